@@ -1,0 +1,75 @@
+# Everything runs in .venv, which the targets make and keep up to date.
+#   make demo PYTHON=python3.12
+#   make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu    the CPU build of torch instead of gigabytes of CUDA
+
+PYTHON ?= python3
+TORCH_INDEX ?=
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt \
+	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+CPP := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
+PACKAGE_DEPS := pyproject.toml constraints.txt setup.py $(CPP)
+INSTALLED := $(VENV)/.installed
+INSTALLED_DEV := $(VENV)/.installed-dev
+ASAN := build/asan
+ASAN_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g
+ASAN_LIBS = $(foreach lib,libasan.so libubsan.so libstdc++.so.6,$(shell $(CXX) -print-file-name=$(lib)))
+
+.PHONY: help demo build test lint bench asan wheel clean
+
+help:
+	@echo "make demo    install into .venv and answer the dialogues of examples/dialogues.jsonl"
+	@echo "make test    install what the tests need, lint, run all tests"
+	@echo "make build   install into .venv, native extension included"
+	@echo "make lint    ruff, mypy --strict, clang-format"
+	@echo "make bench   the benchmarks (not part of the tests)"
+	@echo "make asan    the native extension's tests under the address and undefined-behaviour sanitizers"
+	@echo "make wheel   a wheel in dist/ that installs without a compiler"
+	@echo "make clean   remove what was built, but not .venv"
+
+demo: build
+	$(BIN)/mime-fast generate examples/dialogues.jsonl
+
+build: $(INSTALLED)
+
+test: lint
+	$(BIN)/pytest
+
+lint: $(INSTALLED_DEV)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run -Werror $(CPP)
+
+bench: $(INSTALLED_DEV)
+	$(BIN)/pytest benchmarks --benchmark-only
+
+wheel: $(BIN)/python
+	rm -rf build/lib* build/bdist*
+	$(BIN)/python -m pip wheel --disable-pip-version-check -q --no-deps -w dist .
+
+asan: $(INSTALLED_DEV)
+	rm -rf build
+	CFLAGS="$(ASAN_FLAGS)" CXXFLAGS="$(ASAN_FLAGS)" LDFLAGS="$(ASAN_FLAGS)" \
+		$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps --target $(ASAN) .
+	LD_PRELOAD="$(ASAN_LIBS)" ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=$(ASAN) PYTHONDONTWRITEBYTECODE=1 \
+		$(BIN)/python -P -c 'import mime_fast._native as n; assert "$(ASAN)" in n.__file__, n.__file__'
+	LD_PRELOAD="$(ASAN_LIBS)" ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=$(ASAN) PYTHONDONTWRITEBYTECODE=1 \
+		$(BIN)/pytest -p no:cacheprovider tests/test_native.py
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks mime_fast/*.so
+	rm -f $(INSTALLED) $(INSTALLED_DEV)
+	find mime_fast tests benchmarks tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED): $(PACKAGE_DEPS) | $(BIN)/python
+	$(PIP_INSTALL) -e .
+	@touch $@
+
+$(INSTALLED_DEV): $(PACKAGE_DEPS) | $(BIN)/python
+	$(PIP_INSTALL) -e '.[test,lint]'
+	@touch $(INSTALLED) $@

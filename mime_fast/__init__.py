@@ -1,0 +1,53 @@
+"""mime_fast: empathetic replies by MIME (Majumder et al., EMNLP 2020), fast.
+
+>>> import mime_fast
+>>> engine = mime_fast.load()  # doctest: +SKIP
+>>> engine.generate([["i lost my job today ."]])[0].text  # doctest: +SKIP
+
+Names are imported when they are first used, so that `import mime_fast` alone stays light.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from mime_fast._version import __version__
+
+if TYPE_CHECKING:
+    from mime_fast.config import GenerationConfig as GenerationConfig
+    from mime_fast.config import MimeConfig as MimeConfig
+    from mime_fast.engine.engine import Engine as Engine
+    from mime_fast.engine.load import load as load
+    from mime_fast.engine.results import Candidate as Candidate
+    from mime_fast.engine.results import Classification as Classification
+    from mime_fast.engine.results import EmotionMixture as EmotionMixture
+    from mime_fast.engine.results import Reply as Reply
+    from mime_fast.engine.results import Score as Score
+    from mime_fast.errors import BackendError as BackendError
+    from mime_fast.errors import CheckpointError as CheckpointError
+    from mime_fast.errors import ConfigError as ConfigError
+    from mime_fast.errors import DataError as DataError
+    from mime_fast.errors import InputError as InputError
+    from mime_fast.errors import MimeFastError as MimeFastError
+    from mime_fast.text.tokenizer import tokenize as tokenize
+
+_HOME = {
+    "mime_fast.config": ("GenerationConfig", "MimeConfig"),
+    "mime_fast.engine.engine": ("Engine",),
+    "mime_fast.engine.load": ("load",),
+    "mime_fast.engine.results": ("Candidate", "Classification", "EmotionMixture", "Reply", "Score"),
+    "mime_fast.errors": ("BackendError", "CheckpointError", "ConfigError", "DataError", "InputError", "MimeFastError"),
+    "mime_fast.text.tokenizer": ("tokenize",),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = ["__version__", *sorted(_MODULE_OF)]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'mime_fast' has no attribute {name!r}")
+    return getattr(import_module(_MODULE_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

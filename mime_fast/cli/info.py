@@ -1,0 +1,100 @@
+"""`mime-fast info`: what is installed, what runs where, and why."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import Any
+
+from mime_fast._version import __version__
+from mime_fast.cli.command import Command
+from mime_fast.cli.options import add_model_options, load_engine
+from mime_fast.errors import CheckpointError
+
+EXAMPLE = """  mime-fast info
+  mime-fast info --model mime-released --json"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
+    add_model_options(parser)
+
+
+def run(args: Namespace) -> int:
+    from mime_fast.engine.device import place
+
+    place(args.device, args.precision)
+    facts = machine_facts() | {"model": model_facts(args)}
+    print(json.dumps(facts, indent=2) if args.json else _text(facts))
+    return 0
+
+
+def machine_facts() -> dict[str, Any]:
+    """Versions and hardware, JSON-ready."""
+    import torch
+
+    from mime_fast.engine.device import place
+
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return {
+        "mime_fast": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "platform": platform.platform(),
+        "cpu": f"{_cpu_name()}, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}",
+        "gpu": ", ".join(gpus) or f"none: {place('auto', 'float32').reason}",
+    }
+
+
+def model_facts(args: Namespace) -> dict[str, Any]:
+    """What the engine says about itself, and the licence of its weights; the reason if there are no shipped weights.
+
+    Raises:
+        CheckpointError: a model was asked for by name or path, and is missing or broken.
+    """
+    from mime_fast.engine.load import find_model
+
+    try:
+        licence = find_model(args.model) / "LICENSE"
+    except CheckpointError as error:
+        if args.model is not None:
+            raise
+        return {"missing": str(error)}
+    facts = load_engine(args).describe()
+    del facts["version"]
+    return facts | {"weights_license": _first_line(licence)}
+
+
+def _first_line(licence: Path) -> str:
+    if not licence.is_file():
+        return "not stated (the folder has no LICENSE)"
+    lines = (line.strip() for line in licence.read_text(encoding="utf-8").splitlines())
+    return next((line for line in lines if line), "not stated (LICENSE is empty)")
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
+def _text(facts: dict[str, Any]) -> str:
+    lines = [f"{name:<16}{value}" for name, value in facts.items() if name != "model"]
+    model = dict(facts["model"])
+    if "missing" in model:
+        return "\n".join([*lines, f"{'model':<16}none: {model['missing']}"])
+    implementations = model.pop("implementations")
+    model["parameters"] = f"{model['parameters']:,}"
+    model["device"] = f"{model['device']} ({model.pop('device_reason')})"
+    lines += ["", *(f"{name.replace('_', ' '):<16}{value}" for name, value in model.items()), "", "implementations"]
+    lines += [f"  {op:<18}{found['choice']} ({found['reason']})" for op, found in implementations.items()]
+    return "\n".join(lines)
+
+
+COMMAND = Command("info", "show versions, hardware, implementations and the model", EXAMPLE, add_arguments, run)

@@ -1,0 +1,117 @@
+"""Options that several commands share, and what the engine gets from them."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, ArgumentTypeError, BooleanOptionalAction, Namespace
+from typing import TYPE_CHECKING, Any
+
+from mime_fast.emotions import emotion_index
+from mime_fast.errors import InputError
+
+if TYPE_CHECKING:
+    from mime_fast.engine.engine import Engine
+
+_MAX_SEED = 2**64 - 1
+_INTEGER_OPTIONS = {
+    "num_beams": "beams of the search",
+    "max_new_tokens": "longest reply, in tokens with the end mark",
+    "min_new_tokens": "shortest reply, in tokens",
+    "num_return_sequences": "replies a dialogue, best first (as 'candidates' in the output)",
+    "no_repeat_ngram_size": "no n-gram of this size twice in a reply; 0: off",
+    "top_k": "sample from the k likeliest tokens; 0: off",
+}
+_NUMBER_OPTIONS = {
+    "top_p": "sample from the likeliest tokens that hold this share of the probability; 1: off",
+    "temperature": "divides the logits before sampling",
+    "length_penalty": "score = log-prob / length ** penalty",
+}
+
+
+def add_model_options(parser: ArgumentParser) -> None:
+    """--model, --device, --precision, --threads."""
+    group = parser.add_argument_group("model")
+    group.add_argument("--model", metavar="PATH", help="a model folder, or the name of a shipped model")
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    group.add_argument("--precision", default="float32", help="float32 or float64 (default: %(default)s)")
+    group.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: what torch chooses)")
+
+
+def load_engine(args: Namespace) -> Engine:
+    """The engine that the model options ask for."""
+    from mime_fast.engine.load import load
+
+    return load(args.model, device=args.device, precision=args.precision, threads=args.threads)
+
+
+def add_file_options(parser: ArgumentParser) -> None:
+    """IN, OUT and how dialogues are checked."""
+    parser.add_argument("input", metavar="IN", help="JSON lines, one dialogue each; - for standard input")
+    parser.add_argument(
+        "output", metavar="OUT", nargs="?", help="JSON lines, there when all is done (default: standard output)"
+    )
+    group = parser.add_argument_group("dialogues")
+    group.add_argument(
+        "--no-strict-turns",
+        dest="strict_turns",
+        action="store_false",
+        help="take an even number of turns, too (the agent spoke last)",
+    )
+    group.add_argument(
+        "--truncation",
+        choices=["oldest"],
+        help="drop the oldest turns, in pairs, of a dialogue that is too long (default: the row is bad)",
+    )
+
+
+def add_noise_options(parser: ArgumentParser) -> None:
+    """--seed, --no-stochastic, --emotion: what the response emotion is drawn from."""
+    group = parser.add_argument_group("response emotion")
+    group.add_argument("--seed", type=seed, default=0, help="of the random numbers (default: %(default)s)")
+    group.add_argument(
+        "--no-stochastic", dest="stochastic", action="store_false", help="no noise in the response emotion: z = mu"
+    )
+    group.add_argument("--emotion", type=emotion, help="mimic this emotion's group, not the predicted one's")
+
+
+def add_search_options(parser: ArgumentParser) -> None:
+    """The search, named as in Hugging Face's GenerationConfig."""
+    group = parser.add_argument_group("search", "defaults: the model's generation_config.json")
+    group.add_argument(
+        "--search",
+        choices=["standard", "mime"],
+        default="standard",
+        help="mime: the released code's beam, which takes only beams and lengths (default: %(default)s)",
+    )
+    for name, text in _INTEGER_OPTIONS.items():
+        group.add_argument(_flag(name), type=int, metavar="N", help=text)
+    group.add_argument("--do-sample", action=BooleanOptionalAction, help="sample, or not")
+    for name, text in _NUMBER_OPTIONS.items():
+        group.add_argument(_flag(name), type=float, metavar="X", help=text)
+
+
+def search_arguments(args: Namespace) -> dict[str, Any]:
+    """Keyword arguments of `Engine.generate` for the search options."""
+    return {name: getattr(args, name) for name in ("search", "do_sample", *_INTEGER_OPTIONS, *_NUMBER_OPTIONS)}
+
+
+def seed(text: str) -> int:
+    """A seed from the command line."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= _MAX_SEED:
+        raise ArgumentTypeError(f"{text!r}: an integer from 0 to 2^64 - 1 is allowed")
+    return value
+
+
+def emotion(text: str) -> int:
+    """The index of an emotion given by name or by index."""
+    try:
+        return emotion_index(int(text) if text.isascii() and text.isdigit() else text)
+    except InputError as error:
+        raise ArgumentTypeError(str(error)) from None
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")

@@ -1,0 +1,54 @@
+"""`mime-fast train`: weights from a recipe and EmpatheticDialogues."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+
+from mime_fast.cli.command import Command
+from mime_fast.cli.options import seed
+from mime_fast.config import check_int
+
+EXAMPLE = """  mime-fast train --recipe recipes/mime-ed.toml --data empatheticdialogues.tar.gz --out run
+
+OUT becomes a model folder with the best weights so far, metrics.jsonl and the state to go on from: a run that was
+stopped goes on when it is started again with the same arguments."""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--recipe", required=True, metavar="FILE", help="TOML file with every choice of the run")
+    parser.add_argument("--data", required=True, metavar="PATH", help="EmpatheticDialogues: tar.gz or folder of CSVs")
+    parser.add_argument("--out", required=True, metavar="DIR", help="model folder to write")
+    parser.add_argument("--vectors", metavar="PATH", help="word vectors to start from, in GloVe's form (.txt or .gz)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: what torch chooses)")
+    parser.add_argument("--max-steps", type=int, metavar="N", help="instead of the recipe's; 0: no limit")
+    parser.add_argument("--seed", type=seed, metavar="N", help="instead of the recipe's")
+
+
+def run(args: Namespace) -> int:
+    if args.threads is not None:
+        check_int("threads", args.threads, 1)
+
+    import torch
+
+    from mime_fast.engine.device import place
+    from mime_fast.training.recipe import read_recipe
+    from mime_fast.training.run import train
+
+    changes = {name: getattr(args, name) for name in ("max_steps", "seed") if getattr(args, name) is not None}
+    recipe = read_recipe(args.recipe).replace(**changes)
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
+    device = str(place(args.device, "float32").device)
+    progress = train(recipe, args.data, args.out, vectors=args.vectors, device=device)
+    why = "no better for a while" if progress.stopped else "all steps done"
+    print(
+        f"mime-fast: {why}: step {progress.step}, best validation PPL {progress.best_ppl:.2f}, "
+        f"{progress.seconds:.0f} s of training; {args.out} is the model",
+        file=sys.stderr,
+    )
+    return 0
+
+
+COMMAND = Command("train", "train a model by a recipe; goes on where a stopped run was", EXAMPLE, add_arguments, run)

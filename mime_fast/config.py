@@ -1,0 +1,194 @@
+"""Model and generation configs: what can vary, its default, and what is allowed."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any, Literal, Self
+
+from mime_fast.errors import ConfigError
+
+Preset = Literal["paper", "released"]
+Search = Literal["standard", "mime"]
+
+
+class Config:
+    """JSON form and replacement shared by the configs; unknown keys are errors, never ignored."""
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], *, where: str = "config") -> Self:
+        """Build from a JSON object; every unknown or missing key is named in one message."""
+        fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        unknown = sorted(set(values) - set(fields))
+        missing = sorted(
+            name
+            for name, field in fields.items()
+            if name not in values and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        )
+        faults = [f"unknown key {name!r}" for name in unknown] + [f"missing key {name!r}" for name in missing]
+        if faults:
+            raise ConfigError(f"{where}: {'; '.join(faults)}; allowed keys: {', '.join(fields)}")
+        try:
+            return cls(**values)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from None
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready dict."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(self).items()  # type: ignore[call-overload]
+        }
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed (and validated)."""
+        return dataclasses.replace(self, **changes)  # type: ignore[type-var]
+
+
+def check_int(name: str, value: object, low: int, high: int | None = None) -> None:
+    bound = f"{low} or more" if high is None else f"{low} to {high}"
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < low or (high is not None and value > high):
+        raise ConfigError(f"{name}={value!r}: an integer of {bound} is allowed")
+
+
+def check_float(name: str, value: object, low: float, high: float, *, open_low: bool = False) -> None:
+    bound = f"a finite number {'above' if open_low else 'from'} {low:g} {'and up ' if math.isinf(high) else ''}to {high:g}"
+    good = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value) and low <= value <= high
+    if not good or (open_low and value == low):
+        raise ConfigError(f"{name}={value!r}: {bound} is allowed")
+
+
+def check_bool(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name}={value!r}: true or false is allowed")
+
+
+@dataclass(frozen=True)
+class MimeConfig(Config):
+    """Sizes and switches of the model. Start from `MimeConfig.paper(V)` or `MimeConfig.released(V)`.
+
+    The switches are the places where the paper and the code its authors released differ (docs/model.md lists them).
+    """
+
+    vocab_size: int
+    preset: Preset = "paper"
+    hidden_size: int = 300  # D_emb = D_h
+    num_layers: int = 1
+    num_heads: int = 2
+    attention_depth: int = 40  # keys and values of all heads together
+    ffn_channels: int = 50
+    max_positions: int = 1000  # rows of the sinusoidal table; CTX is one of them
+    dropout: float = 0.0
+    tie_word_embeddings: bool = False  # FC_decode's weight is E_W
+    speaker_table: bool = True  # E_S is a table of its own (eq. 1); False: rows of E_W
+    drop_ctx: bool = True  # eq. 20-24 run over i = 1..k; False: CTX stays in the memory
+    shared_response_encoder: bool = True  # one TR_resp_enc (eq. 22-23); False: one for M, one for M~
+    separate_sigma: bool = True  # sigma per group (eq. 13); False: sigma_neg = sigma_pos
+    posterior_on_emotion: bool = True  # Q(z_g | e_g, C), eq. 17; False: on the mean of M or M~
+    final_relu: bool = False  # ReLU after the last convolution of the FFN, too
+    unbiased_norm: bool = False  # LayerNorm by the unbiased deviation, epsilon outside the root
+    emotion_mimicry: bool = True  # eq. 18-19; False: m = e_pos, m~ = e_neg always
+    emotion_grouping: bool = True  # two groups; False: one mixture over the 32 emotions
+
+    def __post_init__(self) -> None:
+        if self.preset not in ("paper", "released"):
+            raise ConfigError(f"preset={self.preset!r}: 'paper' or 'released' is allowed")
+        check_int("vocab_size", self.vocab_size, 7)
+        for name in ("hidden_size", "num_layers", "num_heads", "attention_depth", "ffn_channels", "max_positions"):
+            check_int(name, getattr(self, name), 1)
+        check_int("hidden_size", self.hidden_size, 4)
+        if self.hidden_size % 2:
+            raise ConfigError(f"hidden_size={self.hidden_size}: an even number is allowed (sines and cosines)")
+        if self.attention_depth % self.num_heads:
+            raise ConfigError(f"attention_depth={self.attention_depth}: a multiple of num_heads={self.num_heads} is allowed")
+        check_float("dropout", self.dropout, 0.0, 0.999)
+        for field in dataclasses.fields(self):
+            if field.type == "bool":
+                check_bool(field.name, getattr(self, field.name))
+        if self.emotion_mimicry and not self.emotion_grouping:
+            raise ConfigError(
+                "emotion_mimicry=True with emotion_grouping=False: without groups there is nothing to mimic; "
+                "set emotion_mimicry=False"
+            )
+
+    @classmethod
+    def paper(cls, vocab_size: int, **changes: Any) -> MimeConfig:
+        """The equations as printed."""
+        return cls(vocab_size=vocab_size, **changes)
+
+    @classmethod
+    def released(cls, vocab_size: int, **changes: Any) -> MimeConfig:
+        """What the released code computes, quirks included."""
+        quirks: dict[str, Any] = {
+            "preset": "released",
+            "speaker_table": False,
+            "drop_ctx": False,
+            "shared_response_encoder": False,
+            "separate_sigma": False,
+            "posterior_on_emotion": False,
+            "final_relu": True,
+            "unbiased_norm": True,
+        }
+        return cls(vocab_size=vocab_size, **(quirks | changes))
+
+
+@dataclass(frozen=True)
+class GenerationConfig(Config):
+    """Search options, named as in Hugging Face's GenerationConfig where it has one.
+
+    The defaults are the paper's: 5 beams, 30 tokens, nothing else on.
+    """
+
+    num_beams: int = 5
+    max_new_tokens: int = 30  # the EOS counts
+    min_new_tokens: int = 0  # no EOS before so many tokens
+    do_sample: bool = False
+    top_k: int = 0  # 0: off
+    top_p: float = 1.0
+    temperature: float = 1.0
+    length_penalty: float = 1.0  # score = logprob / count ** length_penalty
+    no_repeat_ngram_size: int = 0  # 0: off
+    num_return_sequences: int = 1
+    suppress_tokens: tuple[int, ...] = ()  # ids that are never generated
+    search: Search = "standard"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "suppress_tokens", tuple(self.suppress_tokens))
+        for name in ("num_beams", "max_new_tokens", "num_return_sequences"):
+            check_int(name, getattr(self, name), 1)
+        for name in ("min_new_tokens", "top_k", "no_repeat_ngram_size"):
+            check_int(name, getattr(self, name), 0)
+        check_bool("do_sample", self.do_sample)
+        check_float("top_p", self.top_p, 0.0, 1.0, open_low=True)
+        check_float("temperature", self.temperature, 0.0, math.inf, open_low=True)
+        check_float("length_penalty", self.length_penalty, -math.inf, math.inf)
+        for token in self.suppress_tokens:
+            check_int("suppress_tokens", token, 0)
+        if self.search not in ("standard", "mime"):
+            raise ConfigError(f"search={self.search!r}: 'standard' or 'mime' is allowed")
+        self._check_together()
+
+    def _check_together(self) -> None:
+        if self.min_new_tokens >= self.max_new_tokens:
+            raise ConfigError(
+                f"min_new_tokens={self.min_new_tokens}: less than max_new_tokens={self.max_new_tokens} is allowed"
+            )
+        if self.do_sample and self.num_beams > 1:
+            raise ConfigError(f"do_sample=True with num_beams={self.num_beams}: sampling takes num_beams=1")
+        if not self.do_sample and self.num_return_sequences > self.num_beams:
+            raise ConfigError(
+                f"num_return_sequences={self.num_return_sequences}: at most num_beams={self.num_beams} is allowed "
+                "without do_sample"
+            )
+        if self.search == "mime":
+            neutral = ("do_sample", "top_k", "top_p", "temperature", "length_penalty", "no_repeat_ngram_size", "suppress_tokens")  # fmt: skip
+            defaults = {field.name: field.default for field in dataclasses.fields(self)}
+            changed = [f"{name}={getattr(self, name)!r}" for name in neutral if getattr(self, name) != defaults[name]]
+            if changed:
+                raise ConfigError(
+                    f"search='mime' is the released beam: it takes num_beams, max_new_tokens, min_new_tokens and "
+                    "num_return_sequences, "
+                    f"not {', '.join(changed)}"
+                )

@@ -1,0 +1,69 @@
+"""What a dialogue must look like before a model sees it; file readers and the engine ask the same function."""
+
+from __future__ import annotations
+
+from mime_fast.errors import InputError
+
+Utterance = str | list[str]
+
+
+def check_utterance(utterance: object, where: str) -> Utterance:
+    """One utterance: text, or a list of tokens that is taken as it is.
+
+    Raises:
+        InputError: not text or a list of strings, or blank, or with a blank token, or text that UTF-8 cannot hold.
+    """
+    if isinstance(utterance, str):
+        if not utterance.strip():
+            raise InputError(f"{where} is {'blank' if utterance else 'empty'}; text with at least one word is allowed")
+        check_encodable(utterance, where)
+        return utterance
+    if not isinstance(utterance, list | tuple):
+        raise InputError(f"{where} is {_kind(utterance)}; text or a list of tokens is allowed")
+    if not utterance:
+        raise InputError(f"{where} is an empty list; at least one token is allowed")
+    for position, token in enumerate(utterance):
+        if not isinstance(token, str):
+            raise InputError(f"{where}, token {position} is {_kind(token)}; a string is allowed")
+        if not token.strip():
+            raise InputError(f"{where}, token {position} is {token!r}; a token with at least one character is allowed")
+        check_encodable(token, where)
+    return list(utterance)
+
+
+def check_dialogue(dialogue: object, *, strict_turns: bool, where: str) -> list[Utterance]:
+    """The dialogue as a list of utterances, the last one the user's.
+
+    Args:
+        dialogue: What the caller gave.
+        strict_turns: Refuse an even number of turns: the user speaks first, so the agent spoke last.
+        where: Names the dialogue in messages, for instance "dialogue 3".
+
+    Raises:
+        InputError: not a list, empty, an even number of turns, or an utterance that `check_utterance` refuses.
+    """
+    if not isinstance(dialogue, list | tuple):
+        raise InputError(f"{where} is {_kind(dialogue)}; a list of utterances is allowed")
+    if not dialogue:
+        raise InputError(f"{where} is an empty list; at least one utterance is allowed")
+    utterances = [check_utterance(turn, f"{where}, utterance {position}") for position, turn in enumerate(dialogue)]
+    if strict_turns and len(utterances) % 2 == 0:
+        raise InputError(
+            f"{where} has {len(utterances)} turns, so the agent spoke last; an odd number is allowed "
+            "(any number with strict_turns=False)"
+        )
+    return utterances
+
+
+def check_encodable(text: str, where: str) -> None:
+    """Refuse text that cannot be written as UTF-8 (InputError); JSON escapes can carry such text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{where} has the lone surrogate {text[error.start]!r}; text that UTF-8 can hold is allowed"
+        ) from None
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else f"of type {type(value).__name__}"

@@ -1,0 +1,142 @@
+"""Dialogues as JSON lines, `{"id": ..., "context": [...], "response": ...}`; a bad line is reported, the rest read."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from mime_fast.data.dialogue_checks import Utterance, check_dialogue, check_encodable, check_utterance
+from mime_fast.emotions import emotion_index
+from mime_fast.errors import DataError, InputError
+
+_SHOWN = 200  # characters of a bad line that a report repeats
+_MAX_SEED = 2**64 - 1
+
+
+@dataclass(frozen=True)
+class Row:
+    """A good line."""
+
+    line: int  # in the file, from 1
+    index: int  # among the lines that are not blank, bad ones too, from 0; the `id` where none is given
+    id: str | int
+    context: list[Utterance]
+    response: Utterance | None
+    seed: int | None
+    emotion: str | int | None
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A line that cannot be used, why, and its first characters."""
+
+    line: int  # in the file, from 1
+    index: int
+    id: str | int
+    reason: str
+    text: str
+
+
+def read_dialogues(
+    source: str | os.PathLike[str] | BinaryIO, *, need_response: bool, strict_turns: bool = True
+) -> Iterator[Row | BadRow]:
+    """Stream the rows of a JSON-lines file; only one line is in memory at a time.
+
+    Lines end with a line feed (a carriage return before it is dropped); blank lines are skipped; other keys than `id`,
+    `context`, `response`, `seed` and `emotion` are ignored.
+
+    Args:
+        source: A path, "-" for standard input, or a binary stream.
+        need_response: Every line must have a `response`; otherwise it is not read and is None.
+        strict_turns: Refuse an even number of turns.
+
+    Raises:
+        DataError: at once if the file cannot be opened; while reading if the stream fails.
+    """
+    if isinstance(source, str) and source == "-":
+        return _rows(sys.stdin.buffer, "standard input", need_response, strict_turns)
+    if not isinstance(source, str | os.PathLike):
+        return _rows(source, str(getattr(source, "name", "stream")), need_response, strict_turns)
+    try:
+        stream = open(source, "rb")  # noqa: SIM115 - the generator closes it
+    except OSError as error:
+        raise DataError(f"{os.fspath(source)}: cannot be read: {error.strerror}") from None
+    return _closing(stream, os.fspath(source), need_response, strict_turns)
+
+
+def _closing(stream: BinaryIO, name: str, need_response: bool, strict_turns: bool) -> Iterator[Row | BadRow]:
+    with stream:
+        yield from _rows(stream, name, need_response, strict_turns)
+
+
+def _rows(stream: BinaryIO, name: str, need_response: bool, strict_turns: bool) -> Iterator[Row | BadRow]:
+    index = 0
+    line = 0
+    try:
+        for line, content in enumerate(stream, start=1):
+            body = content.removeprefix(b"\xef\xbb\xbf") if line == 1 else content
+            if body.strip():
+                yield _row(body, line, index, need_response, strict_turns)
+                index += 1
+    except OSError as error:
+        raise DataError(f"{name}, line {line + 1}: cannot be read: {error.strerror or error}") from None
+
+
+def _row(body: bytes, line: int, index: int, need_response: bool, strict_turns: bool) -> Row | BadRow:
+    row_id: str | int = index
+    try:
+        values = _parse(body)
+        row_id = _id(values.get("id"), index)
+        if "context" not in values:
+            raise InputError("no 'context'; a list of utterances is expected")
+        context = check_dialogue(values["context"], strict_turns=strict_turns, where="context")
+        if need_response and values.get("response") is None:
+            raise InputError("no 'response'; text or a list of tokens is expected")
+        response = check_utterance(values["response"], "response") if need_response else None
+        return Row(line, index, row_id, context, response, _seed(values.get("seed")), _emotion(values.get("emotion")))
+    except InputError as error:
+        text = body.decode(errors="replace").rstrip("\r\n")
+        return BadRow(line, index, row_id, str(error), text[:_SHOWN])
+
+
+def _parse(body: bytes) -> dict[str, object]:
+    try:
+        values = json.loads(body.decode())
+    except UnicodeDecodeError as error:
+        raise InputError(f"invalid UTF-8 ({error.reason} at byte {error.start}); UTF-8 is expected") from None
+    except json.JSONDecodeError as error:
+        raise InputError(f"not JSON ({error.msg} at column {error.colno}); one object a line is expected") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"JSON that cannot be read ({error}); a plain JSON object is expected") from None
+    if not isinstance(values, dict):
+        raise InputError(f"JSON of type {type(values).__name__}; an object with 'context' is expected")
+    return values
+
+
+def _id(value: object, index: int) -> str | int:
+    if value is None:
+        return index
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise InputError(f"id={value!r}: text or an integer is allowed")
+    if isinstance(value, str):
+        check_encodable(value, "id")
+    return value
+
+
+def _emotion(value: object) -> str | int | None:
+    if value is None:
+        return None
+    label = emotion_index(value)
+    return value if isinstance(value, str) else label
+
+
+def _seed(value: object) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MAX_SEED:
+        raise InputError(f"seed={value!r}: an integer from 0 to 2^64 - 1 is allowed")
+    return value

@@ -1,0 +1,123 @@
+"""The engine's door: dialogues, responses, seeds and emotions are checked here, once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Literal
+
+from mime_fast.data.dialogue_checks import Utterance, check_dialogue, check_utterance
+from mime_fast.emotions import emotion_index
+from mime_fast.errors import ConfigError, InputError
+from mime_fast.text.tokenizer import Tokenizer
+
+Truncation = Literal["oldest"]
+Dialogue = Sequence[str | Sequence[str]]
+
+
+def prepare_dialogues(
+    dialogues: Sequence[Dialogue],
+    tokenizer: Tokenizer,
+    max_words: int,
+    *,
+    strict_turns: bool,
+    truncation: Truncation | None,
+) -> list[list[list[str]]]:
+    """The dialogues as tokens: [dialogue][utterance][token].
+
+    Raises:
+        InputError: naming the dialogue and what is wrong with it.
+    """
+    if truncation not in (None, "oldest"):
+        raise ConfigError(f"truncation={truncation!r}: None or 'oldest' is allowed")
+    _check_sequence("dialogues", dialogues)
+    checked = [
+        check_dialogue(dialogue, strict_turns=strict_turns, where=f"dialogue {i}") for i, dialogue in enumerate(dialogues)
+    ]
+    tokens = _tokenize(
+        [turn for turns in checked for turn in turns],
+        [f"dialogue {i}, utterance {j}" for i, turns in enumerate(checked) for j in range(len(turns))],
+        tokenizer,
+    )
+    flat = iter(tokens)
+    return [
+        _fit([next(flat) for _ in turns], max_words, truncation, where=f"dialogue {i}") for i, turns in enumerate(checked)
+    ]
+
+
+def prepare_responses(
+    responses: Sequence[str | Sequence[str]], count: int, tokenizer: Tokenizer, max_words: int
+) -> list[list[str]]:
+    """One response a dialogue as tokens; InputError names a bad one."""
+    _check_sequence("responses", responses)
+    if len(responses) != count:
+        raise InputError(f"{len(responses)} responses for {count} dialogues: one each is allowed")
+    places = [f"response {i}" for i in range(count)]
+    checked = [check_utterance(response, where) for response, where in zip(responses, places, strict=True)]
+    tokens = _tokenize(checked, places, tokenizer)
+    for words, where in zip(tokens, places, strict=True):
+        if len(words) > max_words:
+            raise InputError(f"{where} has {len(words)} words; at most {max_words} are allowed")
+    return tokens
+
+
+def per_dialogue(name: str, values: int | Sequence[int] | None, count: int) -> list[int]:
+    """One integer a dialogue from 0 to 2^64 - 1: a list as given, an int for all, None as 0 .. count - 1."""
+    if values is None:
+        return list(range(count))
+    if isinstance(values, Integral) and not isinstance(values, bool):
+        values = [int(values)] * count
+    _check_sequence(name, values)
+    if len(values) != count:
+        raise InputError(f"{len(values)} {name} for {count} dialogues: one each is allowed")
+    for i, value in enumerate(values):
+        if not isinstance(value, Integral) or isinstance(value, bool) or not 0 <= value < 2**64:
+            raise InputError(f"{name}, dialogue {i}: {value!r}; an integer from 0 to 2^64 - 1 is allowed")
+    return [int(value) for value in values]
+
+
+def given_emotions(emotions: Sequence[str | int | None] | None, count: int) -> list[int | None]:
+    """Indices of the given emotions, None where the classifier decides."""
+    if emotions is None:
+        return [None] * count
+    _check_sequence("emotions", emotions)
+    if len(emotions) != count:
+        raise InputError(f"{len(emotions)} emotions for {count} dialogues: one each is allowed")
+    indices: list[int | None] = []
+    for i, emotion in enumerate(emotions):
+        try:
+            indices.append(None if emotion is None else emotion_index(emotion))
+        except InputError as error:
+            raise InputError(f"emotions, dialogue {i}: {error}") from None
+    return indices
+
+
+def _check_sequence(name: str, values: object) -> None:
+    if isinstance(values, str | bytes) or not isinstance(values, Sequence):
+        raise InputError(f"{name} is of type {type(values).__name__}; a list, one item a dialogue, is allowed")
+
+
+def _tokenize(utterances: Sequence[Utterance], places: Sequence[str], tokenizer: Tokenizer) -> list[list[str]]:
+    texts = iter(tokenizer.tokenize_batch([turn for turn in utterances if isinstance(turn, str)]))
+    tokens = [next(texts) if isinstance(turn, str) else turn for turn in utterances]
+    for words, where in zip(tokens, places, strict=True):
+        if not words:
+            raise InputError(f"{where} has no words; at least one is allowed")
+    return tokens
+
+
+def _fit(turns: list[list[str]], max_words: int, truncation: Truncation | None, where: str) -> list[list[str]]:
+    count = sum(map(len, turns))
+    if count <= max_words:
+        return turns
+    if truncation is None:
+        raise InputError(
+            f"{where} has {count} words; at most {max_words} are allowed (truncation='oldest' drops early turns in pairs)"
+        )
+    while sum(map(len, turns)) > max_words:
+        if len(turns) <= 2:
+            raise InputError(
+                f"{where}: {sum(map(len, turns))} words remain in the last {len(turns)} turns; at most {max_words} are allowed"
+            )
+        turns = turns[2:]
+    return turns

@@ -1,0 +1,140 @@
+"""One decoding step: the model's log-probs, the bans, and candidates in their exact order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from mime_fast.config import GenerationConfig
+from mime_fast.errors import BackendError
+from mime_fast.reference.hypothesis import Prefix
+
+State = TypeVar("State")
+NOTHING = Prefix()
+
+
+class StepDecoder(Protocol[State]):
+    """A model that goes one token further; its state holds one row a hypothesis and is opaque to the search."""
+
+    @property
+    def vocab_size(self) -> int: ...
+
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """Feed the last token of each row, int64 [N]; return log_softmax of the next one [N, V] and the new state."""
+
+    def select(self, state: State, rows: Tensor) -> State:
+        """The state of the given rows, int64 [M]; a row may repeat, drop out or change its place."""
+
+
+@dataclass(frozen=True)
+class Beam:
+    """A live hypothesis and the state row that it goes on from."""
+
+    dialogue: int
+    row: int
+    prefix: Prefix = NOTHING
+
+
+@dataclass
+class Frontier(Generic[State]):
+    """The live hypotheses of all dialogues, one state row each."""
+
+    decoder: StepDecoder[State]
+    state: State
+    beams: list[Beam]
+    options: GenerationConfig
+    eos_token_id: int | None
+    sos_token_id: int
+    device: torch.device
+
+    def step(self) -> Tensor:
+        """Every beam's log-probs of its next token with banned ones at -inf, [N, V].
+
+        Raises:
+            BackendError: the model produced NaN.
+        """
+        last = [beam.prefix.token_ids[-1] if beam.prefix.token_ids else self.sos_token_id for beam in self.beams]
+        log_probs, self.state = self.decoder.step(torch.tensor(last, device=self.device), self.state)
+        expected = (len(self.beams), self.decoder.vocab_size)
+        assert log_probs.shape == expected, f"the decoder gave {tuple(log_probs.shape)}, not {expected}"
+        broken = log_probs.isnan().any(dim=-1).tolist()  # [N]
+        if any(broken):
+            dialogues = sorted({beam.dialogue for beam, bad in zip(self.beams, broken, strict=True) if bad})
+            step = len(self.beams[0].prefix.token_ids)
+            raise BackendError(
+                f"the model produced NaN at step {step} for dialogues {dialogues} of this batch; "
+                "log-probs without NaN are allowed"
+            )
+        return _ban(log_probs, [beam.prefix for beam in self.beams], self.options, self.eos_token_id)
+
+    def go_on(self, beams: list[Beam]) -> None:
+        """Make `beams` the live ones; their `row` says which state each takes over."""
+        rows = [beam.row for beam in beams]
+        if beams and rows != list(range(len(self.beams))):
+            self.state = self.decoder.select(self.state, torch.tensor(rows, device=self.device))
+        self.beams = beams
+
+
+def exact_topk(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The min(k, V) largest of each row of [N, V], largest first; equal ones by lowest index, at the cut too.
+
+    Returns:
+        Values and indices, each [N, min(k, V)].
+    """
+    size = values.shape[-1]
+    k = min(k, size)
+    best, ids = values.topk(min(k + 1, size), dim=-1)
+    if k < size:
+        tied = best[:, k - 1] == best[:, k]  # topk leaves open which of the equal ones it takes
+        ids = ids[:, :k]
+        if bool(tied.any()):
+            ids[tied] = values[tied].sort(dim=-1, descending=True, stable=True).indices[:, :k]
+    ids = ids.sort(dim=-1).values
+    best, order = values.gather(-1, ids).sort(dim=-1, descending=True, stable=True)
+    return best, ids.gather(-1, order)
+
+
+def rank(log_probs: Tensor, beams: Sequence[Beam], k: int) -> dict[int, list[Beam]]:
+    """For each dialogue the k best one-token extensions of its beams (fewer where fewer are above -inf), best first.
+
+    Equal sums come beam by beam, in a beam by token id. The sums are in the dtype of `log_probs`, [N, V].
+    """
+    sums = log_probs + log_probs.new_tensor([beam.prefix.logprob for beam in beams])[:, None]
+    best, ids = exact_topk(sums, k)
+    columns = zip(best.tolist(), ids.tolist(), log_probs.gather(-1, ids).tolist(), strict=True)
+    entries: dict[int, list[tuple[float, int, int, float]]] = {beam.dialogue: [] for beam in beams}
+    for row, (beam, column) in enumerate(zip(beams, columns, strict=True)):
+        for total, token, token_logprob in zip(*column, strict=True):
+            if total > -inf:
+                entries[beam.dialogue].append((-total, row, token, token_logprob))
+    return {
+        dialogue: [
+            Beam(dialogue, row, beams[row].prefix.extend(token, token_logprob, -negated))
+            for negated, row, token, token_logprob in sorted(found)[:k]
+        ]
+        for dialogue, found in entries.items()
+    }
+
+
+def _ban(log_probs: Tensor, prefixes: Sequence[Prefix], options: GenerationConfig, eos_token_id: int | None) -> Tensor:
+    """`log_probs` [N, V] with the tokens that may not come next at -inf; nothing is renormalised."""
+    log_probs = log_probs.clone()
+    if options.suppress_tokens:
+        log_probs[:, list(options.suppress_tokens)] = -inf
+    if eos_token_id is not None and len(prefixes[0].token_ids) < options.min_new_tokens:
+        log_probs[:, eos_token_id] = -inf
+    if options.no_repeat_ngram_size:
+        for row, prefix in enumerate(prefixes):
+            log_probs[row, _repeating(prefix.token_ids, options.no_repeat_ngram_size)] = -inf
+    return log_probs
+
+
+def _repeating(token_ids: tuple[int, ...], n: int) -> list[int]:
+    """The tokens that would complete an n-gram that `token_ids` already hold."""
+    tail = token_ids[len(token_ids) - n + 1 :]
+    return [token_ids[end] for end in range(n - 1, len(token_ids)) if token_ids[end - n + 1 : end] == tail]

@@ -1,0 +1,214 @@
+"""MIME in plain PyTorch: the definition that every faster implementation is held against.
+
+Dimensions: B batch, S context length with CTX, k = S - 1, T response length, C hidden size, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mime_fast.config import MimeConfig
+from mime_fast.emotions import LABELS, POSITIVE_IDS
+from mime_fast.reference.decoder import Decoder, DecoderState
+from mime_fast.reference.layers import Encoder
+from mime_fast.reference.response_emotion import (
+    Mixture,
+    ResponseEmotionPosterior,
+    ResponseEmotionPrior,
+    group_names,
+)
+from mime_fast.text.special import PAD_ID, USR_ID
+
+
+@dataclass(frozen=True)
+class Context:
+    """An encoded context (eq. 2-4)."""
+
+    hidden: Tensor  # H, [B, S, C]
+    real: Tensor  # bool [B, S], false at padding
+    emotion_logits: Tensor  # s, [B, 32]
+
+    @property
+    def c(self) -> Tensor:
+        """Eq. 3, [B, C]."""
+        return self.hidden[:, 0]
+
+
+@dataclass(frozen=True)
+class Refined:
+    """The refined contexts of eq. 22-23; S is k where CTX is dropped."""
+
+    mimic: Tensor  # M, [B, S, C]
+    other: Tensor  # M~, [B, S, C]
+    real: Tensor  # bool [B, S]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What the decoder reads."""
+
+    fused: Tensor  # M_fused, [B, S, C]
+    real: Tensor  # bool [B, S]
+    mimic_share: Tensor  # mean(g[:C]) / (mean(g[:C]) + mean(g[C:])) of the gate g, [B, S]
+
+
+class GateFusion(nn.Module):
+    """Response-emotion-refined context fusion (eq. 24-27)."""
+
+    def __init__(self, config: MimeConfig) -> None:
+        super().__init__()
+        size = config.hidden_size
+        self.fc_contrib = nn.Linear(2 * size, 2 * size)
+        self.fc_fused = nn.Linear(2 * size, size)
+
+    def forward(self, mimic: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+        """M and M~ [B, S, C] -> M_fused [B, S, C] and the gate M_contrib [B, S, 2C]."""
+        both = torch.cat([mimic, other], dim=-1)  # M', eq. 24
+        gate = self.fc_contrib(both).sigmoid()  # eq. 25
+        return self.fc_fused(gate * both), gate  # eq. 26-27
+
+
+class Mime(nn.Module):
+    """The model; `config` chooses between the paper's equations and the released code's (see `MimeConfig`).
+
+    Made with PyTorch's default initialisation in float32; `to(torch.float64)` and `to(device)` work as usual.
+    """
+
+    def __init__(self, config: MimeConfig) -> None:
+        super().__init__()
+        self.config = config
+        size = config.hidden_size
+        self.word_embedding = nn.Embedding(config.vocab_size, size, padding_idx=PAD_ID)
+        if config.speaker_table:
+            self.speaker_embedding = nn.Embedding(3, size)  # user, agent, CTX
+        self.context_encoder = Encoder(config, size)
+        self.emotion_query = nn.Linear(size, size, bias=False)  # W_E, eq. 4
+        self.emotion_embedding = nn.Embedding(len(LABELS), size)  # E_E, eq. 4 and 10
+        self.prior = ResponseEmotionPrior(config)
+        self.posterior = ResponseEmotionPosterior(config)
+        num_encoders = 1 if config.shared_response_encoder else 2
+        self.response_encoders = nn.ModuleList(Encoder(config, 2 * size) for _ in range(num_encoders))
+        self.fusion = GateFusion(config)
+        self.decoder = Decoder(config)
+        self.fc_decode = nn.Linear(size, config.vocab_size)  # eq. 29
+        if config.tie_word_embeddings:
+            self.fc_decode.weight = self.word_embedding.weight
+        if config.preset == "released":
+            self.unused = UnusedTensors(size)
+        self.register_buffer("is_positive", torch.tensor([i in POSITIVE_IDS for i in range(len(LABELS))]), persistent=False)
+
+    def encode(self, context_ids: Tensor, state_ids: Tensor) -> Context:
+        """Eq. 1-4.
+
+        Args:
+            context_ids: CTX and the words, padded with PAD on the right, [B, S].
+            state_ids: who says each of them (CTX, USR or SYS), [B, S].
+        """
+        real = context_ids != PAD_ID
+        words = self.word_embedding(context_ids)
+        if self.config.speaker_table:
+            speakers = self.speaker_embedding((state_ids.clamp(min=USR_ID) - USR_ID))
+        else:
+            speakers = self.word_embedding(state_ids)
+        hidden = self.context_encoder((words + speakers) * math.sqrt(self.config.hidden_size), real)
+        logits = self.emotion_query(hidden[:, 0]) @ self.emotion_embedding.weight.T
+        return Context(hidden, real, logits)
+
+    def sample(self, c: Tensor, noise: Tensor | None) -> Mixture:
+        """Eq. 7-15 from the prior.
+
+        Args:
+            c: context vectors, [B, C].
+            noise: standard normals, [B, G, C], G = 2 (the positive group's first) or 1 without grouping; None: z = mu.
+        """
+        gaussians = self.prior(c)
+        z = {g: gaussian.sample(None if noise is None else noise[:, i]) for i, (g, gaussian) in enumerate(gaussians.items())}
+        return self.prior.mix(z, self.emotion_embedding.weight)
+
+    def mimicry(self, mixture: Mixture, emotion: Tensor) -> tuple[Tensor, Tensor]:
+        """m and m~ (eq. 18-19), each [B, C], for user emotions [B] (indices)."""
+        if not self.config.emotion_grouping:
+            return mixture.emotions["all"], mixture.emotions["all"]
+        positive, negative = mixture.emotions["positive"], mixture.emotions["negative"]
+        if not self.config.emotion_mimicry:
+            return positive, negative
+        user_positive = self.is_positive[emotion][:, None]
+        return torch.where(user_positive, positive, negative), torch.where(user_positive, negative, positive)
+
+    def refine(self, context: Context, m: Tensor, m_other: Tensor) -> Refined:
+        """Eq. 20-23 for m and m~ [B, C]."""
+        first = 1 if self.config.drop_ctx else 0
+        hidden, real = context.hidden[:, first:], context.real[:, first:]
+        mimic = self.response_encoders[0](_append(hidden, m), real)
+        other = self.response_encoders[-1](_append(hidden, m_other), real)
+        return Refined(mimic, other, real)
+
+    def fuse(self, refined: Refined) -> Memory:
+        """Eq. 24-27."""
+        fused, gate = self.fusion(refined.mimic, refined.other)
+        shares = gate.unflatten(-1, (2, -1)).mean(dim=-1)  # [B, S, 2]
+        return Memory(fused, refined.real, shares[..., 0] / shares.sum(dim=-1))
+
+    def remember(self, context: Context, mixture: Mixture, emotion: Tensor) -> Memory:
+        """Eq. 18-27: the decoder's memory for user emotions [B] (indices)."""
+        return self.fuse(self.refine(context, *self.mimicry(mixture, emotion)))
+
+    def embed_response(self, ids: Tensor) -> Tensor:
+        """E_W of response words, scaled; any shape of ids, one axis C more."""
+        scaled: Tensor = self.word_embedding(ids) * math.sqrt(self.config.hidden_size)
+        return scaled
+
+    def decode(self, ids: Tensor, memory: Memory) -> Tensor:
+        """O (eq. 28) [B, T, C] for prefixes that begin with SOS, [B, T]."""
+        out: Tensor = self.decoder(self.embed_response(ids), ids, memory.fused, memory.real)
+        return out
+
+    def start_decoding(self, memory: Memory) -> DecoderState:
+        """The cache before SOS, a row a dialogue."""
+        return self.decoder.start(memory.fused, memory.real)
+
+    def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """log P of eq. 29 after one more word a row: tokens [N] -> [N, V] and the state behind them."""
+        out, state = self.decoder.step(self.embed_response(tokens), tokens, state)
+        return self.fc_decode(out).log_softmax(dim=-1), state
+
+    def select(self, state: DecoderState, rows: Tensor) -> DecoderState:
+        """The state with the given rows; they may repeat, drop out or change places."""
+        return state.select(rows)
+
+    @property
+    def vocab_size(self) -> int:
+        """V."""
+        return self.config.vocab_size
+
+    @property
+    def noise_groups(self) -> int:
+        """G, the number of noise vectors a sample takes."""
+        return len(group_names(self.config))
+
+    def num_parameters(self) -> int:
+        """Parameters, shared ones counted once."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+
+class UnusedTensors(nn.Module):
+    """Tensors of a released checkpoint that no computation reads; kept so that conversion loses nothing."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.decoder_key = nn.Linear(size, len(LABELS), bias=False)
+        self.e_weight = nn.Linear(size, size)
+        self.p_gen = nn.Linear(size, 1)
+        self.posterior_fc_d_positive = nn.Linear(size, len(POSITIVE_IDS))
+        self.posterior_fc_d_negative = nn.Linear(size, len(LABELS) - len(POSITIVE_IDS))
+
+
+def _append(hidden: Tensor, emotion: Tensor) -> Tensor:
+    """[H_i ; m] at every position, eq. 20-21: [B, S, 2C]."""
+    return torch.cat([hidden, emotion[:, None].expand_as(hidden)], dim=-1)
+
+

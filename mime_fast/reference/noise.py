@@ -1,0 +1,35 @@
+"""The normals r of eq. 14 for a batch of requests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mime_fast.reference.mime import Mime
+from mime_fast.reference.philox import Purpose, standard_normal
+
+PRIOR = (Purpose.PRIOR_POSITIVE, Purpose.PRIOR_NEGATIVE)
+POSTERIOR = (Purpose.POSTERIOR_POSITIVE, Purpose.POSTERIOR_NEGATIVE)
+
+
+def prior_noise(model: Mime, seeds: Sequence[int], request_ids: Sequence[int], step: int = 0) -> Tensor:
+    """Noise of the prior's groups, [B, G, C], in the model's dtype and on its device."""
+    return _noise(model, PRIOR[: model.noise_groups], seeds, request_ids, step)
+
+
+def training_noise(model: Mime, seed: int, request_ids: Sequence[int], epoch: int) -> Tensor:
+    """Noise of the prior's and then the posterior's groups, [B, 2 G, C], new in each epoch."""
+    groups = model.noise_groups
+    return _noise(model, (*PRIOR[:groups], *POSTERIOR[:groups]), [seed] * len(request_ids), request_ids, epoch)
+
+
+def _noise(
+    model: Mime, purposes: Sequence[Purpose], seeds: Sequence[int], request_ids: Sequence[int], step: int
+) -> Tensor:
+    size = model.config.hidden_size
+    draws = [standard_normal(seeds, request_ids, purpose, size, step=step) for purpose in purposes]
+    weight = model.fc_decode.weight
+    return torch.from_numpy(np.stack(draws, axis=1)).to(device=weight.device, dtype=weight.dtype)

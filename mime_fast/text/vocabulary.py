@@ -1,0 +1,32 @@
+"""Building a word list from tokenised utterances."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from mime_fast.errors import InputError
+from mime_fast.text.special import SPECIAL_TOKENS
+
+
+def build_vocabulary(
+    utterances_tokens: Iterable[Sequence[str]], *, min_count: int = 1, max_size: int | None = None
+) -> list[str]:
+    """Words of all utterances, without the special names, as `Tokenizer.from_words` takes them.
+
+    With the defaults every word is kept, in order of first appearance (the released way). With `min_count` above 1 or
+    a `max_size` (words, specials not counted) the most frequent come first, equal counts by first appearance.
+    Raises InputError when a limit is not allowed or an utterance is a string instead of a list of tokens.
+    """
+    if min_count < 1:
+        raise InputError(f"min_count is {min_count}; allowed are integers from 1 up")
+    if max_size is not None and max_size < 0:
+        raise InputError(f"max_size is {max_size}; allowed are None and integers from 0 up")
+    counts: Counter[str] = Counter()
+    for number, tokens in enumerate(utterances_tokens):
+        if isinstance(tokens, str):
+            raise InputError(f"utterance {number} is a string; a list of tokens is needed")
+        counts.update(tokens)
+    for name in SPECIAL_TOKENS:
+        counts.pop(name, None)
+    if min_count == 1 and max_size is None:
+        return list(counts)
+    return [word for word, count in counts.most_common() if count >= min_count][:max_size]

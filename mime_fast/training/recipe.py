@@ -1,0 +1,91 @@
+"""What a training run is made of: a TOML file, checked."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from mime_fast.config import Config, GenerationConfig, MimeConfig, check_float, check_int
+from mime_fast.errors import ConfigError, DataError
+
+Schedule = Literal["noam", "cosine", "constant"]
+
+
+@dataclass(frozen=True)
+class Recipe(Config):
+    """Every choice of a run. The defaults are plain; recipes/ holds the ones that were used."""
+
+    preset: Literal["paper", "released"] = "paper"
+    model: dict[str, Any] = field(default_factory=dict)  # switches of MimeConfig that differ from the preset
+    generation: dict[str, Any] = field(default_factory=dict)  # options written to generation_config.json
+    min_count: int = 1  # rarer words become UNK
+    max_words: int = 0  # 0: all
+    vocabulary_splits: Literal["train", "all"] = "train"  # "all": dev and test words as well, the released way
+    batch_size: int = 16
+    max_epochs: int = 30
+    max_steps: int = 0  # 0: no limit
+    schedule: Schedule = "noam"
+    learning_rate: float = 1e-3  # the peak; unused by "noam"
+    warmup_steps: int = 8000
+    betas: tuple[float, float] = (0.9, 0.98)
+    epsilon: float = 1e-9
+    weight_decay: float = 0.0
+    max_grad_norm: float = 0.0  # 0: no clipping
+    label_smoothing: float = 0.0
+    alpha: float = 1.0  # weight of L_cls, eq. 32
+    beta: float = 1.0  # weight of the ELBOs
+    gamma: float = 1.0  # weight of L_resp
+    kl_warmup_steps: int = 0  # steps in which the KL term's weight grows from 0 to 1
+    ema_decay: float = 0.0  # of the averaged weights that are evaluated and saved; 0: the weights themselves
+    eval_every_steps: int = 1000
+    min_steps: int = 0  # nothing is kept, nor patience lost, before
+    patience: int = 3  # evaluations without a better PPL before the run ends
+    seed: int = 1234
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "betas", tuple(self.betas))
+        for name in ("batch_size", "max_epochs", "eval_every_steps", "patience", "min_count"):
+            check_int(name, getattr(self, name), 1)
+        for name in ("max_words", "max_steps", "kl_warmup_steps", "min_steps", "seed"):
+            check_int(name, getattr(self, name), 0)
+        check_int("warmup_steps", self.warmup_steps, 1)
+        for name in ("learning_rate", "epsilon"):
+            check_float(name, getattr(self, name), 0.0, 1.0, open_low=True)
+        for name in ("weight_decay", "alpha", "beta", "gamma", "max_grad_norm"):
+            check_float(name, getattr(self, name), 0.0, 1e6)
+        for name in ("label_smoothing", "ema_decay"):
+            check_float(name, getattr(self, name), 0.0, 0.99999)
+        for name, allowed in (
+            ("preset", ("paper", "released")),
+            ("schedule", ("noam", "cosine", "constant")),
+            ("vocabulary_splits", ("train", "all")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ConfigError(f"{name}={getattr(self, name)!r}: {' or '.join(map(repr, allowed))} is allowed")
+        self.model_config(7)
+        GenerationConfig.from_dict(self.generation, where="generation")
+
+    def model_config(self, vocab_size: int) -> MimeConfig:
+        """The model's config for a vocabulary."""
+        make = MimeConfig.paper if self.preset == "paper" else MimeConfig.released
+        known = MimeConfig.paper(7).to_dict().keys() - {"vocab_size", "preset"}
+        unknown = sorted(self.model.keys() - known)
+        if unknown:
+            raise ConfigError(f"model: unknown key {', '.join(map(repr, unknown))}; allowed: {', '.join(sorted(known))}")
+        return make(vocab_size, **self.model)
+
+
+def read_recipe(path: str | os.PathLike[str]) -> Recipe:
+    """A recipe from a TOML file.
+
+    Raises:
+        DataError: the file is missing or not TOML; ConfigError: a value in it is not allowed.
+    """
+    try:
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise DataError(f"{path}: not a readable recipe ({error})") from None
+    return Recipe.from_dict(values, where=str(path))

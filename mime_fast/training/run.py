@@ -1,0 +1,86 @@
+"""A whole training run: data, vocabulary, vectors, model, trainer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from mime_fast.data.batches import make_examples
+from mime_fast.data.empathetic_dialogues import Pair, read_pairs
+from mime_fast.reference.mime import Mime
+from mime_fast.text.tokenizer import Tokenizer
+from mime_fast.text.vocabulary import build_vocabulary
+from mime_fast.training.recipe import Recipe
+from mime_fast.training.trainer import Progress, Trainer
+from mime_fast.training.vectors import initial_embedding, read_vectors
+
+Path_ = str | os.PathLike[str]
+
+
+def train(
+    recipe: Recipe,
+    data: Path_,
+    out: Path_,
+    *,
+    vectors: Path_ | None = None,
+    device: str = "cpu",
+    show_progress: bool = True,
+) -> Progress:
+    """Train by a recipe and leave the best weights as a model folder in `out`; goes on where a killed run stopped.
+
+    Args:
+        data: EmpatheticDialogues as officially distributed (see `read_pairs`).
+        vectors: word vectors in GloVe's text form that word embeddings start from.
+    """
+    style = "released" if recipe.preset == "released" else "true"
+    train_pairs = read_pairs(data, "train", style=style)
+    valid_pairs = read_pairs(data, "valid", style=style)
+    extra = read_pairs(data, "test", style=style) if recipe.vocabulary_splits == "all" else []
+    counted = [train_pairs, valid_pairs, extra] if recipe.vocabulary_splits == "all" else [train_pairs]
+    tokenizer = make_tokenizer(recipe, counted)
+    torch.manual_seed(recipe.seed)
+    model = Mime(recipe.model_config(tokenizer.vocab_size))
+    initialise(model, tokenizer, recipe.seed, vectors)
+    trainer = Trainer(
+        recipe,
+        model.to(device),
+        tokenizer,
+        make_examples(train_pairs, tokenizer),
+        make_examples(valid_pairs, tokenizer),
+        Path(out),
+        show_progress=show_progress,
+    )
+    return trainer.run()
+
+
+def make_tokenizer(recipe: Recipe, splits: Sequence[Sequence[Pair]]) -> Tokenizer:
+    """The vocabulary of contexts, then responses, then situations of each split, as the released code collects it."""
+    bare = Tokenizer.from_words([])
+    utterances = (
+        tokens
+        for pairs in splits
+        for texts in (
+            [text for pair in pairs for text in pair.context],
+            [pair.response for pair in pairs],
+            [pair.situation for pair in pairs],
+        )
+        for tokens in bare.tokenize_batch(texts)
+    )
+    words = build_vocabulary(utterances, min_count=recipe.min_count, max_size=recipe.max_words or None)
+    return Tokenizer.from_words(words)
+
+
+def initialise(model: Mime, tokenizer: Tokenizer, seed: int, vectors: Path_ | None) -> None:
+    """The released code's start: Xavier for every matrix but E_W, which takes word vectors or 0.01 N(0, 1)."""
+    generator = torch.Generator().manual_seed(seed)
+    size = model.config.hidden_size
+    known = read_vectors(vectors, tokenizer.words, size) if vectors is not None else {}
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() > 1 and parameter is not model.word_embedding.weight:
+                nn.init.xavier_uniform_(parameter, generator=generator)
+        model.word_embedding.weight.copy_(initial_embedding(tokenizer.words, known, size, generator))

@@ -1,0 +1,27 @@
+"""Learning rates by step."""
+
+from __future__ import annotations
+
+import math
+
+from mime_fast.training.recipe import Recipe
+
+
+def learning_rate(recipe: Recipe, step: int, total_steps: int, hidden_size: int) -> float:
+    """Rate of step 1, 2, ...
+
+    "noam": hidden_size^-0.5 min(step^-0.5, step warmup^-1.5), the released code's. "cosine": a linear rise to
+    `learning_rate`, then half a cosine down to a twentieth of it at `total_steps`. "constant": stays after the rise.
+    """
+    if recipe.schedule == "noam":
+        return hidden_size**-0.5 * min(step**-0.5, step * recipe.warmup_steps**-1.5)
+    rise = min(1.0, step / recipe.warmup_steps)
+    if recipe.schedule == "constant":
+        return recipe.learning_rate * rise
+    progress = min(1.0, max(0.0, (step - recipe.warmup_steps) / max(1, total_steps - recipe.warmup_steps)))
+    return recipe.learning_rate * rise * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def kl_weight(recipe: Recipe, step: int) -> float:
+    """Weight of the KL term at a step: a linear rise over `kl_warmup_steps`."""
+    return min(1.0, step / recipe.kl_warmup_steps) if recipe.kl_warmup_steps else 1.0

@@ -1,0 +1,232 @@
+"""The training loop: resumable at any step, evaluated on validation perplexity."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from mime_fast.config import GenerationConfig
+from mime_fast.data.batches import Example, collate, epoch_order
+from mime_fast.engine.model_folder import save_model_folder, write_json
+from mime_fast.errors import CheckpointError, MimeFastError
+from mime_fast.evaluation.likelihood import Likelihood, evaluate_likelihood
+from mime_fast.reference.mime import Mime
+from mime_fast.reference.noise import training_noise
+from mime_fast.text.tokenizer import Tokenizer
+from mime_fast.training.losses import loss_terms
+from mime_fast.training.recipe import Recipe
+from mime_fast.training.schedule import kl_weight, learning_rate
+
+STATE, METRICS = "training_state.pt", "metrics.jsonl"
+
+
+@dataclass
+class Progress:
+    """Where a run is; saved with the weights."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0  # batches of this epoch that are done
+    best_ppl: float = math.inf
+    bad_evaluations: int = 0
+    stopped: bool = False
+    seconds: float = 0.0
+
+
+class Trainer:
+    """Trains a model into `out`: the best weights so far as a model folder, the state to go on from, metrics.jsonl.
+
+    A run that was killed goes on from its last saved state when it is started again with the same arguments; on a CPU
+    with the same number of threads the weights are those of an unbroken run, bit for bit.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        model: Mime,
+        tokenizer: Tokenizer,
+        train: Sequence[Example],
+        valid: Sequence[Example],
+        out: str | os.PathLike[str],
+        *,
+        save_every_seconds: float = 120.0,
+        show_progress: bool = True,
+    ) -> None:
+        self.recipe = recipe
+        self.model = model
+        self.tokenizer = tokenizer
+        self.train_examples = train
+        self.valid_examples = valid
+        self.out = Path(out)
+        self.save_every_seconds = save_every_seconds
+        self.show_progress = show_progress
+        self.device = next(model.parameters()).device
+        self.average = _copy(model) if recipe.ema_decay else None
+        self.optimizer = torch.optim.AdamW(
+            model.parameters(),
+            betas=recipe.betas,
+            eps=recipe.epsilon,
+            weight_decay=recipe.weight_decay,
+            fused=True,
+        )
+        self.progress = Progress()
+        self.steps_per_epoch = math.ceil(len(train) / recipe.batch_size)
+        self.total_steps = self.steps_per_epoch * recipe.max_epochs
+        if recipe.max_steps:
+            self.total_steps = min(self.total_steps, recipe.max_steps)
+
+    def run(self) -> Progress:
+        """Train to the end (all steps, or patience), evaluating on the way."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        if (self.out / STATE).is_file():
+            self._restore()
+        else:
+            torch.manual_seed(self.recipe.seed)
+        self._trim_metrics()
+        bar = tqdm(
+            total=self.total_steps, initial=self.progress.step, unit="step", disable=not self.show_progress, smoothing=0.05
+        )
+        with bar:
+            while not self._finished():
+                self._run_epoch(bar)
+        self._save()
+        return self.progress
+
+    def _run_epoch(self, bar: tqdm[Any]) -> None:
+        order = epoch_order(self.train_examples, self.recipe.batch_size, self.recipe.seed, self.progress.epoch)
+        saved = started = time.monotonic()
+        for indices in order[self.progress.batch :]:
+            losses = self._step(indices)
+            self.progress.seconds += time.monotonic() - started
+            started = time.monotonic()
+            bar.update()
+            bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items()}, refresh=False)
+            due = self.progress.step % self.recipe.eval_every_steps == 0 or self.progress.step == self.total_steps
+            if due:
+                self._evaluate(losses)
+            if due or time.monotonic() - saved > self.save_every_seconds:
+                self._save()
+                saved = time.monotonic()
+            if self._finished():
+                return
+        self.progress.epoch += 1
+        self.progress.batch = 0
+
+    def _step(self, indices: Sequence[int]) -> dict[str, float]:
+        recipe, progress = self.recipe, self.progress
+        progress.step += 1
+        progress.batch += 1
+        self.model.train()
+        batch = collate(self.train_examples, indices, self.device)
+        noise = training_noise(self.model, recipe.seed, indices, progress.epoch)
+        terms = loss_terms(self.model, batch, noise, recipe.label_smoothing)
+        total = terms.total(recipe.alpha, recipe.beta, recipe.gamma, kl_weight(recipe, progress.step))
+        if not torch.isfinite(total):
+            raise MimeFastError(f"step {progress.step}: the loss is {total.item()}; a lower learning rate may help")
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        if recipe.max_grad_norm:
+            nn.utils.clip_grad_norm_(self.model.parameters(), recipe.max_grad_norm)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(recipe, progress.step, self.total_steps, self.model.config.hidden_size)
+        self.optimizer.step()
+        self._update_average()
+        return {
+            "loss": total.item(),
+            **{field.name: getattr(terms, field.name).item() for field in dataclasses.fields(terms)},
+        }
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        if self.average is None:
+            return
+        decay = min(self.recipe.ema_decay, (1 + self.progress.step) / (10 + self.progress.step))
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
+
+    def _evaluate(self, losses: dict[str, float]) -> None:
+        model = self.average or self.model
+        figures = evaluate_likelihood(model, self.valid_examples, seed=self.recipe.seed)
+        self._log(losses, figures)
+        if self.progress.step < self.recipe.min_steps and self.progress.step != self.total_steps:
+            return
+        if figures.ppl < self.progress.best_ppl:
+            self.progress.best_ppl, self.progress.bad_evaluations = figures.ppl, 0
+            generation = GenerationConfig.from_dict(self.recipe.generation)
+            save_model_folder(self.out, model, self.tokenizer, generation)
+        else:
+            self.progress.bad_evaluations += 1
+            self.progress.stopped = self.progress.bad_evaluations >= self.recipe.patience
+
+    def _log(self, losses: dict[str, float], figures: Likelihood) -> None:
+        row = {
+            "step": self.progress.step,
+            "epoch": round(self.progress.epoch + self.progress.batch / self.steps_per_epoch, 3),
+            "seconds": round(self.progress.seconds, 1),
+            **{name: round(value, 5) for name, value in losses.items()},
+            **dataclasses.asdict(figures),
+        }
+        with (self.out / METRICS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        tqdm.write(f"step {row['step']} (epoch {row['epoch']}): ppl {figures.ppl:.2f}, top-1 {figures.top1:.3f}, top-5 {figures.top5:.3f}")  # fmt: skip
+
+    def _finished(self) -> bool:
+        return self.progress.stopped or self.progress.step >= self.total_steps
+
+    def _save(self) -> None:
+        state = {
+            "recipe": self.recipe.to_dict(),
+            "threads": torch.get_num_threads(),
+            "progress": dataclasses.asdict(self.progress),
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict() if self.average else None,
+            "optimizer": self.optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
+        }
+        scratch = self.out / (STATE + ".tmp")
+        torch.save(state, scratch)
+        scratch.replace(self.out / STATE)
+
+    def _restore(self) -> None:
+        where = self.out / STATE
+        try:
+            state = torch.load(where, map_location="cpu", weights_only=True)
+        except Exception as error:
+            raise CheckpointError(f"{where}: not a readable training state ({error})") from None
+        changed = [name for name, value in self.recipe.to_dict().items() if state["recipe"].get(name) != value]
+        if changed:
+            raise CheckpointError(
+                f"{where}: the run was started with another {', '.join(changed)}; give the same recipe or another folder"
+            )
+        self.progress = Progress(**state["progress"])
+        self.model.load_state_dict(state["model"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["random"])
+        if self.device.type == "cuda" and state["random_cuda"] is not None:
+            torch.cuda.set_rng_state(state["random_cuda"])
+
+    def _trim_metrics(self) -> None:
+        """Drop the lines of steps that will be done again."""
+        path = self.out / METRICS
+        if path.is_file():
+            rows = [line for line in path.read_text(encoding="utf-8").splitlines() if json.loads(line)["step"] <= self.progress.step]
+            path.write_text("".join(row + "\n" for row in rows), encoding="utf-8")
+
+
+def _copy(model: Mime) -> Mime:
+    twin = Mime(model.config).to(next(model.parameters()).device)
+    twin.load_state_dict(model.state_dict())
+    return twin.eval().requires_grad_(False)

@@ -1,0 +1,102 @@
+"""The conversation in the terminal."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from cli.conftest import Run
+
+import mime_fast
+from mime_fast.cli import chat
+
+SAY = "i passed the test !\n"
+
+
+def test_piped_chat_shows_emotions_mixture_and_reply(run: Run, model_dir: Path) -> None:
+    outcome = run("chat", "--model", model_dir, stdin=SAY)
+    engine = mime_fast.load(model_dir)
+    (reply,) = engine.generate([[SAY.strip()]])
+    assert outcome.code == 0
+    assert outcome.err == ""
+    heard, answers, said = outcome.out.splitlines()
+    three = r"\w+ \d+%, \w+ \d+%, \w+ \d+%"
+    assert re.fullmatch(rf"heard    {reply.emotion} \d+%, \w+ \d+%, \w+ \d+% \((positive|negative)\)", heard)
+    assert re.fullmatch(rf"answers  {reply.mixture.polarity} \d+%: {three}", answers)
+    assert said == f"mime     {reply.text}"
+    group = getattr(reply.mixture, reply.mixture.polarity)
+    assert f": {max(group, key=group.get)} {max(group.values()):.0%}, " in answers
+
+
+def test_history_is_kept_and_reset(run: Run, model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[list[str], int, int]] = []
+    generate = mime_fast.Engine.generate
+
+    def record(self: mime_fast.Engine, dialogues: list[list[str]], **options: object) -> list[mime_fast.Reply]:
+        assert isinstance(options["request_ids"], list) and isinstance(options["seed"], int)
+        seen.append((list(dialogues[0]), options["seed"], options["request_ids"][0]))
+        return generate(self, dialogues, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(mime_fast.Engine, "generate", record)
+    stdin = "my cat ran away\n\nso sorry\n/seed 9\n/reset\nmy dog\n/quit\nnot read\n"
+    outcome = run("chat", "--model", model_dir, "--min-new-tokens", 2, "--max-new-tokens", 4, stdin=stdin)
+    assert outcome.code == 0
+    said = [line.removeprefix("mime     ") for line in outcome.out.splitlines() if line.startswith("mime     ")]
+    assert seen == [
+        (["my cat ran away"], 0, 0),
+        (["my cat ran away", said[0], "so sorry"], 0, 1),
+        (["my dog"], 9, 0),
+    ]
+    assert "seed 9\n" in outcome.out
+    assert "forgotten\n" in outcome.out
+
+
+def test_commands_and_bad_lines(run: Run, model_dir: Path) -> None:
+    stdin = "/help\n/sing\n/seed x\n" + "cat " * 60 + "\nmy cat\n"
+    outcome = run("chat", "--model", model_dir, stdin=stdin)
+    assert outcome.code == 0
+    assert all(f"\n{name}" in "\n" + outcome.out for name in ("/reset", "/seed N", "/help", "/quit"))
+    assert "unknown command '/sing'" in outcome.out
+    assert "seed 'x': an integer from 0 to 2^64 - 1 is allowed" in outcome.out
+    assert "not answered: " in outcome.out
+    assert outcome.out.count("\nmime     ") == 1
+
+
+def test_a_given_emotion_is_mimicked(run: Run, model_dir: Path) -> None:
+    for emotion, group in (("joyful", "positive"), ("sad", "negative")):
+        outcome = run("chat", "--model", model_dir, "--emotion", emotion, stdin=SAY)
+        assert f"; told {emotion}\nanswers  {group} " in outcome.out
+
+
+def test_prompts_on_a_terminal_only(run: Run, model_dir: Path) -> None:
+    assert "you " not in run("chat", "--model", model_dir, stdin="/help\n").out
+    outcome = run("chat", "--model", model_dir, stdin="/help\n", terminal=True)
+    assert outcome.out.startswith("Say how you feel.")
+    assert outcome.out.count("\nyou      ") == 2
+
+
+def test_broken_bytes_do_not_end_it(run: Run, model_dir: Path) -> None:
+    outcome = run("chat", "--model", model_dir, stdin=b"my cat \xff ran\nmy dog\n")
+    assert outcome.code == 0
+    assert outcome.out.count("mime     ") == 2
+
+
+def test_an_empty_reply_leaves_the_history_alone() -> None:
+    class Silent:
+        def generate(self, dialogues: list[list[str]], **_: object) -> list[mime_fast.Reply]:
+            assert dialogues == [["hello"]]
+            mixture = mime_fast.EmotionMixture({"joyful": 1.0}, {"sad": 1.0}, "positive", 0.5)
+            nothing = mime_fast.Candidate("", [], [], [-0.5], -0.5, -0.5, "eos")
+            return [mime_fast.Reply([nothing], "joyful", [1 / 32] * 32, mixture)]
+
+    args = chat_arguments()
+    conversation = chat.Conversation(Silent(), args)  # type: ignore[arg-type]
+    for _ in range(2):
+        assert conversation.hear("hello").endswith("mime     ")
+
+
+def chat_arguments() -> object:
+    from mime_fast.cli.main import make_parser
+
+    return make_parser().parse_args(["chat"])

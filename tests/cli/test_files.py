@@ -1,0 +1,270 @@
+"""The file commands: rows in, rows out, bad rows, where the output goes."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli.conftest import Run, json_lines
+
+import mime_fast
+from mime_fast.cli import rows as rows_module
+from mime_fast.emotions import LABELS, NEGATIVE, POSITIVE
+
+ROOT = Path(__file__).resolve().parents[2]
+DIALOGUES: list[dict[str, Any]] = [
+    {"id": "a", "context": ["my cat ran away ."]},
+    {"id": 7, "context": ["i passed the test !", "so happy !", "you did it ?"], "seed": 11},
+    {"context": [["my", "dog", "ran"]], "emotion": "joyful"},
+]
+RESPONSES = [row | {"response": "i am so sorry to hear that ."} for row in DIALOGUES]
+BAD = [
+    '{"context": ["my cat',
+    {"context": []},
+    {"context": ["a", "b"]},
+    {"context": ["a"], "emotion": "hungry"},
+    {"context": ["cat " * 50]},
+    {"context": 3},
+    "\udcff",
+]
+
+
+def mixed() -> bytes:
+    """The good rows at indices 1, 4 and 7, bad ones between, and blank lines that do not count."""
+    rows = [BAD[0], DIALOGUES[0], BAD[1], "", BAD[2], DIALOGUES[1], BAD[3], BAD[4], DIALOGUES[2], BAD[5], "  ", BAD[6]]
+    return json_lines(rows).encode(errors="surrogateescape")
+
+
+def test_generate_gives_what_the_engine_gives(run: Run, model_dir: Path) -> None:
+    outcome = run("generate", "-", "--model", model_dir, "--seed", 3, stdin=json_lines(DIALOGUES))
+    engine = mime_fast.load(model_dir)
+    replies = engine.generate(
+        [row["context"] for row in DIALOGUES], seed=[3, 11, 3], request_ids=[0, 1, 2], emotions=[None, None, "joyful"]
+    )
+    assert outcome.code == 0
+    assert [list(line) for line in outcome.lines] == [["id", "text", "score", "emotion", "mixture"]] * 3
+    assert [line["id"] for line in outcome.lines] == ["a", 7, 2]
+    for line, reply in zip(outcome.lines, replies, strict=True):
+        assert (line["text"], line["emotion"]) == (reply.text, reply.emotion)
+        assert line["score"] == pytest.approx(reply.score, abs=1e-6)
+        mixture = line["mixture"]
+        assert (tuple(mixture["positive"]), tuple(mixture["negative"])) == (POSITIVE, NEGATIVE)
+        assert mixture["polarity"] == reply.mixture.polarity
+        assert mixture["mimic_share"] == pytest.approx(reply.mixture.mimic_share, abs=1e-4)
+        assert mixture["negative"] == pytest.approx(reply.mixture.negative, abs=1e-4)
+    assert outcome.lines[2]["mixture"]["polarity"] == "positive"
+    assert outcome.err.startswith("mime-fast: 3 of 3 rows answered in ")
+
+
+def test_generate_passes_every_search_option(run: Run, model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[dict[str, Any]] = []
+    generate = mime_fast.Engine.generate
+
+    def record(self: mime_fast.Engine, dialogues: Any, **options: Any) -> list[mime_fast.Reply]:
+        seen.append(options)
+        return generate(self, dialogues, **options)
+
+    monkeypatch.setattr(mime_fast.Engine, "generate", record)
+    given = {"num_beams": 1, "max_new_tokens": 5, "min_new_tokens": 1, "top_k": 9, "top_p": 0.9, "temperature": 1.5}
+    given |= {"length_penalty": 0.5, "no_repeat_ngram_size": 2, "num_return_sequences": 2}
+    flags = [text for name, value in given.items() for text in ("--" + name.replace("_", "-"), value)]
+    argv = ["generate", "-", "--model", model_dir, *flags, "--do-sample", "--no-stochastic", "--no-strict-turns"]
+    outcome = run(*argv, "--truncation", "oldest", "--emotion", "sad", stdin=json_lines(DIALOGUES[:1]))
+    assert outcome.code == 0, outcome.err
+    (options,) = seen
+    expected = given | {"do_sample": True, "stochastic": False, "strict_turns": False, "truncation": "oldest"}
+    expected |= {"search": "standard", "seed": [0], "request_ids": [0], "emotions": [LABELS.index("sad")]}
+    assert options == expected
+    assert len(outcome.lines[0]["candidates"]) == 2
+
+
+def test_nothing_given_leaves_the_choice_to_the_model(run: Run, model_dir: Path) -> None:
+    plain = run("generate", "-", "--model", model_dir, stdin=json_lines(DIALOGUES)).out
+    assert plain == run("generate", "-", "--model", model_dir, "--num-beams", 3, stdin=json_lines(DIALOGUES)).out
+    assert plain != run("generate", "-", "--model", model_dir, "--max-new-tokens", 2, stdin=json_lines(DIALOGUES)).out
+
+
+def test_candidates_are_best_first(run: Run, model_dir: Path) -> None:
+    argv = ["generate", "-", "--model", model_dir, "--num-return-sequences", 3]
+    for line in run(*argv, stdin=json_lines(DIALOGUES)).lines:
+        scores = [one["score"] for one in line["candidates"]]
+        assert len(scores) == 3
+        assert scores == sorted(scores, reverse=True)
+        assert (line["text"], line["score"]) == (line["candidates"][0]["text"], scores[0])
+        assert all(one["logprob"] <= 0 for one in line["candidates"])
+
+
+def test_search_mime_refuses_what_it_cannot_do(run: Run, model_dir: Path) -> None:
+    argv = ["generate", "-", "--model", model_dir, "--search", "mime"]
+    assert run(*argv, stdin=json_lines(DIALOGUES)).code == 0
+    outcome = run(*argv, "--length-penalty", 2, stdin=json_lines(DIALOGUES))
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "mime-fast: error: search='mime'" in outcome.err
+
+
+@pytest.mark.parametrize("option", [("--num-beams", "0"), ("--temperature", "nan"), ("--num-return-sequences", "9")])
+def test_a_bad_option_is_no_bad_row(run: Run, model_dir: Path, option: tuple[str, str]) -> None:
+    outcome = run("generate", "-", "--model", model_dir, *option, stdin=json_lines(DIALOGUES))
+    assert (outcome.code, outcome.out) == (2, "")
+    name = option[0].strip("-").replace("-", "_")
+    assert f"{name}={option[1]}" in outcome.err
+
+
+def test_classify(run: Run, model_dir: Path) -> None:
+    outcome = run("classify", "-", "--model", model_dir, stdin=json_lines(DIALOGUES))
+    found = mime_fast.load(model_dir).classify([row["context"] for row in DIALOGUES])
+    assert outcome.code == 0
+    for line, one in zip(outcome.lines, found, strict=True):
+        assert list(line) == ["id", "emotion", "emotion_probs", "polarity"]
+        assert (line["emotion"], line["polarity"]) == (one.emotion, one.polarity)
+        assert tuple(line["emotion_probs"]) == LABELS
+        assert list(line["emotion_probs"].values()) == pytest.approx(one.emotion_probs, abs=1e-6)
+
+
+def test_score(run: Run, model_dir: Path) -> None:
+    outcome = run("score", "-", "--model", model_dir, "--seed", 3, stdin=json_lines(RESPONSES))
+    scores = mime_fast.load(model_dir).score(
+        [row["context"] for row in RESPONSES],
+        [row["response"] for row in RESPONSES],
+        seed=[3, 11, 3],
+        emotions=[None, None, "joyful"],
+    )
+    assert outcome.code == 0
+    for line, one in zip(outcome.lines, scores, strict=True):
+        assert list(line) == ["id", "logprob", "perplexity", "token_logprobs", "emotion"]
+        assert line["token_logprobs"] == pytest.approx(one.token_logprobs, abs=1e-6)
+        assert len(line["token_logprobs"]) == 9  # eight words and the end mark
+        assert line["logprob"] == pytest.approx(math.fsum(line["token_logprobs"]))
+        assert line["perplexity"] == pytest.approx(math.exp(-line["logprob"] / 9))
+
+
+def test_score_needs_a_response(run: Run, model_dir: Path) -> None:
+    rows = [RESPONSES[0], DIALOGUES[1], RESPONSES[2] | {"response": "so " * 60}]
+    outcome = run("score", "-", "--model", model_dir, stdin=json_lines(rows))
+    assert outcome.code == 1
+    assert [line["id"] for line in outcome.lines] == ["a"]
+    assert "standard input, line 2: no 'response'" in outcome.err
+    assert "standard input, line 3: response has 60 words; at most 39 are allowed\n" in outcome.err
+
+
+def test_bad_rows_are_told_and_the_rest_goes_on(run: Run, model_dir: Path) -> None:
+    outcome = run("generate", "-", "--model", model_dir, stdin=mixed())
+    assert outcome.code == 1
+    assert [line["id"] for line in outcome.lines] == ["a", 7, 7]
+    reports = [line for line in outcome.err.splitlines() if line.startswith("standard input, line ")]
+    assert [int(line.split()[3].rstrip(":")) for line in reports] == [1, 3, 5, 7, 8, 10, 12]
+    assert "context has 50 words; at most 39 are allowed" in reports[4]
+    assert "unknown emotion 'hungry'" in reports[3]
+    assert "mime-fast: 3 of 10 rows answered" in outcome.err
+    assert outcome.err.rstrip().endswith("7 bad rows left out")
+
+
+def test_a_reply_does_not_depend_on_its_neighbours(run: Run, model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    argv = ["generate", "-", "--model", model_dir, "--do-sample", "--num-beams", 1, "--seed", 5]
+    with_bad = run(*argv, stdin=mixed()).lines
+    short = {"context": ["a"]}
+    good_only = [short, DIALOGUES[0], short, short, DIALOGUES[1], short, short, DIALOGUES[2]]
+    monkeypatch.setattr(rows_module, "WINDOW", 3)
+    alone = [run(*argv, stdin=json_lines(good_only)).lines[index] for index in (1, 4, 7)]
+    for one, other in zip(with_bad, alone, strict=True):
+        assert (one["id"], one["text"], one["emotion"]) == (other["id"], other["text"], other["emotion"])
+        assert one["score"] == pytest.approx(other["score"], abs=1e-5)
+
+
+def test_even_turns_and_long_dialogues_on_request(run: Run, model_dir: Path) -> None:
+    rows = [{"context": ["a", "i am"]}, {"context": ["cat " * 30, "i am", "my dog ran away"]}]
+    argv = ["classify", "-", "--model", model_dir]
+    assert run(*argv, stdin=json_lines(rows)).code == 1
+    outcome = run(*argv, "--no-strict-turns", "--truncation", "oldest", stdin=json_lines(rows))
+    assert outcome.code == 0 and len(outcome.lines) == 2
+    scored = run(
+        "score", "-", "--model", model_dir, "--no-strict-turns", stdin=json_lines([rows[0] | {"response": "a"}])
+    )
+    assert scored.code == 0 and len(scored.lines) == 1
+
+
+def test_empty_input_is_no_error(run: Run, model_dir: Path) -> None:
+    outcome = run("classify", "-", "--model", model_dir, stdin="\n \n")
+    assert (outcome.code, outcome.out) == (0, "")
+    assert "0 of 0 rows" in outcome.err
+
+
+def test_text_stays_utf8(run: Run, model_dir: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    row = {"id": "café ☕", "context": ["my cat ran away ."]}
+    assert run("classify", "-", out, "--model", model_dir, stdin=json_lines([row])).code == 0
+    assert '"id": "café ☕"' in out.read_text(encoding="utf-8")
+
+
+def test_output_file_is_replaced_whole(run: Run, model_dir: Path, tmp_path: Path) -> None:
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_bytes(mixed())
+    out.write_text("before")
+    out.chmod(0o640)
+    outcome = run("generate", source, out, "--model", model_dir)
+    assert (outcome.code, outcome.out) == (1, "")
+    assert [json.loads(line)["id"] for line in out.read_text().splitlines()] == ["a", 7, 7]
+    assert stat.S_IMODE(out.stat().st_mode) == 0o640
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl"]
+
+
+def test_output_may_be_the_input(run: Run, model_dir: Path, tmp_path: Path) -> None:
+    both = tmp_path / "rows.jsonl"
+    both.write_text(json_lines(DIALOGUES))
+    assert run("classify", both, both, "--model", model_dir).code == 0
+    assert len(both.read_text().splitlines()) == 3
+
+
+def test_output_file_is_untouched_by_a_failure(run: Run, model_dir: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    out.write_text("before")
+    assert run("generate", "-", out, "--model", model_dir, "--num-beams", 0, stdin=json_lines(DIALOGUES)).code == 2
+    assert run("generate", "-", out, "--model", tmp_path / "none", stdin=json_lines(DIALOGUES)).code == 2
+    assert out.read_text() == "before"
+    assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
+
+
+def test_output_through_a_link_and_into_a_pipe(run: Run, model_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("real.jsonl")
+    assert run("classify", "-", tmp_path / "link", "--model", model_dir, stdin=json_lines(DIALOGUES)).code == 0
+    assert (tmp_path / "link").is_symlink()
+    assert len((tmp_path / "real.jsonl").read_text().splitlines()) == 3
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    received: list[str] = []
+    reader = threading.Thread(target=lambda: received.append(pipe.read_text()), daemon=True)
+    reader.start()
+    assert run("classify", "-", pipe, "--model", model_dir, stdin=json_lines(DIALOGUES)).code == 0
+    reader.join(10)
+    assert pipe.is_fifo()
+    assert received == [(tmp_path / "real.jsonl").read_text()]
+
+
+@pytest.mark.parametrize("out", ["no/such/folder/out.jsonl", "."])
+def test_output_that_cannot_be_written(run: Run, model_dir: Path, tmp_path: Path, out: str) -> None:
+    outcome = run("classify", "-", tmp_path / out, "--model", model_dir, stdin=json_lines(DIALOGUES))
+    assert outcome.code == 2
+    assert "mime-fast: error: " in outcome.err and "cannot be written" in outcome.err
+
+
+def test_examples_are_good_rows(run: Run, model_dir: Path) -> None:
+    outcome = run("generate", ROOT / "examples" / "dialogues.jsonl", "--model", model_dir, "--truncation", "oldest")
+    assert outcome.code == 0, outcome.err
+    assert len(outcome.lines) == 12
+    assert run("score", ROOT / "examples" / "responses.jsonl", "--model", model_dir).code == 0
+
+
+def test_as_a_process(model_dir: Path) -> None:
+    argv = [sys.executable, "-m", "mime_fast", "generate", "-", "--model", str(model_dir), "--threads", "1"]
+    done = subprocess.run(argv, input=mixed(), capture_output=True, check=False)
+    assert done.returncode == 1
+    assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == ["a", 7, 7]
+    assert b"Traceback" not in done.stderr

@@ -1,0 +1,124 @@
+"""What all commands share: help, exit codes, errors, signals, import cost."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cli.conftest import Run
+
+from mime_fast._version import __version__
+from mime_fast.cli import main as main_module
+
+COMMANDS = ("generate", "classify", "score", "chat", "train", "evaluate", "convert", "info")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(run: Run, command: str) -> None:
+    outcome = run(command, "--help")
+    assert outcome.code == 0
+    assert outcome.out.startswith(f"usage: mime-fast {command} ")
+    assert f"example:\n  mime-fast {command}" in outcome.out
+    assert outcome.err == ""
+
+
+def test_the_list_of_commands_is_complete(run: Run) -> None:
+    assert tuple(command.name for command in main_module.COMMANDS) == COMMANDS
+    help_text = run("--help").out
+    assert all(f"\n    {command} " in help_text for command in COMMANDS)
+
+
+def test_version(run: Run) -> None:
+    outcome = run("--version")
+    assert (outcome.code, outcome.out) == (0, f"mime-fast {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        ((), "COMMAND"),
+        (("sing",), "sing"),
+        (("generate",), "IN"),
+        (("generate", "-", "--num-beam", "2"), "--num-beam"),
+        (("generate", "-", "--seed", "-1"), "0 to 2^64 - 1"),
+        (("generate", "-", "--seed", "18446744073709551616"), "0 to 2^64 - 1"),
+        (("score", "-", "--seed", "one"), "'one'"),
+        (("generate", "-", "--emotion", "hungry"), "unknown emotion 'hungry'"),
+        (("generate", "-", "--emotion", "32"), "unknown emotion 32"),
+        (("generate", "-", "--truncation", "newest"), "newest"),
+    ],
+)
+def test_wrong_usage_is_2_and_says_what_is_wrong(run: Run, argv: tuple[str, ...], told: str) -> None:
+    outcome = run(*argv)
+    assert outcome.code == 2
+    assert outcome.out == ""
+    assert "error: " in outcome.err and told in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (("generate", "-", "--model", "no/such/folder"), "no model at 'no/such/folder'"),
+        (("classify", "no-such-file.jsonl"), "no-such-file.jsonl: cannot be read: No such file"),
+        (("score", "-", "--threads", "0"), "threads=0"),
+        (("info", "--device", "tpu"), "device='tpu'"),
+        (("info", "--model", "no-such-model"), "no-such-model"),
+        (("chat", "--precision", "int3"), "precision='int3'"),
+        (("train", "--recipe", "no.toml", "--data", "d", "--out", "o"), "no.toml: not a readable recipe"),
+        (("train", "--recipe", "no.toml", "--data", "d", "--out", "o", "--threads", "0"), "threads=0"),
+        (("evaluate", "--data", "d", "--limit", "0"), "limit=0"),
+        (("evaluate", "--data", "d", "--batch-size", "0"), "batch_size=0"),
+        (("convert", "no.pt", "--vocab", "no.json", "out"), "no.json"),
+    ],
+)
+def test_errors_have_no_traceback(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argv: tuple[str, ...], told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = run(*argv)
+    assert outcome.code == 2
+    assert outcome.out == ""
+    assert outcome.err.splitlines()[-1].startswith("mime-fast: error: ")
+    assert told in outcome.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupt_is_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mime_fast.engine.load.load", interrupted)
+    outcome = run("chat")
+    assert (outcome.code, outcome.out, outcome.err) == (130, "", "\n")
+
+
+def test_help_is_light() -> None:
+    """No heavy package is imported before a command runs; counted, not timed."""
+    code = (
+        "import sys\n"
+        "from mime_fast.cli.main import make_parser\n"
+        "make_parser().format_help()\n"
+        "print(sorted({'torch', 'numpy', 'tokenizers', 'safetensors', 'tqdm'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_a_closed_pipe_ends_quietly(model_dir: Path) -> None:
+    row = '{"context": ["my cat ran away ."]}\n'
+    with subprocess.Popen(
+        [sys.executable, "-m", "mime_fast", "classify", "-", "--model", str(model_dir), "--threads", "1"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin and process.stdout and process.stderr
+        process.stdout.close()
+        process.stdin.write(row * 3)
+        process.stdin.close()
+        errors = process.stderr.read()
+    assert process.returncode == 141
+    assert errors == ""

@@ -1,0 +1,29 @@
+"""Fixtures shared by all tests: where data and golden outputs are, and tiny models."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _folder(variable: str, default: str) -> Path:
+    path = Path(os.environ.get(variable, ROOT.parent / "shared" / default))
+    if not path.is_dir():
+        pytest.skip(f"{path} is absent (set {variable} to the folder)")
+    return path
+
+
+@pytest.fixture(scope="session")
+def fixtures_dir() -> Path:
+    """Golden outputs of the released code."""
+    return _folder("MIME_FAST_FIXTURES", "fixtures")
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """EmpatheticDialogues and word vectors."""
+    return _folder("MIME_FAST_DATA", "data")

@@ -1,0 +1,187 @@
+"""The EmpatheticDialogues reader: every way the files come, both pairings, and every malformed row by name."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from mime_fast.data.empathetic_dialogues import Pair, read_pairs
+from mime_fast.errors import ConfigError, DataError
+
+HEADER = "conv_id,utterance_idx,context,prompt,speaker_idx,utterance,selfeval,tags"
+
+
+def row(conv: str, index: int | str, text: str, *, emotion: str = "proud", prompt: str = "My garden.") -> str:
+    return f"{conv},{index},{emotion},{prompt},{conv[-1]},{text},,"
+
+
+DIALOGUES = [
+    row("a1", 1, "My tomatoes won_comma_ again!"),
+    row("a1", 2, 'A "first" prize?'),
+    row("a1", 3, "Yes."),
+    row("a1", 4, "Well done\u2028you\x0b!"),
+    row("a1", 5, "Thanks."),
+    row("b2", 1, "So did the beans."),
+    row("b2", 2, "Wow_comma_ both."),
+    row("c3", 1, "Alone.", emotion="lonely", prompt="Nobody_comma_ at home."),
+    row("d4", 1, "My boat sank.", emotion="sad", prompt="The boat."),
+    row("d4", 2, "Oh no.", emotion="sad", prompt="The boat."),
+]
+
+
+def write(path: Path, rows: list[str], *, end: str = "\n") -> Path:
+    path.write_bytes((end.join([HEADER, *rows]) + end).encode())
+    return path
+
+
+@pytest.fixture
+def csv(tmp_path: Path) -> Path:
+    return write(tmp_path / "train.csv", DIALOGUES)
+
+
+def test_true_pairs(csv: Path) -> None:
+    assert read_pairs(csv, "train") == [
+        Pair(["My tomatoes won, again!"], 'A "first" prize?', "proud", "My garden.", "a1"),
+        Pair(
+            ["My tomatoes won, again!", 'A "first" prize?', "Yes."],
+            "Well done\u2028you\x0b!",
+            "proud",
+            "My garden.",
+            "a1",
+        ),
+        Pair(["So did the beans."], "Wow, both.", "proud", "My garden.", "b2"),
+        Pair(["My boat sank."], "Oh no.", "sad", "The boat.", "d4"),
+    ]
+
+
+def test_released_pairs_go_on_after_the_same_prompt_and_drop_the_last_dialogue(csv: Path) -> None:
+    pairs = read_pairs(csv, "train", "released")
+    assert [pair.response for pair in pairs] == ['A "first" prize?', "Well done\u2028you\x0b!", "Wow, both."]
+    assert pairs[2].context[3:] == ["Well done\u2028you\x0b!", "Thanks.", "So did the beans."]
+    assert len(pairs[2].context) == 6
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_every_way_the_files_come(tmp_path: Path, csv: Path, end: str) -> None:
+    expected = read_pairs(csv, "train")
+    content = write(tmp_path / "again.csv", DIALOGUES, end=end).read_bytes()
+    plain, packed, nested = (tmp_path / name for name in ("plain", "packed", "nested"))
+    for folder in (plain, packed, nested / "empatheticdialogues"):
+        folder.mkdir(parents=True)
+    (plain / "test.csv").write_bytes(content)
+    (packed / "test.csv.gz").write_bytes(gzip.compress(content))
+    (nested / "empatheticdialogues" / "test.csv").write_bytes(content)
+    archive = tmp_path / "empatheticdialogues.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        for name, body in (("train.csv", b"no"), ("test.csv", content)):
+            member = tarfile.TarInfo(f"empatheticdialogues/{name}")
+            member.size = len(body)
+            tar.addfile(member, io.BytesIO(body))
+    for path in (plain, packed, nested, archive, plain / "test.csv", str(packed / "test.csv.gz")):
+        assert read_pairs(path, "test") == expected
+
+
+def test_a_single_file_is_read_whatever_the_split_and_its_name(tmp_path: Path, csv: Path) -> None:
+    odd = tmp_path / "odd.name"
+    odd.write_bytes(gzip.compress(csv.read_bytes()))
+    assert read_pairs(odd, "valid") == read_pairs(csv, "train")
+
+
+def test_ninth_column_with_candidates_is_allowed(tmp_path: Path) -> None:
+    rows = [row("a1", 1, "Hi."), row("a1", 2, "Hello.") + ",Bye_comma_ then.|Yes_pipe_no."]
+    assert [pair.response for pair in read_pairs(write(tmp_path / "test.csv", rows), "test")] == ["Hello."]
+
+
+def test_no_final_line_feed_and_no_rows(tmp_path: Path, csv: Path) -> None:
+    whole = read_pairs(csv, "train")
+    csv.write_bytes(csv.read_bytes().removesuffix(b"\n"))
+    assert read_pairs(csv, "train") == whole
+    csv.write_text(HEADER)
+    assert read_pairs(csv, "train") == read_pairs(csv, "train", "released") == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "line", "fault"),
+    [
+        (["a1,1,proud,p,0,u,"], 2, "7 columns"),
+        ([row("a1", 1, "one, two, three")], 2, "10 columns"),
+        ([row("a1", 1, "u"), ""], 3, "1 columns"),
+        ([row("a1", "x", "u")], 2, "utterance_idx 'x' is not an integer; 1 is expected"),
+        ([row("a1", "²", "u")], 2, "not an integer"),
+        ([row("a1", 2, "u")], 2, "utterance_idx 2 is out of order; 1 is expected in 'a1'"),
+        ([row("a1", 1, "u"), row("a1", 3, "u")], 3, "utterance_idx 3 is out of order; 2 is expected"),
+        ([row("a1", 1, "u"), row("a1", 1, "u")], 3, "out of order"),
+        ([row("a1", 1, "u"), row("b2", 2, "u")], 3, "out of order; 1 is expected in 'b2'"),
+        ([row("a1", 1, "u", emotion="gleeful")], 2, "unknown emotion 'gleeful'; one of surprised, excited"),
+    ],
+)
+def test_malformed_row_is_named(tmp_path: Path, rows: list[str], line: int, fault: str) -> None:
+    path = write(tmp_path / "valid.csv", rows)
+    with pytest.raises(DataError) as raised:
+        read_pairs(tmp_path, "valid")
+    assert f"{path}, line {line}: " in str(raised.value)
+    assert fault in str(raised.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"conv_id,utterance\n", b"PK\x03\x04\x00\xff"])
+def test_bad_header(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "train.csv"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"train\.csv, line 1: header .* expected 'conv_id,utterance_idx,"):
+        read_pairs(path, "train")
+
+
+def test_invalid_utf8(tmp_path: Path) -> None:
+    path = write(tmp_path / "train.csv", DIALOGUES)
+    path.write_bytes(path.read_bytes().replace(b"Yes.", b"Y\xe9s."))
+    with pytest.raises(DataError, match=r"train\.csv, line 4: invalid UTF-8"):
+        read_pairs(path, "train")
+
+
+def test_truncated_gzip_and_tar(tmp_path: Path, csv: Path) -> None:
+    packed = tmp_path / "train.csv.gz"
+    packed.write_bytes(gzip.compress(csv.read_bytes())[:-20])
+    with pytest.raises(DataError, match=r"train\.csv\.gz: truncated or broken gzip"):
+        read_pairs(packed, "train")
+    archive = tmp_path / "all.tar"
+    with tarfile.open(archive, "w") as tar:
+        tar.add(csv, "empatheticdialogues/train.csv")
+    archive.write_bytes(archive.read_bytes()[: 512 + 100])
+    with pytest.raises(DataError, match=r"all\.tar: truncated or broken tar"):
+        read_pairs(archive, "train")
+
+
+def test_missing_split_names_what_is_there(tmp_path: Path, csv: Path) -> None:
+    with pytest.raises(DataError, match=r"no test\.csv or test\.csv\.gz; there is train\.csv"):
+        read_pairs(tmp_path, "test")
+    archive = tmp_path / "all.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(csv, "empatheticdialogues/train.csv")
+    with pytest.raises(DataError, match=r"no files test\.csv in the archive; there is empatheticdialogues/train\.csv"):
+        read_pairs(archive, "test")
+    with pytest.raises(DataError, match=r"nowhere\.csv: cannot be read: No such file"):
+        read_pairs(tmp_path / "nowhere.csv", "train")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="there is no CSV file"):
+        read_pairs(tmp_path / "empty", "train")
+
+
+def test_options_are_checked(csv: Path) -> None:
+    with pytest.raises(ConfigError, match="split='dev': one of train, valid, test is allowed"):
+        read_pairs(csv, "dev")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="style='old': one of true, released is allowed"):
+        read_pairs(csv, "train", "old")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("split", "style", "count"),
+    [("train", "true", 40_252), ("train", "released", 40_250), ("valid", "true", 5_736), ("valid", "released", 5_734)],
+)
+def test_counts_of_the_real_files(data_dir: Path, split: str, style: str, count: int) -> None:
+    pairs = read_pairs(data_dir / "empatheticdialogues.tar.gz", split, style)  # type: ignore[arg-type]
+    assert len(pairs) == count
+    assert not any("_comma_" in pair.response for pair in pairs)

@@ -1,0 +1,96 @@
+"""Names of a released checkpoint: the project's list against one written out by hand, and where each tensor goes."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from mime_fast.config import MimeConfig
+from mime_fast.engine.model_folder import own_state
+from mime_fast.engine.released import our_name, released_names, rename
+from mime_fast.reference.mime import Mime
+from tests.engine.released_layout import CHANNELS, DEPTH, HIDDEN, WORDS, released_shapes, released_state
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "checkpoints.md"
+ENCODERS = {"encoder", "emotion_input_encoder_{1,2}.enc"}
+
+
+def tiny(layers: int = 1) -> Mime:
+    config = MimeConfig.released(
+        len(WORDS), hidden_size=HIDDEN, attention_depth=DEPTH, ffn_channels=CHANNELS, num_layers=layers
+    )
+    return Mime(config)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_names_are_those_of_the_layout_in_its_order(layers: int) -> None:
+    assert released_names(layers) == list(released_shapes(layers=layers))
+
+
+def test_one_layer_has_110_tensors() -> None:
+    assert len(released_names(1)) == 110
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_every_tensor_has_its_place_and_shape(layers: int) -> None:
+    ours = {our_name(name): shape for name, shape in released_shapes(layers=layers).items()}
+    assert ours == {name: tuple(value.shape) for name, value in own_state(tiny(layers)).items()}
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("embedding.lut.weight", "word_embedding.weight"),
+        ("encoder.enc.0.multi_head_attention.value_linear.weight", "context_encoder.layers.0.attention.value.weight"),
+        ("encoder.enc.0.layer_norm_mha.gamma", "context_encoder.layers.0.norm_attention.weight"),
+        ("encoder.layer_norm.beta", "context_encoder.norm.bias"),
+        ("decoder.dec.0.multi_head_attention_dec.key_linear.weight", "decoder.layers.0.self_attention.key.weight"),
+        (
+            "decoder.dec.0.multi_head_attention_enc_dec.key_linear.weight",
+            "decoder.layers.0.memory_attention.key.weight",
+        ),
+        ("decoder.dec.0.layer_norm_mha_enc.beta", "decoder.layers.0.norm_memory_attention.bias"),
+        ("decoder.dec.0.positionwise_feed_forward.layers.1.conv.bias", "decoder.layers.0.ffn.conv2.bias"),
+        ("emotion_input_encoder_1.enc.embedding_proj.weight", "response_encoders.0.projection.weight"),
+        ("emotion_input_encoder_2.enc.enc.0.layer_norm_ffn.beta", "response_encoders.1.layers.0.norm_ffn.bias"),
+        ("vae_sampler.h_posterior_postive.bias", "posterior.fc_sample.positive.bias"),
+        ("vae_sampler.logvar_prior_negative.weight", "prior.fc_sigma.negative.weight"),
+        ("vae_sampler.Dense_z_posterior_positive.weight", "unused.posterior_fc_d_positive.weight"),
+        ("s_weight.weight", "emotion_query.weight"),
+        ("emoji_embedding.weight", "emotion_embedding.weight"),
+        ("generator.p_gen_linear.bias", "unused.p_gen.bias"),
+    ],
+)
+def test_a_tensor_keeps_its_role(theirs: str, ours: str) -> None:
+    assert our_name(theirs) == ours
+
+
+def test_rename_keeps_values_and_names_strangers() -> None:
+    state = released_state()
+    renamed, strangers = rename({**state, "moe.gate": torch.zeros(1)})
+    assert strangers == ["moe.gate"]
+    assert len(renamed) == len(state)
+    assert all(renamed[str(our_name(name))] is value for name, value in state.items())
+
+
+def spelled_out(name: str) -> list[str]:
+    """`a.{b,c}` as `a.b`, `a.c`."""
+    parts = [part.split(",") for part in re.split(r"[{}]", name)]
+    return ["".join(chosen) for chosen in itertools.product(*parts)]
+
+
+def test_the_documented_table_is_what_happens() -> None:
+    rows = re.findall(r"^\| `([^`]+)` .*?\| `([^`]+)`", DOCUMENT.read_text().partition("## Names")[2], re.MULTILINE)
+    encoders = [pair for row in rows if row[0] in ENCODERS for pair in zip(*map(spelled_out, row), strict=True)]
+    documented: dict[str, str] = {}
+    for row in rows:
+        if row[0] in ENCODERS:
+            continue
+        for theirs, ours in encoders if row[0].startswith("ENC.") else [("", "")]:
+            names = spelled_out(row[0].replace("ENC", theirs)), spelled_out(row[1].replace("ENC", ours))
+            documented |= dict(zip(*names, strict=True))
+    assert documented == {name: our_name(name) for name in released_names(1)}

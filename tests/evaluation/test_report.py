@@ -1,0 +1,251 @@
+"""The report on made-up pairs: figures of scripted replies, and a whole run of a tiny engine."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+
+from mime_fast.cli import evaluate as command
+from mime_fast.config import GenerationConfig
+from mime_fast.data.batches import make_examples
+from mime_fast.data.empathetic_dialogues import Pair
+from mime_fast.emotions import INDEX, LABELS
+from mime_fast.engine.device import Placement
+from mime_fast.engine.engine import Engine
+from mime_fast.engine.model_folder import ModelFolder
+from mime_fast.errors import ConfigError, InputError
+from mime_fast.evaluation import report as module
+from mime_fast.evaluation.bleu import corpus_bleu
+from mime_fast.evaluation.diversity import diversity
+from mime_fast.evaluation.likelihood import evaluate_likelihood
+from mime_fast.evaluation.report import METRICS, evaluate, format_report
+from mime_fast.text.tokenizer import Tokenizer, tokenize
+from tests.reference.tiny import tiny_model
+
+TOP_KEYS = [
+    *("n", "ppl", "ppl_unk_free", "top1", "top2", "top5", "polarity_accuracy", "bleu_greedy", "bleu_beam"),
+    *("distinct1", "distinct2", "distinct_replies", "mean_length", "seed_effect", "seconds", "details"),
+]
+TEXTS = [
+    ("my cat ran away", "oh no , i hope that she comes home", "sad"),
+    ("i won a prize today !", "that is great , well done", "joyful"),
+    ("the noise next door never stops", "i am so sorry to hear that", "annoyed"),
+    ("we saw the sea", "was it cold ?", "joyful"),
+    ("i cannot sleep", "oh no , why is that ?", "anxious"),
+    ("they forgot me", "i am so sorry , that is not great", "lonely"),
+]
+WORDS = sorted({word for text, response, _ in TEXTS for word in tokenize(f"{text} {response}")} - {"prize", "cold"})
+
+
+def make_pairs() -> list[Pair]:
+    """Six pairs: three of one turn, one of two, two of three; "prize" and "cold" are unknown words."""
+    pairs = [Pair([text], response, emotion, "", f"conv:{i}") for i, (text, response, emotion) in enumerate(TEXTS)]
+    for i, turns in ((3, ["the sea is cold", "well", "we saw the sea"]), (4, ["why ?", "i cannot sleep"])):
+        pairs[i] = Pair(turns, pairs[i].response, pairs[i].emotion, "", pairs[i].conv_id)
+    pairs[5] = Pair(["oh", "why ?", "they forgot me"], pairs[5].response, "lonely", "", "conv:5")
+    return pairs
+
+
+def make_engine(**generation: Any) -> Engine:
+    tokenizer = Tokenizer.from_words(WORDS)
+    model = tiny_model(vocab_size=tokenizer.vocab_size)
+    options = GenerationConfig(**({"max_new_tokens": 8} | generation))
+    return Engine(
+        ModelFolder(model, tokenizer, options), "tiny", Placement(torch.device("cpu"), "float64", "test"), None
+    )
+
+
+class Said(NamedTuple):
+    tokens: list[str]
+
+
+class ScriptedEngine(Engine):
+    """Replies from a table by number of beams (None: default options) and request id; some say the seed."""
+
+    def __init__(self, script: dict[int | None, list[str]], changing: set[int]) -> None:
+        engine = make_engine(num_beams=3, suppress_tokens=(0,))
+        self.__dict__.update(engine.__dict__)
+        self.script, self.changing = script, changing
+        self.calls: list[dict[str, Any]] = []
+
+    def generate(self, dialogues: Any, **options: Any) -> Any:
+        self.calls.append(options)
+        assert len(dialogues) == len(options["request_ids"])
+        replies = []
+        for dialogue, request in zip(dialogues, options["request_ids"], strict=True):
+            assert dialogue == make_pairs()[request].context
+            beams = options.get("num_beams")
+            changes = beams is None and request in self.changing
+            replies.append(Said(tokenize(self.script[beams][request]) + [str(options["seed"])] * changes))
+        return replies
+
+
+GREEDY = ["oh no , i hope that", "that is great , well done", "so sorry", "was it cold ?", "oh no", "oh no"]
+BEAM = ["i am so sorry to hear that"] * 3 + ["that is great , well done", "oh no , why is that ?", "that is great"]
+DEFAULT = ["oh no", "great", "oh no", "well done", "why ?", "great"]
+
+
+@pytest.fixture
+def scripted() -> ScriptedEngine:
+    return ScriptedEngine({1: GREEDY, 5: BEAM, None: DEFAULT}, changing={1, 5})
+
+
+def test_keys_are_exactly_the_agreed_ones(scripted: ScriptedEngine) -> None:
+    report = evaluate(scripted, make_pairs())
+    assert list(report) == TOP_KEYS
+    assert all(report[key] is not None for key in TOP_KEYS)
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+    assert report["n"] == 6
+
+
+def test_bleu_is_of_tokens_against_real_words(scripted: ScriptedEngine) -> None:
+    references = [tokenize(response) for _, response, _ in TEXTS]
+    report = evaluate(scripted, make_pairs(), metrics=["bleu_beam", "bleu_greedy"], batch_size=4)
+    assert report["bleu_greedy"] == corpus_bleu([tokenize(text) for text in GREEDY], references)
+    assert report["bleu_beam"] == corpus_bleu([tokenize(text) for text in BEAM], references) > 0
+
+
+def test_diversity_and_seed_effect(scripted: ScriptedEngine) -> None:
+    report = evaluate(scripted, make_pairs(), metrics=["diversity", "seed_effect"], seed=2**64 - 1)
+    figures = diversity([tokenize(text) + ([str(2**64 - 1)] if i in (1, 5) else []) for i, text in enumerate(DEFAULT)])
+    assert [report[key] for key in ("distinct1", "distinct2", "distinct_replies", "mean_length")] == [
+        *(figures.distinct1, figures.distinct2, figures.distinct_replies, figures.mean_length)
+    ]
+    assert report["distinct_replies"] == 4 / 6
+    assert report["seed_effect"] == 2 / 6
+    assert [call["seed"] for call in scripted.calls] == [2**64 - 1, 0]  # the seed after the last is the first
+
+
+def test_searches(scripted: ScriptedEngine) -> None:
+    report = evaluate(scripted, make_pairs(), batch_size=2)
+    plain = {"max_new_tokens": 30, "min_new_tokens": 0, "do_sample": False, "length_penalty": 1.0}
+    plain |= {"no_repeat_ngram_size": 0, "num_return_sequences": 1, "strict_turns": False}
+    searches = [{k: v for k, v in call.items() if k not in ("seed", "request_ids")} for call in scripted.calls]
+    expected = [plain | {"num_beams": 1}, plain | {"num_beams": 5}, {"strict_turns": False}, {"strict_turns": False}]
+    assert searches == [search for search in expected for _ in range(3)]  # the default's are made once a seed
+    for start in range(0, 12, 3):
+        assert sorted(i for call in scripted.calls[start : start + 3] for i in call["request_ids"]) == list(range(6))
+    options = report["details"]["options"]
+    assert [options[name]["num_beams"] for name in ("greedy", "beam", "default")] == [1, 5, 3]
+    assert all(options[name]["suppress_tokens"] == [0] for name in ("greedy", "beam", "default"))
+    assert [report["details"][name]["reply_count"] for name in ("greedy", "beam", "default")] == [5, 4, 4]
+
+
+def test_default_options_that_are_plain_are_searched_once() -> None:
+    engine = ScriptedEngine({1: GREEDY, 5: BEAM, None: DEFAULT}, changing=set())
+    engine.generation_config = GenerationConfig()
+    report = evaluate(engine, make_pairs(), metrics=["bleu_beam", "diversity"])
+    assert len(engine.calls) == 1
+    assert report["distinct_replies"] == report["details"]["beam"]["distinct_replies"]
+
+
+@pytest.mark.parametrize("polarity", ["gold", "predicted"])
+def test_likelihood_and_its_details(polarity: Any) -> None:
+    engine, pairs = make_engine(), make_pairs()
+    report = evaluate(engine, pairs, metrics=["likelihood"], polarity=polarity, seed=4, batch_size=2)
+    examples = make_examples(pairs, engine.tokenizer)
+    figures = evaluate_likelihood(engine.model, examples, seed=4, gold_polarity=polarity == "gold")
+    assert report["ppl"] == pytest.approx(figures.ppl, rel=1e-10)
+    assert report["ppl"] > report["ppl_unk_free"] == pytest.approx(figures.ppl_unk_free, rel=1e-10)
+    keys = ("top1", "top2", "top5", "polarity_accuracy")
+    assert [report[key] for key in keys] == [getattr(figures, key) for key in keys]
+    details = report["details"]
+    counts = {label: part["n"] for label, part in details["per_emotion"].items()}
+    assert list(counts) == list(LABELS)
+    expected = {"sad": 1, "joyful": 2, "annoyed": 1, "anxious": 1, "lonely": 1}
+    assert {label: count for label, count in counts.items() if count} == expected
+    assert details["per_emotion"]["proud"] == {"n": 0, "ppl": None, "top1": None}
+    groups = details["by_polarity"]
+    assert [groups[name]["n"] for name in ("positive", "negative")] == [2, 4]
+    mean = (2 * math.log(groups["positive"]["ppl"]) + 4 * math.log(groups["negative"]["ppl"])) / 6
+    assert mean == pytest.approx(math.log(report["ppl"]), rel=1e-10)
+    predicted = [reply.emotion for reply in engine.classify([pair.context for pair in pairs], strict_turns=False)]
+    confusion = [[0] * 32 for _ in range(32)]
+    for pair, emotion in zip(pairs, predicted, strict=True):
+        confusion[INDEX[pair.emotion]][INDEX[emotion]] += 1
+    assert details["confusion"] == confusion
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_what_is_not_asked_for_is_null(metric: str) -> None:
+    report = evaluate(make_engine(), make_pairs()[:2], metrics=[metric])
+    groups = {"likelihood": module.LIKELIHOOD_KEYS, "diversity": module.DIVERSITY_KEYS}
+    assert {key for key in TOP_KEYS if report[key] is not None} == {
+        "n",
+        "seconds",
+        "details",
+        *groups.get(metric, (metric,)),
+    }
+    assert report["details"]["options"]["metrics"] == [metric]
+    format_report(report)
+
+
+def test_a_run_repeats_whatever_the_batches() -> None:
+    engine, pairs = make_engine(num_beams=1, do_sample=True, max_new_tokens=5), make_pairs()
+    reports = [evaluate(engine, pairs, seed=seed, batch_size=size) for seed, size in ((7, 64), (7, 4), (8, 64))]
+    for report in reports:
+        del report["seconds"], report["details"]["options"]["batch_size"]
+    likelihoods = [[report.pop(key) for key in module.LIKELIHOOD_KEYS] for report in reports]
+    parts = [[report["details"].pop(key) for key in ("per_emotion", "by_polarity")] for report in reports]
+    assert reports[0] == reports[1]
+    assert likelihoods[1] == pytest.approx(likelihoods[0], rel=1e-10)
+    assert parts[1][1]["negative"] == pytest.approx(parts[0][1]["negative"], rel=1e-10)
+    assert reports[0]["seed_effect"] > 0
+    assert reports[2]["details"]["default"] != reports[0]["details"]["default"]
+    assert likelihoods[2] != pytest.approx(likelihoods[0], rel=1e-6)
+
+
+def test_table(scripted: ScriptedEngine) -> None:
+    report = evaluate(scripted, make_pairs())
+    text = format_report(report)
+    for key in ("ppl", "ppl_unk_free", "bleu_greedy", "bleu_beam", "mean_length"):
+        assert f"{report[key]:.2f}" in text
+    for key in ("top1", "top2", "top5", "polarity_accuracy", "distinct1", "distinct_replies", "seed_effect"):
+        assert f"{100 * report[key]:.1f} %" in text
+    assert all(label in text for label in (*LABELS, "positive", "negative"))
+    assert max(map(len, text.splitlines())) < 80
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"metrics": ["bleu"]}, "'bleu'; some of likelihood, bleu_greedy"),
+        ({"metrics": []}, "an empty list"),
+        ({"metrics": "diversity"}, "a list of some of"),
+        ({"polarity": "best"}, "polarity='best': 'gold' or 'predicted'"),
+        ({"seed": -1}, "seed=-1"),
+        ({"seed": 2**64}, "seed="),
+        ({"batch_size": 0}, "batch_size=0"),
+    ],
+)
+def test_bad_options(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        evaluate(make_engine(), make_pairs(), **options)
+
+
+@pytest.mark.parametrize(
+    ("context", "response", "message"),
+    [
+        (["oh", " "], "no", r"pair 1 \(conversation made:1\), utterance 1 is blank"),
+        ([], "no", "pair 1 .* is an empty list"),
+        (["oh " * 1000], "no", "pair 1 .*: the context has 1000 words; at most 999"),
+        (["oh"], "no " * 1001, "pair 1 .*: the response has 1001 words; at most 999"),
+    ],
+)
+def test_bad_pairs(context: list[str], response: str, message: str) -> None:
+    pairs = [make_pairs()[0], Pair(context, response, "sad", "", "made:1")]
+    with pytest.raises(InputError, match=message):
+        evaluate(make_engine(), pairs, metrics=["likelihood"])
+
+
+def test_no_pairs() -> None:
+    with pytest.raises(InputError, match="no pairs"):
+        evaluate(make_engine(), [])
+
+
+def test_the_command_knows_the_metrics() -> None:
+    assert command.METRICS == METRICS

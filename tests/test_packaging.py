@@ -1,0 +1,80 @@
+"""What the package promises about itself: versions, dependencies, licences, stubs."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mime_fast import _native
+from mime_fast._version import __version__
+
+ROOT = Path(__file__).parent.parent
+
+
+def requirement_name(requirement: str) -> str:
+    match = re.match(r"[A-Za-z0-9._-]+", requirement)
+    assert match is not None
+    return match[0].lower().replace("_", "-")
+
+
+@pytest.fixture(scope="module")
+def pyproject() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+@pytest.fixture(scope="module")
+def pinned() -> dict[str, str]:
+    lines = (line.split("#")[0].strip() for line in (ROOT / "constraints.txt").read_text().splitlines())
+    return {requirement_name(line): line.partition("==")[2] for line in lines if line}
+
+
+def test_the_build_needs_no_torch(pyproject: dict[str, Any]) -> None:
+    assert {requirement_name(item) for item in pyproject["build-system"]["requires"]} == {"setuptools", "pybind11"}
+
+
+def test_big_packages_are_extras(pyproject: dict[str, Any]) -> None:
+    needed = {requirement_name(item) for item in pyproject["project"]["dependencies"]}
+    assert needed == {"torch", "numpy", "safetensors", "tokenizers", "tqdm"}
+
+
+def test_constraints_pin_all_that_setup_and_tests_install(pyproject: dict[str, Any], pinned: dict[str, str]) -> None:
+    project = pyproject["project"]
+    extras = project["optional-dependencies"]
+    installed = [*project["dependencies"], *extras["test"], *extras["lint"], *extras["plots"]]
+    assert {requirement_name(item) for item in installed} - pinned.keys() == set()
+    assert [name for name, version in pinned.items() if not re.fullmatch(r"\d+(\.\d+)*", version)] == []
+    assert pinned["torch"] == "2.13.0"
+
+
+def test_one_version() -> None:
+    assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    assert importlib.metadata.version("mime-fast") == __version__
+
+
+def test_command_is_installed() -> None:
+    (command,) = importlib.metadata.entry_points(group="console_scripts", name="mime-fast")
+    assert command.value == "mime_fast.cli.main:main"
+    assert callable(command.load())
+
+
+def test_every_shipped_model_has_its_licence() -> None:
+    folders = [path for path in (ROOT / "mime_fast" / "pretrained").iterdir() if path.is_dir()]
+    for folder in folders:
+        assert "CC BY-NC 4.0" in (folder / "LICENSE").read_text(), folder
+        assert "CC BY-NC 4.0" in (folder / "README.md").read_text(), folder
+
+
+def test_the_stub_names_what_the_extension_has() -> None:
+    tree = ast.parse((ROOT / "mime_fast" / "_native.pyi").read_text())
+    stubs = {node.name: node.args for node in tree.body if isinstance(node, ast.FunctionDef)}
+    assert stubs.keys() == {name for name in vars(_native) if not name.startswith("_")}
+    for name, arguments in stubs.items():
+        signature = str(getattr(_native, name).__doc__).splitlines()[0]
+        listed = [argument.arg for argument in (*arguments.args, *arguments.kwonlyargs)]
+        assert re.findall(r"(\w+): ", signature) == listed

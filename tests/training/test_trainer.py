@@ -1,0 +1,204 @@
+"""A run that is killed and started again gives the weights of an unbroken one, bit for bit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mime_fast.data.empathetic_dialogues import Pair
+from mime_fast.engine.model_folder import load_model_folder
+from mime_fast.errors import CheckpointError, ConfigError, DataError, MimeFastError
+from mime_fast.training import run, trainer
+from mime_fast.training.recipe import Recipe, read_recipe
+from mime_fast.training.schedule import kl_weight, learning_rate
+from mime_fast.training.vectors import read_vectors
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = {"hidden_size": 8, "attention_depth": 4, "ffn_channels": 3, "dropout": 0.1}
+
+
+def write_split(folder: Path, split: str, count: int) -> None:
+    """A made-up split in the official form, two rows a dialogue."""
+    labels = ["joyful", "sad", "proud", "afraid"]
+    words = ["dog", "cat", "house", "rain", "sun", "river", "bread"]
+    lines = ["conv_id,utterance_idx,context,prompt,speaker_idx,utterance,selfeval,tags"]
+    for i in range(count):
+        said, label = f"my {words[i % 7]} is {words[(i * 3 + 1) % 7]} today", labels[i % 4]
+        lines.append(f"made:{split}:{i},1,{label},{said},0,{said} .,,")
+        lines.append(f"made:{split}:{i},2,{label},{said},1,oh_comma_ the {words[i % 7]} again !,,")
+    (folder / f"{split}.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    write_split(folder, "train", 45)
+    write_split(folder, "valid", 9)
+    return folder
+
+
+def recipe(**changes: Any) -> Recipe:
+    values: dict[str, Any] = {
+        "model": SMALL,
+        "batch_size": 4,
+        "max_epochs": 3,
+        "schedule": "cosine",
+        "learning_rate": 0.01,
+        "warmup_steps": 5,
+        "eval_every_steps": 7,
+        "ema_decay": 0.9,
+        "patience": 100,
+        "max_grad_norm": 1.0,
+    }
+    return Recipe(**(values | changes))
+
+
+def state_of(out: Path) -> dict[str, Any]:
+    state: dict[str, Any] = torch.load(out / trainer.STATE, weights_only=True)
+    return state
+
+
+def metrics_of(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / trainer.METRICS).read_text(encoding="utf-8").splitlines()]
+
+
+def assert_same_state(first: dict[str, Any], second: dict[str, Any]) -> None:
+    for part in ("model", "average"):
+        assert first[part].keys() == second[part].keys()
+        for name in first[part]:
+            assert torch.equal(first[part][name], second[part][name]), name
+    assert {**first["progress"], "seconds": 0} == {**second["progress"], "seconds": 0}
+
+
+class Killed(BaseException):
+    """Stands for a signal: nothing of the trainer may catch it."""
+
+
+@pytest.mark.parametrize("preset", ["paper", "released"])
+def test_a_killed_run_goes_on_bit_for_bit(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, preset: str
+) -> None:
+    plan = recipe(preset=preset, label_smoothing=0.1)
+    run.train(plan, data, tmp_path / "unbroken", show_progress=False)
+    out = tmp_path / "broken"
+    step = trainer.Trainer._step
+    for deadline in (3, 9, 11, 24, 30):
+
+        def dying(self: trainer.Trainer, indices: Any, deadline: int = deadline) -> dict[str, float]:
+            if self.progress.step == deadline:
+                raise Killed
+            self.save_every_seconds = 0.0 if deadline % 2 else 1e9
+            return step(self, indices)
+
+        monkeypatch.setattr(trainer.Trainer, "_step", dying)
+        with pytest.raises(Killed):
+            run.train(plan, data, out, show_progress=False)
+    monkeypatch.setattr(trainer.Trainer, "_step", step)
+    run.train(plan, data, out, show_progress=False)
+    assert_same_state(state_of(tmp_path / "unbroken"), state_of(out))
+    rows = [metrics_of(tmp_path / name) for name in ("unbroken", "broken")]
+    assert [{**row, "seconds": 0} for row in rows[0]] == [{**row, "seconds": 0} for row in rows[1]]
+    first, second = (load_model_folder(tmp_path / name).model.state_dict() for name in ("unbroken", "broken"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_it_learns_and_keeps_the_best(tmp_path: Path, data: Path) -> None:
+    progress = run.train(recipe(max_epochs=10), data, tmp_path / "out", show_progress=False)
+    rows = metrics_of(tmp_path / "out")
+    assert rows[-1]["ppl"] < rows[0]["ppl"] / 2
+    assert progress.best_ppl == min(row["ppl"] for row in rows)
+    folder = load_model_folder(tmp_path / "out")
+    assert folder.tokenizer.vocab_size == folder.model.config.vocab_size
+
+
+def test_patience_ends_a_run(tmp_path: Path, data: Path) -> None:
+    plan = recipe(max_epochs=100, patience=2, schedule="constant", learning_rate=0.3, max_grad_norm=0.0, ema_decay=0.0)
+    progress = run.train(plan, data, tmp_path / "out", show_progress=False)
+    assert progress.stopped
+    assert progress.bad_evaluations == 2
+
+
+def test_another_recipe_in_the_same_folder_is_refused(tmp_path: Path, data: Path) -> None:
+    run.train(recipe(max_steps=2), data, tmp_path / "out", show_progress=False)
+    with pytest.raises(CheckpointError, match="another seed"):
+        run.train(recipe(max_steps=2, seed=7), data, tmp_path / "out", show_progress=False)
+    (tmp_path / "out" / trainer.STATE).write_bytes(b"broken")
+    with pytest.raises(CheckpointError, match="not a readable training state"):
+        run.train(recipe(max_steps=2), data, tmp_path / "out", show_progress=False)
+
+
+def test_an_exploding_loss_is_reported(tmp_path: Path, data: Path) -> None:
+    plan = recipe(schedule="constant", learning_rate=1.0, warmup_steps=1, max_grad_norm=0.0, weight_decay=1e6)
+    with pytest.raises(MimeFastError, match=r"step \d+: the loss is"):
+        run.train(plan, data, tmp_path / "out", show_progress=False)
+
+
+def test_vectors_start_the_embedding(tmp_path: Path, data: Path) -> None:
+    path = tmp_path / "vectors.txt"
+    path.write_text("dog " + " ".join(["0.5"] * 8) + "\nunseen " + " ".join(["1"] * 8) + "\n", encoding="utf-8")
+    plan = recipe()
+    pair = Pair(context=["my dog"], response="a dog", emotion="sad", situation="dog", conv_id="1")
+    tokenizer = run.make_tokenizer(plan, [[pair]])
+    model = run.Mime(plan.model_config(tokenizer.vocab_size))
+    run.initialise(model, tokenizer, 0, path)
+    row = model.word_embedding.weight[tokenizer.ids(["dog"])[0]]
+    assert torch.equal(row, torch.full((8,), 0.5))
+    assert model.word_embedding.weight[tokenizer.ids(["my"])[0]].abs().max() < 0.1
+    assert model.emotion_embedding.weight.abs().max() <= (6 / (32 + 8)) ** 0.5
+
+
+@pytest.mark.parametrize("line", ["dog 1 2 3", "dog 1 2 x 4 5 6 7 8", "dog 1 2 3 4 5 6 7 nan"])
+def test_broken_vectors_are_reported_by_line(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "vectors.txt"
+    path.write_text("cat 1 2 3 4 5 6 7 8\n" + line + "\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"vectors\.txt, line 2"):
+        read_vectors(path, ["cat", "dog"], 8)
+
+
+def test_noam_and_kl_warm_up_by_hand() -> None:
+    noam = recipe(schedule="noam", warmup_steps=8000)
+    assert learning_rate(noam, 8000, 0, 300) == pytest.approx(6.45e-4, rel=1e-3)
+    assert learning_rate(noam, 100, 0, 300) == pytest.approx(300**-0.5 * 100 * 8000**-1.5)
+    assert learning_rate(noam, 32000, 0, 300) == pytest.approx(300**-0.5 * 32000**-0.5)
+    cosine = recipe(warmup_steps=10, learning_rate=0.1)
+    assert learning_rate(cosine, 5, 110, 300) == pytest.approx(0.05)
+    assert learning_rate(cosine, 60, 110, 300) == pytest.approx(0.1 * (0.05 + 0.95 / 2))
+    assert learning_rate(cosine, 110, 110, 300) == pytest.approx(0.005)
+    assert [kl_weight(recipe(kl_warmup_steps=4), step) for step in (1, 4, 9)] == [0.25, 1.0, 1.0]
+    assert kl_weight(recipe(), 1) == 1.0
+
+
+def test_shipped_recipes_are_valid() -> None:
+    paths = sorted((ROOT / "recipes").glob("*.toml"))
+    assert paths
+    for path in paths:
+        read_recipe(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("batch_size = 0", "batch_size=0"),
+        ("learning_rat = 1", "unknown key 'learning_rat'"),
+        ("[model]\nhiden_size = 3", "unknown key 'hiden_size'"),
+        ("[model]\nnum_heads = 3", "attention_depth=40"),
+        ("schedule = 'linear'", "schedule='linear'"),
+        ("[generation]\nnum_beams = 0", "num_beams=0"),
+    ],
+)
+def test_bad_recipes_say_what_is_allowed(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=message):
+        read_recipe(path)
+
+
+def test_a_recipe_that_is_not_toml(tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text("= 3", encoding="utf-8")
+    with pytest.raises(DataError, match="not a readable recipe"):
+        read_recipe(tmp_path / "recipe.toml")
