@@ -6,7 +6,9 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin
-PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt \
+# Python caches bytecode at the first import; compiling all of torch at installation would take longer.
+unexport PYTHONDONTWRITEBYTECODE
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-compile -q -c constraints.txt \
 	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 CPP := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 PACKAGE_DEPS := pyproject.toml constraints.txt setup.py $(CPP)
@@ -56,7 +58,7 @@ asan: $(INSTALLED_DEV)
 	LD_PRELOAD="$(ASAN_LIBS)" ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=$(ASAN) PYTHONDONTWRITEBYTECODE=1 \
 		$(BIN)/python -P -c 'import mime_fast._native as n; assert "$(ASAN)" in n.__file__, n.__file__'
 	LD_PRELOAD="$(ASAN_LIBS)" ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=$(ASAN) PYTHONDONTWRITEBYTECODE=1 \
-		$(BIN)/pytest -p no:cacheprovider tests/test_native.py
+		$(BIN)/pytest -p no:cacheprovider -o pythonpath= tests/test_native.py
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks mime_fast/*.so

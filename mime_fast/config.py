@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, Literal, Self
@@ -25,7 +26,9 @@ class Config:
         missing = sorted(
             name
             for name, field in fields.items()
-            if name not in values and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+            if name not in values
+            and field.default is dataclasses.MISSING
+            and field.default_factory is dataclasses.MISSING
         )
         faults = [f"unknown key {name!r}" for name in unknown] + [f"missing key {name!r}" for name in missing]
         if faults:
@@ -49,14 +52,17 @@ class Config:
 
 def check_int(name: str, value: object, low: int, high: int | None = None) -> None:
     bound = f"{low} or more" if high is None else f"{low} to {high}"
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < low or (high is not None and value > high):
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or int(value) < low or (high is not None and int(value) > high):  # type: ignore[call-overload]
         raise ConfigError(f"{name}={value!r}: an integer of {bound} is allowed")
 
 
 def check_float(name: str, value: object, low: float, high: float, *, open_low: bool = False) -> None:
-    bound = f"a finite number {'above' if open_low else 'from'} {low:g} {'and up ' if math.isinf(high) else ''}to {high:g}"
-    good = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value) and low <= value <= high
-    if not good or (open_low and value == low):
+    bound = (
+        f"a finite number {'above' if open_low else 'from'} {low:g} {'and up ' if math.isinf(high) else ''}to {high:g}"
+    )
+    good = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not good or not low <= float(value) <= high or (open_low and float(value) == low):  # type: ignore[arg-type]
         raise ConfigError(f"{name}={value!r}: {bound} is allowed")
 
 
@@ -102,7 +108,9 @@ class MimeConfig(Config):
         if self.hidden_size % 2:
             raise ConfigError(f"hidden_size={self.hidden_size}: an even number is allowed (sines and cosines)")
         if self.attention_depth % self.num_heads:
-            raise ConfigError(f"attention_depth={self.attention_depth}: a multiple of num_heads={self.num_heads} is allowed")
+            raise ConfigError(
+                f"attention_depth={self.attention_depth}: a multiple of num_heads={self.num_heads} is allowed"
+            )
         check_float("dropout", self.dropout, 0.0, 0.999)
         for field in dataclasses.fields(self):
             if field.type == "bool":
@@ -155,6 +163,8 @@ class GenerationConfig(Config):
     search: Search = "standard"
 
     def __post_init__(self) -> None:
+        if isinstance(self.suppress_tokens, str) or not isinstance(self.suppress_tokens, Sequence):
+            raise ConfigError(f"suppress_tokens={self.suppress_tokens!r}: a list of token ids is allowed")
         object.__setattr__(self, "suppress_tokens", tuple(self.suppress_tokens))
         for name in ("num_beams", "max_new_tokens", "num_return_sequences"):
             check_int(name, getattr(self, name), 1)
@@ -183,9 +193,12 @@ class GenerationConfig(Config):
                 "without do_sample"
             )
         if self.search == "mime":
-            neutral = ("do_sample", "top_k", "top_p", "temperature", "length_penalty", "no_repeat_ngram_size", "suppress_tokens")  # fmt: skip
-            defaults = {field.name: field.default for field in dataclasses.fields(self)}
-            changed = [f"{name}={getattr(self, name)!r}" for name in neutral if getattr(self, name) != defaults[name]]
+            allowed = ("num_beams", "max_new_tokens", "min_new_tokens", "num_return_sequences", "search")
+            changed = [
+                f"{field.name}={getattr(self, field.name)!r}"
+                for field in dataclasses.fields(self)
+                if field.name not in allowed and getattr(self, field.name) != field.default
+            ]
             if changed:
                 raise ConfigError(
                     f"search='mime' is the released beam: it takes num_beams, max_new_tokens, min_new_tokens and "

@@ -107,4 +107,5 @@ def emotion_index(emotion: object) -> int:
         return INDEX[emotion.strip().lower()]
     if isinstance(emotion, Integral) and not isinstance(emotion, bool) and 0 <= int(emotion) < len(LABELS):
         return int(emotion)
-    raise InputError(f"unknown emotion {emotion!r}: give an index from 0 to {len(LABELS) - 1} or one of {', '.join(LABELS)}")
+    allowed = f"an index from 0 to {len(LABELS) - 1} or one of {', '.join(LABELS)}"
+    raise InputError(f"unknown emotion {emotion!r}; allowed: {allowed}")

@@ -114,7 +114,9 @@ def test_the_import_check_sees_faults(tmp_path: Path, path: str, source: str, fa
     assert faults == [] if fault is None else len(faults) == 1 and fault in faults[0]
 
 
-@pytest.mark.parametrize("line", ["#include <pybind11/numpy.h>", '#include "torch/all.h"', "at::Tensor x;", "PyObject* o;"])
+@pytest.mark.parametrize(
+    "line", ["#include <pybind11/numpy.h>", '#include "torch/all.h"', "at::Tensor x;", "PyObject* o;"]
+)
 def test_the_source_check_sees_faults(tmp_path: Path, line: str) -> None:
     for folder in ("bindings", "cpu"):
         (tmp_path / "csrc" / folder).mkdir(parents=True)

@@ -30,9 +30,10 @@ models = sorted({pathlib.PurePath(file).parent for file in files if "pretrained/
 assert any(file.endswith("licenses/LICENSE") for file in files), "the code's licence is missing"
 for model in models:
     there = {pathlib.PurePath(file).name for file in files if pathlib.PurePath(file).parent == model}
-    missing = {"config.json", "generation_config.json", "tokenizer.json", "model.safetensors", "README.md", "LICENSE"} - there
-    assert not missing, (model, missing)
-print("mime_fast", importlib.metadata.version("mime-fast"), "models:", ", ".join(model.name for model in models) or "none")
+    needed = {"config.json", "generation_config.json", "tokenizer.json", "model.safetensors", "README.md", "LICENSE"}
+    assert needed <= there, (model, needed - there)
+names = ", ".join(model.name for model in models)
+print("mime_fast", importlib.metadata.version("mime-fast"), "with models:", names or "none")
 """
 
 

@@ -77,7 +77,7 @@ def decoder_inputs(target_ids: Tensor) -> Tensor:
 
 
 def epoch_order(examples: Sequence[Example], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
-    """Index lists of an epoch's batches: shuffled, but of similar length inside a batch; a function of (seed, epoch)."""
+    """Index lists of an epoch's batches: shuffled, of similar length inside a batch; a function of (seed, epoch)."""
     generator = np.random.default_rng([seed, epoch])
     order = generator.permutation(len(examples))
     batches: list[list[int]] = []

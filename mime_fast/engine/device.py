@@ -56,7 +56,7 @@ def place(device: str, precision: str) -> Placement:
 
 def _missing_gpu() -> str:
     """Why no GPU can be used; empty if one can."""
-    if not torch.backends.cuda.is_built():
+    if torch.version.cuda is None:
         return f"this PyTorch ({torch.__version__}) is built without CUDA"
     if not torch.cuda.is_available():
         return "PyTorch finds no usable NVIDIA GPU or driver"

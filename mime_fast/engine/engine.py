@@ -172,7 +172,9 @@ class Engine:
                 mixture, memory, mimicked = self._remember(context, [labels[i] for i in batch], stochastic, *keys)
                 targets = [[*self.tokenizer.ids(words[i]), EOS_ID] for i in batch]
                 logprobs = self._target_logprobs(targets, memory)
-                rows = zip(batch, logprobs, self._emotions(context), self._mixtures(mixture, memory, mimicked), strict=True)
+                rows = zip(
+                    batch, logprobs, self._emotions(context), self._mixtures(mixture, memory, mimicked), strict=True
+                )
                 for i, values, (emotion, probs), view in rows:
                     scores[i] = Score(words[i], values, emotion, probs, view)
         return [scores[i] for i in range(len(tokens))]
@@ -206,9 +208,7 @@ class Engine:
         self, dialogues: Sequence[Dialogue], strict_turns: bool, truncation: Truncation | None
     ) -> list[list[list[str]]]:
         max_words = self.config.max_positions - 1
-        return prepare_dialogues(
-            dialogues, self.tokenizer, max_words, strict_turns=strict_turns, truncation=truncation
-        )
+        return prepare_dialogues(dialogues, self.tokenizer, max_words, strict_turns=strict_turns, truncation=truncation)
 
     def _batches(self, tokens: Sequence[Sequence[Sequence[str]]]) -> Iterator[list[int]]:
         """Indices of dialogues that go together, longest first."""

@@ -32,7 +32,8 @@ def prepare_dialogues(
         raise ConfigError(f"truncation={truncation!r}: None or 'oldest' is allowed")
     _check_sequence("dialogues", dialogues)
     checked = [
-        check_dialogue(dialogue, strict_turns=strict_turns, where=f"dialogue {i}") for i, dialogue in enumerate(dialogues)
+        check_dialogue(dialogue, strict_turns=strict_turns, where=f"dialogue {i}")
+        for i, dialogue in enumerate(dialogues)
     ]
     tokens = _tokenize(
         [turn for turns in checked for turn in turns],
@@ -41,7 +42,8 @@ def prepare_dialogues(
     )
     flat = iter(tokens)
     return [
-        _fit([next(flat) for _ in turns], max_words, truncation, where=f"dialogue {i}") for i, turns in enumerate(checked)
+        _fit([next(flat) for _ in turns], max_words, truncation, where=f"dialogue {i}")
+        for i, turns in enumerate(checked)
     ]
 
 
@@ -65,15 +67,14 @@ def per_dialogue(name: str, values: int | Sequence[int] | None, count: int) -> l
     """One integer a dialogue from 0 to 2^64 - 1: a list as given, an int for all, None as 0 .. count - 1."""
     if values is None:
         return list(range(count))
-    if isinstance(values, Integral) and not isinstance(values, bool):
-        values = [int(values)] * count
-    _check_sequence(name, values)
-    if len(values) != count:
-        raise InputError(f"{len(values)} {name} for {count} dialogues: one each is allowed")
-    for i, value in enumerate(values):
-        if not isinstance(value, Integral) or isinstance(value, bool) or not 0 <= value < 2**64:
+    each: Sequence[int] = values if not isinstance(values, int | Integral) else [values] * count
+    _check_sequence(name, each)
+    if len(each) != count:
+        raise InputError(f"{len(each)} {name} for {count} dialogues: one each is allowed")
+    for i, value in enumerate(each):
+        if not isinstance(value, Integral) or isinstance(value, bool) or not 0 <= int(value) < 2**64:
             raise InputError(f"{name}, dialogue {i}: {value!r}; an integer from 0 to 2^64 - 1 is allowed")
-    return [int(value) for value in values]
+    return [int(value) for value in each]
 
 
 def given_emotions(emotions: Sequence[str | int | None] | None, count: int) -> list[int | None]:
@@ -112,12 +113,14 @@ def _fit(turns: list[list[str]], max_words: int, truncation: Truncation | None, 
         return turns
     if truncation is None:
         raise InputError(
-            f"{where} has {count} words; at most {max_words} are allowed (truncation='oldest' drops early turns in pairs)"
+            f"{where} has {count} words; at most {max_words} are allowed "
+            "(truncation='oldest' drops early turns in pairs)"
         )
     while sum(map(len, turns)) > max_words:
         if len(turns) <= 2:
             raise InputError(
-                f"{where}: {sum(map(len, turns))} words remain in the last {len(turns)} turns; at most {max_words} are allowed"
+                f"{where}: {sum(map(len, turns))} words remain in the last {len(turns)} turns; "
+                f"at most {max_words} are allowed"
             )
         turns = turns[2:]
     return turns

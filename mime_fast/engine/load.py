@@ -53,5 +53,6 @@ def find_model(path: str | os.PathLike[str] | None) -> Path:
         return shipped
     names = sorted(entry.name for entry in PRETRAINED.glob("*") if entry.is_dir())
     raise CheckpointError(
-        f"no model at {str(wanted)!r}; give a model folder or the name of a shipped model ({', '.join(names) or 'none here'})"
+        f"no model at {str(wanted)!r}; give a model folder or the name of a shipped model "
+        f"({', '.join(names) or 'none here'})"
     )

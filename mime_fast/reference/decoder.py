@@ -60,14 +60,17 @@ class DecoderLayer(nn.Module):
         x = x + self.dropout(self.self_attention(normed, *self.self_attention.project(normed), masked))
         keys, values = self.memory_attention.project(memory)
         x = x + self.dropout(self.memory_attention(self.norm_memory_attention(x), keys, values, memory_masked))
-        return x + self.dropout(self.ffn(self.norm_ffn(x)))
+        out: Tensor = x + self.dropout(self.ffn(self.norm_ffn(x)))
+        return out
 
     def start(self, memory: Tensor) -> LayerCache:
         """The cache before the first position, memory [N, S, C]."""
         keys, values = self.memory_attention.project(memory)
         empty = keys[:, :, :0]
         inputs = memory.new_zeros(len(memory), 2, memory.shape[-1])
-        return LayerCache(empty, empty, keys, values, inputs, inputs.new_zeros(len(memory), 2, self.ffn.conv1.out_channels))
+        return LayerCache(
+            empty, empty, keys, values, inputs, inputs.new_zeros(len(memory), 2, self.ffn.conv1.out_channels)
+        )
 
     def step(self, x: Tensor, masked: Tensor, memory_masked: Tensor, cache: LayerCache) -> tuple[Tensor, LayerCache]:
         """The next position, x [N, 1, C]; masked [N, t + 1] with the new position."""

@@ -1,4 +1,6 @@
-"""The layers that encoders and decoder are made of. Dimensions: B batch, S source, T target, H heads, D head width, C hidden.
+"""The layers that encoders and decoder are made of.
+
+Dimensions: B batch, S source, T target, H heads, D head width, C hidden.
 
 The released code gives only convolutions for a feed-forward layer, 20 features a head and sines before cosines; the
 paper is silent on all three, so both presets have them.
@@ -20,7 +22,7 @@ MASKED_SCORE = -1e18  # replaces a masked attention score; a row with nothing bu
 
 @lru_cache(maxsize=16)
 def sinusoidal_positions(rows: int, size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """E_P: for j < size/2 and w_j = exp(-j ln(10000) / (size/2 - 1)), columns sin(p w_j), then cos(p w_j). [rows, size]"""
+    """E_P [rows, size]: columns sin(p w_j), then cos(p w_j), w_j = exp(-j ln(10000) / (size/2 - 1)), j < size/2."""
     half = size // 2
     rate = torch.exp(torch.arange(half, dtype=torch.float64) * (-math.log(10000.0) / (half - 1)))
     angle = torch.arange(rows, dtype=torch.float64)[:, None] * rate
@@ -77,11 +79,11 @@ class Attention(nn.Module):
         return merged
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        return x.view(*x.shape[:2], self.num_heads, -1).transpose(1, 2)
 
 
 class FeedForward(nn.Module):
-    """Two convolutions of width 3 over the positions: C -> channels -> C, centred in encoders, causal in the decoder."""
+    """Two convolutions of width 3 over positions: C -> channels -> C, centred in encoders, causal in the decoder."""
 
     def __init__(self, config: MimeConfig, *, causal: bool) -> None:
         super().__init__()
@@ -96,7 +98,7 @@ class FeedForward(nn.Module):
         return self._finish(self._convolve(self.conv2, hidden, real))
 
     def step(self, x: Tensor, inputs: Tensor, hiddens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """One position of the causal form: x [B, C], the last two inputs [B, 2, C] and hidden vectors [B, 2, channels]."""
+        """One position of the causal form: x [B, C], the last two inputs [B, 2, C] and hiddens [B, 2, channels]."""
         window = torch.cat([inputs, x[:, None]], dim=1)  # [B, 3, C]
         hidden = self.conv1(window.transpose(1, 2)).transpose(1, 2).relu()
         hidden_window = torch.cat([hiddens, hidden], dim=1)
@@ -128,7 +130,8 @@ class EncoderLayer(nn.Module):
         normed = self.norm_attention(x)
         keys, values = self.attention.project(normed)
         x = x + self.dropout(self.attention(normed, keys, values, ~real[:, None, None, :]))
-        return x + self.dropout(self.ffn(self.norm_ffn(x), real))
+        out: Tensor = x + self.dropout(self.ffn(self.norm_ffn(x), real))
+        return out
 
 
 class Encoder(nn.Module):

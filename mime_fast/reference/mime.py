@@ -78,6 +78,8 @@ class Mime(nn.Module):
     Made with PyTorch's default initialisation in float32; `to(torch.float64)` and `to(device)` work as usual.
     """
 
+    is_positive: Tensor  # bool [32]
+
     def __init__(self, config: MimeConfig) -> None:
         super().__init__()
         self.config = config
@@ -99,7 +101,9 @@ class Mime(nn.Module):
             self.fc_decode.weight = self.word_embedding.weight
         if config.preset == "released":
             self.unused = UnusedTensors(size)
-        self.register_buffer("is_positive", torch.tensor([i in POSITIVE_IDS for i in range(len(LABELS))]), persistent=False)
+        self.register_buffer(
+            "is_positive", torch.tensor([i in POSITIVE_IDS for i in range(len(LABELS))]), persistent=False
+        )
 
     def encode(self, context_ids: Tensor, state_ids: Tensor) -> Context:
         """Eq. 1-4.
@@ -111,7 +115,7 @@ class Mime(nn.Module):
         real = context_ids != PAD_ID
         words = self.word_embedding(context_ids)
         if self.config.speaker_table:
-            speakers = self.speaker_embedding((state_ids.clamp(min=USR_ID) - USR_ID))
+            speakers = self.speaker_embedding(state_ids.clamp(min=USR_ID) - USR_ID)
         else:
             speakers = self.word_embedding(state_ids)
         hidden = self.context_encoder((words + speakers) * math.sqrt(self.config.hidden_size), real)
@@ -126,7 +130,10 @@ class Mime(nn.Module):
             noise: standard normals, [B, G, C], G = 2 (the positive group's first) or 1 without grouping; None: z = mu.
         """
         gaussians = self.prior(c)
-        z = {g: gaussian.sample(None if noise is None else noise[:, i]) for i, (g, gaussian) in enumerate(gaussians.items())}
+        z = {
+            g: gaussian.sample(None if noise is None else noise[:, i])
+            for i, (g, gaussian) in enumerate(gaussians.items())
+        }
         return self.prior.mix(z, self.emotion_embedding.weight)
 
     def mimicry(self, mixture: Mixture, emotion: Tensor) -> tuple[Tensor, Tensor]:
@@ -210,5 +217,3 @@ class UnusedTensors(nn.Module):
 def _append(hidden: Tensor, emotion: Tensor) -> Tensor:
     """[H_i ; m] at every position, eq. 20-21: [B, S, 2C]."""
     return torch.cat([hidden, emotion[:, None].expand_as(hidden)], dim=-1)
-
-

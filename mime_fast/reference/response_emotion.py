@@ -86,4 +86,6 @@ class ResponseEmotionPosterior(nn.Module):
         hidden = {g: self.fc_sample[g](torch.cat([c, observed[g]], dim=-1)).relu() for g in observed}
         first = next(iter(observed))
         sigma_of = {g: g if self.separate_sigma else first for g in observed}
-        return {g: Gaussian(self.fc_mu[g](hidden[g]), self.fc_sigma[sigma_of[g]](hidden[sigma_of[g]])) for g in observed}
+        return {
+            g: Gaussian(self.fc_mu[g](hidden[g]), self.fc_sigma[sigma_of[g]](hidden[sigma_of[g]])) for g in observed
+        }

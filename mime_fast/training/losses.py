@@ -93,7 +93,7 @@ class _SmoothedNLL(torch.autograd.Function):
         return len(targets) * entropy - ((1 - smoothing) * (gold - normaliser) + share * rest).sum()
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         logits, targets = ctx.saved_tensors
         difference = logits.softmax(dim=-1).sub_(ctx.share)  # softmax - target
         difference[:, PAD_ID] += ctx.share

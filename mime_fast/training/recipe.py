@@ -74,7 +74,9 @@ class Recipe(Config):
         known = MimeConfig.paper(7).to_dict().keys() - {"vocab_size", "preset"}
         unknown = sorted(self.model.keys() - known)
         if unknown:
-            raise ConfigError(f"model: unknown key {', '.join(map(repr, unknown))}; allowed: {', '.join(sorted(known))}")
+            raise ConfigError(
+                f"model: unknown key {', '.join(map(repr, unknown))}; allowed: {', '.join(sorted(known))}"
+            )
         return make(vocab_size, **self.model)
 
 

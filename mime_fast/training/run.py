@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import nn
@@ -36,7 +37,7 @@ def train(
         data: EmpatheticDialogues as officially distributed (see `read_pairs`).
         vectors: word vectors in GloVe's text form that word embeddings start from.
     """
-    style = "released" if recipe.preset == "released" else "true"
+    style: Literal["true", "released"] = "released" if recipe.preset == "released" else "true"
     train_pairs = read_pairs(data, "train", style=style)
     valid_pairs = read_pairs(data, "valid", style=style)
     extra = read_pairs(data, "test", style=style) if recipe.vocabulary_splits == "all" else []

@@ -14,7 +14,7 @@ def learning_rate(recipe: Recipe, step: int, total_steps: int, hidden_size: int)
     `learning_rate`, then half a cosine down to a twentieth of it at `total_steps`. "constant": stays after the rise.
     """
     if recipe.schedule == "noam":
-        return hidden_size**-0.5 * min(step**-0.5, step * recipe.warmup_steps**-1.5)
+        return float(hidden_size**-0.5 * min(step**-0.5, step * recipe.warmup_steps**-1.5))
     rise = min(1.0, step / recipe.warmup_steps)
     if recipe.schedule == "constant":
         return recipe.learning_rate * rise

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import os
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from tqdm import tqdm
 
 from mime_fast.config import GenerationConfig
 from mime_fast.data.batches import Example, collate, epoch_order
-from mime_fast.engine.model_folder import save_model_folder, write_json
+from mime_fast.engine.model_folder import save_model_folder
 from mime_fast.errors import CheckpointError, MimeFastError
 from mime_fast.evaluation.likelihood import Likelihood, evaluate_likelihood
 from mime_fast.reference.mime import Mime
@@ -95,7 +96,11 @@ class Trainer:
             torch.manual_seed(self.recipe.seed)
         self._trim_metrics()
         bar = tqdm(
-            total=self.total_steps, initial=self.progress.step, unit="step", disable=not self.show_progress, smoothing=0.05
+            total=self.total_steps,
+            initial=self.progress.step,
+            unit="step",
+            disable=not self.show_progress,
+            smoothing=0.05,
         )
         with bar:
             while not self._finished():
@@ -178,7 +183,9 @@ class Trainer:
         }
         with (self.out / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
-        tqdm.write(f"step {row['step']} (epoch {row['epoch']}): ppl {figures.ppl:.2f}, top-1 {figures.top1:.3f}, top-5 {figures.top5:.3f}")  # fmt: skip
+        where = f"step {row['step']} (epoch {row['epoch']})"
+        accuracies = f"top-1 {figures.top1:.3f}, top-2 {figures.top2:.3f}, top-5 {figures.top5:.3f}"
+        tqdm.write(f"{where}: ppl {figures.ppl:.2f}, {accuracies}", file=sys.stderr)
 
     def _finished(self) -> bool:
         return self.progress.stopped or self.progress.step >= self.total_steps
@@ -207,7 +214,8 @@ class Trainer:
         changed = [name for name, value in self.recipe.to_dict().items() if state["recipe"].get(name) != value]
         if changed:
             raise CheckpointError(
-                f"{where}: the run was started with another {', '.join(changed)}; give the same recipe or another folder"
+                f"{where}: the run was started with another {', '.join(changed)}; "
+                "give the same recipe or another folder"
             )
         self.progress = Progress(**state["progress"])
         self.model.load_state_dict(state["model"])
@@ -219,11 +227,12 @@ class Trainer:
             torch.cuda.set_rng_state(state["random_cuda"])
 
     def _trim_metrics(self) -> None:
-        """Drop the lines of steps that will be done again."""
+        """Drop the lines of steps that will be done again, and a last line that a kill cut short."""
         path = self.out / METRICS
         if path.is_file():
-            rows = [line for line in path.read_text(encoding="utf-8").splitlines() if json.loads(line)["step"] <= self.progress.step]
-            path.write_text("".join(row + "\n" for row in rows), encoding="utf-8")
+            rows = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("}\n")]
+            kept = [row for row in rows if json.loads(row)["step"] <= self.progress.step]
+            path.write_text("".join(kept), encoding="utf-8")
 
 
 def _copy(model: Mime) -> Mime:

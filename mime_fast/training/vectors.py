@@ -34,7 +34,9 @@ def read_vectors(path: str | os.PathLike[str], words: Sequence[str], size: int) 
     return found
 
 
-def initial_embedding(words: Sequence[str], vectors: dict[str, Tensor], size: int, generator: torch.Generator) -> Tensor:
+def initial_embedding(
+    words: Sequence[str], vectors: dict[str, Tensor], size: int, generator: torch.Generator
+) -> Tensor:
     """Rows for `words` [V, size]: the word's vector, or 0.01 N(0, 1), as in the released code."""
     table = 0.01 * torch.randn(len(words), size, generator=generator)
     for row, word in enumerate(words):

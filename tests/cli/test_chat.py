@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
-from cli.conftest import Run
 
 import mime_fast
 from mime_fast.cli import chat
+from tests.cli.conftest import Run
 
 SAY = "i passed the test !\n"
 

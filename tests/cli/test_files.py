@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli.conftest import Run, json_lines
 
 import mime_fast
 from mime_fast.cli import rows as rows_module
 from mime_fast.emotions import LABELS, NEGATIVE, POSITIVE
+from tests.cli.conftest import Run, json_lines
 
 ROOT = Path(__file__).resolve().parents[2]
 DIALOGUES: list[dict[str, Any]] = [

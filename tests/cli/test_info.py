@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from cli.conftest import Run
 
 from mime_fast._version import __version__
+from tests.cli.conftest import Run
 
 
 def test_info_names_versions_implementations_and_the_model(run: Run, model_dir: Path) -> None:

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli.conftest import Run
 
 from mime_fast._version import __version__
 from mime_fast.cli import main as main_module
+from tests.cli.conftest import Run
 
 COMMANDS = ("generate", "classify", "score", "chat", "train", "evaluate", "convert", "info")
 

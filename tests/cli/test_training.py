@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from cli.conftest import SIZES, Run, json_lines
 
 from mime_fast.cli.evaluate import METRICS
 from mime_fast.evaluation import report
 from mime_fast.training import run as training
+from tests.cli.conftest import SIZES, Run, json_lines
 
 TURNS = ["I lost my key today.", "Oh no_comma_ where was it?", "I left it on the train.", "I hope you get it back!"]
 

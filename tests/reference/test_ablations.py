@@ -8,8 +8,8 @@ import torch
 from mime_fast.config import MimeConfig
 from mime_fast.errors import ConfigError
 from mime_fast.reference.noise import prior_noise
-from parity import assert_close
-from reference.tiny import random_contexts, tiny_model
+from tests.parity import assert_close
+from tests.reference.tiny import random_contexts, tiny_model
 
 
 def test_no_mimicry_feeds_the_groups_directly() -> None:

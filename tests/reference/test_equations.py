@@ -13,8 +13,8 @@ from mime_fast.emotions import LABELS, NEGATIVE_IDS, POSITIVE_IDS
 from mime_fast.reference.layers import FeedForward, UnbiasedLayerNorm, sinusoidal_positions
 from mime_fast.reference.mime import Mime
 from mime_fast.reference.response_emotion import Gaussian
-from parity import assert_close
-from reference.tiny import random_contexts, tiny_model
+from tests.parity import assert_close
+from tests.reference.tiny import random_contexts, tiny_model
 
 
 def array(tensor: torch.Tensor) -> np.ndarray:
@@ -121,13 +121,17 @@ def test_response_emotion_sampling(preset: str) -> None:
         weights = softmax(linear(z, model.prior.fc_d[name]))
         assert weights.shape[1] == len(ids)
         assert_close(mixture.weights[name], torch.from_numpy(weights))
-        assert_close(mixture.emotions[name], torch.from_numpy(weights @ array(model.emotion_embedding.weight)[list(ids)]))
+        assert_close(
+            mixture.emotions[name], torch.from_numpy(weights @ array(model.emotion_embedding.weight)[list(ids)])
+        )
 
 
 def test_without_noise_z_is_mu() -> None:
     gaussian = Gaussian(torch.tensor([[1.0, -2.0]]), torch.tensor([[3.0, 4.0]]))
     assert torch.equal(gaussian.sample(None), gaussian.mean)
-    assert_close(gaussian.sample(torch.tensor([[1.0, 2.0]])), torch.tensor([[1 + math.exp(1.5), -2 + 2 * math.exp(2.0)]]))
+    assert_close(
+        gaussian.sample(torch.tensor([[1.0, 2.0]])), torch.tensor([[1 + math.exp(1.5), -2 + 2 * math.exp(2.0)]])
+    )
 
 
 def test_mimicry_follows_the_polarity_of_the_user_emotion() -> None:

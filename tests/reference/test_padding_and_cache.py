@@ -11,8 +11,8 @@ from mime_fast.config import MimeConfig
 from mime_fast.reference.mime import Memory, Mime
 from mime_fast.reference.noise import prior_noise, training_noise
 from mime_fast.text.special import PAD_ID, SOS_ID
-from parity import assert_close
-from reference.tiny import SMALL, random_contexts, tiny_model
+from tests.parity import assert_close
+from tests.reference.tiny import SMALL, random_contexts, tiny_model
 
 LENGTHS = [1, 7, 2, 13, 5]
 PRESETS: list[dict[str, Any]] = [{"preset": "paper"}, {"preset": "released"}, {"preset": "paper", "num_layers": 3}]
@@ -102,7 +102,9 @@ def test_a_fully_masked_row_is_uniform() -> None:
     memory = torch.randn(1, 3, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     keys, values = attention.project(memory)
     masked = torch.ones(1, 1, 1, 3, dtype=torch.bool)
-    assert_close(attention(memory[:, :1], keys, values, masked), attention.output(attention.value(memory.mean(1, keepdim=True))))
+    assert_close(
+        attention(memory[:, :1], keys, values, masked), attention.output(attention.value(memory.mean(1, keepdim=True)))
+    )
 
 
 def test_noise_differs_between_groups_requests_seeds_and_epochs() -> None:

@@ -20,7 +20,7 @@ from mime_fast.reference.mime import Context, Memory, Mime, Refined
 from mime_fast.reference.response_emotion import Mixture
 from mime_fast.reference.search import search
 from mime_fast.text.special import PAD_ID
-from parity import assert_close
+from tests.parity import assert_close
 
 VARIANTS = ("zero", "eps")
 Golden = dict[str, Tensor]
@@ -53,7 +53,9 @@ def context(model: Mime, golden: Golden) -> Context:
         return model.encode(ids.masked_fill(beyond, PAD_ID), states.masked_fill(beyond, PAD_ID))
 
 
-def remember(model: Mime, context: Context, golden: Golden, variant: str, emotion: Tensor) -> tuple[Mixture, Refined, Memory]:
+def remember(
+    model: Mime, context: Context, golden: Golden, variant: str, emotion: Tensor
+) -> tuple[Mixture, Refined, Memory]:
     noise = None if variant == "zero" else golden["eps"]
     with torch.inference_mode():
         mixture = model.sample(context.c, noise)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference.fake_decoder import EOS, A, B, C, FakeDecoder, Tokens, ids, logs, random_model, run, table
+
+from tests.reference.fake_decoder import EOS, A, B, C, FakeDecoder, Tokens, ids, logs, random_model, run, table
 
 # Greedy goes A (0.6) and ends at 0.6 * 0.4; B is the better start.
 GARDEN_PATH = {

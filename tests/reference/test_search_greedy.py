@@ -9,11 +9,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference.fake_decoder import EOS, SOS, A, B, C, FakeDecoder, Tokens, ids, logs, random_model, run, table
 
 from mime_fast.errors import BackendError, ConfigError, InputError
 from mime_fast.reference.candidates import exact_topk
 from mime_fast.reference.hypothesis import Hypothesis
+from tests.reference.fake_decoder import EOS, SOS, A, B, C, FakeDecoder, Tokens, ids, logs, random_model, run, table
 
 STORY = {
     (): [0.1, 0.5, 0.4],

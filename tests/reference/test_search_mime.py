@@ -8,9 +8,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference.fake_decoder import EOS, SOS, A, B, FakeDecoder, Tokens, ids, logs, random_model, run, table
 
 from mime_fast.reference.hypothesis import Hypothesis
+from tests.reference.fake_decoder import EOS, SOS, A, B, FakeDecoder, Tokens, ids, logs, random_model, run, table
 
 MODEL = {
     (): [0.3, 0.6, 0.1],

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from reference.fake_decoder import A, B, C, D, FakeDecoder, Tokens, logs, random_model, run
 
 from mime_fast.config import GenerationConfig
 from mime_fast.reference.philox import gumbel
 from mime_fast.reference.search import filter_logits
+from tests.reference.fake_decoder import A, B, C, D, FakeDecoder, Tokens, logs, random_model, run
 
 LIMITS = {1: 10.83, 2: 13.82, 3: 16.27}  # 0.999 quantiles of chi-square by degrees of freedom
 SAMPLE: dict[str, Any] = {"num_beams": 1, "do_sample": True}

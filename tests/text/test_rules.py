@@ -93,7 +93,7 @@ def test_rule(text: str, tokens: str) -> None:
 @pytest.mark.parametrize(("text", "tokens"), TABLE.values(), ids=TABLE.keys())
 def test_oracle_agrees_with_the_table(text: str, tokens: str) -> None:
     pytest.importorskip("nltk")
-    from text.nltk_oracle import oracle
+    from tests.text.nltk_oracle import oracle
 
     assert oracle(text) == tokens.split()
 
@@ -122,7 +122,7 @@ _dense = st.text(st.sampled_from("aabnt1,.:'\"  !?()-$%*`;s\n\t\x1c\x00\u00a0\u2
 @given(_sentences)
 def test_equals_nltk_on_sentences(text: str) -> None:
     pytest.importorskip("nltk")
-    from text.nltk_oracle import oracle
+    from tests.text.nltk_oracle import oracle
 
     assert tokenize(text) == oracle(text)
 

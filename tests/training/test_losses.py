@@ -14,8 +14,8 @@ from mime_fast.reference.mime import Mime
 from mime_fast.reference.response_emotion import Gaussian
 from mime_fast.text.special import PAD_ID, SOS_ID
 from mime_fast.training.losses import LossTerms, kl_divergence, loss_terms, smoothed_nll
-from parity import assert_close
-from reference.tiny import random_batch, tiny_model
+from tests.parity import assert_close
+from tests.reference.tiny import random_batch, tiny_model
 
 LENGTHS, TARGETS = [3, 6, 1], [4, 2, 6]
 
@@ -150,11 +150,11 @@ def test_gradients_equal_finite_differences(changes: dict[str, Any], smoothing: 
         gradient = 0.0 if parameter.grad is None else (parameter.grad * direction).sum().item()
         step = 1e-6
         with torch.no_grad():
-            parameter += step * direction
+            parameter.add_(step * direction)
             up = total().item()
-            parameter -= 2 * step * direction
+            parameter.sub_(2 * step * direction)
             down = total().item()
-            parameter += step * direction
+            parameter.add_(step * direction)
         assert gradient == pytest.approx((up - down) / (2 * step), rel=1e-4, abs=1e-4), name
 
 

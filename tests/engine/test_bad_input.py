@@ -1,0 +1,155 @@
+"""Each kind of bad input gets its own clear error, and says where it was."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mime_fast
+from mime_fast.engine.device import place
+from mime_fast.engine.engine import Engine
+from mime_fast.engine.load import load
+
+GOOD = ["rain ."]
+
+
+@pytest.mark.parametrize(
+    ("dialogues", "message"),
+    [
+        ([GOOD, []], "dialogue 1 is an empty list"),
+        ([GOOD, ["  "]], "dialogue 1, utterance 0 is blank"),
+        ([[""]], "dialogue 0, utterance 0 is empty"),
+        ([GOOD, ["rain .", "bread ."]], "dialogue 1 has 2 turns"),
+        ([["rain", 3, "x"]], "dialogue 0, utterance 1 is of type int"),
+        ([[["rain", None]]], "dialogue 0, utterance 0, token 1 is None"),
+        ([[["rain", ""]]], "token 1 is ''"),
+        ([[[]]], "dialogue 0, utterance 0 is an empty list"),
+        ([b"rain"], "dialogue 0 is of type bytes"),
+        (["rain ."], "dialogue 0 is of type str"),
+        ("rain .", "dialogues is of type str"),
+        (None, "dialogues is of type NoneType"),
+        ([["\ud800"]], "surrogate"),
+    ],
+)
+def test_dialogues(engine: Engine, dialogues: Any, message: str) -> None:
+    for call in (engine.generate, engine.classify, lambda d: engine.score(d, ["x"] * len(d or ""))):
+        with pytest.raises(mime_fast.InputError, match=message):
+            call(dialogues)
+
+
+def test_an_even_number_of_turns_is_allowed_on_request(engine: Engine) -> None:
+    assert engine.generate([["rain .", "bread ."]], strict_turns=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_beams": 0}, "num_beams=0: an integer of 1 or more"),
+        ({"num_beams": 2.5}, "num_beams=2.5"),
+        ({"num_beams": True}, "num_beams=True"),
+        ({"max_new_tokens": 0}, "max_new_tokens=0"),
+        ({"max_new_tokens": 1001}, "at most 1000 positions"),
+        ({"max_new_tokens": 5, "min_new_tokens": 5}, "min_new_tokens=5: less than max_new_tokens=5"),
+        ({"length_penalty": math.nan}, "length_penalty=nan"),
+        ({"length_penalty": math.inf}, "length_penalty=inf"),
+        ({"temperature": 0.0, "do_sample": True}, "temperature=0.0"),
+        ({"temperature": math.nan, "do_sample": True}, "temperature=nan"),
+        ({"top_p": 1.5, "do_sample": True}, "top_p=1.5"),
+        ({"top_p": 0, "do_sample": True}, "top_p=0"),
+        ({"top_k": -1, "do_sample": True}, "top_k=-1"),
+        ({"top_k": 3}, "top_k=3 without do_sample=True"),
+        ({"do_sample": True, "num_beams": 3}, "do_sample=True with num_beams=3"),
+        ({"num_return_sequences": 6}, "num_return_sequences=6: at most num_beams=5"),
+        ({"search": "beam"}, "search='beam': 'standard' or 'mime'"),
+        ({"search": "mime", "length_penalty": 0.5}, "search='mime' is the released beam.*length_penalty=0.5"),
+        ({"search": "mime", "no_repeat_ngram_size": 2}, "no_repeat_ngram_size=2"),
+        ({"search": "mime", "do_sample": True}, "do_sample=True"),
+        ({"truncation": "newest"}, "truncation='newest'"),
+    ],
+)
+def test_options(engine: Engine, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(mime_fast.ConfigError, match=message):
+        engine.generate([GOOD], **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"emotions": ["happyish"]}, "emotions, dialogue 0: unknown emotion 'happyish'"),
+        ({"emotions": [32]}, "emotions, dialogue 0: unknown emotion 32"),
+        ({"emotions": ["sad", "sad"]}, "2 emotions for 1 dialogues"),
+        ({"emotions": "sad"}, "emotions is of type str"),
+        ({"seed": -1}, "seed, dialogue 0: -1"),
+        ({"seed": 2**64}, "seed, dialogue 0"),
+        ({"seed": 1.5}, "seed is of type float"),
+        ({"seed": [1, 2]}, "2 seed for 1 dialogues"),
+        ({"request_ids": ["a"]}, "request_ids, dialogue 0: 'a'"),
+        ({"request_ids": []}, "0 request_ids for 1 dialogues"),
+    ],
+)
+def test_per_dialogue_values(engine: Engine, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(mime_fast.InputError, match=message):
+        engine.generate([GOOD], **options)
+
+
+@pytest.mark.parametrize(
+    ("responses", "message"),
+    [
+        ([], "0 responses for 1 dialogues"),
+        ("rain", "responses is of type str"),
+        ([""], "response 0 is empty"),
+        ([5], "response 0 is of type int"),
+        ([["rain"] * 1000], "response 0 has 1000 words; at most 999"),
+    ],
+)
+def test_responses(engine: Engine, responses: Any, message: str) -> None:
+    with pytest.raises(mime_fast.InputError, match=message):
+        engine.score([GOOD], responses)
+
+
+def test_models_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(mime_fast.CheckpointError, match="no model at 'no-such-model'"):
+        load("no-such-model")
+    with pytest.raises(mime_fast.CheckpointError, match=r"missing config\.json, generation_config\.json"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, True, "2"])
+def test_threads(model_folder: Path, threads: Any) -> None:
+    with pytest.raises(mime_fast.ConfigError, match="threads="):
+        load(model_folder, threads=threads)
+
+
+def test_devices_and_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(mime_fast.ConfigError, match="device='tpu'"):
+        place("tpu", "float32")
+    with pytest.raises(mime_fast.ConfigError, match="precision='int4'"):
+        place("cpu", "int4")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(mime_fast.BackendError, match="device='cuda' cannot run"):
+        place("cuda", "float32")
+    assert place("auto", "float32").device.type == "cpu"
+
+
+def test_one_thread_starts_no_thread(model_folder: Path) -> None:
+    """In a fresh process: the number of threads stays what it was after the imports."""
+    if not os.path.isdir("/proc/self/task"):
+        pytest.skip("threads are counted through /proc, which is absent")
+    program = (
+        "import os, sys, mime_fast, torch\n"
+        "from mime_fast.engine.engine import Engine\n"
+        "before = len(os.listdir('/proc/self/task'))\n"
+        "engine = mime_fast.load(sys.argv[1], device='cpu', threads=1)\n"
+        "engine.generate([['rain .']] * 70)\n"
+        "engine.score([['rain .']], ['bread'])\n"
+        "print(before, len(os.listdir('/proc/self/task')))\n"
+    )
+    out = subprocess.run([sys.executable, "-c", program, str(model_folder)], capture_output=True, text=True, check=True)
+    before, after = out.stdout.split()
+    assert before == after
