@@ -38,6 +38,7 @@ class Recipe(Config):
     alpha: float = 1.0  # weight of L_cls, eq. 32
     beta: float = 1.0  # weight of the ELBOs
     gamma: float = 1.0  # weight of L_resp
+    mixture_weight: float = 0.0  # of -log d_g[e] for the labelled emotion e, a term that eq. 32 lacks
     kl_warmup_steps: int = 0  # steps in which the KL term's weight grows from 0 to 1
     ema_decay: float = 0.0  # of the averaged weights that are evaluated and saved; 0: the weights themselves
     eval_every_steps: int = 1000
@@ -54,7 +55,7 @@ class Recipe(Config):
         check_int("warmup_steps", self.warmup_steps, 1)
         for name in ("learning_rate", "epsilon"):
             check_float(name, getattr(self, name), 0.0, 1.0, open_low=True)
-        for name in ("weight_decay", "alpha", "beta", "gamma", "max_grad_norm"):
+        for name in ("weight_decay", "alpha", "beta", "gamma", "mixture_weight", "max_grad_norm"):
             check_float(name, getattr(self, name), 0.0, 1e6)
         for name in ("label_smoothing", "ema_decay"):
             check_float(name, getattr(self, name), 0.0, 0.99999)

@@ -76,7 +76,11 @@ def make_tokenizer(recipe: Recipe, splits: Sequence[Sequence[Pair]]) -> Tokenize
 
 
 def initialise(model: Mime, tokenizer: Tokenizer, seed: int, vectors: Path_ | None) -> None:
-    """The released code's start: Xavier for every matrix but E_W, which takes word vectors or 0.01 N(0, 1)."""
+    """The released code's start: Xavier for every matrix but E_W, which takes word vectors or 0.01 N(0, 1).
+
+    A posterior on e_g starts as a copy of the prior that ignores e_g: two unrelated ones are driven to one constant
+    distribution by the KL term within a few hundred steps.
+    """
     generator = torch.Generator().manual_seed(seed)
     size = model.config.hidden_size
     known = read_vectors(vectors, tokenizer.words, size) if vectors is not None else {}
@@ -85,3 +89,18 @@ def initialise(model: Mime, tokenizer: Tokenizer, seed: int, vectors: Path_ | No
             if parameter.dim() > 1 and parameter is not model.word_embedding.weight:
                 nn.init.xavier_uniform_(parameter, generator=generator)
         model.word_embedding.weight.copy_(initial_embedding(tokenizer.words, known, size, generator))
+        if model.config.posterior_on_emotion:
+            _start_as_prior(model)
+
+
+def _start_as_prior(model: Mime) -> None:
+    """Q(z_g | e_g, C) = P(z_g | C), eq. 13 and 17."""
+    size = model.config.hidden_size
+    for group in model.prior.fc_mu:
+        sample = model.posterior.fc_sample[group]
+        assert isinstance(sample, nn.Linear)
+        sample.weight.zero_()
+        sample.weight[:, :size].copy_(model.prior.fc_sample.weight)
+        sample.bias.copy_(model.prior.fc_sample.bias)
+        model.posterior.fc_mu[group].load_state_dict(model.prior.fc_mu[group].state_dict())
+        model.posterior.fc_sigma[group].load_state_dict(model.prior.fc_sigma[group].state_dict())

@@ -136,7 +136,8 @@ class Trainer:
         batch = collate(self.train_examples, indices, self.device)
         noise = training_noise(self.model, recipe.seed, indices, progress.epoch)
         terms = loss_terms(self.model, batch, noise, recipe.label_smoothing)
-        total = terms.total(recipe.alpha, recipe.beta, recipe.gamma, kl_weight(recipe, progress.step))
+        weights = recipe.alpha, recipe.beta, recipe.gamma, kl_weight(recipe, progress.step), recipe.mixture_weight
+        total = terms.total(*weights)
         if not torch.isfinite(total):
             raise MimeFastError(f"step {progress.step}: the loss is {total.item()}; a lower learning rate may help")
         self.optimizer.zero_grad(set_to_none=True)

@@ -33,7 +33,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("models") / "small"
     model = tiny_model(vocab_size=tokenizer.vocab_size)
     with torch.no_grad():
-        model.fc_decode.bias[EOS_ID] += 6.0  # so that some replies end by themselves
+        model.fc_decode.bias[EOS_ID] += 5.0  # so that some replies end by themselves
     save_model_folder(path, model, tokenizer, GenerationConfig(max_new_tokens=9))
     return path
 

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mime_fast.emotions import POSITIVE_IDS
 from mime_fast.reference.mime import Mime
-from mime_fast.reference.response_emotion import Gaussian
+from mime_fast.reference.response_emotion import GROUPS, Gaussian
 from mime_fast.text.special import PAD_ID, SOS_ID
-from mime_fast.training.losses import LossTerms, kl_divergence, loss_terms, smoothed_nll
+from mime_fast.training.losses import LossTerms, kl_divergence, loss_terms, mixture_loss, smoothed_nll
 from tests.parity import assert_close
 from tests.reference.tiny import random_batch, tiny_model
 
@@ -116,11 +117,25 @@ def test_released_terms_by_hand() -> None:
     assert_close(terms.response, torch.tensor(nll_by_hand(model, batch, memory), dtype=torch.float64))
 
 
+@pytest.mark.parametrize("grouping", [True, False])
+def test_mixture_loss_by_hand(grouping: bool) -> None:
+    """The weight, at z = mu, of the labelled emotion in its own group."""
+    model = tiny_model(emotion_grouping=grouping, emotion_mimicry=grouping)
+    c = torch.randn(32, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(8))
+    weights = model.sample(c, None).weights
+    total = 0.0
+    for index in range(32):
+        group = "all" if not grouping else "positive" if index in POSITIVE_IDS else "negative"
+        total -= math.log(weights[group][index, GROUPS[group].index(index)].item())
+    loss = mixture_loss(model, model.prior(c), torch.arange(32))
+    assert_close(loss, torch.tensor(total / 32, dtype=torch.float64))
+
+
 def test_total_is_the_weighted_sum() -> None:
     """Eq. 32; the KL weight scales KL alone."""
-    terms = LossTerms(*(torch.tensor(value) for value in (1.0, 10.0, 100.0, 1000.0)))
+    terms = LossTerms(*(torch.tensor(value) for value in (1.0, 10.0, 100.0, 1000.0, 10_000.0)))
     assert terms.total().item() == 1111
-    assert terms.total(alpha=2, beta=3, gamma=4, kl=0.5).item() == 2 + 3 * (5 + 100) + 4000
+    assert terms.total(alpha=2, beta=3, gamma=4, kl=0.5, mixture=0.1).item() == 2 + 3 * (5 + 100) + 4000 + 1000
 
 
 @pytest.mark.parametrize(
@@ -139,7 +154,7 @@ def test_gradients_equal_finite_differences(changes: dict[str, Any], smoothing: 
     batch, noise = random_batch(LENGTHS, TARGETS), noise_for(model)
 
     def total() -> Tensor:
-        return loss_terms(model, batch, noise, smoothing).total(1.5, 0.7, 1.0, 0.3)
+        return loss_terms(model, batch, noise, smoothing).total(1.5, 0.7, 1.0, 0.3, 0.8)
 
     total().backward()
     generator = torch.Generator().manual_seed(4)

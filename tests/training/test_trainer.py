@@ -16,6 +16,7 @@ from mime_fast.training import run, trainer
 from mime_fast.training.recipe import Recipe, read_recipe
 from mime_fast.training.schedule import kl_weight, learning_rate
 from mime_fast.training.vectors import read_vectors
+from tests.parity import assert_close
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"hidden_size": 8, "attention_depth": 4, "ffn_channels": 3, "dropout": 0.1}
@@ -150,6 +151,19 @@ def test_vectors_start_the_embedding(tmp_path: Path, data: Path) -> None:
     assert torch.equal(row, torch.full((8,), 0.5))
     assert model.word_embedding.weight[tokenizer.ids(["my"])[0]].abs().max() < 0.1
     assert model.emotion_embedding.weight.abs().max() <= (6 / (32 + 8)) ** 0.5
+
+
+def test_the_posterior_starts_as_the_prior() -> None:
+    plan = recipe()
+    tokenizer = run.make_tokenizer(plan, [])
+    model = run.Mime(plan.model_config(tokenizer.vocab_size))
+    run.initialise(model, tokenizer, 0, None)
+    c, observed = torch.randn(3, 8), torch.randn(3, 8)
+    prior = model.prior(c)
+    posterior = model.posterior(c, {"positive": observed, "negative": observed})
+    for group in prior:
+        assert_close(posterior[group].mean, prior[group].mean)
+        assert_close(posterior[group].log_variance, prior[group].log_variance)
 
 
 @pytest.mark.parametrize("line", ["dog 1 2 3", "dog 1 2 x 4 5 6 7 8", "dog 1 2 3 4 5 6 7 nan"])

@@ -1,0 +1,64 @@
+"""`mime-fast plot`: pictures of a model and of its figures."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mime_fast.cli.command import Command
+from mime_fast.cli.output import open_output
+from mime_fast.config import check_int
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+EXAMPLE = """  mime-fast plot embeddings --out embeddings.png
+  mime-fast plot confusion --report figures.json --out confusion.svg"""
+EMBEDDINGS = "the emotion embeddings in two principal components"
+CONFUSION = "the confusion matrix of the emotions"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    kinds = parser.add_subparsers(metavar="KIND", required=True)
+    embeddings = kinds.add_parser("embeddings", help=EMBEDDINGS, description=f"Draw {EMBEDDINGS}.", allow_abbrev=False)
+    embeddings.add_argument("--model", metavar="PATH", help="a model folder, or the name of a shipped model")
+    embeddings.set_defaults(draw=draw_embeddings)
+    confusion = kinds.add_parser("confusion", help=CONFUSION, description=f"Draw {CONFUSION}.", allow_abbrev=False)
+    confusion.add_argument("--report", required=True, metavar="FILE", help="what mime-fast evaluate --json wrote")
+    confusion.set_defaults(draw=draw_confusion)
+    for kind in (embeddings, confusion):
+        kind.add_argument("--out", required=True, metavar="FILE", help="picture to write: .png, .svg or .pdf")
+        kind.add_argument("--width", type=int, default=1600, metavar="N", help="pixels of a PNG (default: %(default)s)")
+
+
+def run(args: Namespace) -> int:
+    check_int("width", args.width, 400, 10_000)
+
+    from mime_fast.evaluation.plots import check_matplotlib, check_suffix, save_figure
+
+    file_format = check_suffix(args.out)
+    check_matplotlib()
+    figure: Figure = args.draw(args)
+    with open_output(args.out) as stream:
+        save_figure(figure, stream, file_format, args.width)
+    return 0
+
+
+def draw_embeddings(args: Namespace) -> Figure:
+    from mime_fast.engine.load import find_model
+    from mime_fast.engine.model_folder import load_model_folder
+    from mime_fast.evaluation import plots
+
+    folder = find_model(args.model)
+    embeddings = load_model_folder(folder).model.emotion_embedding.weight.detach()
+    return plots.draw_embeddings(embeddings.double().numpy(), Path(folder).resolve().name)
+
+
+def draw_confusion(args: Namespace) -> Figure:
+    from mime_fast.evaluation import plots
+
+    return plots.draw_confusion(plots.read_confusion(args.report))
+
+
+COMMAND = Command("plot", "draw the emotion embeddings or the confusion matrix", EXAMPLE, add_arguments, run)

@@ -1,0 +1,23 @@
+"""Copy a trained model folder into the package with 16-bit weights: python tools/ship_weights.py RUN NAME."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+
+from mime_fast.engine.model_folder import load_model_folder, save_model_folder
+
+PRETRAINED = Path(__file__).resolve().parent.parent / "mime_fast" / "pretrained"
+
+
+def main(run: str, name: str) -> None:
+    folder = load_model_folder(run)
+    save_model_folder(PRETRAINED / name, folder.model, folder.tokenizer, folder.generation, torch.float16)
+    size = sum(file.stat().st_size for file in (PRETRAINED / name).iterdir())
+    print(f"{PRETRAINED / name}: {folder.model.num_parameters():,} parameters, {size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
