@@ -73,5 +73,5 @@ $(INSTALLED): $(PACKAGE_DEPS) | $(BIN)/python
 	@touch $@
 
 $(INSTALLED_DEV): $(PACKAGE_DEPS) | $(BIN)/python
-	$(PIP_INSTALL) -e '.[test,lint]'
+	$(PIP_INSTALL) -e '.[test,lint,plots]'
 	@touch $(INSTALLED) $@

@@ -12,7 +12,7 @@ from mime_fast._version import __version__
 from mime_fast.cli import main as main_module
 from tests.cli.conftest import Run
 
-COMMANDS = ("generate", "classify", "score", "chat", "train", "evaluate", "convert", "info")
+COMMANDS = ("generate", "classify", "score", "chat", "train", "evaluate", "plot", "convert", "info")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -68,8 +68,8 @@ def test_wrong_usage_is_2_and_says_what_is_wrong(run: Run, argv: tuple[str, ...]
         (("chat", "--precision", "int3"), "precision='int3'"),
         (("train", "--recipe", "no.toml", "--data", "d", "--out", "o"), "no.toml: not a readable recipe"),
         (("train", "--recipe", "no.toml", "--data", "d", "--out", "o", "--threads", "0"), "threads=0"),
-        (("evaluate", "--data", "d", "--limit", "0"), "limit=0"),
-        (("evaluate", "--data", "d", "--batch-size", "0"), "batch_size=0"),
+        (("evaluate", "plot", "--data", "d", "--limit", "0"), "limit=0"),
+        (("evaluate", "plot", "--data", "d", "--batch-size", "0"), "batch_size=0"),
         (("convert", "no.pt", "--vocab", "no.json", "out"), "no.json"),
     ],
 )

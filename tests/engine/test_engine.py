@@ -95,9 +95,7 @@ def test_scores_of_generated_replies_are_their_log_probs(engine: Engine) -> None
     known = [all(token_id >= 7 for token_id in reply.token_ids) for reply in replies]
     ended = [i for i, reply in enumerate(replies) if reply.finish_reason == "eos" and reply.tokens and known[i]]
     assert ended
-    scores = engine.score(
-        [DIALOGUES[i] for i in ended], [replies[i].tokens for i in ended], seed=4, request_ids=ended
-    )
+    scores = engine.score([DIALOGUES[i] for i in ended], [replies[i].tokens for i in ended], seed=4, request_ids=ended)
     for i, score in zip(ended, scores, strict=True):
         assert score.token_logprobs == pytest.approx(replies[i].token_logprobs, abs=1e-9)
         assert score.perplexity == pytest.approx(math.exp(-score.logprob / len(score.token_logprobs)))
