@@ -68,8 +68,8 @@ def test_wrong_usage_is_2_and_says_what_is_wrong(run: Run, argv: tuple[str, ...]
         (("chat", "--precision", "int3"), "precision='int3'"),
         (("train", "--recipe", "no.toml", "--data", "d", "--out", "o"), "no.toml: not a readable recipe"),
         (("train", "--recipe", "no.toml", "--data", "d", "--out", "o", "--threads", "0"), "threads=0"),
-        (("evaluate", "plot", "--data", "d", "--limit", "0"), "limit=0"),
-        (("evaluate", "plot", "--data", "d", "--batch-size", "0"), "batch_size=0"),
+        (("evaluate", "--data", "d", "--limit", "0"), "limit=0"),
+        (("evaluate", "--data", "d", "--batch-size", "0"), "batch_size=0"),
         (("convert", "no.pt", "--vocab", "no.json", "out"), "no.json"),
     ],
 )
