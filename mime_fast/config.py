@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Sequence
@@ -49,6 +50,13 @@ class Config:
         """A copy with some fields changed (and validated)."""
         return dataclasses.replace(self, **changes)  # type: ignore[type-var]
 
+    def _make_plain(self) -> None:
+        """Turn numbers of other libraries into Python's own, which JSON can hold."""
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if isinstance(value, Real) and not isinstance(value, bool | int | float):
+                object.__setattr__(self, field.name, int(value) if isinstance(value, Integral) else float(value))
+
 
 def check_int(name: str, value: object, low: int, high: int | None = None) -> None:
     bound = f"{low} or more" if high is None else f"{low} to {high}"
@@ -58,12 +66,14 @@ def check_int(name: str, value: object, low: int, high: int | None = None) -> No
 
 
 def check_float(name: str, value: object, low: float, high: float, *, open_low: bool = False) -> None:
-    bound = (
-        f"a finite number {'above' if open_low else 'from'} {low:g} {'and up ' if math.isinf(high) else ''}to {high:g}"
-    )
-    good = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or not low <= float(value) <= high or (open_low and float(value) == low):  # type: ignore[arg-type]
-        raise ConfigError(f"{name}={value!r}: {bound} is allowed")
+    number = math.nan
+    if isinstance(value, Real) and not isinstance(value, bool):
+        with contextlib.suppress(OverflowError):  # an integer beyond all floats
+            number = float(value)
+    if not math.isfinite(number) or not low <= number <= high or (open_low and number == low):
+        bound = "" if math.isinf(low) else f" {'above' if open_low else 'from'} {low:g}"
+        bound += "" if math.isinf(high) else f" to {high:g}"
+        raise ConfigError(f"{name}={value!r}: a finite number{bound} is allowed")
 
 
 def check_bool(name: str, value: object) -> None:
@@ -120,6 +130,7 @@ class MimeConfig(Config):
                 "emotion_mimicry=True with emotion_grouping=False: without groups there is nothing to mimic; "
                 "set emotion_mimicry=False"
             )
+        self._make_plain()
 
     @classmethod
     def paper(cls, vocab_size: int, **changes: Any) -> MimeConfig:
@@ -178,7 +189,9 @@ class GenerationConfig(Config):
             check_int("suppress_tokens", token, 0)
         if self.search not in ("standard", "mime"):
             raise ConfigError(f"search={self.search!r}: 'standard' or 'mime' is allowed")
+        object.__setattr__(self, "suppress_tokens", tuple(map(int, self.suppress_tokens)))
         self._check_together()
+        self._make_plain()
 
     def _check_together(self) -> None:
         if self.min_new_tokens >= self.max_new_tokens:

@@ -109,7 +109,8 @@ def _parse(body: bytes) -> dict[str, object]:
     except UnicodeDecodeError as error:
         raise InputError(f"invalid UTF-8 ({error.reason} at byte {error.start}); UTF-8 is expected") from None
     except json.JSONDecodeError as error:
-        raise InputError(f"not JSON ({error.msg} at column {error.colno}); one object a line is expected") from None
+        reason = error.msg.removesuffix(" at")
+        raise InputError(f"not JSON ({reason} at column {error.colno}); one object a line is expected") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"JSON that cannot be read ({error}); a plain JSON object is expected") from None
     if not isinstance(values, dict):

@@ -34,7 +34,7 @@ def place(device: str, precision: str) -> Placement:
     Raises:
         ConfigError: not one of these; BackendError: a GPU was asked for and cannot be used.
     """
-    if precision not in PRECISIONS:
+    if not isinstance(precision, str) or precision not in PRECISIONS:
         raise ConfigError(f"precision={precision!r}: {' or '.join(map(repr, PRECISIONS))} is allowed")
     if not isinstance(device, str) or not (device in ("auto", "cpu", "cuda") or device.startswith("cuda:")):
         raise ConfigError(f"device={device!r}: 'auto', 'cpu', 'cuda' or 'cuda:N' is allowed")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mime_fast._version import __version__
-from mime_fast.config import GenerationConfig, MimeConfig, Search
+from mime_fast.config import GenerationConfig, MimeConfig, Search, check_bool
 from mime_fast.data.batches import decoder_inputs, pad_rows
 from mime_fast.emotions import LABELS, polarity
 from mime_fast.engine.device import Placement
@@ -18,9 +18,9 @@ from mime_fast.engine.inputs import (
     Dialogue,
     Truncation,
     given_emotions,
-    per_dialogue,
     prepare_dialogues,
     prepare_responses,
+    request_keys,
 )
 from mime_fast.engine.model_folder import ModelFolder
 from mime_fast.engine.options import resolve_options
@@ -110,7 +110,8 @@ class Engine:
         }
         options = resolve_options(self.generation_config, search, given, self.config.max_positions)
         tokens = self._prepare(dialogues, strict_turns, truncation)
-        seeds, requests = per_dialogue("seed", seed, len(tokens)), per_dialogue("request_ids", request_ids, len(tokens))
+        seeds, requests = request_keys(seed, request_ids, len(tokens))
+        check_bool("stochastic", stochastic)
         labels = given_emotions(emotions, len(tokens))
         replies: dict[int, Reply] = {}
         with self._running():
@@ -162,7 +163,8 @@ class Engine:
         """Log-probs of given responses, one a dialogue, EOS counted; arguments and errors as for `generate`."""
         tokens = self._prepare(dialogues, strict_turns, truncation)
         words = prepare_responses(responses, len(tokens), self.tokenizer, self.config.max_positions - 1)
-        seeds, requests = per_dialogue("seed", seed, len(tokens)), per_dialogue("request_ids", request_ids, len(tokens))
+        seeds, requests = request_keys(seed, request_ids, len(tokens))
+        check_bool("stochastic", stochastic)
         labels = given_emotions(emotions, len(tokens))
         scores: dict[int, Score] = {}
         with self._running():
@@ -279,10 +281,13 @@ class Engine:
     def _running(self) -> Iterator[None]:
         """No gradients, and this engine's number of threads while it works."""
         before = torch.get_num_threads()
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
+        # Setting it is process-wide: a thread that came while another one had it set must not set it back to that.
+        wanted = before if self.threads is None else self.threads
+        if wanted != before:
+            torch.set_num_threads(wanted)
         try:
             with torch.inference_mode():
                 yield
         finally:
-            torch.set_num_threads(before)
+            if wanted != before:
+                torch.set_num_threads(before)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from numbers import Integral
 from typing import Literal
 
+from mime_fast.config import check_bool
 from mime_fast.data.dialogue_checks import Utterance, check_dialogue, check_utterance
 from mime_fast.emotions import emotion_index
 from mime_fast.errors import ConfigError, InputError
@@ -26,10 +27,11 @@ def prepare_dialogues(
     """The dialogues as tokens: [dialogue][utterance][token].
 
     Raises:
-        InputError: naming the dialogue and what is wrong with it.
+        InputError: naming the dialogue and what is wrong with it. ConfigError: an option is not allowed.
     """
     if truncation not in (None, "oldest"):
         raise ConfigError(f"truncation={truncation!r}: None or 'oldest' is allowed")
+    check_bool("strict_turns", strict_turns)
     _check_sequence("dialogues", dialogues)
     checked = [
         check_dialogue(dialogue, strict_turns=strict_turns, where=f"dialogue {i}")
@@ -63,12 +65,21 @@ def prepare_responses(
     return tokens
 
 
-def per_dialogue(name: str, values: int | Sequence[int] | None, count: int) -> list[int]:
-    """One integer a dialogue from 0 to 2^64 - 1: a list as given, an int for all, None as 0 .. count - 1."""
-    if values is None:
-        return list(range(count))
-    each: Sequence[int] = values if not isinstance(values, int | Integral) else [values] * count
-    _check_sequence(name, each)
+def request_keys(
+    seed: int | Sequence[int], request_ids: Sequence[int] | None, count: int
+) -> tuple[list[int], list[int]]:
+    """Seeds and request ids, one of each a dialogue; without request ids they are 0 .. count - 1."""
+    ids = range(count) if request_ids is None else request_ids
+    return _per_dialogue("seed", seed, count), _per_dialogue("request_ids", ids, count)
+
+
+def _per_dialogue(name: str, values: int | Sequence[int], count: int) -> list[int]:
+    """One integer a dialogue from 0 to 2^64 - 1: a list as given, an int for all."""
+    each = [values] * count if isinstance(values, Integral) else values
+    if isinstance(each, str | bytes) or not isinstance(each, Sequence):
+        raise InputError(
+            f"{name} is of type {type(values).__name__}; an integer, or a list with one a dialogue, is allowed"
+        )
     if len(each) != count:
         raise InputError(f"{len(each)} {name} for {count} dialogues: one each is allowed")
     for i, value in enumerate(each):

@@ -34,6 +34,8 @@ def load(
     """
     if threads is not None and (not isinstance(threads, Integral) or isinstance(threads, bool) or threads < 1):
         raise ConfigError(f"threads={threads!r}: None or an integer of 1 or more is allowed")
+    if path is not None and not isinstance(path, str | os.PathLike):
+        raise ConfigError(f"path={path!r}: None, a model folder or the name of a shipped model is allowed")
     placement = place(device, precision)
     folder = find_model(path)
     return Engine(load_model_folder(folder), str(folder if path is not None else DEFAULT_MODEL), placement, threads)

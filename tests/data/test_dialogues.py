@@ -58,6 +58,7 @@ def test_rest_goes_on_after_bad_lines() -> None:
     ("line", "reason"),
     [
         (b"{", "not JSON"),
+        (b'{"id": "\x01"}', "not JSON (Invalid control character at column 9)"),
         (b'{"context": ["a"]} x', "not JSON"),
         (b'{"context": ["\xff"]}', "invalid UTF-8"),
         (b'["a"]', "JSON of type list; an object with 'context'"),

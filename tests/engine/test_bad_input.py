@@ -6,10 +6,12 @@ import math
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import mime_fast
 from mime_fast.engine.device import place
@@ -71,6 +73,8 @@ def test_an_even_number_of_turns_is_allowed_on_request(engine: Engine) -> None:
         ({"search": "mime", "no_repeat_ngram_size": 2}, "no_repeat_ngram_size=2"),
         ({"search": "mime", "do_sample": True}, "do_sample=True"),
         ({"truncation": "newest"}, "truncation='newest'"),
+        ({"stochastic": "no"}, "stochastic='no': true or false"),
+        ({"strict_turns": None}, "strict_turns=None: true or false"),
     ],
 )
 def test_options(engine: Engine, options: dict[str, Any], message: str) -> None:
@@ -87,7 +91,9 @@ def test_options(engine: Engine, options: dict[str, Any], message: str) -> None:
         ({"emotions": "sad"}, "emotions is of type str"),
         ({"seed": -1}, "seed, dialogue 0: -1"),
         ({"seed": 2**64}, "seed, dialogue 0"),
-        ({"seed": 1.5}, "seed is of type float"),
+        ({"seed": 1.5}, "seed is of type float; an integer, or a list with one a dialogue"),
+        ({"seed": None}, "seed is of type NoneType"),
+        ({"seed": "5"}, "seed is of type str"),
         ({"seed": [1, 2]}, "2 seed for 1 dialogues"),
         ({"request_ids": ["a"]}, "request_ids, dialogue 0: 'a'"),
         ({"request_ids": []}, "0 request_ids for 1 dialogues"),
@@ -118,6 +124,8 @@ def test_models_that_are_not_there(tmp_path: Path) -> None:
         load("no-such-model")
     with pytest.raises(mime_fast.CheckpointError, match=r"missing config\.json, generation_config\.json"):
         load(tmp_path)
+    with pytest.raises(mime_fast.ConfigError, match="path=5: None, a model folder or the name"):
+        load(5)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1.5, True, "2"])
@@ -131,6 +139,8 @@ def test_devices_and_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
         place("tpu", "float32")
     with pytest.raises(mime_fast.ConfigError, match="precision='int4'"):
         place("cpu", "int4")
+    with pytest.raises(mime_fast.ConfigError, match=r"precision=\['float32'\]"):
+        place("cpu", ["float32"])  # type: ignore[arg-type]
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(mime_fast.BackendError, match="device='cuda' cannot run"):
         place("cuda", "float32")
@@ -153,3 +163,30 @@ def test_one_thread_starts_no_thread(model_folder: Path) -> None:
     out = subprocess.run([sys.executable, "-c", program, str(model_folder)], capture_output=True, text=True, check=True)
     before, after = out.stdout.split()
     assert before == after
+
+
+def test_a_call_leaves_no_number_of_threads_behind(engine: Engine) -> None:
+    """A thread that begins while another one's call runs, and ends after it."""
+    began, may_end, found = threading.Event(), threading.Event(), []
+
+    def call() -> None:
+        with engine._running():
+            began.set()
+            may_end.wait(60)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        thread = threading.Thread(target=call)
+        with engine._running():
+            thread.start()
+            assert began.wait(60)
+        may_end.set()
+        thread.join()
+        newcomer = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+        newcomer.start()
+        newcomer.join()
+    finally:
+        may_end.set()
+        torch.set_num_threads(before)
+    assert found == [3]

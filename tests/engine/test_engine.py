@@ -10,9 +10,13 @@ import pytest
 import torch
 
 import mime_fast
+from mime_fast.config import GenerationConfig
 from mime_fast.emotions import LABELS, NEGATIVE, POSITIVE, POSITIVE_IDS
 from mime_fast.engine.engine import Engine
+from mime_fast.engine.model_folder import save_model_folder
+from mime_fast.text.tokenizer import Tokenizer
 from tests.engine.conftest import DIALOGUES
+from tests.reference.tiny import tiny_model
 
 GREEDY = {"num_beams": 1}
 SAMPLING = {"do_sample": True, "top_k": 8, "temperature": 0.9}
@@ -191,3 +195,21 @@ def test_describe_is_plain_and_complete(engine: Engine) -> None:
     assert told["parameters"] == engine.model.num_parameters()
     assert told["threads"] == 1
     assert all(entry["choice"] and entry["reason"] for entry in told["implementations"].values())
+
+
+@pytest.mark.parametrize("preset", ["paper", "released"])
+def test_the_mimic_share_is_that_of_the_words_alone(tmp_path: Path, preset: str) -> None:
+    """Of dialogues of other lengths in one batch, against each encoded alone; the released memory begins with CTX."""
+    words = dict.fromkeys(word for turns in DIALOGUES for turn in turns for word in mime_fast.tokenize(turn))
+    tokenizer = Tokenizer.from_words(words)
+    save_model_folder(tmp_path, tiny_model(preset, vocab_size=tokenizer.vocab_size), tokenizer, GenerationConfig())
+    engine = mime_fast.load(tmp_path, device="cpu", precision="float64", threads=1)
+    replies = engine.generate(DIALOGUES, num_beams=1, max_new_tokens=1, stochastic=False)
+    for dialogue, reply in zip(DIALOGUES, replies, strict=True):
+        ids, states = tokenizer.encode_context(engine.prepare(dialogue))
+        with torch.no_grad():
+            context = engine.model.encode(torch.tensor([ids]), torch.tensor([states]))
+            mixture = engine.model.sample(context.c, None)
+            shares = engine.model.remember(context, mixture, context.emotion_logits.argmax(dim=1)).mimic_share[0]
+        of_words = shares[len(shares) - (len(ids) - 1) :]
+        assert reply.mixture.mimic_share == pytest.approx(of_words.mean().item(), abs=1e-12)

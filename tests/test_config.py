@@ -1,0 +1,45 @@
+"""Options: numbers of any library, and numbers that no option can have."""
+
+from __future__ import annotations
+
+import json
+import math
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mime_fast.config import GenerationConfig, MimeConfig
+from mime_fast.errors import ConfigError
+
+
+def test_numbers_of_other_libraries_become_plain() -> None:
+    options = GenerationConfig(
+        num_beams=np.int64(3),
+        top_p=np.float32(0.5),
+        temperature=Fraction(1, 2),
+        length_penalty=np.float64(0.25),
+        suppress_tokens=(np.int32(0), 5),
+    )
+    plain = GenerationConfig(num_beams=3, top_p=0.5, temperature=0.5, length_penalty=0.25, suppress_tokens=(0, 5))
+    assert options == plain
+    assert json.loads(json.dumps(options.to_dict())) == json.loads(json.dumps(plain.to_dict()))
+    sizes = MimeConfig.paper(np.int64(20), dropout=np.float32(0.5))
+    assert json.loads(json.dumps(sizes.to_dict())) == MimeConfig.paper(20, dropout=0.5).to_dict()
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed"),
+    [
+        ("temperature", "a finite number above 0 is allowed"),
+        ("top_p", "a finite number above 0 to 1 is allowed"),
+        ("length_penalty", "a finite number is allowed"),
+    ],
+)
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 10**400, True, None, "1", 1j, [1], Decimal(1)])
+def test_what_is_no_number_is_refused_with_what_is_allowed(name: str, allowed: str, value: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        GenerationConfig(**{name: value})
+    assert str(caught.value) == f"{name}={value!r}: {allowed}"
