@@ -15,6 +15,8 @@ from mime_fast.errors import ConfigError
 Preset = Literal["paper", "released"]
 Search = Literal["standard", "mime"]
 
+MAX_HYPOTHESES = 1000  # beams, or returned sequences, of one dialogue
+
 
 class Config:
     """JSON form and replacement shared by the configs; unknown keys are errors, never ignored."""
@@ -177,8 +179,9 @@ class GenerationConfig(Config):
         if isinstance(self.suppress_tokens, str) or not isinstance(self.suppress_tokens, Sequence):
             raise ConfigError(f"suppress_tokens={self.suppress_tokens!r}: a list of token ids is allowed")
         object.__setattr__(self, "suppress_tokens", tuple(self.suppress_tokens))
-        for name in ("num_beams", "max_new_tokens", "num_return_sequences"):
-            check_int(name, getattr(self, name), 1)
+        check_int("max_new_tokens", self.max_new_tokens, 1)
+        for name in ("num_beams", "num_return_sequences"):
+            check_int(name, getattr(self, name), 1, MAX_HYPOTHESES)
         for name in ("min_new_tokens", "top_k", "no_repeat_ngram_size"):
             check_int(name, getattr(self, name), 0)
         check_bool("do_sample", self.do_sample)

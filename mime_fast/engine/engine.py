@@ -13,6 +13,7 @@ from mime_fast._version import __version__
 from mime_fast.config import GenerationConfig, MimeConfig, Search, check_bool
 from mime_fast.data.batches import decoder_inputs, pad_rows
 from mime_fast.emotions import LABELS, polarity
+from mime_fast.engine.assemble import candidate_of, emotions_of, mixtures_of
 from mime_fast.engine.device import Placement
 from mime_fast.engine.inputs import (
     Dialogue,
@@ -24,13 +25,11 @@ from mime_fast.engine.inputs import (
 )
 from mime_fast.engine.model_folder import ModelFolder
 from mime_fast.engine.options import resolve_options
-from mime_fast.engine.results import Candidate, Classification, EmotionMixture, Reply, Score
-from mime_fast.reference.hypothesis import Hypothesis
+from mime_fast.engine.results import Classification, Reply, Score
 from mime_fast.reference.mime import Context, Memory
 from mime_fast.reference.noise import prior_noise
-from mime_fast.reference.response_emotion import GROUPS, Mixture
+from mime_fast.reference.response_emotion import Mixture
 from mime_fast.reference.search import search as run_search
-from mime_fast.text.detokenize import detokenize
 from mime_fast.text.special import EOS_ID, PAD_ID
 
 BATCH_SIZE = 64  # dialogues that are encoded and decoded together
@@ -114,7 +113,7 @@ class Engine:
         check_bool("stochastic", stochastic)
         labels = given_emotions(emotions, len(tokens))
         replies: dict[int, Reply] = {}
-        with self._running():
+        with self.running():
             for batch in self._batches(tokens):
                 context = self._encode([tokens[i] for i in batch])
                 keys = [seeds[i] for i in batch], [requests[i] for i in batch]
@@ -129,10 +128,10 @@ class Engine:
                     request_ids=keys[1],
                     device=self._placement.device,
                 )
-                emotions_of = self._emotions(context)
-                mixtures = self._mixtures(mixture, memory, mimicked)
-                for i, hypotheses, (emotion, probs), view in zip(batch, found, emotions_of, mixtures, strict=True):
-                    replies[i] = Reply([self._candidate(one) for one in hypotheses], emotion, probs, view)
+                heard = emotions_of(context)
+                mixtures = mixtures_of(mixture, memory, mimicked, ctx=not self.config.drop_ctx)
+                for i, hypotheses, (emotion, probs), view in zip(batch, found, heard, mixtures, strict=True):
+                    replies[i] = Reply([candidate_of(one, self.tokenizer) for one in hypotheses], emotion, probs, view)
         return [replies[i] for i in range(len(tokens))]
 
     def classify(
@@ -141,9 +140,9 @@ class Engine:
         """The user's emotion in each dialogue (eq. 4-5); arguments and errors as for `generate`."""
         tokens = self._prepare(dialogues, strict_turns, truncation)
         results: dict[int, Classification] = {}
-        with self._running():
+        with self.running():
             for batch in self._batches(tokens):
-                emotions = self._emotions(self._encode([tokens[i] for i in batch]))
+                emotions = emotions_of(self._encode([tokens[i] for i in batch]))
                 for i, (emotion, probs) in zip(batch, emotions, strict=True):
                     results[i] = Classification(emotion, probs, polarity(LABELS.index(emotion)))
         return [results[i] for i in range(len(tokens))]
@@ -167,7 +166,7 @@ class Engine:
         check_bool("stochastic", stochastic)
         labels = given_emotions(emotions, len(tokens))
         scores: dict[int, Score] = {}
-        with self._running():
+        with self.running():
             for batch in self._batches(tokens):
                 context = self._encode([tokens[i] for i in batch])
                 keys = [seeds[i] for i in batch], [requests[i] for i in batch]
@@ -175,7 +174,11 @@ class Engine:
                 targets = [[*self.tokenizer.ids(words[i]), EOS_ID] for i in batch]
                 logprobs = self._target_logprobs(targets, memory)
                 rows = zip(
-                    batch, logprobs, self._emotions(context), self._mixtures(mixture, memory, mimicked), strict=True
+                    batch,
+                    logprobs,
+                    emotions_of(context),
+                    mixtures_of(mixture, memory, mimicked, ctx=not self.config.drop_ctx),
+                    strict=True,
                 )
                 for i, values, (emotion, probs), view in rows:
                     scores[i] = Score(words[i], values, emotion, probs, view)
@@ -245,41 +248,9 @@ class Engine:
         gold = logits.gather(1, ids[real][:, None])[:, 0] - logits.logsumexp(dim=-1)
         return [row.tolist() for row in gold.split([len(target) for target in targets])]
 
-    def _emotions(self, context: Context) -> list[tuple[str, list[float]]]:
-        probs = context.emotion_logits.softmax(dim=1).tolist()
-        first = context.emotion_logits.argmax(dim=1).tolist()
-        return [(LABELS[index], row) for index, row in zip(first, probs, strict=True)]
-
-    def _mixtures(self, mixture: Mixture, memory: Memory, mimicked: Tensor) -> list[EmotionMixture]:
-        weights: list[dict[str, dict[str, float]]] = [{"positive": {}, "negative": {}} for _ in mimicked]
-        for group, rows in mixture.weights.items():
-            for view, row in zip(weights, rows.tolist(), strict=True):
-                for index, weight in zip(GROUPS[group], row, strict=True):
-                    view[polarity(index)][LABELS[index]] = weight
-        words = memory.real.clone()
-        if not self.config.drop_ctx:
-            words[:, 0] = False
-        shares = (memory.mimic_share * words).sum(dim=1) / words.sum(dim=1)
-        return [
-            EmotionMixture(view["positive"], view["negative"], polarity(emotion), share)
-            for view, emotion, share in zip(weights, mimicked.tolist(), shares.tolist(), strict=True)
-        ]
-
-    def _candidate(self, hypothesis: Hypothesis) -> Candidate:
-        tokens = self.tokenizer.tokens(hypothesis.token_ids)
-        return Candidate(
-            detokenize(tokens),
-            tokens,
-            list(hypothesis.token_ids),
-            list(hypothesis.token_logprobs),
-            hypothesis.logprob,
-            hypothesis.score,
-            hypothesis.finish_reason,
-        )
-
     @contextmanager
-    def _running(self) -> Iterator[None]:
-        """No gradients, and this engine's number of threads while it works."""
+    def running(self) -> Iterator[None]:
+        """No gradients, and this engine's number of threads, while the block runs."""
         before = torch.get_num_threads()
         # Setting it is process-wide: a thread that came while another one had it set must not set it back to that.
         wanted = before if self.threads is None else self.threads

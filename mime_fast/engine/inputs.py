@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from numbers import Integral
 from typing import Literal
 
+import numpy as np
+
 from mime_fast.config import check_bool
 from mime_fast.data.dialogue_checks import Utterance, check_dialogue, check_utterance
 from mime_fast.emotions import emotion_index
@@ -76,6 +78,7 @@ def request_keys(
 def _per_dialogue(name: str, values: int | Sequence[int], count: int) -> list[int]:
     """One integer a dialogue from 0 to 2^64 - 1: a list as given, an int for all."""
     each = [values] * count if isinstance(values, Integral) else values
+    each = each.tolist() if isinstance(each, np.ndarray) else each
     if isinstance(each, str | bytes) or not isinstance(each, Sequence):
         raise InputError(
             f"{name} is of type {type(values).__name__}; an integer, or a list with one a dialogue, is allowed"

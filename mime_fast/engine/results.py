@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 
 from mime_fast.emotions import Polarity
@@ -29,7 +30,8 @@ class Candidate:
     """One generated hypothesis.
 
     `token_ids` and `tokens` are without the final EOS; `token_logprobs` (natural logarithms) have its value where one
-    was produced. `logprob` is their sum, `score` what the search ranks by. `text` reads naturally.
+    was produced. `logprob` is their sum as the search added it up, in the precision of the model; `score` is what the
+    search ranks by. `text` reads naturally.
     """
 
     text: str
@@ -112,5 +114,6 @@ class Score:
 
     @property
     def perplexity(self) -> float:
-        """exp(-logprob / count), the EOS counted."""
-        return math.exp(-self.logprob / len(self.token_logprobs))
+        """exp(-logprob / count), the EOS counted; infinite where that is beyond all floats."""
+        mean = -self.logprob / len(self.token_logprobs)
+        return math.exp(mean) if mean < math.log(sys.float_info.max) else math.inf

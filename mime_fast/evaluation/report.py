@@ -82,7 +82,8 @@ def evaluate(
     details |= dict.fromkeys(("per_emotion", "by_polarity", "confusion", "greedy", "beam", "default"))
     if "likelihood" in wanted:
         progress = tqdm(batches, desc="likelihood", unit="batch", disable=not show_progress)
-        scored = per_pair(engine.model, examples, progress, seed=seed, gold_polarity=polarity == "gold")
+        with engine.running():
+            scored = per_pair(engine.model, examples, progress, seed=seed, gold_polarity=polarity == "gold")
         summary = asdict(scored.summary())
         figures |= {key: summary[key] for key in LIKELIHOOD_KEYS}
         details |= _likelihood_details(scored)

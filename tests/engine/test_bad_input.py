@@ -52,7 +52,9 @@ def test_an_even_number_of_turns_is_allowed_on_request(engine: Engine) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_beams": 0}, "num_beams=0: an integer of 1 or more"),
+        ({"num_beams": 0}, "num_beams=0: an integer of 1 to 1000"),
+        ({"num_beams": 10**400}, "an integer of 1 to 1000"),
+        ({"num_return_sequences": 1001, "do_sample": True}, "num_return_sequences=1001"),
         ({"num_beams": 2.5}, "num_beams=2.5"),
         ({"num_beams": True}, "num_beams=True"),
         ({"max_new_tokens": 0}, "max_new_tokens=0"),
@@ -170,7 +172,7 @@ def test_a_call_leaves_no_number_of_threads_behind(engine: Engine) -> None:
     began, may_end, found = threading.Event(), threading.Event(), []
 
     def call() -> None:
-        with engine._running():
+        with engine.running():
             began.set()
             may_end.wait(60)
 
@@ -178,7 +180,7 @@ def test_a_call_leaves_no_number_of_threads_behind(engine: Engine) -> None:
     torch.set_num_threads(3)
     try:
         thread = threading.Thread(target=call)
-        with engine._running():
+        with engine.running():
             thread.start()
             assert began.wait(60)
         may_end.set()

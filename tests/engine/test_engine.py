@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -63,6 +64,8 @@ def test_seeds_and_request_ids_decide_the_noise(engine: Engine) -> None:
     per_dialogue = engine.generate([dialogue] * 2, seed=[5, 6], request_ids=[7, 7])
     assert_same_reply(per_dialogue[0], first)
     assert_same_reply(per_dialogue[1], other_seed)
+    from_array = engine.generate([dialogue] * 2, seed=np.array([5, 6]), request_ids=np.array([7, 7], dtype=np.uint64))
+    assert_same_reply(from_array[1], other_seed)
 
 
 def test_without_stochasticity_seeds_do_not_matter(engine: Engine) -> None:

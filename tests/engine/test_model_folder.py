@@ -224,6 +224,7 @@ def test_a_config_without_its_vocabulary_size(folder: Path) -> None:
         ({"num_beams": 0}, "num_beams=0"),
         ({"top_p": float("nan")}, "top_p=nan"),
         ({"suppress_tokens": [VOCAB]}, f"suppress_tokens [{VOCAB}]"),
+        ({"max_new_tokens": 1001}, "max_new_tokens=1001: at most max_positions=1000"),
         ({"search": "greedy"}, "search='greedy'"),
     ],
 )
