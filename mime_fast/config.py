@@ -15,7 +15,7 @@ from mime_fast.errors import ConfigError
 Preset = Literal["paper", "released"]
 Search = Literal["standard", "mime"]
 
-MAX_HYPOTHESES = 1000  # beams, or returned sequences, of one dialogue
+MAX_HYPOTHESES = 10_000  # beams, or returned sequences, of one dialogue
 
 
 class Config:

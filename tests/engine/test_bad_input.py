@@ -52,9 +52,9 @@ def test_an_even_number_of_turns_is_allowed_on_request(engine: Engine) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_beams": 0}, "num_beams=0: an integer of 1 to 1000"),
-        ({"num_beams": 10**400}, "an integer of 1 to 1000"),
-        ({"num_return_sequences": 1001, "do_sample": True}, "num_return_sequences=1001"),
+        ({"num_beams": 0}, "num_beams=0: an integer of 1 to 10000"),
+        ({"num_beams": 10**400}, "an integer of 1 to 10000"),
+        ({"num_return_sequences": 10_001, "do_sample": True}, "num_return_sequences=10001"),
         ({"num_beams": 2.5}, "num_beams=2.5"),
         ({"num_beams": True}, "num_beams=True"),
         ({"max_new_tokens": 0}, "max_new_tokens=0"),
