@@ -16,15 +16,16 @@ def resolve_options(
 ) -> GenerationConfig:
     """The options of a call; None in `given` means the model's default.
 
-    `search="mime"` starts from the defaults' beams and length alone. Where only one of `do_sample` and `num_beams` is
-    given, the other gives way: sampling has one beam, several beams do not sample.
+    `search="mime"` starts from the defaults' beams (the paper's 5 where they sample) and length alone. Where only one of
+    `do_sample` and `num_beams` is given, the other gives way: sampling has one beam, several beams do not sample.
 
     Raises:
         ConfigError: an option, or a combination of them, is not allowed.
     """
     chosen = {name: value for name, value in given.items() if value is not None}
     if search == "mime":
-        base = GenerationConfig(num_beams=defaults.num_beams, max_new_tokens=defaults.max_new_tokens, search="mime")
+        num_beams = GenerationConfig.num_beams if defaults.do_sample else defaults.num_beams
+        base = GenerationConfig(num_beams=num_beams, max_new_tokens=defaults.max_new_tokens, search="mime")
         changes = chosen
     else:
         base = defaults
@@ -46,6 +47,4 @@ def _settle(defaults: GenerationConfig, chosen: dict[str, Any]) -> dict[str, Any
         idle = [f"{name}={chosen[name]!r}" for name in SAMPLING if name in chosen]
         if idle:
             raise ConfigError(f"{', '.join(idle)} without do_sample=True: sampling options need it")
-    if chosen.get("do_sample") is False and "num_beams" not in chosen and defaults.do_sample:
-        return {**chosen, "num_beams": defaults.num_beams}
     return chosen
