@@ -16,8 +16,8 @@ def resolve_options(
 ) -> GenerationConfig:
     """The options of a call; None in `given` means the model's default.
 
-    `search="mime"` starts from the defaults' beams (the paper's 5 where they sample) and length alone. Where only one of
-    `do_sample` and `num_beams` is given, the other gives way: sampling has one beam, several beams do not sample.
+    `search="mime"` starts from the defaults' beams (the paper's 5 where they sample) and length alone. Where only one
+    of `do_sample` and `num_beams` is given, the other gives way: sampling has one beam, several beams do not sample.
 
     Raises:
         ConfigError: an option, or a combination of them, is not allowed.

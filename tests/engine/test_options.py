@@ -33,9 +33,9 @@ def test_sampling_has_one_beam_and_beams_do_not_sample() -> None:
 
 
 def test_sampling_options_without_sampling_are_refused() -> None:
-    with pytest.raises(ConfigError, match="temperature=0.5 without do_sample=True"):
+    with pytest.raises(ConfigError, match=r"temperature=0\.5 without do_sample=True"):
         resolve(BEAMS, temperature=0.5)
-    with pytest.raises(ConfigError, match="top_p=0.5 without do_sample=True"):
+    with pytest.raises(ConfigError, match=r"top_p=0\.5 without do_sample=True"):
         resolve(SAMPLING, num_beams=5, top_p=0.5)
     assert resolve(SAMPLING, temperature=0.5).temperature == 0.5
 
