@@ -33,7 +33,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N pairs")
     parser.add_argument("--seed", type=seed, default=0, help="of all random numbers (default: %(default)s)")
-    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="pairs at once (default: %(default)s)")
     parser.add_argument("--json", metavar="OUT", help="write all figures and details there, too; - for standard output")
     add_model_options(parser)
 

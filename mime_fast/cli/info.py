@@ -11,7 +11,7 @@ from typing import Any
 
 from mime_fast._version import __version__
 from mime_fast.cli.command import Command
-from mime_fast.cli.options import add_model_options, load_engine
+from mime_fast.cli.options import add_model_options, check_model_options, load_engine
 from mime_fast.errors import CheckpointError
 
 EXAMPLE = """  mime-fast info
@@ -24,9 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    from mime_fast.engine.device import place
-
-    place(args.device, args.precision)
+    check_model_options(args)
     facts = machine_facts() | {"model": model_facts(args)}
     print(json.dumps(facts, indent=2) if args.json else _text(facts))
     return 0
@@ -89,11 +87,15 @@ def _text(facts: dict[str, Any]) -> str:
     model = dict(facts["model"])
     if "missing" in model:
         return "\n".join([*lines, f"{'model':<16}none: {model['missing']}"])
-    implementations = model.pop("implementations")
+    implementations, known = model.pop("implementations"), model["backend_reason"]
     model["parameters"] = f"{model['parameters']:,}"
-    model["device"] = f"{model['device']} ({model.pop('device_reason')})"
+    for name in ("device", "backend"):
+        model[name] = f"{model[name]} ({model.pop(f'{name}_reason')})"
+    model["precision"] = f"{model['precision']} ({model.pop('contract')})"
     lines += ["", *(f"{name.replace('_', ' '):<16}{value}" for name, value in model.items()), "", "implementations"]
-    lines += [f"  {op:<18}{found['choice']} ({found['reason']})" for op, found in implementations.items()]
+    for op, found in implementations.items():
+        reason = "" if found["reason"] == known else f" ({found['reason']})"
+        lines.append(f"  {op:<18}{found['choice']}{reason}")
     return "\n".join(lines)
 
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from mime_fast.engine.engine import Engine
 
 _MAX_SEED = 2**64 - 1
+_BATCH_SIZE = 64  # engine.select's, without torch
+_LOAD_OPTIONS = ("device", "precision", "threads", "batch_size", "backend", "isa")
 _INTEGER_OPTIONS = {
     "num_beams": "beams of the search",
     "max_new_tokens": "longest reply, in tokens with the end mark",
@@ -28,19 +30,46 @@ _NUMBER_OPTIONS = {
 
 
 def add_model_options(parser: ArgumentParser) -> None:
-    """--model, --device, --precision, --threads."""
+    """--model, --device, --precision, --threads, --batch-size, --backend, --isa."""
     group = parser.add_argument_group("model")
     group.add_argument("--model", metavar="PATH", help="a model folder, or the name of a shipped model")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
-    group.add_argument("--precision", default="float32", help="float32 or float64 (default: %(default)s)")
-    group.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: what torch chooses)")
+    group.add_argument(
+        "--precision", default="float32", help="float32, bfloat16, int8 or float64 (default: %(default)s)"
+    )
+    group.add_argument(
+        "--threads", type=int, metavar="N", help="CPU threads (default: all cores, or what torch chooses)"
+    )
+    group.add_argument(
+        "--batch-size",
+        type=int,
+        default=_BATCH_SIZE,
+        metavar="N",
+        help="dialogues computed together, for speed and memory (default: %(default)s)",
+    )
+    group.add_argument(
+        "--backend", default="auto", help="auto, native (C++, CPU) or reference (PyTorch) (default: %(default)s)"
+    )
+    group.add_argument(
+        "--isa",
+        default="auto",
+        help="instruction set of the native back end: auto, generic, avx2, avx512, avx512_vnni or avx512_bf16 "
+        "(default: %(default)s)",
+    )
 
 
 def load_engine(args: Namespace) -> Engine:
     """The engine that the model options ask for."""
     from mime_fast.engine.load import load
 
-    return load(args.model, device=args.device, precision=args.precision, threads=args.threads)
+    return load(args.model, **{name: getattr(args, name) for name in _LOAD_OPTIONS})
+
+
+def check_model_options(args: Namespace) -> None:
+    """ConfigError or BackendError, without loading a model, where an option can be used with none here."""
+    from mime_fast.engine.select import Wanted
+
+    Wanted(**{name: getattr(args, name) for name in _LOAD_OPTIONS})
 
 
 def add_file_options(parser: ArgumentParser) -> None:

@@ -1,48 +1,58 @@
-"""From the model's tensors to the engine's results."""
+"""From a back end's arrays to the engine's results."""
 
 from __future__ import annotations
 
-from torch import Tensor
+from collections.abc import Iterator, Sequence
 
-from mime_fast.emotions import LABELS, polarity
-from mime_fast.engine.results import Candidate, EmotionMixture
+import numpy as np
+
+from mime_fast.emotions import LABELS, NEGATIVE, NEGATIVE_IDS, POSITIVE, POSITIVE_IDS, polarity
+from mime_fast.engine.backend import Floats, Heard
+from mime_fast.engine.results import Candidate, Classification, EmotionMixture, Reply, Score
 from mime_fast.reference.hypothesis import Hypothesis
-from mime_fast.reference.mime import Context, Memory
-from mime_fast.reference.response_emotion import GROUPS, Mixture
 from mime_fast.text.detokenize import detokenize
 from mime_fast.text.tokenizer import Tokenizer
 
 
-def emotions_of(context: Context) -> list[tuple[str, list[float]]]:
+def replies_of(heard: Heard, found: Sequence[Sequence[Hypothesis]], tokenizer: Tokenizer) -> Iterator[Reply]:
+    """One reply a dialogue."""
+    rows = zip(found, _emotions_of(heard.emotion_logits), _mixtures_of(heard), strict=True)
+    for hypotheses, (emotion, probs), mixture in rows:
+        yield Reply([_candidate_of(one, tokenizer) for one in hypotheses], emotion, probs, mixture)
+
+
+def scores_of(heard: Heard, responses: Sequence[list[str]], log_probs: Floats) -> Iterator[Score]:
+    """One score a dialogue; `log_probs` of all words and EOS, one response behind the other."""
+    values, start = log_probs.tolist(), 0
+    rows = zip(responses, _emotions_of(heard.emotion_logits), _mixtures_of(heard), strict=True)
+    for tokens, (emotion, probs), mixture in rows:
+        end = start + len(tokens) + 1
+        yield Score(tokens, values[start:end], emotion, probs, mixture)
+        start = end
+
+
+def classifications_of(emotion_logits: Floats) -> Iterator[Classification]:
+    """One classification a dialogue, logits [N, 32]."""
+    for emotion, probs in _emotions_of(emotion_logits):
+        yield Classification(emotion, probs, polarity(LABELS.index(emotion)))
+
+
+def _emotions_of(logits: Floats) -> Iterator[tuple[str, list[float]]]:
     """The classifier's first choice and all 32 probabilities, for each dialogue."""
-    probs = context.emotion_logits.softmax(dim=1).tolist()
-    first = context.emotion_logits.argmax(dim=1).tolist()
-    return [(LABELS[index], row) for index, row in zip(first, probs, strict=True)]
+    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    probs = powers / powers.sum(axis=1, keepdims=True)
+    return zip([LABELS[i] for i in logits.argmax(axis=1).tolist()], probs.tolist(), strict=True)
 
 
-def mixtures_of(mixture: Mixture, memory: Memory, mimicked: Tensor, *, ctx: bool) -> list[EmotionMixture]:
-    """The mixture of each dialogue.
-
-    Args:
-        mimicked: emotion indices [B] whose polarity was mimicked.
-        ctx: the memory's first position is CTX, which counts for no mimic share.
-    """
-    weights: list[dict[str, dict[str, float]]] = [{"positive": {}, "negative": {}} for _ in mimicked]
-    for group, rows in mixture.weights.items():
-        for view, row in zip(weights, rows.tolist(), strict=True):
-            for index, weight in zip(GROUPS[group], row, strict=True):
-                view[polarity(index)][LABELS[index]] = weight
-    words = memory.real.clone()
-    if ctx:
-        words[:, 0] = False
-    shares = (memory.mimic_share * words).sum(dim=1) / words.sum(dim=1)
-    return [
-        EmotionMixture(view["positive"], view["negative"], polarity(emotion), share)
-        for view, emotion, share in zip(weights, mimicked.tolist(), shares.tolist(), strict=True)
-    ]
+def _mixtures_of(heard: Heard) -> Iterator[EmotionMixture]:
+    positive, negative = (heard.weights[:, list(ids)].tolist() for ids in (POSITIVE_IDS, NEGATIVE_IDS))
+    rows = zip(positive, negative, heard.mimicked.tolist(), heard.mimic_share.tolist(), strict=True)
+    for pleasant, unpleasant, emotion, share in rows:
+        by_name = dict(zip(POSITIVE, pleasant, strict=True)), dict(zip(NEGATIVE, unpleasant, strict=True))
+        yield EmotionMixture(*by_name, polarity(emotion), share)
 
 
-def candidate_of(hypothesis: Hypothesis, tokenizer: Tokenizer) -> Candidate:
+def _candidate_of(hypothesis: Hypothesis, tokenizer: Tokenizer) -> Candidate:
     """A hypothesis with its words."""
     tokens = tokenizer.tokens(hypothesis.token_ids)
     return Candidate(

@@ -8,7 +8,14 @@ import torch
 
 from mime_fast.errors import BackendError, ConfigError
 
-PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
+# What the weights are held in; back ends of fewer bits pack them from float32.
+PRECISIONS = {
+    "float32": torch.float32,
+    "bfloat16": torch.float32,
+    "int8": torch.float32,
+    "float64": torch.float64,
+}
+NATIVE_ONLY = ("bfloat16", "int8")
 
 
 @dataclass(frozen=True)
@@ -21,25 +28,31 @@ class Placement:
 
     @property
     def dtype(self) -> torch.dtype:
+        """Of the PyTorch model."""
         return PRECISIONS[self.precision]
 
 
-def place(device: str, precision: str) -> Placement:
+def place(device: str, precision: str, *, cpu_because: str = "") -> Placement:
     """Choose the device.
 
     Args:
         device: "auto" (a GPU if one can be used), "cpu", "cuda" or "cuda:N".
-        precision: "float32" or "float64".
+        precision: "float32", "bfloat16", "int8" or "float64".
+        cpu_because: why "auto" is the CPU whatever GPUs there are; bfloat16 and int8 are such a reason by themselves.
 
     Raises:
         ConfigError: not one of these; BackendError: a GPU was asked for and cannot be used.
     """
     if not isinstance(precision, str) or precision not in PRECISIONS:
-        raise ConfigError(f"precision={precision!r}: {' or '.join(map(repr, PRECISIONS))} is allowed")
+        raise ConfigError(f"precision={precision!r}: {', '.join(map(repr, PRECISIONS))} are allowed")
     if not isinstance(device, str) or not (device in ("auto", "cpu", "cuda") or device.startswith("cuda:")):
         raise ConfigError(f"device={device!r}: 'auto', 'cpu', 'cuda' or 'cuda:N' is allowed")
     if device == "cpu":
         return Placement(torch.device("cpu"), precision, "asked for")
+    if precision in NATIVE_ONLY:
+        cpu_because = cpu_because or f"{precision} runs there alone"
+    if device == "auto" and cpu_because:
+        return Placement(torch.device("cpu"), precision, cpu_because)
     missing = _missing_gpu()
     if device == "auto":
         return Placement(torch.device("cpu" if missing else "cuda"), precision, missing or "a GPU can be used")

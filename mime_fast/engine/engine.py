@@ -1,38 +1,27 @@
-"""The engine: dialogues in, replies, emotions and scores out, in batches of similar length."""
+"""The engine: dialogues in, replies, emotions and scores out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Unpack
 
 import torch
-from torch import Tensor
 
 from mime_fast._version import __version__
-from mime_fast.config import GenerationConfig, MimeConfig, Search, check_bool
-from mime_fast.data.batches import decoder_inputs, pad_rows
-from mime_fast.emotions import LABELS, polarity
-from mime_fast.engine.assemble import candidate_of, emotions_of, mixtures_of
-from mime_fast.engine.device import Placement
-from mime_fast.engine.inputs import (
-    Dialogue,
-    Truncation,
-    given_emotions,
-    prepare_dialogues,
-    prepare_responses,
-    request_keys,
-)
+from mime_fast.config import GenerationConfig, MimeConfig, Search, check_int
+from mime_fast.engine.assemble import classifications_of, replies_of, scores_of
+from mime_fast.engine.backend import Floats, Heard, Stop
+from mime_fast.engine.inputs import Dialogue, Truncation
 from mime_fast.engine.model_folder import ModelFolder
-from mime_fast.engine.options import resolve_options
+from mime_fast.engine.options import SearchOptions, resolve_options
+from mime_fast.engine.overlap import overlapped
+from mime_fast.engine.reading import WINDOW, Given, Reading, Window, pairs_apart, stream
+from mime_fast.engine.reference_backend import torch_running
 from mime_fast.engine.results import Classification, Reply, Score
-from mime_fast.reference.mime import Context, Memory
-from mime_fast.reference.noise import prior_noise
-from mime_fast.reference.response_emotion import Mixture
-from mime_fast.reference.search import search as run_search
-from mime_fast.text.special import EOS_ID, PAD_ID
-
-BATCH_SIZE = 64  # dialogues that are encoded and decoded together
+from mime_fast.engine.select import CONTRACTS, Choice
+from mime_fast.reference.hypothesis import Hypothesis
+from mime_fast.reference.search import check_options
 
 
 class Engine:
@@ -43,16 +32,18 @@ class Engine:
         generation_config: the model's default search options.
         tokenizer: text to tokens and ids.
         model: the reference model.
+        backend: what runs the calls.
     """
 
-    def __init__(self, folder: ModelFolder, name: str, placement: Placement, threads: int | None) -> None:
+    def __init__(self, folder: ModelFolder, name: str, choice: Choice, threads: int | None = None) -> None:
         self.config: MimeConfig = folder.model.config
         self.generation_config: GenerationConfig = folder.generation
         self.tokenizer = folder.tokenizer
         self.name = name
-        self.threads = threads
-        self._placement = placement
-        self.model = folder.model.to(device=placement.device, dtype=placement.dtype).eval()
+        self.model = folder.model
+        self.backend = choice.backend
+        self._choice = choice
+        self._threads = threads
 
     def generate(
         self,
@@ -69,6 +60,7 @@ class Engine:
         no_repeat_ngram_size: int | None = None,
         num_return_sequences: int | None = None,
         search: Search = "standard",
+        prefixes: Sequence[str | Sequence[str] | None] | None = None,
         stochastic: bool = True,
         seed: int | Sequence[int] = 0,
         request_ids: Sequence[int] | None = None,
@@ -84,6 +76,7 @@ class Engine:
             dialogues: lists of utterances, the user's first and last; text, or tokens that are taken as they are.
             num_beams .. num_return_sequences: as in Hugging Face's GenerationConfig; None: the model's own value.
             search: "standard", or "mime", the released beam, which takes only beams and lengths.
+            prefixes: words that the reply begins with, text or tokens, one or None a dialogue.
             stochastic: sample the emotion mixture; False: z = mu (the paper's "w/o STC").
             seed: from 0 to 2^64 - 1, one for all or one a dialogue.
             request_ids: numbers that tell requests of one seed apart; 0 .. n - 1 by default.
@@ -92,10 +85,10 @@ class Engine:
             truncation: None refuses more words than the model has positions for; "oldest" drops early turns in pairs.
 
         Raises:
-            InputError: a dialogue, seed, request id or emotion cannot be used; the message names the dialogue.
+            InputError: a dialogue, prefix, seed, request id or emotion cannot be used; the message names the dialogue.
             ConfigError: an option is not allowed.
         """
-        given = {
+        given_options: SearchOptions = {
             "num_beams": num_beams,
             "max_new_tokens": max_new_tokens,
             "min_new_tokens": min_new_tokens,
@@ -107,45 +100,56 @@ class Engine:
             "no_repeat_ngram_size": no_repeat_ngram_size,
             "num_return_sequences": num_return_sequences,
         }
-        options = resolve_options(self.generation_config, search, given, self.config.max_positions)
-        tokens = self._prepare(dialogues, strict_turns, truncation)
-        seeds, requests = request_keys(seed, request_ids, len(tokens))
-        check_bool("stochastic", stochastic)
-        labels = given_emotions(emotions, len(tokens))
-        replies: dict[int, Reply] = {}
-        with self.running():
-            for batch in self._batches(tokens):
-                context = self._encode([tokens[i] for i in batch])
-                keys = [seeds[i] for i in batch], [requests[i] for i in batch]
-                mixture, memory, mimicked = self._remember(context, [labels[i] for i in batch], stochastic, *keys)
-                state = self.model.start_decoding(memory)
-                found = run_search(
-                    self.model,
-                    state,
-                    len(batch),
-                    options,
-                    seeds=keys[0],
-                    request_ids=keys[1],
-                    device=self._placement.device,
-                )
-                heard = emotions_of(context)
-                mixtures = mixtures_of(mixture, memory, mimicked, ctx=not self.config.drop_ctx)
-                for i, hypotheses, (emotion, probs), view in zip(batch, found, heard, mixtures, strict=True):
-                    replies[i] = Reply([candidate_of(one, self.tokenizer) for one in hypotheses], emotion, probs, view)
-        return [replies[i] for i in range(len(tokens))]
+        options = self._options(search, given_options)
+        given = Given.with_list(
+            dialogues,
+            request_ids,
+            seed=seed,
+            emotions=emotions,
+            prefixes=prefixes,
+            max_new_tokens=options.max_new_tokens,
+        )
+        windows = self._reading(strict_turns, truncation, stochastic).windows(dialogues, given)
+        return list(self._replies(list(windows), options))
+
+    def generate_iter(
+        self,
+        dialogues: Iterable[Dialogue],
+        *,
+        search: Search = "standard",
+        prefixes: Iterable[str | Sequence[str] | None] | None = None,
+        stochastic: bool = True,
+        seed: int | Iterable[int] = 0,
+        first_request_id: int = 0,
+        emotions: Iterable[str | int | None] | None = None,
+        strict_turns: bool = True,
+        truncation: Truncation | None = None,
+        window: int = WINDOW,
+        **search_options: Unpack[SearchOptions],
+    ) -> Iterator[Reply]:
+        """Reply to any number of dialogues, in their order and as they come; options and errors as for `generate`.
+
+        Prefixes, seeds and emotions may be iterables beside the dialogues; request ids count on from
+        `first_request_id`. `window` dialogues are read and answered at once, on a background thread that is gone when
+        the iterator ends or is closed; no more than three windows are held. A bad dialogue raises behind the replies
+        to the windows before it.
+        """
+        options = self._options(search, search_options)
+        given = Given.with_stream(
+            first_request_id, seed=seed, emotions=emotions, prefixes=prefixes, max_new_tokens=options.max_new_tokens
+        )
+        check_int("window", window, 1)
+        reading = self._reading(strict_turns, truncation, stochastic)
+        return self._replies(reading.windows(stream("dialogues", dialogues), given, window), options)
 
     def classify(
         self, dialogues: Sequence[Dialogue], *, strict_turns: bool = True, truncation: Truncation | None = None
     ) -> list[Classification]:
         """The user's emotion in each dialogue (eq. 4-5); arguments and errors as for `generate`."""
-        tokens = self._prepare(dialogues, strict_turns, truncation)
-        results: dict[int, Classification] = {}
-        with self.running():
-            for batch in self._batches(tokens):
-                emotions = emotions_of(self._encode([tokens[i] for i in batch]))
-                for i, (emotion, probs) in zip(batch, emotions, strict=True):
-                    results[i] = Classification(emotion, probs, polarity(LABELS.index(emotion)))
-        return [results[i] for i in range(len(tokens))]
+        given = Given.with_list(dialogues, None)
+        windows = list(self._reading(strict_turns, truncation).windows(dialogues, given))
+        found = overlapped(windows, lambda window, stop: self.backend.classify(window.contexts, stop))
+        return [one for _, logits in found for one in classifications_of(logits)]
 
     def score(
         self,
@@ -160,105 +164,76 @@ class Engine:
         truncation: Truncation | None = None,
     ) -> list[Score]:
         """Log-probs of given responses, one a dialogue, EOS counted; arguments and errors as for `generate`."""
-        tokens = self._prepare(dialogues, strict_turns, truncation)
-        words = prepare_responses(responses, len(tokens), self.tokenizer, self.config.max_positions - 1)
-        seeds, requests = request_keys(seed, request_ids, len(tokens))
-        check_bool("stochastic", stochastic)
-        labels = given_emotions(emotions, len(tokens))
-        scores: dict[int, Score] = {}
-        with self.running():
-            for batch in self._batches(tokens):
-                context = self._encode([tokens[i] for i in batch])
-                keys = [seeds[i] for i in batch], [requests[i] for i in batch]
-                mixture, memory, mimicked = self._remember(context, [labels[i] for i in batch], stochastic, *keys)
-                targets = [[*self.tokenizer.ids(words[i]), EOS_ID] for i in batch]
-                logprobs = self._target_logprobs(targets, memory)
-                rows = zip(
-                    batch,
-                    logprobs,
-                    emotions_of(context),
-                    mixtures_of(mixture, memory, mimicked, ctx=not self.config.drop_ctx),
-                    strict=True,
-                )
-                for i, values, (emotion, probs), view in rows:
-                    scores[i] = Score(words[i], values, emotion, probs, view)
-        return [scores[i] for i in range(len(tokens))]
+        given = Given.with_list(dialogues, request_ids, seed=seed, emotions=emotions, responses=responses)
+        windows = self._reading(strict_turns, truncation, stochastic).windows(dialogues, given)
+        return list(self._scores(list(windows)))
+
+    def score_iter(
+        self,
+        pairs: Iterable[tuple[Dialogue, str | Sequence[str]]],
+        *,
+        emotions: Iterable[str | int | None] | None = None,
+        stochastic: bool = True,
+        seed: int | Iterable[int] = 0,
+        first_request_id: int = 0,
+        strict_turns: bool = True,
+        truncation: Truncation | None = None,
+        window: int = WINDOW,
+    ) -> Iterator[Score]:
+        """Scores of any number of (dialogue, response) pairs, as they come; the rest as for `generate_iter`."""
+        dialogues, responses = pairs_apart(stream("pairs", pairs))
+        given = Given.with_stream(first_request_id, seed=seed, emotions=emotions, responses=responses)
+        check_int("window", window, 1)
+        return self._scores(self._reading(strict_turns, truncation, stochastic).windows(dialogues, given, window))
 
     def prepare(
         self, dialogue: Dialogue, *, strict_turns: bool = True, truncation: Truncation | None = None
     ) -> list[list[str]]:
         """One dialogue as the tokens that the model would read; InputError as for `generate`."""
-        return self._prepare([dialogue], strict_turns, truncation)[0]
+        return self._reading(strict_turns, truncation).words([dialogue])[0]
 
     def describe(self) -> dict[str, Any]:
         """What runs where, and why; JSON-ready."""
-        why = "the only implementation in this version"
+        choice = self._choice
         return {
             "version": __version__,
             "model": self.name,
             "preset": self.config.preset,
             "vocab_size": self.config.vocab_size,
             "parameters": self.model.num_parameters(),
-            "device": str(self._placement.device),
-            "device_reason": self._placement.reason,
-            "precision": self._placement.precision,
-            "threads": self.threads or torch.get_num_threads(),
-            "implementations": {
-                op: {"choice": "reference", "reason": why}
-                for op in ("encode", "response_emotion", "gate_fusion", "decode", "search", "random_numbers")
-            },
+            "device": str(choice.placement.device),
+            "device_reason": choice.placement.reason,
+            "backend": self.backend.name,
+            "backend_reason": choice.reason,
+            "precision": choice.placement.precision,
+            "contract": CONTRACTS[choice.placement.precision],
+            "threads": choice.threads or torch.get_num_threads(),
+            "batch_size": choice.batch_size,
+            **self.backend.describe(),
         }
 
-    def _prepare(
-        self, dialogues: Sequence[Dialogue], strict_turns: bool, truncation: Truncation | None
-    ) -> list[list[list[str]]]:
-        max_words = self.config.max_positions - 1
-        return prepare_dialogues(dialogues, self.tokenizer, max_words, strict_turns=strict_turns, truncation=truncation)
+    def running(self) -> AbstractContextManager[None]:
+        """No gradients, and this engine's number of threads, while the block runs; for work with `model`."""
+        return torch_running(self._threads)
 
-    def _batches(self, tokens: Sequence[Sequence[Sequence[str]]]) -> Iterator[list[int]]:
-        """Indices of dialogues that go together, longest first."""
-        order = sorted(range(len(tokens)), key=lambda i: sum(map(len, tokens[i])), reverse=True)
-        return (order[start : start + BATCH_SIZE] for start in range(0, len(order), BATCH_SIZE))
+    def _options(self, search: Search, given: SearchOptions) -> GenerationConfig:
+        options = resolve_options(self.generation_config, search, dict(given), self.config.max_positions)
+        check_options(options, self.config.vocab_size)
+        return options
 
-    def _encode(self, tokens: Sequence[Sequence[Sequence[str]]]) -> Context:
-        ids = [self.tokenizer.encode_context(turns) for turns in tokens]
-        device = self._placement.device
-        return self.model.encode(pad_rows([row for row, _ in ids], device), pad_rows([row for _, row in ids], device))
+    def _reading(self, strict_turns: bool, truncation: Truncation | None, stochastic: bool = True) -> Reading:
+        return Reading(self.tokenizer, self.config.max_positions - 1, strict_turns, truncation, stochastic)
 
-    def _remember(
-        self,
-        context: Context,
-        labels: Sequence[int | None],
-        stochastic: bool,
-        seeds: Sequence[int],
-        request_ids: Sequence[int],
-    ) -> tuple[Mixture, Memory, Tensor]:
-        """The mixture, the decoder's memory, and the emotion indices [B] that were mimicked."""
-        predicted = context.emotion_logits.argmax(dim=1).tolist()
-        chosen = [guess if label is None else label for label, guess in zip(labels, predicted, strict=True)]
-        mimicked = torch.tensor(chosen, device=self._placement.device)
-        noise = prior_noise(self.model, seeds, request_ids) if stochastic else None
-        mixture = self.model.sample(context.c, noise)
-        return mixture, self.model.remember(context, mixture, mimicked), mimicked
+    def _replies(self, windows: Iterable[Window], options: GenerationConfig) -> Iterator[Reply]:
+        def work(window: Window, stop: Stop | None) -> tuple[Heard, list[list[Hypothesis]]]:
+            return self.backend.generate(window.contexts, window.requests, options, window.prefixes, stop)
 
-    def _target_logprobs(self, targets: Sequence[Sequence[int]], memory: Memory) -> list[list[float]]:
-        ids = pad_rows(targets, self._placement.device)
-        real = ids != PAD_ID
-        logits = self.model.fc_decode(self.model.decode(decoder_inputs(ids), memory)[real])
-        gold = logits.gather(1, ids[real][:, None])[:, 0] - logits.logsumexp(dim=-1)
-        return [row.tolist() for row in gold.split([len(target) for target in targets])]
+        for _, (heard, found) in overlapped(windows, work):
+            yield from replies_of(heard, found, self.tokenizer)
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """No gradients, and this engine's number of threads, while the block runs."""
-        before = torch.get_num_threads()
-        # Setting it is process-wide: a thread that came while another one had it set must not set it back to that.
-        wanted = before if self.threads is None else self.threads
-        if wanted != before:
-            torch.set_num_threads(wanted)
-        try:
-            with torch.inference_mode():
-                yield
-        finally:
-            if wanted != before:
-                torch.set_num_threads(before)
+    def _scores(self, windows: Iterable[Window]) -> Iterator[Score]:
+        def work(window: Window, stop: Stop | None) -> tuple[Heard, Floats]:
+            return self.backend.score(window.contexts, window.requests, *window.targets(self.tokenizer), stop)
+
+        for window, (heard, log_probs) in overlapped(windows, work):
+            yield from scores_of(heard, window.responses, log_probs)

@@ -18,6 +18,13 @@ Truncation = Literal["oldest"]
 Dialogue = Sequence[str | Sequence[str]]
 
 
+def check_reading(*, strict_turns: bool, truncation: Truncation | None) -> None:
+    """ConfigError where an option of `prepare_dialogues` is not allowed."""
+    if truncation not in (None, "oldest"):
+        raise ConfigError(f"truncation={truncation!r}: None or 'oldest' is allowed")
+    check_bool("strict_turns", strict_turns)
+
+
 def prepare_dialogues(
     dialogues: Sequence[Dialogue],
     tokenizer: Tokenizer,
@@ -25,57 +32,66 @@ def prepare_dialogues(
     *,
     strict_turns: bool,
     truncation: Truncation | None,
+    first: int = 0,
 ) -> list[list[list[str]]]:
-    """The dialogues as tokens: [dialogue][utterance][token].
+    """The dialogues as tokens: [dialogue][utterance][token]. Messages count the dialogues from `first`.
 
     Raises:
-        InputError: naming the dialogue and what is wrong with it. ConfigError: an option is not allowed.
+        InputError: naming the dialogue and what is wrong with it.
     """
-    if truncation not in (None, "oldest"):
-        raise ConfigError(f"truncation={truncation!r}: None or 'oldest' is allowed")
-    check_bool("strict_turns", strict_turns)
-    _check_sequence("dialogues", dialogues)
     checked = [
         check_dialogue(dialogue, strict_turns=strict_turns, where=f"dialogue {i}")
-        for i, dialogue in enumerate(dialogues)
+        for i, dialogue in enumerate(dialogues, first)
     ]
     tokens = _tokenize(
         [turn for turns in checked for turn in turns],
-        [f"dialogue {i}, utterance {j}" for i, turns in enumerate(checked) for j in range(len(turns))],
+        [f"dialogue {i}, utterance {j}" for i, turns in enumerate(checked, first) for j in range(len(turns))],
         tokenizer,
     )
     flat = iter(tokens)
     return [
         _fit([next(flat) for _ in turns], max_words, truncation, where=f"dialogue {i}")
-        for i, turns in enumerate(checked)
+        for i, turns in enumerate(checked, first)
     ]
 
 
 def prepare_responses(
-    responses: Sequence[str | Sequence[str]], count: int, tokenizer: Tokenizer, max_words: int
+    responses: Sequence[str | Sequence[str]], tokenizer: Tokenizer, max_words: int, *, first: int = 0
 ) -> list[list[str]]:
-    """One response a dialogue as tokens; InputError names a bad one."""
-    _check_sequence("responses", responses)
-    if len(responses) != count:
-        raise InputError(f"{len(responses)} responses for {count} dialogues: one each is allowed")
-    places = [f"response {i}" for i in range(count)]
-    checked = [check_utterance(response, where) for response, where in zip(responses, places, strict=True)]
-    tokens = _tokenize(checked, places, tokenizer)
+    """Responses as tokens; InputError names a bad one."""
+    places = [f"response {i}" for i in range(first, first + len(responses))]
+    tokens = _utterances(responses, places, tokenizer)
     for words, where in zip(tokens, places, strict=True):
         if len(words) > max_words:
             raise InputError(f"{where} has {len(words)} words; at most {max_words} are allowed")
     return tokens
 
 
+def prepare_prefixes(
+    prefixes: Sequence[str | Sequence[str] | None], tokenizer: Tokenizer, max_new_tokens: int, *, first: int = 0
+) -> list[list[int]]:
+    """The ids that responses begin with, none for None; InputError names a bad prefix."""
+    given = [(f"prefix {i}", prefix) for i, prefix in enumerate(prefixes, first) if prefix is not None]
+    tokens = _utterances([prefix for _, prefix in given], [where for where, _ in given], tokenizer)
+    for words, (where, _) in zip(tokens, given, strict=True):
+        if len(words) >= max_new_tokens:
+            raise InputError(
+                f"{where} has {len(words)} words; at most {max_new_tokens - 1} are allowed "
+                f"(less than max_new_tokens={max_new_tokens})"
+            )
+    found = iter(tokens)
+    return [[] if prefix is None else tokenizer.ids(next(found)) for prefix in prefixes]
+
+
 def request_keys(
-    seed: int | Sequence[int], request_ids: Sequence[int] | None, count: int
+    seed: int | Sequence[int], request_ids: Sequence[int] | None, count: int, *, first: int = 0
 ) -> tuple[list[int], list[int]]:
     """Seeds and request ids, one of each a dialogue; without request ids they are 0 .. count - 1."""
     ids = range(count) if request_ids is None else request_ids
-    return _per_dialogue("seed", seed, count), _per_dialogue("request_ids", ids, count)
+    return _per_dialogue("seed", seed, count, first), _per_dialogue("request_ids", ids, count, first)
 
 
-def _per_dialogue(name: str, values: int | Sequence[int], count: int) -> list[int]:
+def _per_dialogue(name: str, values: int | Sequence[int], count: int, first: int) -> list[int]:
     """One integer a dialogue from 0 to 2^64 - 1: a list as given, an int for all."""
     each = [values] * count if isinstance(values, Integral) else values
     each = each.tolist() if isinstance(each, np.ndarray) else each
@@ -83,23 +99,20 @@ def _per_dialogue(name: str, values: int | Sequence[int], count: int) -> list[in
         raise InputError(
             f"{name} is of type {type(values).__name__}; an integer, or a list with one a dialogue, is allowed"
         )
-    if len(each) != count:
-        raise InputError(f"{len(each)} {name} for {count} dialogues: one each is allowed")
-    for i, value in enumerate(each):
+    check_count(name, each, count)
+    for i, value in enumerate(each, first):
         if not isinstance(value, Integral) or isinstance(value, bool) or not 0 <= int(value) < 2**64:
             raise InputError(f"{name}, dialogue {i}: {value!r}; an integer from 0 to 2^64 - 1 is allowed")
     return [int(value) for value in each]
 
 
-def given_emotions(emotions: Sequence[str | int | None] | None, count: int) -> list[int | None]:
+def given_emotions(emotions: Sequence[str | int | None] | None, count: int, *, first: int = 0) -> list[int | None]:
     """Indices of the given emotions, None where the classifier decides."""
     if emotions is None:
         return [None] * count
-    _check_sequence("emotions", emotions)
-    if len(emotions) != count:
-        raise InputError(f"{len(emotions)} emotions for {count} dialogues: one each is allowed")
+    check_count("emotions", emotions, count)
     indices: list[int | None] = []
-    for i, emotion in enumerate(emotions):
+    for i, emotion in enumerate(emotions, first):
         try:
             indices.append(None if emotion is None else emotion_index(emotion))
         except InputError as error:
@@ -107,9 +120,22 @@ def given_emotions(emotions: Sequence[str | int | None] | None, count: int) -> l
     return indices
 
 
-def _check_sequence(name: str, values: object) -> None:
+def check_count(name: str, values: Sequence[object], count: int) -> None:
+    """InputError unless it is a list with one item a dialogue."""
+    check_sequence(name, values)
+    if len(values) != count:
+        raise InputError(f"{len(values)} {name} for {count} dialogues: one each is allowed")
+
+
+def check_sequence(name: str, values: object) -> None:
+    """InputError unless it is a list."""
     if isinstance(values, str | bytes) or not isinstance(values, Sequence):
         raise InputError(f"{name} is of type {type(values).__name__}; a list, one item a dialogue, is allowed")
+
+
+def _utterances(values: Sequence[str | Sequence[str]], places: Sequence[str], tokenizer: Tokenizer) -> list[list[str]]:
+    checked = [check_utterance(value, where) for value, where in zip(values, places, strict=True)]
+    return _tokenize(checked, places, tokenizer)
 
 
 def _tokenize(utterances: Sequence[Utterance], places: Sequence[str], tokenizer: Tokenizer) -> list[list[str]]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from numbers import Integral
 from pathlib import Path
 
-from mime_fast.engine.device import place
 from mime_fast.engine.engine import Engine
 from mime_fast.engine.model_folder import load_model_folder
+from mime_fast.engine.select import BATCH_SIZE, Wanted, choose
 from mime_fast.errors import CheckpointError, ConfigError
 
 PRETRAINED = Path(__file__).resolve().parent.parent / "pretrained"
@@ -20,25 +19,33 @@ def load(
     device: str = "auto",
     precision: str = "float32",
     threads: int | None = None,
+    *,
+    batch_size: int = BATCH_SIZE,
+    backend: str = "auto",
+    isa: str = "auto",
 ) -> Engine:
     """Load a model.
 
     Args:
         path: a model folder, or the name of one that ships with the package; None: the default one.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        precision: "float32" or "float64".
-        threads: CPU threads that calls use; None: PyTorch's own number; 1 starts no thread.
+        precision: "float32", "bfloat16" or "int8" (native alone), or "float64" (reference alone).
+        threads: CPU threads that calls use; None: all cores this process may use (native), or PyTorch's own number.
+        batch_size: dialogues that one thread decodes together; for speed and memory only.
+        backend: "native" (C++ on the CPU), "reference" (PyTorch), or "auto": native wherever it can run.
+        isa: the instruction set of the native back end: "generic", "avx2", "avx512", "avx512_vnni", "avx512_bf16", or
+            "auto": the best one here.
 
     Raises:
-        CheckpointError: no such model, or a broken one; ConfigError, BackendError: an argument is not allowed here.
+        CheckpointError: no such model, or a broken one. ConfigError: an argument is not allowed. BackendError: what was
+            asked for by name cannot run here; the message says why.
     """
-    if threads is not None and (not isinstance(threads, Integral) or isinstance(threads, bool) or threads < 1):
-        raise ConfigError(f"threads={threads!r}: None or an integer of 1 or more is allowed")
     if path is not None and not isinstance(path, str | os.PathLike):
         raise ConfigError(f"path={path!r}: None, a model folder or the name of a shipped model is allowed")
-    placement = place(device, precision)
-    folder = find_model(path)
-    return Engine(load_model_folder(folder), str(folder if path is not None else DEFAULT_MODEL), placement, threads)
+    wanted = Wanted(device, precision, threads, batch_size, backend, isa)
+    found = find_model(path)
+    folder = load_model_folder(found)
+    return Engine(folder, str(found if path is not None else DEFAULT_MODEL), choose(folder.model, wanted), threads)
 
 
 def find_model(path: str | os.PathLike[str] | None) -> Path:

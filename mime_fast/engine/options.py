@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 from mime_fast.config import GenerationConfig, Search
 from mime_fast.errors import ConfigError
 
 SAMPLING = ("top_k", "top_p", "temperature")
+
+
+class SearchOptions(TypedDict, total=False):
+    """The search options of a call; None: the model's own value."""
+
+    num_beams: int | None
+    max_new_tokens: int | None
+    min_new_tokens: int | None
+    do_sample: bool | None
+    top_k: int | None
+    top_p: float | None
+    temperature: float | None
+    length_penalty: float | None
+    no_repeat_ngram_size: int | None
+    num_return_sequences: int | None
 
 
 def resolve_options(

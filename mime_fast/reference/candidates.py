@@ -42,7 +42,10 @@ class Beam:
 
 @dataclass
 class Frontier(Generic[State]):
-    """The live hypotheses of all dialogues, one state row each."""
+    """The live hypotheses of all dialogues, one state row each.
+
+    `forced` holds the tokens that each dialogue's response begins with, `numbers` what errors call the dialogues.
+    """
 
     decoder: StepDecoder[State]
     state: State
@@ -51,9 +54,11 @@ class Frontier(Generic[State]):
     eos_token_id: int | None
     sos_token_id: int
     device: torch.device
+    forced: Sequence[Sequence[int]]
+    numbers: Sequence[int]
 
     def step(self) -> Tensor:
-        """Every beam's log-probs of its next token with banned ones at -inf, [N, V].
+        """Every beam's log-probs of its next token, [N, V]: -inf for banned ones, or for all but the forced one.
 
         Raises:
             BackendError: the model produced NaN.
@@ -64,13 +69,19 @@ class Frontier(Generic[State]):
         assert log_probs.shape == expected, f"the decoder gave {tuple(log_probs.shape)}, not {expected}"
         broken = log_probs.isnan().any(dim=-1).tolist()  # [N]
         if any(broken):
-            dialogues = sorted({beam.dialogue for beam, bad in zip(self.beams, broken, strict=True) if bad})
+            found = {self.numbers[beam.dialogue] for beam, bad in zip(self.beams, broken, strict=True) if bad}
             step = len(self.beams[0].prefix.token_ids)
             raise BackendError(
-                f"the model produced NaN at step {step} for dialogues {dialogues} of this batch; "
+                f"the model produced NaN at step {step} for dialogues {sorted(found)} of this batch; "
                 "log-probs without NaN are allowed"
             )
-        return _ban(log_probs, [beam.prefix for beam in self.beams], self.options, self.eos_token_id)
+        allowed = _ban(log_probs, [beam.prefix for beam in self.beams], self.options, self.eos_token_id)
+        for row, beam in enumerate(self.beams):
+            coming = self.forced[beam.dialogue][len(beam.prefix.token_ids) :]
+            if coming:
+                allowed[row] = -inf
+                allowed[row, coming[0]] = log_probs[row, coming[0]]
+        return allowed
 
     def go_on(self, beams: list[Beam]) -> None:
         """Make `beams` the live ones; their `row` says which state each takes over."""

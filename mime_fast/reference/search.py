@@ -19,7 +19,7 @@ from mime_fast.reference.hypothesis import Hypothesis
 from mime_fast.reference.philox import gumbel
 from mime_fast.text.special import EOS_ID, SOS_ID
 
-__all__ = ["Hypothesis", "StepDecoder", "exact_topk", "filter_logits", "search"]
+__all__ = ["Hypothesis", "StepDecoder", "check_options", "exact_topk", "filter_logits", "search"]
 
 LOWEST_TEMPERATURE = 1e-300  # below it log-prob / temperature can leave the range of float64
 
@@ -33,6 +33,8 @@ def search(
     *,
     seeds: Sequence[int],
     request_ids: Sequence[int],
+    prefixes: Sequence[Sequence[int]] | None = None,
+    numbers: Sequence[int] | None = None,
     eos_token_id: int | None = EOS_ID,
     sos_token_id: int = SOS_ID,
     device: torch.device | str = "cpu",
@@ -42,6 +44,8 @@ def search(
     Args:
         decoder: The model. state: One row a dialogue, before the first token.
         seeds, request_ids: One a dialogue, 0 to 2^64 - 1; only sampling uses them.
+        prefixes: Token ids, one list a dialogue, that its responses begin with.
+        numbers: What errors call the dialogues; 0, 1, ... by default.
         eos_token_id: None: nothing ends a response before max_new_tokens.
         device: Where the token and row tensors given to the decoder are made; that of its log-probs.
 
@@ -51,27 +55,37 @@ def search(
 
     Raises:
         ConfigError: the options do not fit the vocabulary, or ban every token so that a dialogue has no response.
-        InputError: not one seed and one request id a dialogue, or out of range.
+        InputError: not one seed, request id and prefix a dialogue, or out of range; a prefix that holds EOS or has
+            max_new_tokens tokens or more.
         BackendError: the model produced NaN.
     """
-    _check_options(options, decoder.vocab_size, eos_token_id)
-    for name, values in (("seeds", seeds), ("request_ids", request_ids)):
+    check_options(options, decoder.vocab_size, eos_token_id)
+    forced = [()] * num_dialogues if prefixes is None else prefixes
+    numbers = range(num_dialogues) if numbers is None else numbers
+    for name, values in (("seeds", seeds), ("request_ids", request_ids), ("prefixes", forced), ("numbers", numbers)):
         if len(values) != num_dialogues:
             raise InputError(f"{len(values)} {name} for {num_dialogues} dialogues: one each is allowed")
+    _check_prefixes(forced, numbers, options, decoder.vocab_size, eos_token_id)
     beams = [Beam(dialogue, row=dialogue) for dialogue in range(num_dialogues)]
-    frontier = Frontier(decoder, state, beams, options, eos_token_id, sos_token_id, torch.device(device))
+    ends = eos_token_id, sos_token_id
+    frontier = Frontier(decoder, state, beams, options, *ends, torch.device(device), forced, numbers)
     if options.search == "mime" or options.num_beams > 1:
         results = beam_search(frontier, num_dialogues)
     else:
         results = _one_by_one(frontier, num_dialogues, _Draw(options, seeds, request_ids))
-    empty = [dialogue for dialogue, found in enumerate(results) if not found]
+    empty = sorted(number for number, found in zip(numbers, results, strict=True) if not found)
     if empty:
-        raise ConfigError(
-            f"no response can be generated for dialogues {empty} of this batch: suppress_tokens, "
-            f"min_new_tokens={options.min_new_tokens} and no_repeat_ngram_size={options.no_repeat_ngram_size} leave no "
-            "token of a log-prob above -inf; at least one is needed at every step"
-        )
+        raise no_response(empty, options)
     return results
+
+
+def no_response(dialogues: Sequence[int], options: GenerationConfig) -> ConfigError:
+    """What is raised where the bans leave these dialogues without a response."""
+    return ConfigError(
+        f"no response can be generated for dialogues {list(dialogues)} of this batch: suppress_tokens, "
+        f"min_new_tokens={options.min_new_tokens} and no_repeat_ngram_size={options.no_repeat_ngram_size} leave no "
+        "token of a log-prob above -inf; at least one is needed at every step"
+    )
 
 
 def filter_logits(log_probs: Tensor, options: GenerationConfig) -> Tensor:
@@ -153,8 +167,33 @@ def _extend(log_probs: Tensor, beams: Sequence[Beam], ids: Sequence[int]) -> lis
     ]
 
 
-def _check_options(options: GenerationConfig, vocab_size: int, eos_token_id: int | None) -> None:
-    """What only the search can know, all faults in one message."""
+def _check_prefixes(
+    prefixes: Sequence[Sequence[int]],
+    numbers: Sequence[int],
+    options: GenerationConfig,
+    vocab_size: int,
+    eos_token_id: int | None,
+) -> None:
+    for number, tokens in zip(numbers, prefixes, strict=True):
+        if len(tokens) >= options.max_new_tokens:
+            raise InputError(
+                f"the prefix of dialogue {number} has {len(tokens)} tokens: "
+                f"fewer than max_new_tokens={options.max_new_tokens} are allowed"
+            )
+        odd = [token for token in tokens if token == eos_token_id or not 0 <= token < vocab_size]
+        if odd:
+            raise InputError(
+                f"the prefix of dialogue {number} holds {odd[0]}: "
+                f"ids from 0 to {vocab_size - 1} without eos_token_id={eos_token_id} are allowed"
+            )
+
+
+def check_options(options: GenerationConfig, vocab_size: int, eos_token_id: int | None = EOS_ID) -> None:
+    """What only the search can know.
+
+    Raises:
+        ConfigError: naming all faults.
+    """
     faults = [
         f"suppress_tokens holds {token}: ids from 0 to {vocab_size - 1} are allowed"
         for token in options.suppress_tokens

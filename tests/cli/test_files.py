@@ -86,6 +86,25 @@ def test_generate_passes_every_search_option(run: Run, model_dir: Path, monkeypa
     assert len(outcome.lines[0]["candidates"]) == 2
 
 
+def test_the_model_options_choose_the_engine(run: Run, model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[dict[str, Any]] = []
+    load = mime_fast.load
+
+    def noting(path: str, **options: Any) -> Any:
+        given.append(options)
+        return load(path, **options)
+
+    monkeypatch.setattr("mime_fast.engine.load.load", noting)
+    plain = run("generate", "-", "--model", model_dir, "--device", "cpu", stdin=json_lines(DIALOGUES))
+    options = ("--device", "cpu", "--backend", "reference", "--batch-size", 2, "--precision", "float64", "--threads", 1)
+    chosen = run("generate", "-", "--model", model_dir, *options, stdin=json_lines(DIALOGUES))
+    assert [line["text"] for line in chosen.lines] == [line["text"] for line in plain.lines]
+    defaults = {"device": "cpu", "precision": "float32", "threads": None, "batch_size": 64}
+    changed = {"precision": "float64", "threads": 1, "batch_size": 2, "backend": "reference"}
+    assert given[0] == defaults | {"backend": "auto", "isa": "auto"}
+    assert given[1] == given[0] | changed
+
+
 def test_nothing_given_leaves_the_choice_to_the_model(run: Run, model_dir: Path) -> None:
     plain = run("generate", "-", "--model", model_dir, stdin=json_lines(DIALOGUES)).out
     assert plain == run("generate", "-", "--model", model_dir, "--num-beams", 3, stdin=json_lines(DIALOGUES)).out

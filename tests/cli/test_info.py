@@ -22,6 +22,18 @@ def test_info_names_versions_implementations_and_the_model(run: Run, model_dir: 
     assert "not stated (the folder has no LICENSE)" in outcome.out
 
 
+def test_info_says_which_back_end_runs_and_why(run: Run, model_dir: Path) -> None:
+    out = run("info", "--model", model_dir, "--device", "cpu", "--backend", "reference", "--batch-size", 9).out
+    lines = dict(line.split(maxsplit=1) for line in out.splitlines() if len(line.split()) > 1)
+    assert lines["backend"] == "reference (asked for)"
+    assert lines["precision"].startswith("float32 (the reference's tokens")
+    assert out.count("asked for") == 2  # for the device and the back end, not again for every operation
+    assert "\nbatch size      9\n" in out
+    auto = json.loads(run("info", "--model", model_dir, "--device", "cpu", "--json").out)["model"]
+    assert auto["backend"] in ("native", "reference")
+    assert auto["backend_reason"] and auto["contract"]
+
+
 def test_info_as_json(run: Run, model_dir: Path) -> None:
     facts = json.loads(run("info", "--model", model_dir, "--json").out)
     assert facts["mime_fast"] == __version__

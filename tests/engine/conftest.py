@@ -38,6 +38,12 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
-def engine(model_folder: Path) -> Engine:
-    return mime_fast.load(model_folder, device="cpu", precision="float64", threads=1)
+@pytest.fixture(scope="session", params=["float64", "float32"])
+def engine(request: pytest.FixtureRequest, model_folder: Path) -> Engine:
+    """The reference in float64, and what is chosen for float32 on this machine."""
+    return mime_fast.load(model_folder, device="cpu", precision=request.param, threads=1)
+
+
+def tolerance(engine: Engine) -> float:
+    """Largest difference of a figure that is computed in another way."""
+    return 1e-10 if engine.describe()["precision"] == "float64" else 1e-4

@@ -7,16 +7,15 @@ import math
 from typing import Any, NamedTuple
 
 import pytest
-import torch
 
 from mime_fast.cli import evaluate as command
 from mime_fast.config import GenerationConfig
 from mime_fast.data.batches import make_examples
 from mime_fast.data.empathetic_dialogues import Pair
 from mime_fast.emotions import INDEX, LABELS
-from mime_fast.engine.device import Placement
 from mime_fast.engine.engine import Engine
 from mime_fast.engine.model_folder import ModelFolder
+from mime_fast.engine.select import Wanted, choose
 from mime_fast.errors import ConfigError, InputError
 from mime_fast.evaluation import report as module
 from mime_fast.evaluation.bleu import corpus_bleu
@@ -54,9 +53,8 @@ def make_engine(**generation: Any) -> Engine:
     tokenizer = Tokenizer.from_words(WORDS)
     model = tiny_model(vocab_size=tokenizer.vocab_size)
     options = GenerationConfig(**({"max_new_tokens": 8} | generation))
-    return Engine(
-        ModelFolder(model, tokenizer, options), "tiny", Placement(torch.device("cpu"), "float64", "test"), None
-    )
+    choice = choose(model, Wanted(device="cpu", precision="float64"))
+    return Engine(ModelFolder(model, tokenizer, options), "tiny", choice)
 
 
 class Said(NamedTuple):

@@ -73,6 +73,8 @@ def run(
     eos: int | None = EOS,
     seeds: Sequence[int] | None = None,
     request_ids: Sequence[int] | None = None,
+    prefixes: Sequence[Tokens] | None = None,
+    numbers: Sequence[int] | None = None,
     **options: Any,
 ) -> list[list[Hypothesis]]:
     """Search one dialogue a model number; seeds default to 0, request ids to the model numbers."""
@@ -84,6 +86,8 @@ def run(
         GenerationConfig(**options),
         seeds=[0] * len(models) if seeds is None else seeds,
         request_ids=list(models) if request_ids is None else request_ids,
+        prefixes=prefixes,
+        numbers=numbers,
         eos_token_id=eos,
         sos_token_id=SOS,
     )

@@ -1,0 +1,295 @@
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <vector>
+
+#include "bindings/bindings.h"
+#include "bindings/checks.h"
+#include "bindings/convert.h"
+#include "decoder/run.h"
+
+namespace mime_fast {
+namespace {
+
+constexpr std::int64_t kMaxSize = std::int64_t{1} << 20;  // of a dimension; keeps products of two inside 64 bits
+ModelConfig config_of(const py::dict& values, const py::tuple& emotion_groups) {
+  ModelConfig config;
+  config.vocab_size = checked_count(values, "vocab_size", 7, kMaxSize);
+  config.hidden_size = checked_count(values, "hidden_size", 4, kMaxSize);
+  config.num_layers = checked_count(values, "num_layers", 1, kMaxSize);
+  config.num_heads = checked_count(values, "num_heads", 1, kMaxSize);
+  config.attention_depth = checked_count(values, "attention_depth", 1, kMaxSize);
+  config.ffn_channels = checked_count(values, "ffn_channels", 1, kMaxSize);
+  config.max_positions = checked_count(values, "max_positions", 1, kMaxSize);
+  if (config.hidden_size % 2 != 0) throw py::value_error("hidden_size: an even number is allowed");
+  if (config.attention_depth % config.num_heads != 0) {
+    throw py::value_error("attention_depth: a multiple of num_heads is allowed");
+  }
+  config.speaker_table = checked_truth(values, "speaker_table");
+  config.drop_ctx = checked_truth(values, "drop_ctx");
+  config.shared_response_encoder = checked_truth(values, "shared_response_encoder");
+  config.separate_sigma = checked_truth(values, "separate_sigma");
+  config.final_relu = checked_truth(values, "final_relu");
+  config.unbiased_norm = checked_truth(values, "unbiased_norm");
+  config.emotion_mimicry = checked_truth(values, "emotion_mimicry");
+  config.emotion_grouping = checked_truth(values, "emotion_grouping");
+  if (config.emotion_mimicry && !config.emotion_grouping) {
+    throw py::value_error("emotion_mimicry without emotion_grouping is not allowed");
+  }
+  std::array<int, kEmotions> seen{};
+  if (emotion_groups.size() != 2) throw py::value_error("emotion_groups: (positive, negative) is allowed");
+  for (std::size_t g = 0; g < 2; ++g) {
+    const auto ids = checked_array<std::int32_t>("emotion_groups", emotion_groups[g], 1, "[n_g]");
+    check_items<std::int32_t>("emotion_groups", ids, 0, static_cast<std::int32_t>(kEmotions) - 1);
+    (g == 0 ? config.positive : config.negative).assign(ids.data(), ids.data() + ids.size());
+    for (py::ssize_t i = 0; i < ids.size(); ++i) ++seen[static_cast<std::size_t>(ids.data()[i])];
+  }
+  if (config.positive.empty() || config.negative.empty() ||
+      !std::all_of(seen.begin(), seen.end(), [](int times) { return times == 1; })) {
+    throw py::value_error("emotion_groups: each emotion once, and some in both groups, is allowed");
+  }
+  return config;
+}
+
+Precision precision_of(const std::string& name) {
+  if (name == "float32") return Precision::kFloat32;
+  if (name == "bfloat16") return Precision::kBfloat16;
+  if (name == "int8") return Precision::kInt8;
+  throw py::value_error("precision='" + name + "': 'float32', 'bfloat16' or 'int8' is allowed");
+}
+
+// Contexts whose arrays have been checked; holds on to them.
+struct CheckedContexts {
+  CheckedContexts(const py::tuple& arrays, const ModelConfig& config) {
+    if (arrays.size() != 3) throw py::value_error("contexts: (token_ids, state_ids, offsets) is allowed");
+    token_ids = checked_array<std::int32_t>("token_ids", arrays[0], 1, "[sum S]");
+    state_ids = checked_array<std::int32_t>("state_ids", arrays[1], 1, "[sum S]");
+    offsets = checked_array<std::int64_t>("offsets", arrays[2], 1, "[N + 1]");
+    const auto total = static_cast<std::size_t>(token_ids.size());
+    check_size("state_ids", state_ids, total);
+    count = check_offsets("offsets", offsets, total, config.drop_ctx ? 2 : 1,
+                          static_cast<std::int64_t>(config.max_positions));
+    check_items<std::int32_t>("token_ids", token_ids, 0, static_cast<std::int32_t>(config.vocab_size) - 1);
+    check_items<std::int32_t>("state_ids", state_ids, kUserId, kUserId + 2);
+  }
+  Contexts view() const { return {token_ids.data(), state_ids.data(), offsets.data()}; }
+
+  Array<std::int32_t> token_ids, state_ids;
+  Array<std::int64_t> offsets;
+  std::size_t count = 0;
+};
+
+struct CheckedRequests {
+  CheckedRequests(const py::tuple& values, std::size_t count) {
+    if (values.size() != 4) {
+      throw py::value_error("requests: (seeds, request_ids, emotions, stochastic) is allowed");
+    }
+    seeds = checked_array<std::uint64_t>("seeds", values[0], 1, "[N]");
+    request_ids = checked_array<std::uint64_t>("request_ids", values[1], 1, "[N]");
+    emotions = checked_array<std::int32_t>("emotions", values[2], 1, "[N]");
+    if (!py::isinstance<py::bool_>(values[3])) throw py::type_error("stochastic: True or False is allowed");
+    stochastic = values[3].cast<bool>();
+    check_size("seeds", seeds, count);
+    check_size("request_ids", request_ids, count);
+    check_size("emotions", emotions, count);
+    check_items<std::int32_t>("emotions", emotions, -1, static_cast<std::int32_t>(kEmotions) - 1);
+  }
+  Requests view() const { return {seeds.data(), request_ids.data(), emotions.data(), stochastic}; }
+
+  Array<std::uint64_t> seeds, request_ids;
+  Array<std::int32_t> emotions;
+  bool stochastic = false;
+};
+
+struct HeardArrays {
+  explicit HeardArrays(std::size_t count)
+      : logits({count, kEmotions}), mimicked(count), weights({count, kEmotions}), share(count) {}
+  Heard view() {
+    return {logits.mutable_data(), mimicked.mutable_data(), weights.mutable_data(), share.mutable_data()};
+  }
+  py::tuple tuple() const { return py::make_tuple(logits, mimicked, weights, share); }
+
+  Array<float> logits;
+  Array<std::int32_t> mimicked;
+  Array<float> weights;
+  Array<float> share;
+};
+
+// Whether a run is to end: its stop byte is set, or a signal's handler raised (Ctrl-C), which only the caller's thread
+// sees.
+class Interruption {
+ public:
+  explicit Interruption(const py::object& stop) {
+    if (stop.is_none()) return;
+    array_ = checked_array<std::uint8_t>("stop", stop, 1, "[1]");
+    check_size("stop", array_, 1);
+    byte_ = array_.data();
+  }
+  bool operator()(bool on_caller) {
+    if (byte_ != nullptr && __atomic_load_n(byte_, __ATOMIC_RELAXED) != 0) return true;
+    if (!on_caller) return false;
+    const auto now = std::chrono::steady_clock::now();
+    if (now - last_ < std::chrono::milliseconds(50)) return false;
+    last_ = now;
+    const py::gil_scoped_acquire acquire;
+    if (PyErr_CheckSignals() == 0) return false;
+    raised_ = std::make_unique<py::error_already_set>();
+    return true;
+  }
+  // With the GIL: what a handler raised comes before the run's own error.
+  void rethrow() {
+    if (raised_ != nullptr) throw py::error_already_set(*raised_);
+  }
+
+ private:
+  Array<std::uint8_t> array_;
+  const std::uint8_t* byte_ = nullptr;
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+  std::unique_ptr<py::error_already_set> raised_;
+};
+
+// Run `work` without the GIL.
+template <typename Work>
+void run_released(Interruption& interruption, std::size_t threads, std::size_t batch_size, Work work) {
+  RunOptions run;
+  run.threads = static_cast<std::size_t>(checked_range("threads", static_cast<std::int64_t>(threads), 1, 4096));
+  run.batch_size =
+      static_cast<std::size_t>(checked_range("batch_size", static_cast<std::int64_t>(batch_size), 1, kMaxSize));
+  run.should_stop = [&](bool on_caller) { return interruption(on_caller); };
+  try {
+    const py::gil_scoped_release release;
+    work(run);
+  } catch (const ModelError&) {
+    interruption.rethrow();
+    throw;
+  }
+}
+
+class PyModel {
+ public:
+  PyModel(const py::dict& config, const py::tuple& emotion_groups, const py::dict& tensors,
+          const std::string& precision, const std::string& isa) {
+    const ModelConfig checked = config_of(config, emotion_groups);
+    const FindTensor find = [&](const std::string& name, const std::vector<std::size_t>& shape) {
+      if (!tensors.contains(name.c_str())) throw py::value_error("missing tensor '" + name + "'");
+      const auto array = checked_array<float>(name, tensors[name.c_str()], static_cast<py::ssize_t>(shape.size()),
+                                              "that its layer has");
+      for (std::size_t i = 0; i < shape.size(); ++i) {
+        if (static_cast<std::size_t>(array.shape(static_cast<py::ssize_t>(i))) != shape[i]) {
+          throw py::value_error(name + ": axis " + std::to_string(i) + " has " +
+                                std::to_string(array.shape(static_cast<py::ssize_t>(i))) + " entries; " +
+                                std::to_string(shape[i]) + " are allowed");
+        }
+      }
+      return array.data();
+    };
+    model_ = make_model(checked, precision_of(precision), checked_isa(isa), find);
+  }
+
+  std::string isa() const { return model_.kernels->isa; }
+
+  py::array classify(const py::tuple& contexts, const py::object& stop, std::size_t threads,
+                     std::size_t batch_size) const {
+    const CheckedContexts checked(contexts, model_.config);
+    Array<float> logits({checked.count, kEmotions});
+    float* out = logits.mutable_data();
+    Interruption interruption(stop);
+    run_released(interruption, threads, batch_size,
+                 [&](const RunOptions& run) { run_classify(model_, run, checked.view(), checked.count, out); });
+    return std::move(logits);
+  }
+
+  py::tuple generate(const py::tuple& contexts, const py::tuple& requests, const py::dict& options,
+                     const py::object& prefixes, const py::object& stop, std::size_t threads,
+                     std::size_t batch_size) const {
+    const CheckedContexts checked(contexts, model_.config);
+    const CheckedRequests asked(requests, checked.count);
+    const SearchOptions search = options_of(options, model_.config.vocab_size, model_.config.max_positions);
+    const auto begun = prefixes_of(prefixes, checked.count, model_.config.vocab_size, search.max_new_tokens);
+    HeardArrays heard(checked.count);
+    const Heard view = heard.view();
+    std::vector<std::vector<Reply>> replies;
+    Interruption interruption(stop);
+    run_released(interruption, threads, batch_size, [&](const RunOptions& run) {
+      replies = run_generate(model_, run, search, checked.view(), asked.view(), begun, checked.count, view);
+    });
+    return py::make_tuple(heard.tuple(), flat_replies(replies));
+  }
+
+  py::tuple score(const py::tuple& contexts, const py::tuple& requests, const py::object& targets,
+                  const py::object& target_offsets, const py::object& stop, std::size_t threads,
+                  std::size_t batch_size) const {
+    const CheckedContexts checked(contexts, model_.config);
+    const CheckedRequests asked(requests, checked.count);
+    const auto tokens = checked_array<std::int32_t>("targets", targets, 1, "[sum T]");
+    const auto offsets = checked_array<std::int64_t>("target_offsets", target_offsets, 1, "[N + 1]");
+    check_items<std::int32_t>("targets", tokens, 0, static_cast<std::int32_t>(model_.config.vocab_size) - 1);
+    const std::size_t count = check_offsets("target_offsets", offsets, static_cast<std::size_t>(tokens.size()), 1,
+                                            static_cast<std::int64_t>(model_.config.max_positions));
+    if (count != checked.count) {
+      throw py::value_error(std::to_string(count) + " targets for " + std::to_string(checked.count) + " contexts");
+    }
+    HeardArrays heard(count);
+    const Heard view = heard.view();
+    Array<float> logprobs(static_cast<std::size_t>(tokens.size()));
+    float* out = logprobs.mutable_data();
+    Interruption interruption(stop);
+    run_released(interruption, threads, batch_size, [&](const RunOptions& run) {
+      run_score(model_, run, checked.view(), asked.view(), tokens.data(), offsets.data(), count, view, out);
+    });
+    return py::make_tuple(heard.tuple(), logprobs);
+  }
+
+ private:
+  Model model_;
+};
+
+}  // namespace
+
+Isa checked_isa(const std::string& name) {
+  if (name == "auto") return best_isa();
+  for (int i = 0; i < kIsaCount; ++i) {
+    const auto isa = static_cast<Isa>(i);
+    if (name != isa_name(isa)) continue;
+    if (*why_not(isa) != '\0') throw py::value_error("isa='" + name + "' cannot run: " + why_not(isa));
+    return isa;
+  }
+  throw py::value_error("isa='" + name + "' is not known");
+}
+
+void bind_model(py::module_& module) {
+  // Set with the GIL held and once: exceptions of this module.
+  py::register_exception<ModelError>(module, "ModelError", PyExc_RuntimeError);
+  static py::exception<NoResponse> no_response(module, "NoResponse", PyExc_RuntimeError);
+  py::register_exception_translator([](std::exception_ptr error) {
+    try {
+      if (error) std::rethrow_exception(error);
+    } catch (const NoResponse& empty) {
+      PyErr_SetObject(no_response.ptr(), py::cast(empty.dialogues).ptr());
+    }
+  });
+  py::class_<PyModel>(module, "Model", "A model with packed weights; calls do not change it.")
+      .def(py::init<const py::dict&, const py::tuple&, const py::dict&, const std::string&, const std::string&>(),
+           py::arg("config"), py::arg("emotion_groups"), py::arg("tensors"), py::arg("precision"), py::arg("isa"))
+      .def_property_readonly("isa", &PyModel::isa)
+      .def("classify", &PyModel::classify, py::arg("contexts"), py::kw_only(), py::arg("stop"), py::arg("threads"),
+           py::arg("batch_size"))
+      .def("generate", &PyModel::generate, py::arg("contexts"), py::arg("requests"), py::arg("options"),
+           py::arg("prefixes"), py::kw_only(), py::arg("stop"), py::arg("threads"), py::arg("batch_size"))
+      .def("score", &PyModel::score, py::arg("contexts"), py::arg("requests"), py::arg("targets"),
+           py::arg("target_offsets"), py::kw_only(), py::arg("stop"), py::arg("threads"), py::arg("batch_size"));
+  module.def(
+      "why_not",
+      [](const std::string& isa) {
+        for (int i = 0; i < kIsaCount; ++i) {
+          if (isa == isa_name(static_cast<Isa>(i))) return std::string(why_not(static_cast<Isa>(i)));
+        }
+        throw py::value_error("isa='" + isa + "' is not known");
+      },
+      py::arg("isa"), "Why an instruction set cannot run here; empty if it can.");
+}
+
+}  // namespace mime_fast

@@ -1,0 +1,130 @@
+#include "bindings/convert.h"
+
+#include <algorithm>
+#include <limits>
+#include <string>
+
+#include "bindings/checks.h"
+
+namespace mime_fast {
+namespace {
+
+constexpr std::int64_t kMaxHypotheses = 10000;
+
+}  // namespace
+
+std::int64_t checked_integer(const py::dict& values, const char* name, std::int64_t low, std::int64_t high) {
+  if (!values.contains(name)) throw py::value_error(std::string("missing key '") + name + "'");
+  const py::object value = values[name];
+  if (!py::isinstance<py::int_>(value) || py::isinstance<py::bool_>(value)) {
+    throw py::type_error(std::string(name) + ": an integer is allowed, not " + type_name(value));
+  }
+  int overflow = 0;
+  const std::int64_t number = PyLong_AsLongLongAndOverflow(value.ptr(), &overflow);
+  if (overflow != 0) throw py::value_error(std::string(name) + ": an integer of 64 bits is allowed");
+  return checked_range(name, number, low, high);
+}
+
+bool checked_truth(const py::dict& values, const char* name) {
+  if (!values.contains(name)) throw py::value_error(std::string("missing key '") + name + "'");
+  const py::object value = values[name];
+  if (!py::isinstance<py::bool_>(value)) throw py::type_error(std::string(name) + ": True or False is allowed");
+  return value.cast<bool>();
+}
+
+double checked_number(const py::dict& values, const char* name, double low, double high) {
+  if (!values.contains(name)) throw py::value_error(std::string("missing key '") + name + "'");
+  const double value = PyFloat_AsDouble(py::object(values[name]).ptr());
+  if (PyErr_Occurred() != nullptr) throw py::error_already_set();
+  if (!(value >= low && value <= high)) {
+    throw py::value_error(std::string(name) + "=" + std::to_string(value) + " is out of range");
+  }
+  return value;
+}
+
+std::size_t checked_count(const py::dict& values, const char* name, std::int64_t low, std::int64_t high) {
+  return static_cast<std::size_t>(checked_integer(values, name, low, high));
+}
+
+SearchOptions options_of(const py::dict& values, std::size_t vocab_size, std::size_t max_positions) {
+  SearchOptions options;
+  const std::int64_t any = std::numeric_limits<std::int64_t>::max();
+  const auto search = py::str(py::object(values["search"])).cast<std::string>();
+  if (search != "mime" && search != "standard") throw py::value_error("search='" + search + "' is not allowed");
+  options.mime = search == "mime";
+  options.do_sample = checked_truth(values, "do_sample");
+  options.num_beams = checked_count(values, "num_beams", 1, kMaxHypotheses);
+  options.num_return_sequences = checked_count(values, "num_return_sequences", 1, kMaxHypotheses);
+  options.max_new_tokens = checked_count(values, "max_new_tokens", 1, static_cast<std::int64_t>(max_positions));
+  options.min_new_tokens = checked_count(values, "min_new_tokens", 0, any);
+  options.no_repeat_ngram_size = checked_count(values, "no_repeat_ngram_size", 0, any);
+  options.top_k = checked_count(values, "top_k", 0, any);
+  options.top_p = checked_number(values, "top_p", std::numeric_limits<double>::denorm_min(), 1.0);
+  options.temperature = checked_number(values, "temperature", 1e-300, std::numeric_limits<double>::max());
+  const double huge = std::numeric_limits<double>::max();
+  options.length_penalty = checked_number(values, "length_penalty", -huge, huge);
+  if (options.do_sample && (options.num_beams > 1 || options.mime)) {
+    throw py::value_error("do_sample with beams is not allowed");
+  }
+  if (!options.do_sample && options.num_return_sequences > options.num_beams) {
+    throw py::value_error("num_return_sequences: at most num_beams is allowed");
+  }
+  const py::sequence suppressed = values["suppress_tokens"];
+  if (!suppressed.empty()) options.suppressed.assign(vocab_size, 0);
+  for (const py::handle token : suppressed) {
+    const auto id =
+        checked_range("suppress_tokens", token.cast<std::int64_t>(), 0, static_cast<std::int64_t>(vocab_size) - 1);
+    options.suppressed[static_cast<std::size_t>(id)] = 1;
+  }
+  return options;
+}
+
+std::vector<std::vector<std::int32_t>> prefixes_of(const py::object& prefixes, std::size_t count,
+                                                   std::size_t vocab_size, std::size_t max_new_tokens) {
+  std::vector<std::vector<std::int32_t>> begun;
+  if (prefixes.is_none()) return begun;
+  for (const py::handle each : py::reinterpret_borrow<py::sequence>(prefixes)) {
+    begun.emplace_back();
+    for (const py::handle token : py::reinterpret_borrow<py::sequence>(each)) {
+      begun.back().push_back(static_cast<std::int32_t>(
+          checked_range("prefixes", token.cast<std::int64_t>(), 0, static_cast<std::int64_t>(vocab_size) - 1)));
+    }
+    if (begun.back().size() >= max_new_tokens) {
+      throw py::value_error("prefixes: one is not shorter than max_new_tokens");
+    }
+  }
+  if (begun.size() != count) {
+    throw py::value_error(std::to_string(begun.size()) + " prefixes for " + std::to_string(count) + " contexts");
+  }
+  return begun;
+}
+
+py::tuple flat_replies(const std::vector<std::vector<Reply>>& replies) {
+  std::size_t total = 0, tokens = 0;
+  for (const auto& each : replies) {
+    total += each.size();
+    for (const Reply& reply : each) tokens += reply.token_ids.size();
+  }
+  Array<std::int64_t> counts(replies.size()), lengths(total);
+  Array<std::int32_t> token_ids(tokens);
+  Array<float> token_logprobs(tokens), logprobs(total);
+  Array<double> scores(total);
+  Array<bool> ended(total);
+  std::size_t at = 0, token = 0;
+  for (std::size_t i = 0; i < replies.size(); ++i) {
+    counts.mutable_data()[i] = static_cast<std::int64_t>(replies[i].size());
+    for (const Reply& reply : replies[i]) {
+      lengths.mutable_data()[at] = static_cast<std::int64_t>(reply.token_ids.size());
+      logprobs.mutable_data()[at] = reply.logprob;
+      scores.mutable_data()[at] = reply.score;
+      ended.mutable_data()[at] = reply.ended;
+      std::copy(reply.token_ids.begin(), reply.token_ids.end(), token_ids.mutable_data() + token);
+      std::copy(reply.token_logprobs.begin(), reply.token_logprobs.end(), token_logprobs.mutable_data() + token);
+      token += reply.token_ids.size();
+      ++at;
+    }
+  }
+  return py::make_tuple(counts, lengths, token_ids, token_logprobs, logprobs, scores, ended);
+}
+
+}  // namespace mime_fast

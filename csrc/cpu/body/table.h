@@ -1,0 +1,20 @@
+// The table of one instruction set, made from the bodies. Included last.
+#pragma once
+
+#include "body/attention.h"
+#include "body/gemm.h"
+#include "body/math.h"
+#include "body/peak.h"
+#include "body/pointwise.h"
+#include "body/prepare.h"
+#include "body/vocab_topk.h"
+
+namespace mime_fast {
+namespace {
+
+constexpr Kernels make_kernels(const char* isa) {
+  return {isa, prepare, gemm, vocab_topk, attention, chain_attention, layer_norm, apply_gate, peak};
+}
+
+}  // namespace
+}  // namespace mime_fast

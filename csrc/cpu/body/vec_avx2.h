@@ -1,0 +1,89 @@
+// 8 floats in a register; the interface of vec_avx512.h.
+#pragma once
+
+#include <immintrin.h>
+
+namespace mime_fast {
+namespace {
+
+alignas(32) constexpr std::int32_t kMaskTable[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+
+struct Vec {
+  using F = __m256;
+  static constexpr int kWidth = 8;
+  static constexpr int kTileRows = 6;
+  static constexpr int kTileVectors = 2;
+
+  static F zero() { return _mm256_setzero_ps(); }
+  static F set1(float x) { return _mm256_set1_ps(x); }
+  static F load(const float* p) { return _mm256_loadu_ps(p); }
+  static F load_part(const float* p, std::size_t n) { return _mm256_maskload_ps(p, mask(n)); }
+  static void store(float* p, F x) { _mm256_storeu_ps(p, x); }
+  static void store_part(float* p, F x, std::size_t n) { _mm256_maskstore_ps(p, mask(n), x); }
+  static F add(F a, F b) { return _mm256_add_ps(a, b); }
+  static F sub(F a, F b) { return _mm256_sub_ps(a, b); }
+  static F mul(F a, F b) { return _mm256_mul_ps(a, b); }
+  static F div(F a, F b) { return _mm256_div_ps(a, b); }
+  static F max(F a, F b) { return _mm256_max_ps(a, b); }
+  static F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
+  static std::uint32_t bits_above(F a, F b) {
+    return static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GT_OQ)));
+  }
+  static F fraction(F t) {
+    const F bounded = bound(t);
+    return _mm256_sub_ps(bounded, _mm256_floor_ps(bounded));
+  }
+  static F scale2(F p, F t) {
+    const __m256i exponent = _mm256_cvttps_epi32(_mm256_floor_ps(bound(t)));
+    const __m256i power = _mm256_slli_epi32(_mm256_add_epi32(exponent, _mm256_set1_epi32(127)), 23);
+    return _mm256_mul_ps(p, _mm256_castsi256_ps(power));
+  }
+
+ private:
+  static __m256i mask(std::size_t n) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kMaskTable + 8 - n));
+  }
+  // A NaN stays: max and min give their second argument then.
+  static F bound(F t) { return _mm256_min_ps(set1(127.0f), _mm256_max_ps(set1(-126.0f), t)); }
+};
+
+struct DotFloat32 {
+  using Acc = __m256;
+  using Word = __m256;
+  static Word load(const std::uint32_t* p) { return _mm256_loadu_ps(reinterpret_cast<const float*>(p)); }
+  static Word broadcast(const std::uint32_t* p) { return _mm256_broadcast_ss(reinterpret_cast<const float*>(p)); }
+  static Acc mad(Acc acc, Word a, Word b) { return _mm256_fmadd_ps(a, b, acc); }
+};
+
+struct WordLoads {
+  using Word = __m256i;
+  static Word load(const std::uint32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+  static Word broadcast(const std::uint32_t* p) { return _mm256_set1_epi32(static_cast<int>(*p)); }
+};
+
+struct DotBfloat16 : WordLoads {
+  using Acc = __m256;
+  static Acc mad(Acc acc, Word a, Word b) {
+    const __m256i high = _mm256_set1_epi32(static_cast<int>(0xFFFF0000u));
+    acc = _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_slli_epi32(a, 16)), _mm256_castsi256_ps(_mm256_slli_epi32(b, 16)),
+                          acc);
+    return _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_and_si256(a, high)),
+                           _mm256_castsi256_ps(_mm256_and_si256(b, high)), acc);
+  }
+};
+
+// Through 16-bit products: maddubs would saturate.
+struct DotInt8 : WordLoads {
+  using Acc = __m256i;
+  static Acc mad(Acc acc, Word a, Word b) {
+    const __m256i low = _mm256_set1_epi32(0x00FF00FF);
+    const __m256i even = _mm256_madd_epi16(_mm256_and_si256(a, low), _mm256_srai_epi16(_mm256_slli_epi16(b, 8), 8));
+    const __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(a, 8), _mm256_srai_epi16(b, 8));
+    return _mm256_add_epi32(acc, _mm256_add_epi32(even, odd));
+  }
+  static Acc load_start(const std::int32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+  static Vec::F to_float(Acc acc) { return _mm256_cvtepi32_ps(acc); }
+};
+
+}  // namespace
+}  // namespace mime_fast

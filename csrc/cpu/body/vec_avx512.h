@@ -1,0 +1,85 @@
+// 16 floats in a register, and the inner products of the three precisions. Included by one translation unit an
+// instruction set, after its target has been set.
+#pragma once
+
+#include <immintrin.h>
+
+namespace mime_fast {
+namespace {
+
+struct Vec {
+  using F = __m512;
+  static constexpr int kWidth = 16;
+  static constexpr int kTileRows = 6;
+  static constexpr int kTileVectors = 4;
+
+  static F zero() { return _mm512_setzero_ps(); }
+  static F set1(float x) { return _mm512_set1_ps(x); }
+  static F load(const float* p) { return _mm512_loadu_ps(p); }
+  static F load_part(const float* p, std::size_t n) { return _mm512_maskz_loadu_ps(mask(n), p); }
+  static void store(float* p, F x) { _mm512_storeu_ps(p, x); }
+  static void store_part(float* p, F x, std::size_t n) { _mm512_mask_storeu_ps(p, mask(n), x); }
+  static F add(F a, F b) { return _mm512_add_ps(a, b); }
+  static F sub(F a, F b) { return _mm512_sub_ps(a, b); }
+  static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
+  static F div(F a, F b) { return _mm512_div_ps(a, b); }
+  static F max(F a, F b) { return _mm512_max_ps(a, b); }
+  static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+  static std::uint32_t bits_above(F a, F b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
+  // t - floor(t), 0 for infinities.
+  static F fraction(F t) { return _mm512_reduce_ps(t, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
+  // p * 2^floor(t).
+  static F scale2(F p, F t) { return _mm512_scalef_ps(p, t); }
+
+ private:
+  static __mmask16 mask(std::size_t n) { return static_cast<__mmask16>((1u << n) - 1u); }
+};
+
+struct DotFloat32 {
+  using Acc = __m512;
+  using Word = __m512;
+  static Word load(const std::uint32_t* p) { return _mm512_loadu_ps(reinterpret_cast<const float*>(p)); }
+  static Word broadcast(const std::uint32_t* p) { return _mm512_set1_ps(*reinterpret_cast<const float*>(p)); }
+  static Acc mad(Acc acc, Word a, Word b) { return _mm512_fmadd_ps(a, b, acc); }
+};
+
+struct WordLoads {
+  using Word = __m512i;
+  static Word load(const std::uint32_t* p) { return _mm512_loadu_si512(p); }
+  static Word broadcast(const std::uint32_t* p) { return _mm512_set1_epi32(static_cast<int>(*p)); }
+};
+
+struct DotBfloat16 : WordLoads {
+  using Acc = __m512;
+  static Acc mad(Acc acc, Word a, Word b) {
+#if MIME_FAST_NATIVE_BF16
+    return _mm512_dpbf16_ps(acc, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
+#else
+    const __m512i high = _mm512_set1_epi32(static_cast<int>(0xFFFF0000u));
+    acc = _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_slli_epi32(a, 16)), _mm512_castsi512_ps(_mm512_slli_epi32(b, 16)),
+                          acc);
+    return _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_and_si512(a, high)),
+                           _mm512_castsi512_ps(_mm512_and_si512(b, high)), acc);
+#endif
+  }
+};
+
+struct DotInt8 : WordLoads {
+  using Acc = __m512i;
+  static Acc mad(Acc acc, Word a, Word b) {
+#if MIME_FAST_NATIVE_VNNI
+    asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));  // GCC 12 stores every sum that the intrinsic makes
+    return acc;
+#else
+    const __m512i low = _mm512_set1_epi32(0x00FF00FF);
+    const __m512i even = _mm512_madd_epi16(_mm512_and_si512(a, low), _mm512_srai_epi16(_mm512_slli_epi16(b, 8), 8));
+    const __m512i odd = _mm512_madd_epi16(_mm512_srli_epi16(a, 8), _mm512_srai_epi16(b, 8));
+    return _mm512_add_epi32(acc, _mm512_add_epi32(even, odd));
+#endif
+  }
+  static Acc load_start(const std::int32_t* p) { return _mm512_loadu_si512(p); }
+  static Vec::F to_float(Acc acc) { return _mm512_cvtepi32_ps(acc); }
+};
+
+}  // namespace
+}  // namespace mime_fast

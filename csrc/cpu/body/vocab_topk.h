@@ -1,0 +1,153 @@
+// The projection to the vocabulary, fused with bias, bans, the best tokens and the log-sum-exp.
+#pragma once
+
+#include "body/gemm.h"
+#include "body/math.h"
+
+namespace mime_fast {
+namespace {
+
+constexpr float kRescaleAbove = 40.0f;  // how far a logit may lie above a partial sum's shift
+constexpr float kLowestShift = -1e38f;
+
+// What the inner loop knows of a row: the running partial sum of its chunk, and what its logits are looked at for.
+struct alignas(32) RowState {
+  float sums[Vec::kWidth];
+  float shift;
+  float limit;          // a logit above it asks for another shift
+  float threshold;      // of its TopTokens
+  std::int32_t target;  // token whose logit is wanted, or -1
+};
+
+template <typename Dot>
+constexpr int exp_degree() {
+  return std::is_same_v<Dot, DotFloat32> ? 5 : std::is_same_v<Dot, DotBfloat16> ? 4 : 3;
+}
+
+__attribute__((noinline)) void raise_shift(RowState& state, float best) {
+  const float factor = state.shift <= kLowestShift ? 0.0f : std::exp(state.shift - best);
+  for (float& sum : state.sums) sum *= factor;
+  state.shift = best;
+  state.limit = best + kRescaleAbove;
+}
+
+// Enter the logits at the set bits of `above`, the first of them being token `first`'s.
+__attribute__((noinline)) void enter_all(TopTokens& top, const float* logits, std::uint64_t above, std::size_t first) {
+  for (; above != 0; above &= above - 1) {
+    const int i = __builtin_ctzll(above);
+    if (logits[i] > top.threshold) {
+      enter(top, {logits[i], static_cast<std::int32_t>(first + static_cast<std::size_t>(i))});
+    }
+  }
+}
+
+// What one tile's logits are used for; logits [kVectors] of one row.
+template <int kDegree, int kVectors>
+inline __attribute__((always_inline)) void use_logits(const VocabArgs& args, RowState& state, std::size_t row,
+                                                      std::size_t output, const Vec::F (&logits)[kVectors]) {
+  Vec::F best = logits[0];
+#pragma GCC unroll 4
+  for (int v = 1; v < kVectors; ++v) best = Vec::max(best, logits[v]);
+  const bool enters = Vec::bits_above(best, Vec::set1(state.threshold)) != 0;
+  const bool raises = Vec::bits_above(best, Vec::set1(state.limit)) != 0;
+  const std::uint32_t place = static_cast<std::uint32_t>(state.target) - static_cast<std::uint32_t>(output);
+  const bool wanted = place < kVectors * Vec::kWidth;
+  if (__builtin_expect(enters | raises | wanted | (args.logits != nullptr), 0)) {
+    alignas(64) float values[kVectors * Vec::kWidth];
+    for (int v = 0; v < kVectors; ++v) Vec::store(values + v * Vec::kWidth, logits[v]);
+    if (raises) raise_shift(state, max_lanes(best));
+    if (enters) {
+      std::uint64_t above = 0;
+      for (int v = 0; v < kVectors; ++v) {
+        above |= std::uint64_t{Vec::bits_above(logits[v], Vec::set1(state.threshold))} << v * Vec::kWidth;
+      }
+      enter_all(args.top[row], values, above & args.allowed[output / kPanel] >> output % kPanel, output);
+      state.threshold = args.top[row].threshold;
+    }
+    if (wanted) args.target_logits[row] = values[place];
+    if (args.logits != nullptr) std::memcpy(args.logits + row * args.weight->padded + output, values, sizeof values);
+  }
+  Vec::F sum = Vec::load(state.sums);
+  const Vec::F shift = Vec::set1(state.shift);
+  const Vec::F scaled_shift = Vec::set1(-kLog2E * state.shift);
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) {
+    // In one step where the logits themselves are approximate; a float32 logit keeps its last digits in two.
+    const Vec::F t = kDegree == 5 ? Vec::mul(Vec::sub(logits[v], shift), Vec::set1(kLog2E))
+                                  : Vec::fma(logits[v], Vec::set1(kLog2E), scaled_shift);
+    sum = Vec::add(sum, exp2<kDegree>(t));
+  }
+  Vec::store(state.sums, sum);
+}
+
+template <typename Dot>
+struct VocabTile {
+  template <int kRows>
+  struct Of {
+    static void run(std::size_t row, const VocabArgs& args, RowState* states, const std::uint32_t* words,
+                    std::size_t output) {
+      constexpr int kVectors = Vec::kTileVectors;
+      typename Dot::Acc acc[kRows][kVectors];
+      for (int v = 0; v < kVectors; ++v) {
+        const typename Dot::Acc start = start_sum<Dot>(*args.weight, output + v * Vec::kWidth);
+        for (int r = 0; r < kRows; ++r) acc[r][v] = start;
+      }
+      multiply<Dot, kRows, kVectors>(args.x.words + row * args.x.stride, args.x.stride, words, kPanel,
+                                     args.weight->words, acc);
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) {
+        Vec::F logits[kVectors];
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v) {
+          logits[v] = finish_sum<Dot>(acc[r][v], *args.weight, output + v * Vec::kWidth, args.x, row + r);
+        }
+        use_logits<exp_degree<Dot>(), kVectors>(args, states[row + r], row + r, output, logits);
+      }
+    }
+  };
+};
+
+template <typename Dot>
+void vocab_topk_in(const VocabArgs& args) {
+  constexpr std::size_t kStep = Vec::kTileVectors * Vec::kWidth;
+  const std::size_t panels = args.weight->padded / kPanel;
+  RowState states[kMaxVocabRows];
+  RowState* const first_state = states;
+  for (std::size_t row = 0; row < args.rows; ++row) {
+    states[row].threshold = args.top[row].threshold;
+    states[row].target = args.targets == nullptr ? -1 : args.targets[row];
+  }
+  for (std::size_t chunk = args.first_chunk; chunk < args.last_chunk; ++chunk) {
+    for (std::size_t row = 0; row < args.rows; ++row) {
+      states[row].shift = kLowestShift;
+      states[row].limit = -std::numeric_limits<float>::infinity();
+      Vec::store(states[row].sums, Vec::zero());
+    }
+    const std::size_t last = std::min(panels, (chunk + 1) * kChunkPanels);
+    for (std::size_t panel = chunk * kChunkPanels; panel < last; ++panel) {
+      const std::uint32_t* words = args.weight->panels.data() + panel * kPanel * args.weight->words;
+      for (std::size_t column = 0; column < kPanel; column += kStep) {
+        const std::uint32_t* const first = words + column;
+        const std::size_t output = panel * kPanel + column;
+        for_tiles<VocabTile<Dot>::template Of>(args.rows, args, first_state, first, output);
+      }
+    }
+    for (std::size_t row = 0; row < args.rows; ++row) {
+      args.partial[row * args.chunks + chunk] = {states[row].shift, sum_lanes(Vec::load(states[row].sums))};
+    }
+  }
+}
+
+void vocab_topk(const VocabArgs& args) {
+  switch (args.weight->precision) {
+    case Precision::kFloat32:
+      return vocab_topk_in<DotFloat32>(args);
+    case Precision::kBfloat16:
+      return vocab_topk_in<DotBfloat16>(args);
+    case Precision::kInt8:
+      return vocab_topk_in<DotInt8>(args);
+  }
+}
+
+}  // namespace
+}  // namespace mime_fast

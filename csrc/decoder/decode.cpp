@@ -1,0 +1,166 @@
+#include "decoder/decode.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace mime_fast {
+namespace {
+
+// Positions of a prefix from the root on, as the attention reads them.
+struct Chain {
+  std::vector<const float*> nodes;
+  std::vector<std::uint8_t> real;
+
+  void follow(const Row& row, std::size_t layer) {
+    const auto length = static_cast<std::size_t>(row.position) + 1;
+    nodes.resize(length);
+    real.resize(length);
+    std::int32_t index = row.node;
+    for (std::size_t i = length; i-- > 0; index = row.tree->node(index).parent) {
+      nodes[i] = row.tree->cache(layer, index);
+      real[i] = row.tree->node(index).token != kPadId;
+    }
+  }
+};
+
+float attention_scale(const Model& model) { return 1.0f / std::sqrt(static_cast<float>(model.head_depth())); }
+
+void self_attention(const Model& model, Scratch& scratch, const std::vector<Row>& rows, std::size_t layer,
+                    const float* query_key_value, float* out) {
+  const std::size_t depth = model.config.attention_depth;
+  for (std::size_t r = 0; r < rows.size(); ++r) {
+    std::copy_n(query_key_value + r * 3 * depth + depth, 2 * depth, rows[r].tree->cache(layer, rows[r].node));
+  }
+  Chain chain;
+  for (std::size_t r = 0; r < rows.size(); ++r) {
+    chain.follow(rows[r], layer);
+    ChainArgs args{};
+    args.query = query_key_value + r * 3 * depth;
+    args.nodes = chain.nodes.data();
+    args.real = chain.real.data();
+    args.length = chain.nodes.size();
+    args.heads = model.config.num_heads;
+    args.depth = model.head_depth();
+    args.scale = attention_scale(model);
+    args.out = out + r * depth;
+    args.scratch = scratch.scores.need(round_up(args.length, kLanes));
+    scratch.kernels.chain_attention(args);
+  }
+}
+
+// Rows that share a memory lie together.
+void memory_attention(const Model& model, Scratch& scratch, const std::vector<Row>& rows, std::size_t layer,
+                      const float* query, float* out) {
+  const std::size_t depth = model.config.attention_depth;
+  for (std::size_t r = 0; r < rows.size();) {
+    const Memory& memory = *rows[r].memory;
+    std::size_t last = r;
+    while (last < rows.size() && rows[last].memory == &memory) ++last;
+    AttentionArgs args{};
+    args.query = query + r * depth;
+    args.query_stride = depth;
+    args.keys = memory.layers[layer].keys.data();
+    args.values = memory.layers[layer].values.data();
+    args.real = memory.real.data();
+    args.length = memory.length;
+    args.length_padded = memory.length_padded;
+    args.rows = last - r;
+    args.heads = model.config.num_heads;
+    args.depth = model.head_depth();
+    args.scale = attention_scale(model);
+    args.out = out + r * depth;
+    args.out_stride = depth;
+    args.scratch = scratch.scores.need(memory.length_padded);
+    scratch.kernels.attention(args);
+    r = last;
+  }
+}
+
+// What the second convolution reads: the hiddens of the last three positions, zero before the first.
+void causal_windows(const Model& model, const std::vector<Row>& rows, std::size_t layer, const float* taps,
+                    const float* bias, float* windows) {
+  const std::size_t channels = model.config.ffn_channels;
+  const std::size_t kept = 2 * model.config.attention_depth;  // keys and values come first
+  const auto parent = [](const Row& row, std::int32_t index) { return index < 0 ? -1 : row.tree->node(index).parent; };
+  for (std::size_t r = 0; r < rows.size(); ++r) {
+    std::copy_n(taps + r * 3 * channels, 2 * channels, rows[r].tree->cache(layer, rows[r].node) + kept);
+  }
+  for (std::size_t r = 0; r < rows.size(); ++r) {
+    const Row& row = rows[r];
+    float* hidden = row.tree->cache(layer, row.node) + kept + 2 * channels;
+    for (std::size_t f = 0; f < channels; ++f) hidden[f] = bias[f] + taps[r * 3 * channels + 2 * channels + f];
+    const std::int32_t before = parent(row, row.node), first = parent(row, before);
+    if (before >= 0) {
+      const float* tap = row.tree->cache(layer, before) + kept + channels;
+      for (std::size_t f = 0; f < channels; ++f) hidden[f] += tap[f];
+    }
+    if (first >= 0) {
+      const float* tap = row.tree->cache(layer, first) + kept;
+      for (std::size_t f = 0; f < channels; ++f) hidden[f] += tap[f];
+    }
+    for (std::size_t f = 0; f < channels; ++f) hidden[f] = hidden[f] < 0.0f ? 0.0f : hidden[f];
+  }
+  for (std::size_t r = 0; r < rows.size(); ++r) {
+    std::int32_t index = rows[r].node;
+    for (std::size_t j = 3; j-- > 0; index = parent(rows[r], index)) {
+      float* window = windows + (r * 3 + j) * channels;
+      if (index < 0) {
+        std::fill_n(window, channels, 0.0f);
+      } else {
+        std::copy_n(rows[r].tree->cache(layer, index) + kept + 2 * channels, channels, window);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+Tree::Tree(const Model& model)
+    : stride_(2 * model.config.attention_depth + 3 * model.config.ffn_channels), caches_(model.decoder_layers.size()) {
+  add(-1, kSosId, 0.0f);
+}
+
+std::int32_t Tree::add(std::int32_t parent, std::int32_t token, float logprob) {
+  nodes_.push_back({parent, token, logprob});
+  for (AlignedVector<float>& cache : caches_) cache.resize(nodes_.size() * stride_);
+  return static_cast<std::int32_t>(nodes_.size() - 1);
+}
+
+void decode(const Model& model, Scratch& scratch, const std::vector<Row>& rows, float* out) {
+  const ModelConfig& config = model.config;
+  const std::size_t size = config.hidden_size, depth = config.attention_depth, channels = config.ffn_channels;
+  const std::size_t count = rows.size();
+  float* x = scratch.hidden.need(count * size);
+  float* normed = scratch.normed.need(count * size);
+  float* wide = scratch.wide.need(count * 3 * std::max(depth, channels));
+  float* attended = scratch.attended.need(count * depth);
+  float* windows = scratch.windows.need(count * 3 * channels);
+  for (std::size_t r = 0; r < count; ++r) {
+    const auto token = static_cast<std::size_t>(rows[r].tree->node(rows[r].node).token);
+    std::copy_n(model.words.data() + token * size, size, normed + r * size);
+  }
+  scratch.linear(model.decoder_projection, {normed, size}, count, x, size);
+  for (std::size_t r = 0; r < count; ++r) {
+    const float* position = model.positions.data() + static_cast<std::size_t>(rows[r].position) * size;
+    for (std::size_t c = 0; c < size; ++c) x[r * size + c] += position[c];
+  }
+  const Activation last = config.final_relu ? Activation::kRelu : Activation::kNone;
+  for (std::size_t l = 0; l < model.decoder_layers.size(); ++l) {
+    const DecoderLayer& layer = model.decoder_layers[l];
+    scratch.norm(layer.norm_self_attention, config.unbiased_norm, {x, size}, count, normed, size);
+    scratch.linear(layer.query_key_value, {normed, size}, count, wide, 3 * depth);
+    self_attention(model, scratch, rows, l, wide, attended);
+    scratch.linear(layer.self_output, {attended, depth}, count, x, size, {Activation::kNone, x});
+    scratch.norm(layer.norm_memory_attention, config.unbiased_norm, {x, size}, count, normed, size);
+    scratch.linear(layer.memory_query, {normed, size}, count, wide, depth);
+    memory_attention(model, scratch, rows, l, wide, attended);
+    scratch.linear(layer.memory_output, {attended, depth}, count, x, size, {Activation::kNone, x});
+    scratch.norm(layer.norm_ffn, config.unbiased_norm, {x, size}, count, normed, size);
+    scratch.linear(layer.ffn.taps, {normed, size}, count, wide, 3 * channels);
+    causal_windows(model, rows, l, wide, layer.ffn.bias.data(), windows);
+    scratch.linear(layer.ffn.second, {windows, 3 * channels}, count, x, size, {last, x});
+  }
+  scratch.norm(model.decoder_norm, config.unbiased_norm, {x, size}, count, out, size);
+}
+
+}  // namespace mime_fast

@@ -1,0 +1,56 @@
+// From context ids to what the decoder reads: encoding, emotion, response-emotion sampling, refinement and fusion
+// (eq. 1-27). Dialogues lie one behind the other without padding.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "decoder/model.h"
+#include "decoder/scratch.h"
+
+namespace mime_fast {
+
+// N contexts, flat; offsets [N + 1].
+struct Contexts {
+  const std::int32_t* token_ids;
+  const std::int32_t* state_ids;
+  const std::int64_t* offsets;
+};
+
+struct Requests {
+  const std::uint64_t* seeds;        // [N]
+  const std::uint64_t* request_ids;  // [N]
+  const std::int32_t* emotions;      // [N], -1: the classifier's
+  bool stochastic;
+};
+
+// What is found out about N dialogues; the arrays are the caller's.
+struct Heard {
+  float* emotion_logits;   // [N, 32]
+  std::int32_t* mimicked;  // [N]
+  float* weights;          // [N, 32], d_g by emotion
+  float* mimic_share;      // [N]
+};
+
+// Keys and values of M_fused, a layer each.
+struct Memory {
+  std::size_t length = 0;
+  std::size_t length_padded = 0;
+  std::vector<std::uint8_t> real;  // [length]
+  struct Layer {
+    AlignedVector<float> keys;    // [H, D, length_padded]
+    AlignedVector<float> values;  // [H, length, D]
+  };
+  std::vector<Layer> layers;
+};
+
+// Emotion logits of the dialogues `which` [count].
+void classify(const Model& model, Scratch& scratch, const Contexts& contexts, const std::size_t* which,
+              std::size_t count, float* emotion_logits);
+
+// Memories of the dialogues `which` [count]; what is heard goes to their places.
+std::vector<Memory> encode(const Model& model, Scratch& scratch, const Contexts& contexts, const Requests& requests,
+                           const std::size_t* which, std::size_t count, const Heard& heard);
+
+}  // namespace mime_fast

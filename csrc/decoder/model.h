@@ -1,0 +1,121 @@
+// The model's weights, packed once. Names follow mime_fast/reference; C hidden, A attention depth, F channels.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "mime_fast/kernels.h"
+#include "mime_fast/matrix.h"
+
+namespace mime_fast {
+
+constexpr std::size_t kEmotions = 32;
+constexpr std::int32_t kPadId = 1;
+constexpr std::int32_t kEosId = 2;
+constexpr std::int32_t kSosId = 3;
+constexpr std::int32_t kUserId = 4;
+
+struct ModelConfig {
+  std::size_t vocab_size = 0;
+  std::size_t hidden_size = 0;
+  std::size_t num_layers = 0;
+  std::size_t num_heads = 0;
+  std::size_t attention_depth = 0;
+  std::size_t ffn_channels = 0;
+  std::size_t max_positions = 0;
+  bool speaker_table = false;
+  bool drop_ctx = false;
+  bool shared_response_encoder = false;
+  bool separate_sigma = false;
+  bool final_relu = false;
+  bool unbiased_norm = false;
+  bool emotion_mimicry = false;
+  bool emotion_grouping = false;
+  std::vector<std::int32_t> positive, negative;  // emotions in the order of the model's rows
+
+  bool is_positive(std::int32_t emotion) const {
+    return std::find(positive.begin(), positive.end(), emotion) != positive.end();
+  }
+};
+
+// The float32 values of a tensor of the reference model, whose shape must be the given one.
+using FindTensor = std::function<const float*(const std::string& name, const std::vector<std::size_t>& shape)>;
+
+struct Norm {
+  AlignedVector<float> weight, bias;
+};
+
+// Two convolutions of width 3: `taps` gives, for one position, what it adds to the hidden of the three positions that
+// see it; `second` reads three hiddens side by side.
+struct FeedForward {
+  PackedMatrix taps;          // [3F, C]
+  AlignedVector<float> bias;  // [F], of the first convolution
+  PackedMatrix second;        // [C, 3F]
+};
+
+struct EncoderLayer {
+  Norm norm_attention;
+  PackedMatrix query_key_value;  // [3A, C]
+  PackedMatrix attention_output;
+  Norm norm_ffn;
+  FeedForward ffn;
+};
+
+struct Encoder {
+  PackedMatrix projection;          // of H in the emotion encoders
+  PackedMatrix emotion_projection;  // of m (eq. 20-21), empty in the context encoder
+  std::vector<EncoderLayer> layers;
+  Norm norm;
+};
+
+struct DecoderLayer {
+  Norm norm_self_attention;
+  PackedMatrix query_key_value;
+  PackedMatrix self_output;
+  Norm norm_memory_attention;
+  PackedMatrix memory_query;
+  PackedMatrix memory_key_value;  // [2A, C]
+  PackedMatrix memory_output;
+  Norm norm_ffn;
+  FeedForward ffn;
+};
+
+// One emotion group of the prior, always in float32.
+struct EmotionGroup {
+  std::vector<std::int32_t> emotions;
+  PackedMatrix mu, sigma, d;
+};
+
+struct Model {
+  ModelConfig config;
+  Precision precision = Precision::kFloat32;
+  const Kernels* kernels = nullptr;
+
+  AlignedVector<float> words;      // [V, C], scaled by the root of C
+  AlignedVector<float> speakers;   // [3, C], scaled
+  AlignedVector<float> positions;  // [max_positions, C]
+  Encoder context_encoder;
+  PackedMatrix emotion_query;     // float32
+  PackedMatrix emotion_logits;    // [32, C], float32
+  AlignedVector<float> emotions;  // [32, C]
+  PackedMatrix fc_sample;         // float32
+  std::vector<EmotionGroup> groups;
+  std::vector<Encoder> response_encoders;
+  PackedMatrix fc_contrib, fc_fused;
+  PackedMatrix decoder_projection;
+  std::vector<DecoderLayer> decoder_layers;
+  Norm decoder_norm;
+  PackedMatrix vocabulary;  // padded to kPanel, padding never wins and has no weight
+
+  std::size_t head_depth() const { return config.attention_depth / config.num_heads; }
+  std::size_t vocab_chunks() const { return (vocabulary.padded / kPanel + kChunkPanels - 1) / kChunkPanels; }
+};
+
+Model make_model(const ModelConfig& config, Precision precision, Isa isa, const FindTensor& find);
+
+}  // namespace mime_fast

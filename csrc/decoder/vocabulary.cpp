@@ -1,0 +1,106 @@
+#include "decoder/vocabulary.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace mime_fast {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+// Chunk by chunk from the first: the same order whoever computed them.
+double combine(const PartialSum* partial, std::size_t chunks) {
+  double shift = partial[0].shift;
+  for (std::size_t i = 1; i < chunks; ++i) shift = std::max(shift, static_cast<double>(partial[i].shift));
+  double sum = 0;
+  for (std::size_t i = 0; i < chunks; ++i) sum += partial[i].sum * std::exp(partial[i].shift - shift);
+  return shift + std::log(sum);
+}
+
+}  // namespace
+
+VocabularyLookup::VocabularyLookup(const Model& model, const std::vector<std::uint8_t>& suppressed)
+    : model_(model), allowed_(model.vocabulary.padded / kPanel, 0) {
+  for (std::size_t token = 0; token < model.config.vocab_size; ++token) {
+    if (suppressed.empty() || suppressed[token] == 0) allowed_[token / kPanel] |= std::uint64_t{1} << token % kPanel;
+  }
+}
+
+void VocabularyLookup::add(std::vector<std::int32_t> banned, std::int32_t target) {
+  banned_.push_back(std::move(banned));
+  targets_.push_back(target);
+}
+
+void VocabularyLookup::prepare_tops(std::size_t parts) {
+  const std::size_t k = std::min(k_, model_.config.vocab_size);
+  const std::size_t capacity = std::max<std::size_t>(1, top_capacity(k));
+  tops_.assign(parts * rows(), TopTokens{});
+  if (kept_.size() < parts * rows() * capacity) kept_.resize(parts * rows() * capacity);
+  for (std::size_t i = 0; i < tops_.size(); ++i) {
+    const std::size_t row = i % rows();
+    tops_[i].k = k;
+    tops_[i].capacity = capacity;
+    tops_[i].kept = kept_.data() + i * capacity;
+    tops_[i].threshold = targets_[row] >= 0 || k == 0 ? kInfinity : -kInfinity;
+    tops_[i].banned = banned_[row].data();
+    tops_[i].num_banned = banned_[row].size();
+  }
+}
+
+void VocabularyLookup::run(Scratch& scratch, Team& team, const float* x, bool with_logits) {
+  const std::size_t chunks = model_.vocab_chunks();
+  const std::size_t parts = std::min(team.size(), chunks);
+  prepare_tops(parts);
+  target_logits_.assign(rows(), 0.0f);
+  partial_.resize(rows() * chunks);
+  log_sum_exp_.resize(rows());
+  if (with_logits) logits_.resize(rows() * model_.vocabulary.padded);
+  const Rows prepared = scratch.prepared(model_.vocabulary, {x, model_.config.hidden_size}, rows());
+  const auto compute = [&](std::size_t part) {
+    if (part >= parts) return;
+    VocabArgs args{};
+    args.weight = &model_.vocabulary;
+    args.allowed = allowed_.data();
+    args.x = prepared;
+    args.rows = rows();
+    args.top = tops_.data() + part * rows();
+    args.targets = targets_.data();
+    args.target_logits = target_logits_.data();
+    args.partial = partial_.data();
+    args.chunks = chunks;
+    args.first_chunk = chunks * part / parts;
+    args.last_chunk = chunks * (part + 1) / parts;
+    args.logits = with_logits ? logits_.data() : nullptr;
+    scratch.kernels.vocab_topk(args);
+  };
+  if (parts == 1) {
+    compute(0);
+  } else {
+    team.run(compute);
+  }
+  merge(parts);
+}
+
+void VocabularyLookup::merge(std::size_t parts) {
+  const std::size_t chunks = model_.vocab_chunks();
+  for (std::size_t row = 0; row < rows(); ++row) {
+    TopTokens& top = tops_[row];
+    for (std::size_t part = 1; part < parts; ++part) {
+      TopTokens& other = tops_[part * rows() + row];
+      prune(top);  // now it has room for the other's, all of which are higher tokens
+      prune(other);
+      for (std::size_t i = 0; i < other.count; ++i) {
+        if (other.kept[i].logit > top.threshold) enter(top, other.kept[i]);
+      }
+    }
+    prune(top);
+    if (targets_[row] >= 0) {
+      top.kept[0] = {target_logits_[row], targets_[row]};
+      top.count = 1;
+    }
+    log_sum_exp_[row] = combine(partial_.data() + row * chunks, chunks);
+  }
+}
+
+}  // namespace mime_fast

@@ -1,0 +1,56 @@
+// The projection of decoded rows to the vocabulary, by one thread or by a team that splits the vocabulary.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "decoder/scratch.h"
+#include "decoder/team.h"
+
+namespace mime_fast {
+
+// What is wanted of some rows, and what was found. At most kMaxVocabRows.
+class VocabularyLookup {
+ public:
+  // suppressed: [V], tokens that never enter, or empty.
+  VocabularyLookup(const Model& model, const std::vector<std::uint8_t>& suppressed);
+
+  // Begin again with no rows; each will have its `k` best tokens.
+  void clear(std::size_t k) {
+    k_ = k;
+    banned_.clear();
+    targets_.clear();
+  }
+  // banned: ascending. target: -1, or the one token that is wanted, which then is found whatever is banned.
+  void add(std::vector<std::int32_t> banned, std::int32_t target);
+  std::size_t rows() const { return targets_.size(); }
+
+  // x: O of the rows, [rows, C]; with_logits: keep all logits of the rows.
+  void run(Scratch& scratch, Team& team, const float* x, bool with_logits);
+
+  // The best tokens of a row in no particular order, or its target.
+  const Scored* best(std::size_t row) const { return tops_[row].kept; }
+  std::size_t count(std::size_t row) const { return tops_[row].count; }
+  double log_sum_exp(std::size_t row) const { return log_sum_exp_[row]; }
+  const float* logits(std::size_t row) const { return logits_.data() + row * model_.vocabulary.padded; }
+  const std::vector<std::int32_t>& banned(std::size_t row) const { return banned_[row]; }
+
+ private:
+  void prepare_tops(std::size_t parts);
+  void merge(std::size_t parts);
+
+  const Model& model_;
+  std::vector<std::uint64_t> allowed_;
+  std::size_t k_ = 0;
+  std::vector<std::vector<std::int32_t>> banned_;
+  std::vector<std::int32_t> targets_;
+  std::vector<TopTokens> tops_;  // [parts, rows]
+  std::vector<Scored> kept_;
+  std::vector<float> target_logits_;
+  std::vector<PartialSum> partial_;
+  std::vector<double> log_sum_exp_;
+  AlignedVector<float> logits_;
+};
+
+}  // namespace mime_fast

@@ -1,0 +1,53 @@
+// Matrices as the kernels read them. Dimensions: M rows, K inputs, N outputs.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "mime_fast/aligned.h"
+
+namespace mime_fast {
+
+enum class Precision { kFloat32, kBfloat16, kInt8 };
+
+constexpr std::size_t kLanes = 16;        // outputs are padded to a multiple of it
+constexpr std::size_t kPanel = 64;        // outputs that lie together
+constexpr std::int32_t kZeroPoint = 128;  // int8 activations are stored with it added
+
+// How many inputs a 32-bit word holds: one float, two bfloat16 or four int8.
+constexpr std::size_t inputs_per_word(Precision precision) {
+  return precision == Precision::kFloat32 ? 1 : precision == Precision::kBfloat16 ? 2 : 4;
+}
+constexpr std::size_t words_of(Precision precision, std::size_t inputs) {
+  return (inputs + inputs_per_word(precision) - 1) / inputs_per_word(precision);
+}
+constexpr std::size_t round_up(std::size_t value, std::size_t step) { return (value + step - 1) / step * step; }
+
+// W [N, K] for y = x W^T + b, in panels of 64 outputs (the last one narrower, a multiple of 16): in a panel the words
+// of all its outputs for the first inputs, then for the next.
+struct PackedMatrix {
+  Precision precision = Precision::kFloat32;
+  std::size_t outputs = 0;                 // N
+  std::size_t inputs = 0;                  // K
+  std::size_t words = 0;                   // of 32 bits, along K
+  std::size_t padded = 0;                  // N rounded up to kLanes
+  AlignedVector<std::uint32_t> panels;     // [padded * words]
+  AlignedVector<float> bias;               // [padded], zero where there is none
+  AlignedVector<float> scale;              // int8: [padded]
+  AlignedVector<std::int32_t> correction;  // int8: [padded], -kZeroPoint times the sum of an output's weights
+};
+
+// Pack W [outputs, inputs] (row stride `stride`), bias [outputs] or null. pad_outputs: N is padded to a multiple of it,
+// the padding with zero weights and a zero bias. A weight that is not finite stays so in float32 and bfloat16; in int8
+// it makes its output NaN.
+PackedMatrix pack(Precision precision, const float* weight, std::size_t outputs, std::size_t inputs, std::size_t stride,
+                  const float* bias, std::size_t pad_outputs = kLanes);
+
+// Rows of activations in the matrix's precision: words [M, stride], scale [M] (int8).
+struct Rows {
+  const std::uint32_t* words = nullptr;
+  std::size_t stride = 0;
+  const float* scale = nullptr;
+};
+
+}  // namespace mime_fast

@@ -1,0 +1,186 @@
+"""What a call gets, checked and encoded for the back end, in windows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count as counter
+from itertools import islice, tee
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+from mime_fast.config import check_bool
+from mime_fast.engine.backend import Contexts, Ids, Offsets, Requests
+from mime_fast.engine.inputs import (
+    Dialogue,
+    Truncation,
+    check_count,
+    check_reading,
+    check_sequence,
+    given_emotions,
+    prepare_dialogues,
+    prepare_prefixes,
+    prepare_responses,
+    request_keys,
+)
+from mime_fast.errors import InputError
+from mime_fast.text.special import EOS_ID
+from mime_fast.text.tokenizer import Tokenizer
+
+WINDOW = 1024  # dialogues that a back end gets at once
+
+
+@dataclass(frozen=True)
+class Window:
+    """Some dialogues of a call, ready for the back end."""
+
+    start: int  # number of the first one
+    last: bool  # nothing comes behind it
+    contexts: Contexts
+    requests: Requests
+    prefixes: list[list[int]] | None = None
+    responses: list[list[str]] = field(default_factory=list)
+
+    def targets(self, tokenizer: Tokenizer) -> tuple[Ids, Offsets]:
+        """The responses' ids, each with EOS, flat and with offsets."""
+        return flatten([[*tokenizer.ids(words), EOS_ID] for words in self.responses])
+
+
+@dataclass(frozen=True)
+class Given:
+    """What comes with the dialogues: iterators with one item a dialogue, or None; a seed may be one for all."""
+
+    request_ids: Iterator[int]
+    seed: Any = 0
+    emotions: Iterator[str | int | None] | None = None
+    prefixes: Iterator[str | Sequence[str] | None] | None = None
+    max_new_tokens: int = 1  # bounds the prefixes
+    responses: Iterator[str | Sequence[str]] | None = None
+
+    @classmethod
+    def with_list(cls, dialogues: object, request_ids: object, *, max_new_tokens: int = 1, **values: Any) -> Given:
+        """Beside a list: lists of the same length. InputError where one is not."""
+        check_sequence("dialogues", dialogues)
+        count = len(dialogues)  # type: ignore[arg-type]
+        ids = counter() if request_ids is None else _one_each("request_ids", request_ids, count)
+        each = {name: _one_each(name, given, count) for name, given in values.items()}
+        return cls(ids, max_new_tokens=max_new_tokens, **each)
+
+    @classmethod
+    def with_stream(cls, first_request_id: int, *, max_new_tokens: int = 1, **values: Any) -> Given:
+        """Beside any iterable: iterables. InputError where one is not."""
+        if not isinstance(first_request_id, Integral) or isinstance(first_request_id, bool) or first_request_id < 0:
+            raise InputError(f"first_request_id={first_request_id!r}: an integer of 0 or more is allowed")
+        each = {name: stream(name, given) for name, given in values.items()}
+        return cls(counter(int(first_request_id)), max_new_tokens=max_new_tokens, **each)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a call reads dialogues. ConfigError: a value is not allowed."""
+
+    tokenizer: Tokenizer
+    max_words: int
+    strict_turns: bool
+    truncation: Truncation | None
+    stochastic: bool = True
+
+    def __post_init__(self) -> None:
+        check_reading(strict_turns=self.strict_turns, truncation=self.truncation)
+        check_bool("stochastic", self.stochastic)
+
+    def windows(self, dialogues: Iterable[Dialogue], given: Given, size: int = WINDOW) -> Iterator[Window]:
+        """Windows of `size` dialogues; InputError names the first bad dialogue."""
+        coming, start = iter(dialogues), 0
+        while chunk := list(islice(coming, size)):
+            count = len(chunk)
+            yield Window(
+                start,
+                count < size,
+                self._contexts(chunk, start),
+                self._requests(given, count, start),
+                self._prefixes(given, count, start),
+                self._responses(given, count, start),
+            )
+            start += count
+
+    def words(self, dialogues: Sequence[Dialogue], first: int = 0) -> list[list[list[str]]]:
+        """[dialogue][utterance][token]; messages count from `first`."""
+        return prepare_dialogues(
+            dialogues,
+            self.tokenizer,
+            self.max_words,
+            strict_turns=self.strict_turns,
+            truncation=self.truncation,
+            first=first,
+        )
+
+    def _contexts(self, dialogues: Sequence[Dialogue], first: int) -> Contexts:
+        rows = [self.tokenizer.encode_context(turns) for turns in self.words(dialogues, first)]
+        token_ids, offsets = flatten([row for row, _ in rows])
+        return Contexts(token_ids, flatten([row for _, row in rows])[0], offsets)
+
+    def _requests(self, given: Given, count: int, first: int) -> Requests:
+        seeds, ids = request_keys(_next(given.seed, count), _next(given.request_ids, count), count, first=first)
+        labels = given_emotions(_next(given.emotions, count), count, first=first)
+        emotions = [-1 if label is None else label for label in labels]
+        keys = np.array(seeds, np.uint64), np.array(ids, np.uint64)
+        return Requests(*keys, np.array(emotions, np.int32), self.stochastic)
+
+    def _prefixes(self, given: Given, count: int, first: int) -> list[list[int]] | None:
+        if given.prefixes is None:
+            return None
+        prefixes = _next(given.prefixes, count)
+        check_count("prefixes", prefixes, count)
+        return prepare_prefixes(prefixes, self.tokenizer, given.max_new_tokens, first=first)
+
+    def _responses(self, given: Given, count: int, first: int) -> list[list[str]]:
+        if given.responses is None:
+            return []
+        responses = _next(given.responses, count)
+        check_count("responses", responses, count)
+        return prepare_responses(responses, self.tokenizer, self.max_words, first=first)
+
+
+def flatten(rows: Sequence[Sequence[int]]) -> tuple[Ids, Offsets]:
+    """Rows of ids one behind the other, and where each begins and ends, [N + 1]."""
+    offsets = np.zeros(len(rows) + 1, np.int64)
+    np.cumsum([len(row) for row in rows], out=offsets[1:])
+    return np.array([token for row in rows for token in row], np.int32), offsets
+
+
+def stream(name: str, values: Any) -> Any:
+    """An iterable's values, to be read one by one; None or a single number as it is."""
+    if values is None or isinstance(values, Integral):
+        return values
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise InputError(f"{name} is of type {type(values).__name__}; an iterable, one item a dialogue, is allowed")
+    return iter(values)
+
+
+def pairs_apart(pairs: Iterable[tuple[Dialogue, Any]]) -> tuple[Iterator[Dialogue], Iterator[Any]]:
+    """Dialogues and responses of (dialogue, response) pairs; InputError names what is no pair."""
+
+    def checked() -> Iterator[tuple[Dialogue, Any]]:
+        for i, pair in enumerate(pairs):
+            if not isinstance(pair, list | tuple) or len(pair) != 2:
+                raise InputError(f"pair {i} is {pair!r:.80}; (dialogue, response) is allowed")
+            yield pair[0], pair[1]
+
+    left, right = tee(checked())
+    return (dialogue for dialogue, _ in left), (response for _, response in right)
+
+
+def _one_each(name: str, values: Any, count: int) -> Any:
+    """A list's values, of which there must be `count`, to be read one by one; anything else as it is."""
+    plain = values.tolist() if isinstance(values, np.ndarray) else values
+    if isinstance(plain, str | bytes) or not isinstance(plain, Sequence):
+        return plain
+    check_count(name, plain, count)
+    return iter(plain)
+
+
+def _next(values: Any, count: int) -> Any:
+    return list(islice(values, count)) if isinstance(values, Iterator) else values

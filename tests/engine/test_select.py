@@ -1,0 +1,140 @@
+"""Which back end runs, and why not another one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import mime_fast
+from mime_fast.engine.device import Placement
+from mime_fast.engine.reference_backend import ReferenceBackend
+from mime_fast.engine.select import CONTRACTS, Wanted, available_cores, choose
+from mime_fast.errors import BackendError, ConfigError
+from tests.reference.tiny import tiny_model
+
+
+class StandIn:
+    """A native back end that only notes what it was made of."""
+
+    name = "native"
+
+    def __init__(self, _: Any, precision: str, batch_size: int, threads: int, isa: str) -> None:
+        self.made_of = precision, batch_size, threads, isa
+
+
+@pytest.fixture
+def able(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine on which the native back end runs, but not with AVX2."""
+
+    def why_not(_: Any, placement: Placement, isa: str) -> str:
+        assert placement.device.type == "cpu"
+        return "this CPU has no AVX2" if isa == "avx2" else ""
+
+    monkeypatch.setitem(sys.modules, "mime_fast.engine.native", SimpleNamespace(NativeBackend=StandIn, why_not=why_not))
+
+
+@pytest.fixture
+def unable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without the extension."""
+    monkeypatch.setitem(sys.modules, "mime_fast.engine.native", None)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+def test_native_wherever_it_can_run(able: None, precision: str) -> None:
+    choice = choose(tiny_model(), Wanted(device="cpu", precision=precision))
+    assert isinstance(choice.backend, StandIn)
+    assert choice.backend.made_of == (precision, 64, available_cores(), "auto")
+    assert choice.reason
+    chosen = choose(tiny_model(), Wanted(precision=precision, threads=3, batch_size=7, backend="native", isa="generic"))
+    assert isinstance(chosen.backend, StandIn)
+    assert chosen.backend.made_of == (precision, 7, 3, "generic")
+    assert (chosen.reason, chosen.placement.device.type) == ("asked for", "cpu")
+
+
+def test_the_reference_where_it_was_asked_for_or_must_be(able: None) -> None:
+    model = tiny_model()
+    assert choose(model, Wanted(device="cpu", backend="reference")).reason == "asked for"
+    double = choose(model, Wanted(device="cpu", precision="float64"))
+    assert isinstance(double.backend, ReferenceBackend)
+    assert double.reason == "float64 is for the reference alone"
+    assert {found["reason"] for found in double.backend.describe()["implementations"].values()} == {double.reason}
+
+
+def test_the_reference_where_native_cannot_run(unable: None) -> None:
+    choice = choose(tiny_model(), Wanted(device="cpu"))
+    assert isinstance(choice.backend, ReferenceBackend)
+    assert choice.reason.startswith("the native back end cannot be imported")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ({"backend": "native"}, "^backend='native': the native back end cannot run: .*cannot be imported"),
+        ({"precision": "int8"}, "^precision='int8': the native back end cannot run"),
+        ({"precision": "bfloat16", "isa": "avx512"}, "^precision='bfloat16', isa='avx512': the native"),
+    ],
+)
+def test_what_is_asked_for_by_name_runs_or_raises(unable: None, wanted: dict[str, Any], message: str) -> None:
+    with pytest.raises(BackendError, match=message):
+        choose(tiny_model(), Wanted(device="cpu", **wanted))
+
+
+def test_an_instruction_set_that_is_missing(able: None) -> None:
+    with pytest.raises(BackendError, match="isa='avx2': the native back end cannot run: this CPU has no AVX2"):
+        choose(tiny_model(), Wanted(device="cpu", isa="avx2"))
+    with pytest.raises(BackendError, match=r"isa='generic': .* float64 is for the reference alone"):
+        choose(tiny_model(), Wanted(device="cpu", precision="float64", isa="generic"))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "error", "message"),
+    [
+        ({"backend": "cpp"}, ConfigError, "backend='cpp': 'auto', 'native', 'reference' are allowed"),
+        ({"backend": None}, ConfigError, "backend=None"),
+        ({"isa": "sse"}, ConfigError, "isa='sse': 'auto', 'generic'"),
+        ({"isa": ["avx2"]}, ConfigError, "isa="),
+        ({"batch_size": 0}, ConfigError, "batch_size=0"),
+        ({"batch_size": 1.5}, ConfigError, "batch_size=1.5"),
+        ({"backend": "reference", "isa": "avx2"}, ConfigError, "isa='avx2' with backend='reference'"),
+        ({"backend": "reference", "precision": "int8"}, BackendError, "int8 is for the native back end alone"),
+    ],
+)
+def test_arguments_are_checked_before_anything_is_read(
+    wanted: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        mime_fast.load("no-such-model", **wanted)
+
+
+def test_a_gpu_does_not_draw_away_what_runs_on_the_cpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mime_fast.engine.device._missing_gpu", lambda: "")
+    assert Wanted().place().device.type == "cuda"
+    for wanted in ({"precision": "int8"}, {"backend": "native"}, {"isa": "generic"}):
+        placement = Wanted(**wanted).place()
+        assert placement.device.type == "cpu"
+        assert "runs there alone" in placement.reason
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    with pytest.raises(BackendError, match=r"backend='native': .* runs on the CPU, not on cuda"):
+        monkeypatch.setattr("mime_fast.reference.mime.Mime.to", lambda self, **_: self)
+        choose(tiny_model(), Wanted(device="cuda", backend="native"))
+
+
+def test_cores_are_those_of_this_process() -> None:
+    assert 1 <= available_cores() <= (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_an_engine_says_what_runs(model_folder: Path, precision: str) -> None:
+    told = mime_fast.load(model_folder, device="cpu", precision=precision, batch_size=5).describe()
+    assert told["backend"] in ("native", "reference")
+    assert told["backend_reason"]
+    assert told["batch_size"] == 5
+    assert told["contract"] == CONTRACTS[precision]
+    assert told["threads"] >= 1
+    assert (told["backend"] == "native") == ("isa" in told)
+    assert {found["choice"] for found in told["implementations"].values()} == {told["backend"]} or "isa" in told
