@@ -268,7 +268,9 @@ void bind_model(py::module_& module) {
     try {
       if (error) std::rethrow_exception(error);
     } catch (const NoResponse& empty) {
-      PyErr_SetObject(no_response.ptr(), py::cast(empty.dialogues).ptr());
+      py::list dialogues;
+      for (const std::size_t dialogue : empty.dialogues) dialogues.append(dialogue);
+      PyErr_SetObject(no_response.ptr(), dialogues.ptr());
     }
   });
   py::class_<PyModel>(module, "Model", "A model with packed weights; calls do not change it.")

@@ -1,6 +1,8 @@
 // The search alone, on log-probs that Python gives: for tests of its semantics.
 
-#include <deque>
+#include <algorithm>
+#include <limits>
+#include <vector>
 
 #include "bindings/bindings.h"
 #include "bindings/checks.h"
@@ -30,10 +32,9 @@ std::vector<Scored> best_tokens(const float* logprobs, std::size_t size, const S
   return kept;
 }
 
-std::vector<std::int32_t> words(const Tree& tree, std::int32_t node) {
-  std::vector<std::int32_t> tokens;
-  for (; tree.node(node).parent >= 0; node = tree.node(node).parent) tokens.push_back(tree.node(node).token);
-  std::reverse(tokens.begin(), tokens.end());
+py::list words(const Tree& tree, std::int32_t node) {
+  py::list tokens;
+  for (; tree.node(node).parent >= 0; node = tree.node(node).parent) tokens.insert(0, tree.node(node).token);
   return tokens;
 }
 
@@ -68,7 +69,7 @@ py::tuple search_alone(const py::function& step, std::size_t vocab_size, const p
                   {keys.data()[i], requests.data()[i], begun.empty() ? std::vector<std::int32_t>{} : begun[i]}, tree);
     while (!search.live().empty()) {
       for (std::size_t row = 0; row < search.live().size(); ++row) {
-        const py::object given = step(i, py::cast(words(tree, search.live()[row].node)));
+        const py::object given = step(i, words(tree, search.live()[row].node));
         const auto logprobs = checked_array<float>("the step's log-probs", given, 1, "[V]");
         check_size("the step's log-probs", logprobs, vocab_size);
         offer_row(search, row, logprobs, search_options);

@@ -70,7 +70,7 @@ void memory_attention(const Model& model, Scratch& scratch, const std::vector<Ro
     args.scale = attention_scale(model);
     args.out = out + r * depth;
     args.out_stride = depth;
-    args.scratch = scratch.scores.need(memory.length_padded);
+    args.scratch = scratch.scores.need(kAttentionRows * memory.length_padded);
     scratch.kernels.attention(args);
     r = last;
   }
@@ -137,12 +137,9 @@ void decode(const Model& model, Scratch& scratch, const std::vector<Row>& rows, 
   float* windows = scratch.windows.need(count * 3 * channels);
   for (std::size_t r = 0; r < count; ++r) {
     const auto token = static_cast<std::size_t>(rows[r].tree->node(rows[r].node).token);
-    std::copy_n(model.words.data() + token * size, size, normed + r * size);
-  }
-  scratch.linear(model.decoder_projection, {normed, size}, count, x, size);
-  for (std::size_t r = 0; r < count; ++r) {
+    const float* word = model.response_words.data() + token * size;
     const float* position = model.positions.data() + static_cast<std::size_t>(rows[r].position) * size;
-    for (std::size_t c = 0; c < size; ++c) x[r * size + c] += position[c];
+    for (std::size_t c = 0; c < size; ++c) x[r * size + c] = word[c] + position[c];
   }
   const Activation last = config.final_relu ? Activation::kRelu : Activation::kNone;
   for (std::size_t l = 0; l < model.decoder_layers.size(); ++l) {

@@ -58,7 +58,7 @@ void self_attention(const Model& model, Scratch& scratch, const Layout& layout, 
     args.scale = 1.0f / std::sqrt(static_cast<float>(model.head_depth()));
     args.out = out + layout.first[i] * depth;
     args.out_stride = depth;
-    args.scratch = scratch.scores.need(padded);
+    args.scratch = scratch.scores.need(kAttentionRows * padded);
     scratch.kernels.attention(args);
   }
 }
@@ -143,7 +143,7 @@ Encoded encode_contexts(const Model& model, Scratch& scratch, const Contexts& co
   }
   const std::size_t rows = layout.rows();
   layout.real.resize(rows);
-  float* embedded = scratch.wide.need(rows * size);
+  float* x = scratch.hidden.need(rows * size);
   for (std::size_t n = 0; n < count; ++n) {
     const std::int64_t start = contexts.offsets[which[n]];
     for (std::size_t i = 0; i < layout.length(n); ++i) {
@@ -152,16 +152,11 @@ Encoded encode_contexts(const Model& model, Scratch& scratch, const Contexts& co
       const std::int32_t state = contexts.state_ids[start + static_cast<std::int64_t>(i)];
       const auto speaker = static_cast<std::size_t>(std::max(state, kUserId) - kUserId);
       layout.real[row] = token != static_cast<std::size_t>(kPadId);
-      const float* word = model.words.data() + token * size;
-      const float* who = model.speakers.data() + speaker * size;
-      for (std::size_t c = 0; c < size; ++c) embedded[row * size + c] = word[c] + who[c];
+      const float* word = model.context_words.data() + token * size;
+      const float* who = model.context_speakers.data() + speaker * size;
+      const float* position = model.positions.data() + i * size;
+      for (std::size_t c = 0; c < size; ++c) x[row * size + c] = word[c] + who[c] + position[c];
     }
-  }
-  float* x = scratch.hidden.need(rows * size);
-  scratch.linear(model.context_encoder.projection, {embedded, size}, rows, x, size);
-  for (std::size_t n = 0; n < count; ++n) {
-    float* start = x + layout.first[n] * size;
-    for (std::size_t i = 0; i < layout.length(n) * size; ++i) start[i] += model.positions[i];
   }
   encoded.hidden.resize(rows * size);
   run_encoder(model, scratch, model.context_encoder, layout, x, encoded.hidden.data(), size);

@@ -55,13 +55,39 @@ class Maker {
             pack(precision_, windows.data(), size, 3 * channels, 3 * channels, find_(name + ".conv2.bias", {size}))};
   }
 
-  Encoder encoder(const std::string& name, bool with_emotion) const {
+  Encoder context_encoder() const { return layers_of("context_encoder"); }
+
+  Encoder response_encoder(const std::string& name) const {
+    const std::size_t size = config_.hidden_size;
+    const float* projection = find_(name + ".projection.weight", {size, 2 * size});
+    Encoder encoder = layers_of(name);
+    encoder.projection = pack(precision_, projection, size, size, 2 * size, nullptr);
+    encoder.emotion_projection = pack(precision_, projection + size, size, size, 2 * size, nullptr);
+    return encoder;
+  }
+
+  // Rows [rows, C] behind a projection, scaled.
+  AlignedVector<float> projected(const Kernels& kernels, const std::string& name, const float* table,
+                                 std::size_t rows) const {
+    const std::size_t size = config_.hidden_size;
+    const PackedMatrix weight =
+        pack(Precision::kFloat32, find_(name + ".projection.weight", {size, size}), size, size, size, nullptr);
+    AlignedVector<float> out(rows * size);
+    GemmArgs args{};
+    args.weight = &weight;
+    args.x = {reinterpret_cast<const std::uint32_t*>(table), size, nullptr};
+    args.rows = rows;
+    args.out = out.data();
+    args.out_stride = size;
+    kernels.gemm(args);
+    const auto factor = static_cast<float>(std::sqrt(static_cast<double>(size)));
+    for (float& value : out) value *= factor;
+    return out;
+  }
+
+  Encoder layers_of(const std::string& name) const {
     const std::size_t size = config_.hidden_size, depth = config_.attention_depth;
-    const std::size_t inputs = with_emotion ? 2 * size : size;
-    const float* projection = find_(name + ".projection.weight", {size, inputs});
     Encoder encoder;
-    encoder.projection = pack(precision_, projection, size, size, inputs, nullptr);
-    if (with_emotion) encoder.emotion_projection = pack(precision_, projection + size, size, size, inputs, nullptr);
     for (std::size_t i = 0; i < config_.num_layers; ++i) {
       const std::string layer = name + ".layers." + std::to_string(i);
       const std::string attention = layer + ".attention";
@@ -97,13 +123,6 @@ class Maker {
   }
 
   static AlignedVector<float> copy(const float* values, std::size_t count) { return {values, values + count}; }
-
-  AlignedVector<float> scaled(const float* values, std::size_t rows) const {
-    const auto factor = static_cast<float>(std::sqrt(static_cast<double>(config_.hidden_size)));
-    AlignedVector<float> table = copy(values, rows * config_.hidden_size);
-    for (float& value : table) value *= factor;
-    return table;
-  }
 
  private:
   const ModelConfig& config_;
@@ -148,11 +167,12 @@ Model make_model(const ModelConfig& config, Precision precision, Isa isa, const 
   model.precision = precision;
   model.kernels = &kernels(isa);
   const float* words = find("word_embedding.weight", {config.vocab_size, size});
-  model.words = maker.scaled(words, config.vocab_size);
-  model.speakers = config.speaker_table ? maker.scaled(find("speaker_embedding.weight", {3, size}), 3)
-                                        : maker.scaled(words + kUserId * size, 3);
+  const float* speakers = config.speaker_table ? find("speaker_embedding.weight", {3, size}) : words + kUserId * size;
+  model.context_words = maker.projected(*model.kernels, "context_encoder", words, config.vocab_size);
+  model.context_speakers = maker.projected(*model.kernels, "context_encoder", speakers, 3);
+  model.response_words = maker.projected(*model.kernels, "decoder", words, config.vocab_size);
   model.positions = sinusoidal_positions(config.max_positions, size);
-  model.context_encoder = maker.encoder("context_encoder", false);
+  model.context_encoder = maker.context_encoder();
   model.emotion_query =
       pack(Precision::kFloat32, find("emotion_query.weight", {size, size}), size, size, size, nullptr);
   const float* emotions = find("emotion_embedding.weight", {kEmotions, size});
@@ -161,11 +181,10 @@ Model make_model(const ModelConfig& config, Precision precision, Isa isa, const 
   model.fc_sample = maker.linear("prior.fc_sample", size, size, Precision::kFloat32);
   model.groups = make_groups(config, maker);
   for (int i = 0; i < (config.shared_response_encoder ? 1 : 2); ++i) {
-    model.response_encoders.push_back(maker.encoder("response_encoders." + std::to_string(i), true));
+    model.response_encoders.push_back(maker.response_encoder("response_encoders." + std::to_string(i)));
   }
   model.fc_contrib = maker.linear("fusion.fc_contrib", 2 * size, 2 * size, precision);
   model.fc_fused = maker.linear("fusion.fc_fused", size, 2 * size, precision);
-  model.decoder_projection = maker.stacked({"decoder.projection"}, size, size);
   for (std::size_t i = 0; i < config.num_layers; ++i) {
     model.decoder_layers.push_back(maker.decoder_layer("decoder.layers." + std::to_string(i)));
   }

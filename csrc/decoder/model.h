@@ -67,8 +67,8 @@ struct EncoderLayer {
 };
 
 struct Encoder {
-  PackedMatrix projection;          // of H in the emotion encoders
-  PackedMatrix emotion_projection;  // of m (eq. 20-21), empty in the context encoder
+  PackedMatrix projection;          // of H, in the emotion encoders
+  PackedMatrix emotion_projection;  // of m (eq. 20-21), there as well
   std::vector<EncoderLayer> layers;
   Norm norm;
 };
@@ -96,9 +96,12 @@ struct Model {
   Precision precision = Precision::kFloat32;
   const Kernels* kernels = nullptr;
 
-  AlignedVector<float> words;      // [V, C], scaled by the root of C
-  AlignedVector<float> speakers;   // [3, C], scaled
-  AlignedVector<float> positions;  // [max_positions, C]
+  // The embeddings behind the projections that open an encoder or the decoder, scaled by the root of C: a look-up then
+  // takes the place of a product, in float32 whatever the precision.
+  AlignedVector<float> context_words;     // [V, C]
+  AlignedVector<float> context_speakers;  // [3, C]
+  AlignedVector<float> response_words;    // [V, C]
+  AlignedVector<float> positions;         // [max_positions, C]
   Encoder context_encoder;
   PackedMatrix emotion_query;     // float32
   PackedMatrix emotion_logits;    // [32, C], float32
@@ -107,7 +110,6 @@ struct Model {
   std::vector<EmotionGroup> groups;
   std::vector<Encoder> response_encoders;
   PackedMatrix fc_contrib, fc_fused;
-  PackedMatrix decoder_projection;
   std::vector<DecoderLayer> decoder_layers;
   Norm decoder_norm;
   PackedMatrix vocabulary;  // padded to kPanel, padding never wins and has no weight

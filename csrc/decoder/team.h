@@ -1,9 +1,10 @@
-// Threads that split one piece of work: for few dialogues on many cores.
+// Threads that share the pieces of one computation: for few dialogues on many cores.
 #pragma once
 
 #include <atomic>
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <mutex>
 #include <thread>
@@ -13,6 +14,9 @@ namespace mime_fast {
 
 class Team {
  public:
+  // piece(i, member): compute piece i, as the given member of the team. It must not throw.
+  using Piece = std::function<void(std::size_t piece, std::size_t member)>;
+
   // `size` threads, the caller's being one of them.
   explicit Team(std::size_t size);
   ~Team();
@@ -20,16 +24,20 @@ class Team {
   Team& operator=(const Team&) = delete;
 
   std::size_t size() const { return helpers_.size() + 1; }
-  // part(i) for i < size(), each on a thread of its own, part(0) on the caller's. It must not throw.
-  void run(const std::function<void(std::size_t)>& part);
+  // All pieces, each by whoever is free: a helper that the system does not let run holds nothing up.
+  void run(std::size_t pieces, const Piece& piece);
 
  private:
-  void help(std::size_t index);
+  void help(std::size_t member);
+  void work(std::size_t member);
 
   std::vector<std::thread> helpers_;
-  const std::function<void(std::size_t)>* part_ = nullptr;
+  const Piece* piece_ = nullptr;  // of the open round
+  std::size_t pieces_ = 0;
+  std::atomic<std::size_t> next_{0};
+  std::atomic<bool> open_{false};
+  std::atomic<std::size_t> inside_{0};  // helpers that may be looking at the open round
   std::atomic<std::uint64_t> round_{0};
-  std::atomic<std::size_t> working_{0};
   std::atomic<bool> over_{false};
   std::mutex mutex_;
   std::condition_variable begun_;

@@ -50,15 +50,14 @@ void VocabularyLookup::prepare_tops(std::size_t parts) {
 
 void VocabularyLookup::run(Scratch& scratch, Team& team, const float* x, bool with_logits) {
   const std::size_t chunks = model_.vocab_chunks();
-  const std::size_t parts = std::min(team.size(), chunks);
+  const std::size_t parts = chunks > 1 ? team.size() : 1;
   prepare_tops(parts);
   target_logits_.assign(rows(), 0.0f);
   partial_.resize(rows() * chunks);
   log_sum_exp_.resize(rows());
   if (with_logits) logits_.resize(rows() * model_.vocabulary.padded);
   const Rows prepared = scratch.prepared(model_.vocabulary, {x, model_.config.hidden_size}, rows());
-  const auto compute = [&](std::size_t part) {
-    if (part >= parts) return;
+  const auto compute = [&](std::size_t first, std::size_t last, std::size_t part) {
     VocabArgs args{};
     args.weight = &model_.vocabulary;
     args.allowed = allowed_.data();
@@ -69,15 +68,15 @@ void VocabularyLookup::run(Scratch& scratch, Team& team, const float* x, bool wi
     args.target_logits = target_logits_.data();
     args.partial = partial_.data();
     args.chunks = chunks;
-    args.first_chunk = chunks * part / parts;
-    args.last_chunk = chunks * (part + 1) / parts;
+    args.first_chunk = first;
+    args.last_chunk = last;
     args.logits = with_logits ? logits_.data() : nullptr;
     scratch.kernels.vocab_topk(args);
   };
   if (parts == 1) {
-    compute(0);
+    compute(0, chunks, 0);
   } else {
-    team.run(compute);
+    team.run(chunks, [&](std::size_t chunk, std::size_t member) { compute(chunk, chunk + 1, member); });
   }
   merge(parts);
 }
@@ -86,21 +85,28 @@ void VocabularyLookup::merge(std::size_t parts) {
   const std::size_t chunks = model_.vocab_chunks();
   for (std::size_t row = 0; row < rows(); ++row) {
     TopTokens& top = tops_[row];
-    for (std::size_t part = 1; part < parts; ++part) {
-      TopTokens& other = tops_[part * rows() + row];
-      prune(top);  // now it has room for the other's, all of which are higher tokens
-      prune(other);
-      for (std::size_t i = 0; i < other.count; ++i) {
-        if (other.kept[i].logit > top.threshold) enter(top, other.kept[i]);
-      }
-    }
     prune(top);
+    if (parts > 1) merge_row(row, parts);
     if (targets_[row] >= 0) {
       top.kept[0] = {target_logits_[row], targets_[row]};
       top.count = 1;
     }
     log_sum_exp_[row] = combine(partial_.data() + row * chunks, chunks);
   }
+}
+
+// The k best of all parts, which may hold any tokens.
+void VocabularyLookup::merge_row(std::size_t row, std::size_t parts) {
+  TopTokens& top = tops_[row];
+  merged_.assign(top.kept, top.kept + top.count);
+  for (std::size_t part = 1; part < parts; ++part) {
+    TopTokens& other = tops_[part * rows() + row];
+    prune(other);
+    merged_.insert(merged_.end(), other.kept, other.kept + other.count);
+  }
+  std::sort(merged_.begin(), merged_.end(), ranks_before);
+  top.count = std::min(merged_.size(), top.k);
+  std::copy_n(merged_.begin(), top.count, top.kept);
 }
 
 }  // namespace mime_fast

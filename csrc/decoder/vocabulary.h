@@ -39,6 +39,7 @@ class VocabularyLookup {
  private:
   void prepare_tops(std::size_t parts);
   void merge(std::size_t parts);
+  void merge_row(std::size_t row, std::size_t parts);
 
   const Model& model_;
   std::vector<std::uint64_t> allowed_;
@@ -46,7 +47,7 @@ class VocabularyLookup {
   std::vector<std::vector<std::int32_t>> banned_;
   std::vector<std::int32_t> targets_;
   std::vector<TopTokens> tops_;  // [parts, rows]
-  std::vector<Scored> kept_;
+  std::vector<Scored> kept_, merged_;
   std::vector<float> target_logits_;
   std::vector<PartialSum> partial_;
   std::vector<double> log_sum_exp_;

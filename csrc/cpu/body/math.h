@@ -1,4 +1,4 @@
-// Exponentials and reductions on Vec.
+// Exponentials, reductions and partial vectors on Vec. No lambdas in the bodies: GCC gives them no target.
 #pragma once
 
 #include MIME_FAST_VEC
@@ -34,30 +34,16 @@ inline Vec::F exp2(Vec::F t) {
 
 inline Vec::F exp(Vec::F x) { return exp2<5>(Vec::mul(x, Vec::set1(kLog2E))); }
 
-// Sum of the lanes, halves added to halves.
-inline float sum_lanes(Vec::F x) {
-  float lanes[Vec::kWidth];
-  Vec::store(lanes, x);
-  for (int half = Vec::kWidth / 2; half > 0; half /= 2) {
-    for (int i = 0; i < half; ++i) lanes[i] += lanes[i + half];
+// The next vector of an array of which `left` numbers are left; zeros behind its end.
+inline Vec::F load_some(const float* p, std::size_t left) {
+  return left >= Vec::kWidth ? Vec::load(p) : Vec::load_part(p, left);
+}
+inline void store_some(float* p, Vec::F x, std::size_t left) {
+  if (left >= Vec::kWidth) {
+    Vec::store(p, x);
+  } else {
+    Vec::store_part(p, x, left);
   }
-  return lanes[0];
-}
-
-inline float max_lanes(Vec::F x) {
-  float lanes[Vec::kWidth];
-  Vec::store(lanes, x);
-  float best = lanes[0];
-  for (int i = 1; i < Vec::kWidth; ++i) best = lanes[i] > best ? lanes[i] : best;
-  return best;
-}
-
-// Calls body(first, count) for each full vector of [0, size) and once for the rest.
-template <typename Full, typename Part>
-inline void for_vectors(std::size_t size, Full full, Part part) {
-  std::size_t i = 0;
-  for (; i + Vec::kWidth <= size; i += Vec::kWidth) full(i);
-  if (i < size) part(i, size - i);
 }
 
 }  // namespace

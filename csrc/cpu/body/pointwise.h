@@ -6,61 +6,50 @@
 namespace mime_fast {
 namespace {
 
+// Sum of x - middle, or of its squares, over `size` numbers; two chains of sums at once.
+template <bool kSquares>
+inline float sum_differences(const float* x, std::size_t size, Vec::F middle) {
+  Vec::F even = Vec::zero(), odd = Vec::zero();
+  std::size_t i = 0;
+  for (; i + 2 * Vec::kWidth <= size; i += 2 * Vec::kWidth) {
+    const Vec::F first = Vec::sub(Vec::load(x + i), middle), second = Vec::sub(Vec::load(x + i + Vec::kWidth), middle);
+    even = kSquares ? Vec::fma(first, first, even) : Vec::add(even, first);
+    odd = kSquares ? Vec::fma(second, second, odd) : Vec::add(odd, second);
+  }
+  for (; i < size; i += Vec::kWidth) {
+    const Vec::F last = size - i >= Vec::kWidth ? Vec::load(x + i) : Vec::load_part(x + i, size - i, middle);
+    const Vec::F difference = Vec::sub(last, middle);
+    even = kSquares ? Vec::fma(difference, difference, even) : Vec::add(even, difference);
+  }
+  return Vec::sum_lanes(Vec::add(even, odd));
+}
+
 void layer_norm(const NormArgs& args) {
   const auto size = static_cast<float>(args.size);
   for (std::size_t row = 0; row < args.rows; ++row) {
     const float* x = args.x + row * args.x_stride;
     float* out = args.out + row * args.out_stride;
-    Vec::F total = Vec::zero();
-    for_vectors(
-        args.size, [&](std::size_t i) { total = Vec::add(total, Vec::load(x + i)); },
-        [&](std::size_t i, std::size_t n) { total = Vec::add(total, Vec::load_part(x + i, n)); });
-    const float mean = sum_lanes(total) / size;
-    const Vec::F middle = Vec::set1(mean);
-    Vec::F squares = Vec::zero();
-    std::size_t in_vectors = 0;
-    for (; in_vectors + Vec::kWidth <= args.size; in_vectors += Vec::kWidth) {
-      const Vec::F d = Vec::sub(Vec::load(x + in_vectors), middle);
-      squares = Vec::fma(d, d, squares);
+    const Vec::F middle = Vec::set1(sum_differences<false>(x, args.size, Vec::zero()) / size);
+    const float squares = sum_differences<true>(x, args.size, middle);
+    const Vec::F factor = Vec::set1(args.unbiased ? 1.0f / (std::sqrt(squares / (size - 1.0f)) + 1e-6f)
+                                                  : 1.0f / std::sqrt(squares / size + 1e-5f));
+    for (std::size_t i = 0; i < args.size; i += Vec::kWidth) {
+      const std::size_t left = args.size - i;
+      const Vec::F normed = Vec::mul(Vec::sub(load_some(x + i, left), middle), factor);
+      store_some(out + i, Vec::fma(normed, load_some(args.weight + i, left), load_some(args.bias + i, left)), left);
     }
-    float sum = sum_lanes(squares);
-    for (std::size_t i = in_vectors; i < args.size; ++i) sum += (x[i] - mean) * (x[i] - mean);
-    const float inverse =
-        args.unbiased ? 1.0f / (std::sqrt(sum / (size - 1.0f)) + 1e-6f) : 1.0f / std::sqrt(sum / size + 1e-5f);
-    const Vec::F factor = Vec::set1(inverse);
-    const auto normed = [&](Vec::F value, Vec::F weight, Vec::F bias) {
-      return Vec::fma(Vec::mul(Vec::sub(value, middle), factor), weight, bias);
-    };
-    for_vectors(
-        args.size,
-        [&](std::size_t i) {
-          Vec::store(out + i, normed(Vec::load(x + i), Vec::load(args.weight + i), Vec::load(args.bias + i)));
-        },
-        [&](std::size_t i, std::size_t n) {
-          Vec::store_part(
-              out + i,
-              normed(Vec::load_part(x + i, n), Vec::load_part(args.weight + i, n), Vec::load_part(args.bias + i, n)),
-              n);
-        });
   }
 }
 
 // Multiply `both` [size] by `gate` and return the gate's sum.
 inline float gate_half(const float* gate, float* both, std::size_t size) {
   Vec::F total = Vec::zero();
-  for_vectors(
-      size,
-      [&](std::size_t i) {
-        const Vec::F g = Vec::load(gate + i);
-        total = Vec::add(total, g);
-        Vec::store(both + i, Vec::mul(g, Vec::load(both + i)));
-      },
-      [&](std::size_t i, std::size_t n) {
-        const Vec::F g = Vec::load_part(gate + i, n);
-        total = Vec::add(total, g);
-        Vec::store_part(both + i, Vec::mul(g, Vec::load_part(both + i, n)), n);
-      });
-  return sum_lanes(total);
+  for (std::size_t i = 0; i < size; i += Vec::kWidth) {
+    const Vec::F g = load_some(gate + i, size - i);
+    total = Vec::add(total, g);
+    store_some(both + i, Vec::mul(g, load_some(both + i, size - i)), size - i);
+  }
+  return Vec::sum_lanes(total);
 }
 
 void apply_gate(const float* gate, float* both, std::size_t rows, std::size_t size, float* share) {

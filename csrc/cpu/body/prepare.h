@@ -29,23 +29,32 @@ void prepare_bfloat16(const float* x, std::size_t inputs, std::uint32_t* words) 
 float prepare_int8(const float* x, std::size_t inputs, std::uint8_t* bytes, std::size_t padded) {
   Vec::F largest = Vec::zero();
   Vec::F broken = Vec::zero();  // stays 0 but for infinities and NaN
-  const auto look = [&](Vec::F value) {
+  for (std::size_t i = 0; i < inputs; i += Vec::kWidth) {
+    const Vec::F value = load_some(x + i, inputs - i);
     largest = Vec::max(largest, Vec::max(value, Vec::sub(Vec::zero(), value)));
     broken = Vec::add(broken, Vec::mul(value, Vec::zero()));
-  };
-  for_vectors(
-      inputs, [&](std::size_t i) { look(Vec::load(x + i)); },
-      [&](std::size_t i, std::size_t n) { look(Vec::load_part(x + i, n)); });
-  std::memset(bytes, static_cast<int>(kZeroPoint), padded);
-  if (sum_lanes(broken) != 0.0f) return std::numeric_limits<float>::quiet_NaN();
-  const float scale = max_lanes(largest) / 127.0f;
-  const float inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
-  if (!(inverse <= std::numeric_limits<float>::max())) return 0.0f;  // all are denormal
-  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer in the low bits
-  constexpr std::uint32_t kRoundBits = 0x4B400000u;
-  for (std::size_t i = 0; i < inputs; ++i) {
-    bytes[i] = static_cast<std::uint8_t>(bits_of(x[i] * inverse + kRound) - kRoundBits + kZeroPoint);
   }
+  if (Vec::sum_lanes(broken) != 0.0f) {
+    std::memset(bytes, static_cast<int>(kZeroPoint), padded);
+    return std::numeric_limits<float>::quiet_NaN();
+  }
+  float scale = Vec::max_lanes(largest) / 127.0f;
+  float inverse = 1.0f / scale;
+  if (!(inverse <= std::numeric_limits<float>::max())) scale = inverse = 0.0f;  // all are zero or denormal
+  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer in the low bits
+  const Vec::F factor = Vec::set1(inverse), round = Vec::set1(kRound + static_cast<float>(kZeroPoint));
+  for (std::size_t i = 0; i < inputs; i += Vec::kWidth) {
+    const std::size_t left = inputs - i;
+    const Vec::F rounded = Vec::fma(load_some(x + i, left), factor, round);
+    if (left >= Vec::kWidth) {
+      Vec::store_low_bytes(bytes + i, rounded);
+    } else {
+      std::uint8_t part[Vec::kWidth];
+      Vec::store_low_bytes(part, rounded);
+      std::memcpy(bytes + i, part, left);
+    }
+  }
+  std::memset(bytes + inputs, static_cast<int>(kZeroPoint), padded - inputs);
   return scale;
 }
 

@@ -18,6 +18,9 @@ struct Vec {
   static F set1(float x) { return _mm256_set1_ps(x); }
   static F load(const float* p) { return _mm256_loadu_ps(p); }
   static F load_part(const float* p, std::size_t n) { return _mm256_maskload_ps(p, mask(n)); }
+  static F load_part(const float* p, std::size_t n, F rest) {
+    return _mm256_blendv_ps(rest, load_part(p, n), _mm256_castsi256_ps(mask(n)));
+  }
   static void store(float* p, F x) { _mm256_storeu_ps(p, x); }
   static void store_part(float* p, F x, std::size_t n) { _mm256_maskstore_ps(p, mask(n), x); }
   static F add(F a, F b) { return _mm256_add_ps(a, b); }
@@ -37,6 +40,22 @@ struct Vec {
     const __m256i exponent = _mm256_cvttps_epi32(_mm256_floor_ps(bound(t)));
     const __m256i power = _mm256_slli_epi32(_mm256_add_epi32(exponent, _mm256_set1_epi32(127)), 23);
     return _mm256_mul_ps(p, _mm256_castsi256_ps(power));
+  }
+
+  static float sum_lanes(F x) {
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+  }
+  static float max_lanes(F x) {
+    const __m128 four = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+  }
+  static void store_low_bytes(std::uint8_t* p, F x) {
+    std::uint32_t lanes[kWidth];
+    std::memcpy(lanes, &x, sizeof x);
+    for (int i = 0; i < kWidth; ++i) p[i] = static_cast<std::uint8_t>(lanes[i]);
   }
 
  private:

@@ -17,6 +17,8 @@ struct Vec {
   static F set1(float x) { return _mm512_set1_ps(x); }
   static F load(const float* p) { return _mm512_loadu_ps(p); }
   static F load_part(const float* p, std::size_t n) { return _mm512_maskz_loadu_ps(mask(n), p); }
+  // Numbers behind the first n come from `rest`.
+  static F load_part(const float* p, std::size_t n, F rest) { return _mm512_mask_loadu_ps(rest, mask(n), p); }
   static void store(float* p, F x) { _mm512_storeu_ps(p, x); }
   static void store_part(float* p, F x, std::size_t n) { _mm512_mask_storeu_ps(p, mask(n), x); }
   static F add(F a, F b) { return _mm512_add_ps(a, b); }
@@ -30,6 +32,24 @@ struct Vec {
   static F fraction(F t) { return _mm512_reduce_ps(t, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
   // p * 2^floor(t).
   static F scale2(F p, F t) { return _mm512_scalef_ps(p, t); }
+
+  // Halves added to halves.
+  static float sum_lanes(F x) {
+    const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+  }
+  static float max_lanes(F x) {
+    const __m256 eight = _mm256_max_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
+    const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+  }
+  // The lowest byte of each lane.
+  static void store_low_bytes(std::uint8_t* p, F x) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_castps_si512(x)));
+  }
 
  private:
   static __mmask16 mask(std::size_t n) { return static_cast<__mmask16>((1u << n) - 1u); }

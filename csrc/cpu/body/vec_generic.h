@@ -26,6 +26,10 @@ struct Vec {
     std::memcpy(&x, p, n * sizeof(float));
     return x;
   }
+  static F load_part(const float* p, std::size_t n, F rest) {
+    std::memcpy(&rest, p, n * sizeof(float));
+    return rest;
+  }
   static void store(float* p, F x) { std::memcpy(p, &x, sizeof x); }
   static void store_part(float* p, F x, std::size_t n) { std::memcpy(p, &x, n * sizeof(float)); }
   static F add(F a, F b) { return a + b; }
@@ -46,6 +50,17 @@ struct Vec {
     const Ints exponent = __builtin_convertvector(floor(bound(t)), Ints);
     const Words power = (reinterpret_cast<Words>(exponent) + 127u) << 23;
     return p * reinterpret_cast<F>(power);
+  }
+
+  static float sum_lanes(F x) { return (x[0] + x[2]) + (x[1] + x[3]); }
+  static float max_lanes(F x) {
+    const float even = x[0] > x[2] ? x[0] : x[2], odd = x[1] > x[3] ? x[1] : x[3];
+    return even > odd ? even : odd;
+  }
+  static void store_low_bytes(std::uint8_t* p, F x) {
+    std::uint32_t lanes[kWidth];
+    std::memcpy(lanes, &x, sizeof x);
+    for (int i = 0; i < kWidth; ++i) p[i] = static_cast<std::uint8_t>(lanes[i]);
   }
 
  private:

@@ -55,7 +55,7 @@ inline __attribute__((always_inline)) void use_logits(const VocabArgs& args, Row
   if (__builtin_expect(enters | raises | wanted | (args.logits != nullptr), 0)) {
     alignas(64) float values[kVectors * Vec::kWidth];
     for (int v = 0; v < kVectors; ++v) Vec::store(values + v * Vec::kWidth, logits[v]);
-    if (raises) raise_shift(state, max_lanes(best));
+    if (raises) raise_shift(state, Vec::max_lanes(best));
     if (enters) {
       std::uint64_t above = 0;
       for (int v = 0; v < kVectors; ++v) {
@@ -133,7 +133,7 @@ void vocab_topk_in(const VocabArgs& args) {
       }
     }
     for (std::size_t row = 0; row < args.rows; ++row) {
-      args.partial[row * args.chunks + chunk] = {states[row].shift, sum_lanes(Vec::load(states[row].sums))};
+      args.partial[row * args.chunks + chunk] = {states[row].shift, Vec::sum_lanes(Vec::load(states[row].sums))};
     }
   }
 }

@@ -85,6 +85,8 @@ struct VocabArgs {
   float* logits;  // [M, padded], or null
 };
 
+constexpr std::size_t kAttentionRows = 4;  // computed together
+
 // Attention of rows that share keys and values. Scores are masked with -1e18 where real is 0.
 struct AttentionArgs {
   const float* query;  // [M, H, D] with query_stride
@@ -100,7 +102,7 @@ struct AttentionArgs {
   float scale;
   float* out;  // [M, H, D] with out_stride
   std::size_t out_stride;
-  float* scratch;  // [length_padded]
+  float* scratch;  // [kAttentionRows, length_padded]
 };
 
 // Attention of one row over a chain of positions, each with its keys and values in one place.
