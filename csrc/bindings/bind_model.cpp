@@ -1,3 +1,5 @@
+#include <pybind11/gil_safe_call_once.h>
+
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -261,16 +263,17 @@ Isa checked_isa(const std::string& name) {
 }
 
 void bind_model(py::module_& module) {
-  // Set with the GIL held and once: exceptions of this module.
   py::register_exception<ModelError>(module, "ModelError", PyExc_RuntimeError);
-  static py::exception<NoResponse> no_response(module, "NoResponse", PyExc_RuntimeError);
+  PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::object> no_response;
+  no_response.call_once_and_store_result(
+      [&]() { return py::exception<NoResponse>(module, "NoResponse", PyExc_RuntimeError); });
   py::register_exception_translator([](std::exception_ptr error) {
     try {
       if (error) std::rethrow_exception(error);
     } catch (const NoResponse& empty) {
       py::list dialogues;
       for (const std::size_t dialogue : empty.dialogues) dialogues.append(dialogue);
-      PyErr_SetObject(no_response.ptr(), dialogues.ptr());
+      PyErr_SetObject(no_response.get_stored().ptr(), dialogues.ptr());
     }
   });
   py::class_<PyModel>(module, "Model", "A model with packed weights; calls do not change it.")

@@ -3,128 +3,11 @@
 #include <algorithm>
 #include <cmath>
 
-#include "mime_fast/philox.h"
+#include "decoder/encoder.h"
+#include "decoder/response_emotion.h"
 
 namespace mime_fast {
 namespace {
-
-// The rows of some dialogues: dialogue i has rows first[i] to first[i + 1] - 1.
-struct Layout {
-  std::vector<std::size_t> first{0};
-  std::vector<std::uint8_t> real;
-
-  std::size_t rows() const { return first.back(); }
-  std::size_t count() const { return first.size() - 1; }
-  std::size_t length(std::size_t i) const { return first[i + 1] - first[i]; }
-};
-
-// Keys [H, D, padded] and values [H, length, D] out of rows that hold both.
-void split_heads(const Model& model, const float* keys, const float* values, std::size_t stride, std::size_t length,
-                 std::size_t padded, float* keys_out, float* values_out) {
-  const std::size_t depth = model.head_depth();
-  for (std::size_t head = 0; head < model.config.num_heads; ++head) {
-    for (std::size_t d = 0; d < depth; ++d, keys_out += padded) {
-      for (std::size_t i = 0; i < length; ++i) keys_out[i] = keys[i * stride + head * depth + d];
-      std::fill(keys_out + length, keys_out + padded, 0.0f);
-    }
-    for (std::size_t i = 0; i < length; ++i, values_out += depth) {
-      std::copy_n(values + i * stride + head * depth, depth, values_out);
-    }
-  }
-}
-
-void self_attention(const Model& model, Scratch& scratch, const Layout& layout, const float* query_key_value,
-                    float* out) {
-  const std::size_t depth = model.config.attention_depth;
-  const std::size_t stride = 3 * depth;
-  for (std::size_t i = 0; i < layout.count(); ++i) {
-    const std::size_t length = layout.length(i);
-    const std::size_t padded = round_up(length, kLanes);
-    const float* rows = query_key_value + layout.first[i] * stride;
-    float* keys = scratch.keys.need(depth * padded);
-    float* values = scratch.values.need(depth * length);
-    split_heads(model, rows + depth, rows + 2 * depth, stride, length, padded, keys, values);
-    AttentionArgs args{};
-    args.query = rows;
-    args.query_stride = stride;
-    args.keys = keys;
-    args.values = values;
-    args.real = layout.real.data() + layout.first[i];
-    args.length = length;
-    args.length_padded = padded;
-    args.rows = length;
-    args.heads = model.config.num_heads;
-    args.depth = model.head_depth();
-    args.scale = 1.0f / std::sqrt(static_cast<float>(model.head_depth()));
-    args.out = out + layout.first[i] * depth;
-    args.out_stride = depth;
-    args.scratch = scratch.scores.need(kAttentionRows * padded);
-    scratch.kernels.attention(args);
-  }
-}
-
-// What the second convolution reads at each position: the hiddens before, at and after it; zero beyond a dialogue's end
-// and where it is not real.
-void hidden_windows(const Layout& layout, const float* taps, const float* bias, std::size_t channels, float* hidden,
-                    float* windows) {
-  const std::size_t width = 3 * channels;
-  for (std::size_t i = 0; i < layout.count(); ++i) {
-    const std::size_t first = layout.first[i], last = layout.first[i + 1];
-    for (std::size_t row = first; row < last; ++row) {
-      const float* at = taps + row * width;
-      float* out = hidden + row * channels;
-      for (std::size_t f = 0; f < channels; ++f) out[f] = bias[f] + at[channels + f];
-      if (row > first) {
-        for (std::size_t f = 0; f < channels; ++f) out[f] += (at - width)[f];
-      }
-      if (row + 1 < last) {
-        for (std::size_t f = 0; f < channels; ++f) out[f] += (at + width)[2 * channels + f];
-      }
-      // A NaN stays one, as in the reference.
-      for (std::size_t f = 0; f < channels; ++f) out[f] = out[f] < 0.0f ? 0.0f : out[f];
-      if (layout.real[row] == 0) std::fill_n(out, channels, 0.0f);
-    }
-    for (std::size_t row = first; row < last; ++row) {
-      float* window = windows + row * width;
-      for (std::size_t j = 0; j < 3; ++j, window += channels) {
-        const std::size_t seen = row + j;  // one more than the position
-        if (seen > first && seen <= last) {
-          std::copy_n(hidden + (seen - 1) * channels, channels, window);
-        } else {
-          std::fill_n(window, channels, 0.0f);
-        }
-      }
-    }
-  }
-}
-
-// All layers and the last norm: x [rows, C] is overwritten, the result goes to out.
-void run_encoder(const Model& model, Scratch& scratch, const Encoder& encoder, const Layout& layout, float* x,
-                 float* out, std::size_t out_stride) {
-  const ModelConfig& config = model.config;
-  const std::size_t size = config.hidden_size, depth = config.attention_depth, channels = config.ffn_channels;
-  const std::size_t rows = layout.rows();
-  float* normed = scratch.normed.need(rows * size);
-  float* wide = scratch.wide.need(rows * 3 * std::max(depth, channels));
-  float* attended = scratch.attended.need(rows * depth);
-  float* hidden = scratch.channels.need(rows * channels);
-  float* windows = scratch.windows.need(rows * 3 * channels);
-  const Activation last = config.final_relu ? Activation::kRelu : Activation::kNone;
-  for (const EncoderLayer& layer : encoder.layers) {
-    scratch.norm(layer.norm_attention, config.unbiased_norm, {x, size}, rows, normed, size);
-    scratch.linear(layer.query_key_value, {normed, size}, rows, wide, 3 * depth);
-    self_attention(model, scratch, layout, wide, attended);
-    scratch.linear(layer.attention_output, {attended, depth}, rows, x, size, {Activation::kNone, x});
-    scratch.norm(layer.norm_ffn, config.unbiased_norm, {x, size}, rows, normed, size);
-    for (std::size_t row = 0; row < rows; ++row) {
-      if (layout.real[row] == 0) std::fill_n(normed + row * size, size, 0.0f);
-    }
-    scratch.linear(layer.ffn.taps, {normed, size}, rows, wide, 3 * channels);
-    hidden_windows(layout, wide, layer.ffn.bias.data(), channels, hidden, windows);
-    scratch.linear(layer.ffn.second, {windows, 3 * channels}, rows, x, size, {last, x});
-  }
-  scratch.norm(encoder.norm, config.unbiased_norm, {x, size}, rows, out, out_stride);
-}
 
 struct Encoded {
   Layout layout;
@@ -175,59 +58,6 @@ AlignedVector<float> emotion_logits(const Model& model, Scratch& scratch, const 
   AlignedVector<float> logits(count * kEmotions);
   scratch.linear(model.emotion_logits, {query, size}, count, logits.data(), kEmotions);
   return logits;
-}
-
-void softmax(float* values, std::size_t count) {
-  const float best = *std::max_element(values, values + count);
-  float total = 0;
-  for (std::size_t i = 0; i < count; ++i) total += values[i] = std::exp(values[i] - best);
-  for (std::size_t i = 0; i < count; ++i) values[i] /= total;
-}
-
-// d_g by emotion [N, 32], and e_g for each group [N, C] (eq. 7-15).
-struct Mixture {
-  AlignedVector<float> weights;
-  std::vector<AlignedVector<float>> emotions;
-};
-
-Mixture sample(const Model& model, Scratch& scratch, const Encoded& encoded, const Requests& requests,
-               const std::size_t* which) {
-  const std::size_t size = model.config.hidden_size, count = encoded.layout.count();
-  AlignedVector<float> hidden(count * size), z(count * size), log_variance(count * size), noise(size);
-  AlignedVector<float> d(count * kEmotions);
-  scratch.linear(model.fc_sample, {encoded.first.data(), size}, count, hidden.data(), size, {Activation::kRelu});
-  Mixture mixture{AlignedVector<float>(count * kEmotions, 0.0f), {}};
-  for (std::size_t g = 0; g < model.groups.size(); ++g) {
-    const EmotionGroup& group = model.groups[g];
-    const std::size_t members = group.emotions.size();
-    scratch.linear(group.mu, {hidden.data(), size}, count, z.data(), size);
-    if (requests.stochastic) {
-      scratch.linear(group.sigma, {hidden.data(), size}, count, log_variance.data(), size);
-      for (std::size_t n = 0; n < count; ++n) {
-        PhiloxDraw draw{};
-        draw.seed = requests.seeds[which[n]];
-        draw.request_id = requests.request_ids[which[n]];
-        draw.purpose = static_cast<std::uint32_t>(g);
-        fill_normals(draw, size, noise.data());
-        for (std::size_t c = 0; c < size; ++c) {
-          z[n * size + c] += noise[c] * std::exp(0.5f * log_variance[n * size + c]);
-        }
-      }
-    }
-    scratch.linear(group.d, {z.data(), size}, count, d.data(), members);
-    AlignedVector<float> emotion(count * size, 0.0f);
-    for (std::size_t n = 0; n < count; ++n) {
-      softmax(d.data() + n * members, members);
-      for (std::size_t i = 0; i < members; ++i) {
-        const auto id = static_cast<std::size_t>(group.emotions[i]);
-        const float weight = d[n * members + i];
-        mixture.weights[n * kEmotions + id] = weight;
-        for (std::size_t c = 0; c < size; ++c) emotion[n * size + c] += weight * model.emotions[id * size + c];
-      }
-    }
-    mixture.emotions.push_back(std::move(emotion));
-  }
-  return mixture;
 }
 
 // M or M~ (eq. 20-23) into out, with m [N, C] and W_h H [rows, C].
@@ -351,7 +181,7 @@ std::vector<Memory> encode(const Model& model, Scratch& scratch, const Contexts&
   const std::size_t size = model.config.hidden_size;
   Encoded encoded = encode_contexts(model, scratch, contexts, which, count);
   const AlignedVector<float> logits = emotion_logits(model, scratch, encoded);
-  const Mixture mixture = sample(model, scratch, encoded, requests, which);
+  const Mixture mixture = sample(model, scratch, encoded.first, requests, which);
   for (std::size_t n = 0; n < count; ++n) {
     const float* row = logits.data() + n * kEmotions;
     const std::int32_t given = requests.emotions[which[n]];

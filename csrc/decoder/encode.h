@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "decoder/model.h"
+#include "decoder/response_emotion.h"
 #include "decoder/scratch.h"
 
 namespace mime_fast {
@@ -16,13 +17,6 @@ struct Contexts {
   const std::int32_t* token_ids;
   const std::int32_t* state_ids;
   const std::int64_t* offsets;
-};
-
-struct Requests {
-  const std::uint64_t* seeds;        // [N]
-  const std::uint64_t* request_ids;  // [N]
-  const std::int32_t* emotions;      // [N], -1: the classifier's
-  bool stochastic;
 };
 
 // What is found out about N dialogues; the arrays are the caller's.
