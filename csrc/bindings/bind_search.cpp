@@ -60,7 +60,8 @@ py::tuple search_alone(const py::function& step, std::size_t vocab_size, const p
   const auto count = static_cast<std::size_t>(keys.size());
   check_size("request_ids", requests, count);
   checked_range("vocab_size", static_cast<std::int64_t>(vocab_size), kSosId + 1, std::int64_t{1} << 20);
-  const SearchOptions search_options = options_of(options, vocab_size, std::size_t{1} << 20);
+  SearchOptions search_options = options_of(options, vocab_size, std::size_t{1} << 20);
+  search_options.kernels = &kernels(best_isa());
   const auto begun = prefixes_of(prefixes, count, vocab_size, search_options.max_new_tokens);
   std::vector<std::vector<Reply>> replies(count);
   for (std::size_t i = 0; i < count; ++i) {

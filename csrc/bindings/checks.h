@@ -74,7 +74,7 @@ inline std::size_t check_offsets(const std::string& name, const Array<std::int64
     throw py::value_error(name + ": offsets from 0 to " + std::to_string(end) + ", the number of items, are allowed");
   }
   for (py::ssize_t i = 0; i + 1 < offsets.size(); ++i) {
-    if (items[i] < 0 || items[i + 1] > static_cast<std::int64_t>(end)) {
+    if (items[i] < 0 || items[i + 1] < 0 || items[i + 1] > static_cast<std::int64_t>(end)) {
       throw py::value_error(name + "[" + std::to_string(i) + "] lies outside of the items");
     }
     checked_range("length " + std::to_string(i) + " of " + name, items[i + 1] - items[i], shortest, longest);

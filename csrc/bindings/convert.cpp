@@ -10,31 +10,54 @@ namespace mime_fast {
 namespace {
 
 constexpr std::int64_t kMaxHypotheses = 10000;
+constexpr std::int64_t kAny = std::numeric_limits<std::int64_t>::max();
 
-}  // namespace
-
-std::int64_t checked_integer(const py::dict& values, const char* name, std::int64_t low, std::int64_t high) {
+py::object entry(const py::dict& values, const char* name) {
   if (!values.contains(name)) throw py::value_error(std::string("missing key '") + name + "'");
-  const py::object value = values[name];
+  return values[name];
+}
+
+// Where any size is allowed, one beyond 64 bits is as good as the largest.
+std::int64_t checked_integer(const std::string& name, const py::handle& value, std::int64_t low, std::int64_t high) {
   if (!py::isinstance<py::int_>(value) || py::isinstance<py::bool_>(value)) {
-    throw py::type_error(std::string(name) + ": an integer is allowed, not " + type_name(value));
+    throw py::type_error(name + ": an integer is allowed, not " + type_name(value));
   }
   int overflow = 0;
   const std::int64_t number = PyLong_AsLongLongAndOverflow(value.ptr(), &overflow);
-  if (overflow != 0) throw py::value_error(std::string(name) + ": an integer of 64 bits is allowed");
+  if (overflow > 0 && high == kAny) return high;
+  if (overflow != 0) throw py::value_error(name + ": an integer of 64 bits is allowed");
   return checked_range(name, number, low, high);
 }
 
+// A list or a tuple of token ids.
+std::vector<std::int32_t> checked_tokens(const std::string& name, const py::handle& value, std::size_t vocab_size) {
+  if (!py::isinstance<py::list>(value) && !py::isinstance<py::tuple>(value)) {
+    throw py::type_error(name + ": a list of token ids is allowed, not " + type_name(value));
+  }
+  std::vector<std::int32_t> tokens;
+  for (const py::handle token : value) {
+    const std::int64_t last = static_cast<std::int64_t>(vocab_size) - 1;
+    tokens.push_back(static_cast<std::int32_t>(checked_integer(name, token, 0, last)));
+  }
+  return tokens;
+}
+
+}  // namespace
+
 bool checked_truth(const py::dict& values, const char* name) {
-  if (!values.contains(name)) throw py::value_error(std::string("missing key '") + name + "'");
-  const py::object value = values[name];
-  if (!py::isinstance<py::bool_>(value)) throw py::type_error(std::string(name) + ": True or False is allowed");
+  const py::object value = entry(values, name);
+  if (!py::isinstance<py::bool_>(value)) {
+    throw py::type_error(std::string(name) + ": True or False is allowed, not " + type_name(value));
+  }
   return value.cast<bool>();
 }
 
 double checked_number(const py::dict& values, const char* name, double low, double high) {
-  if (!values.contains(name)) throw py::value_error(std::string("missing key '") + name + "'");
-  const double value = PyFloat_AsDouble(py::object(values[name]).ptr());
+  const py::object given = entry(values, name);
+  if ((!py::isinstance<py::float_>(given) && !py::isinstance<py::int_>(given)) || py::isinstance<py::bool_>(given)) {
+    throw py::type_error(std::string(name) + ": a number is allowed, not " + type_name(given));
+  }
+  const double value = PyFloat_AsDouble(given.ptr());
   if (PyErr_Occurred() != nullptr) throw py::error_already_set();
   if (!(value >= low && value <= high)) {
     throw py::value_error(std::string(name) + "=" + std::to_string(value) + " is out of range");
@@ -43,22 +66,21 @@ double checked_number(const py::dict& values, const char* name, double low, doub
 }
 
 std::size_t checked_count(const py::dict& values, const char* name, std::int64_t low, std::int64_t high) {
-  return static_cast<std::size_t>(checked_integer(values, name, low, high));
+  return static_cast<std::size_t>(checked_integer(name, entry(values, name), low, high));
 }
 
 SearchOptions options_of(const py::dict& values, std::size_t vocab_size, std::size_t max_positions) {
   SearchOptions options;
-  const std::int64_t any = std::numeric_limits<std::int64_t>::max();
-  const auto search = py::str(py::object(values["search"])).cast<std::string>();
+  const auto search = py::str(entry(values, "search")).cast<std::string>();
   if (search != "mime" && search != "standard") throw py::value_error("search='" + search + "' is not allowed");
   options.mime = search == "mime";
   options.do_sample = checked_truth(values, "do_sample");
   options.num_beams = checked_count(values, "num_beams", 1, kMaxHypotheses);
   options.num_return_sequences = checked_count(values, "num_return_sequences", 1, kMaxHypotheses);
   options.max_new_tokens = checked_count(values, "max_new_tokens", 1, static_cast<std::int64_t>(max_positions));
-  options.min_new_tokens = checked_count(values, "min_new_tokens", 0, any);
-  options.no_repeat_ngram_size = checked_count(values, "no_repeat_ngram_size", 0, any);
-  options.top_k = checked_count(values, "top_k", 0, any);
+  options.min_new_tokens = checked_count(values, "min_new_tokens", 0, kAny);
+  options.no_repeat_ngram_size = checked_count(values, "no_repeat_ngram_size", 0, kAny);
+  options.top_k = checked_count(values, "top_k", 0, kAny);
   options.top_p = checked_number(values, "top_p", std::numeric_limits<double>::denorm_min(), 1.0);
   options.temperature = checked_number(values, "temperature", 1e-300, std::numeric_limits<double>::max());
   const double huge = std::numeric_limits<double>::max();
@@ -69,13 +91,9 @@ SearchOptions options_of(const py::dict& values, std::size_t vocab_size, std::si
   if (!options.do_sample && options.num_return_sequences > options.num_beams) {
     throw py::value_error("num_return_sequences: at most num_beams is allowed");
   }
-  const py::sequence suppressed = values["suppress_tokens"];
+  const auto suppressed = checked_tokens("suppress_tokens", entry(values, "suppress_tokens"), vocab_size);
   if (!suppressed.empty()) options.suppressed.assign(vocab_size, 0);
-  for (const py::handle token : suppressed) {
-    const auto id =
-        checked_range("suppress_tokens", token.cast<std::int64_t>(), 0, static_cast<std::int64_t>(vocab_size) - 1);
-    options.suppressed[static_cast<std::size_t>(id)] = 1;
-  }
+  for (const std::int32_t token : suppressed) options.suppressed[static_cast<std::size_t>(token)] = 1;
   return options;
 }
 
@@ -83,14 +101,18 @@ std::vector<std::vector<std::int32_t>> prefixes_of(const py::object& prefixes, s
                                                    std::size_t vocab_size, std::size_t max_new_tokens) {
   std::vector<std::vector<std::int32_t>> begun;
   if (prefixes.is_none()) return begun;
-  for (const py::handle each : py::reinterpret_borrow<py::sequence>(prefixes)) {
-    begun.emplace_back();
-    for (const py::handle token : py::reinterpret_borrow<py::sequence>(each)) {
-      begun.back().push_back(static_cast<std::int32_t>(
-          checked_range("prefixes", token.cast<std::int64_t>(), 0, static_cast<std::int64_t>(vocab_size) - 1)));
+  if (!py::isinstance<py::list>(prefixes) && !py::isinstance<py::tuple>(prefixes)) {
+    throw py::type_error("prefixes: None or a list, one item a context, is allowed, not " + type_name(prefixes));
+  }
+  for (const py::handle each : prefixes) {
+    begun.push_back(checked_tokens("prefixes", each, vocab_size));
+    const std::vector<std::int32_t>& prefix = begun.back();
+    if (prefix.size() >= max_new_tokens) {
+      throw py::value_error("prefixes: one has " + std::to_string(prefix.size()) +
+                            " tokens; fewer than max_new_tokens=" + std::to_string(max_new_tokens) + " are allowed");
     }
-    if (begun.back().size() >= max_new_tokens) {
-      throw py::value_error("prefixes: one is not shorter than max_new_tokens");
+    if (std::find(prefix.begin(), prefix.end(), kEosId) != prefix.end()) {
+      throw py::value_error("prefixes=" + std::to_string(kEosId) + ": any token but the end of a sentence is allowed");
     }
   }
   if (begun.size() != count) {

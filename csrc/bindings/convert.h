@@ -11,7 +11,6 @@
 namespace mime_fast {
 
 // Entries of a dict; a missing key, another type or a number out of range raises.
-std::int64_t checked_integer(const pybind11::dict& values, const char* name, std::int64_t low, std::int64_t high);
 std::size_t checked_count(const pybind11::dict& values, const char* name, std::int64_t low, std::int64_t high);
 bool checked_truth(const pybind11::dict& values, const char* name);
 double checked_number(const pybind11::dict& values, const char* name, double low, double high);

@@ -174,7 +174,9 @@ std::vector<std::vector<Reply>> run_generate(const Model& model, const RunOption
                                              const Heard& heard) {
   std::vector<std::vector<Reply>> replies(count);
   Queue queue(run, count);
-  Job job{model, options, contexts, requests, prefixes, heard, queue, replies, {}, {}};
+  SearchOptions with_kernels = options;
+  with_kernels.kernels = model.kernels;
+  Job job{model, with_kernels, contexts, requests, prefixes, heard, queue, replies, {}, {}};
   queue.run([&](bool on_caller) { Worker(job, on_caller).run(); });
   refuse_nan(std::move(job.broken));
   std::vector<std::size_t> without;

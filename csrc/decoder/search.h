@@ -22,6 +22,7 @@ struct SearchOptions {
   double temperature = 1;
   double length_penalty = 1;
   std::vector<std::uint8_t> suppressed;  // [V], or empty
+  const Kernels* kernels = nullptr;      // for sampling
 
   bool beams() const { return mime || num_beams > 1; }
   // Tokens of a row that can matter: an end-of-sentence is dropped or kept beside as many others.

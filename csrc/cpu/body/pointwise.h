@@ -61,5 +61,12 @@ void apply_gate(const float* gate, float* both, std::size_t rows, std::size_t si
   }
 }
 
+void exponentials(const float* x, std::size_t count, float shift, float factor, float* out) {
+  const Vec::F middle = Vec::set1(shift), scale = Vec::set1(factor);
+  for (std::size_t i = 0; i < count; i += Vec::kWidth) {
+    store_some(out + i, exp(Vec::mul(Vec::sub(load_some(x + i, count - i), middle), scale)), count - i);
+  }
+}
+
 }  // namespace
 }  // namespace mime_fast

@@ -13,7 +13,7 @@ namespace mime_fast {
 namespace {
 
 constexpr Kernels make_kernels(const char* isa) {
-  return {isa, prepare, gemm, vocab_topk, attention, chain_attention, layer_norm, apply_gate, peak};
+  return {isa, prepare, gemm, vocab_topk, attention, chain_attention, layer_norm, apply_gate, exponentials, peak};
 }
 
 }  // namespace
