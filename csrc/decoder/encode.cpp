@@ -167,6 +167,17 @@ std::vector<Memory> remember(const Model& model, Scratch& scratch, const Layout&
 
 }  // namespace
 
+std::size_t encode_together(const Contexts& contexts, const std::size_t* which, std::size_t count) {
+  constexpr std::int64_t kRows = 512;
+  std::int64_t rows = 0;
+  std::size_t together = 0;
+  for (; together < count; ++together) {
+    rows += contexts.offsets[which[together] + 1] - contexts.offsets[which[together]];
+    if (together > 0 && rows > kRows) break;
+  }
+  return together;
+}
+
 void classify(const Model& model, Scratch& scratch, const Contexts& contexts, const std::size_t* which,
               std::size_t count, float* logits) {
   const Encoded encoded = encode_contexts(model, scratch, contexts, which, count);

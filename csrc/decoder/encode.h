@@ -39,6 +39,10 @@ struct Memory {
   std::vector<Layer> layers;
 };
 
+// How many of the dialogues `which` [count] to encode in one go: one, and then as many as stay within rows that a cache
+// holds and a user who wants to stop waits for.
+std::size_t encode_together(const Contexts& contexts, const std::size_t* which, std::size_t count);
+
 // Emotion logits of the dialogues `which` [count].
 void classify(const Model& model, Scratch& scratch, const Contexts& contexts, const std::size_t* which,
               std::size_t count, float* emotion_logits);

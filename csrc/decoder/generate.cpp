@@ -9,7 +9,8 @@
 namespace mime_fast {
 namespace {
 
-constexpr std::size_t kEncodeTogether = 8;  // dialogues; their rows stay in the cache
+constexpr std::size_t kEncodeTogether = 8;  // dialogues
+constexpr std::size_t kMaxRows = 4096;  // hypotheses that a thread decodes together, if they are of several dialogues
 
 // A dialogue being decoded.
 struct Slot {
@@ -61,22 +62,35 @@ class Worker {
   }
 
  private:
+  // Dialogues that this thread decodes together; very wide searches have fewer, so that a step stays short.
+  std::size_t capacity() const {
+    const std::size_t width = std::max(job_.options.num_beams, job_.options.num_return_sequences);
+    return std::max<std::size_t>(1, std::min(job_.queue.capacity(), kMaxRows / width));
+  }
+
   // Encode dialogues for the free places, once an eighth of the places is free.
   void fill() {
-    const std::size_t capacity = job_.queue.capacity();
-    if (!slots_.empty() && capacity - slots_.size() < std::max<std::size_t>(1, capacity / 8)) return;
-    while (slots_.size() < capacity) {
-      job_.queue.check(on_caller_);
-      const auto taken = job_.queue.take(std::min(kEncodeTogether, capacity - slots_.size()));
+    const std::size_t places = capacity();
+    if (!slots_.empty() && places - slots_.size() < std::max<std::size_t>(1, places / 8)) return;
+    while (slots_.size() < places) {
+      const auto taken = job_.queue.take(std::min(kEncodeTogether, places - slots_.size()));
       if (taken.empty()) return;
-      auto memories =
-          encode(job_.model, scratch_, job_.contexts, job_.requests, taken.data(), taken.size(), job_.heard);
-      for (std::size_t i = 0; i < taken.size(); ++i) {
-        Request request{job_.requests.seeds[taken[i]], job_.requests.request_ids[taken[i]],
-                        job_.prefixes.empty() ? std::vector<std::int32_t>{} : job_.prefixes[taken[i]]};
-        slots_.push_back(
-            std::make_unique<Slot>(job_.model, job_.options, taken[i], std::move(memories[i]), std::move(request)));
+      for (std::size_t first = 0; first < taken.size();) {
+        job_.queue.check(on_caller_);
+        const std::size_t count = encode_together(job_.contexts, taken.data() + first, taken.size() - first);
+        add(taken.data() + first, count);
+        first += count;
       }
+    }
+  }
+
+  void add(const std::size_t* which, std::size_t count) {
+    auto memories = encode(job_.model, scratch_, job_.contexts, job_.requests, which, count, job_.heard);
+    for (std::size_t i = 0; i < count; ++i) {
+      Request request{job_.requests.seeds[which[i]], job_.requests.request_ids[which[i]],
+                      job_.prefixes.empty() ? std::vector<std::int32_t>{} : job_.prefixes[which[i]]};
+      slots_.push_back(
+          std::make_unique<Slot>(job_.model, job_.options, which[i], std::move(memories[i]), std::move(request)));
     }
   }
 
@@ -92,6 +106,7 @@ class Worker {
       }
     }
     float* out = out_.need(rows_.size() * job_.model.config.hidden_size);
+    job_.queue.check(on_caller_);
     decode(job_.model, scratch_, rows_, out);
     for (std::size_t first = 0; first < rows_.size(); first += kMaxVocabRows) {
       job_.queue.check(on_caller_);

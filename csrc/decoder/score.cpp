@@ -39,6 +39,7 @@ class Scorer {
   void run() {
     const std::size_t size = model_.config.hidden_size;
     float* out = out_.need(rows_.size() * size);
+    queue_.check(on_caller_);
     decode(model_, scratch_, rows_, out);
     for (std::size_t first = 0; first < rows_.size(); first += kMaxVocabRows) {
       queue_.check(on_caller_);
@@ -87,17 +88,21 @@ void run_score(const Model& model, const RunOptions& run, const Contexts& contex
   queue.run([&](bool on_caller) {
     Scorer scorer(model, queue, on_caller);
     for (;;) {
-      queue.check(on_caller);
       const auto taken = queue.take(std::min(kEncodeTogether, queue.capacity()));
-      if (!taken.empty()) {
-        auto memories = encode(model, scorer.scratch(), contexts, requests, taken.data(), taken.size(), heard);
-        for (std::size_t i = 0; i < taken.size(); ++i) {
-          const std::int64_t first = target_offsets[taken[i]];
-          const auto length = static_cast<std::size_t>(target_offsets[taken[i] + 1] - first);
-          scorer.add(std::move(memories[i]), targets + first, length, logprobs + first);
+      for (std::size_t first = 0; first < taken.size();) {
+        queue.check(on_caller);
+        const std::size_t* which = taken.data() + first;
+        const std::size_t together = encode_together(contexts, which, taken.size() - first);
+        auto memories = encode(model, scorer.scratch(), contexts, requests, which, together, heard);
+        for (std::size_t i = 0; i < together; ++i) {
+          const std::int64_t start = target_offsets[which[i]];
+          const auto length = static_cast<std::size_t>(target_offsets[which[i] + 1] - start);
+          scorer.add(std::move(memories[i]), targets + start, length, logprobs + start);
+          if (scorer.rows() >= kMaxVocabRows * 3 / 4) scorer.run();
         }
+        first += together;
       }
-      if (scorer.rows() > 0 && (taken.empty() || scorer.rows() >= kMaxVocabRows * 3 / 4)) scorer.run();
+      if (taken.empty() && scorer.rows() > 0) scorer.run();
       if (taken.empty()) return;
     }
   });
@@ -109,10 +114,14 @@ void run_classify(const Model& model, const RunOptions& run, const Contexts& con
   queue.run([&](bool on_caller) {
     Scratch scratch(*model.kernels);
     for (;;) {
-      queue.check(on_caller);
       const auto taken = queue.take(std::min(kEncodeTogether, queue.capacity()));
       if (taken.empty()) return;
-      classify(model, scratch, contexts, taken.data(), taken.size(), emotion_logits);
+      for (std::size_t first = 0; first < taken.size();) {
+        queue.check(on_caller);
+        const std::size_t together = encode_together(contexts, taken.data() + first, taken.size() - first);
+        classify(model, scratch, contexts, taken.data() + first, together, emotion_logits);
+        first += together;
+      }
     }
   });
 }
