@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <memory>
 
 #include "decoder/queue.h"
@@ -48,7 +50,10 @@ class Scorer {
       for (std::size_t row = first; row < last; ++row) lookup_.add({}, wanted_[row].token);
       lookup_.run(scratch_, team_, out + first * size, false);
       for (std::size_t row = first; row < last; ++row) {
-        *wanted_[row].logprob = static_cast<float>(lookup_.best(row - first)->logit - lookup_.log_sum_exp(row - first));
+        const double log_sum_exp = lookup_.log_sum_exp(row - first);
+        *wanted_[row].logprob = std::isfinite(log_sum_exp)
+                                    ? static_cast<float>(lookup_.best(row - first)->logit - log_sum_exp)
+                                    : std::numeric_limits<float>::quiet_NaN();
       }
     }
     pairs_.clear();
