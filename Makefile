@@ -14,6 +14,7 @@ CPP := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '
 PACKAGE_DEPS := pyproject.toml constraints.txt setup.py $(CPP)
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
+INSTALLED_BENCH := $(VENV)/.installed-bench
 ASAN := build/asan
 ASAN_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g
 ASAN_LIBS = $(foreach lib,libasan.so libubsan.so libstdc++.so.6,$(shell $(CXX) -print-file-name=$(lib)))
@@ -25,7 +26,7 @@ help:
 	@echo "make test    install what the tests need, lint, run all tests"
 	@echo "make build   install into .venv, native extension included"
 	@echo "make lint    ruff, mypy --strict, clang-format"
-	@echo "make bench   the benchmarks (not part of the tests)"
+	@echo "make bench   the benchmarks beside their peers, ten minutes; writes benchmarks/results/"
 	@echo "make asan    the native extension's tests under the address and undefined-behaviour sanitizers"
 	@echo "make wheel   a wheel in dist/ that installs without a compiler"
 	@echo "make clean   remove what was built, but not .venv"
@@ -44,8 +45,9 @@ lint: $(INSTALLED_DEV)
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run -Werror $(CPP)
 
-bench: $(INSTALLED_DEV)
-	$(BIN)/pytest benchmarks --benchmark-only
+bench: $(INSTALLED_BENCH)
+	$(BIN)/pytest --benchmark --benchmark-columns=median,iqr,ops,rounds \
+		--benchmark-report=benchmarks/results/cpu
 
 wheel: $(BIN)/python
 	rm -rf build/lib* build/bdist*
@@ -62,7 +64,7 @@ asan: $(INSTALLED_DEV)
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks mime_fast/*.so
-	rm -f $(INSTALLED) $(INSTALLED_DEV)
+	rm -f $(INSTALLED) $(INSTALLED_DEV) $(INSTALLED_BENCH)
 	find mime_fast tests benchmarks tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -74,4 +76,8 @@ $(INSTALLED): $(PACKAGE_DEPS) | $(BIN)/python
 
 $(INSTALLED_DEV): $(PACKAGE_DEPS) | $(BIN)/python
 	$(PIP_INSTALL) -e '.[test,lint,plots]'
+	@touch $(INSTALLED) $@
+
+$(INSTALLED_BENCH): $(PACKAGE_DEPS) | $(BIN)/python
+	$(PIP_INSTALL) -e '.[bench]'
 	@touch $(INSTALLED) $@

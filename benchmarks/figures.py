@@ -1,0 +1,123 @@
+"""What a benchmark finds. The report is made from these alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, ClassVar
+
+OURS = "mime_fast"
+CTRANSLATE2 = "CTranslate2"
+REFERENCE = "torch reference"
+HUGGING_FACE = "Hugging Face"
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Rounds of one engine at one task, on one thread; times in seconds a round."""
+
+    kind: ClassVar[str] = "rate"
+    task: str
+    engine: str
+    precision: str
+    batch: int
+    replies: int  # a round
+    cpu: tuple[float, ...]
+    wall: tuple[float, ...]
+    load: float  # the machine's load average behind the rounds
+
+    @property
+    def per_core_second(self) -> float:
+        """Replies a second of CPU time, median of the rounds."""
+        return self.replies / median(self.cpu)
+
+    @property
+    def cpu_ms(self) -> float:
+        """CPU time a reply."""
+        return 1000 / self.per_core_second
+
+    @property
+    def spread(self) -> float:
+        """Half the range of the rounds over their median."""
+        return (max(self.cpu) - min(self.cpu)) / 2 / median(self.cpu)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One kernel, GFLOP/s a round, beside the ceiling of the same precision and instruction set."""
+
+    kind: ClassVar[str] = "kernel"
+    name: str
+    precision: str
+    isa: str
+    rows: int
+    gflops: tuple[float, ...]
+    ceiling: tuple[float, ...]
+
+    @property
+    def share(self) -> float:
+        return median(self.gflops) / median(self.ceiling)
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Calls with one dialogue each; milliseconds."""
+
+    kind: ClassVar[str] = "latency"
+    engine: str
+    precision: str
+    threads: int
+    calls: int
+    p50: float
+    p99: float
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Peak resident memory of a process of its own; MiB."""
+
+    kind: ClassVar[str] = "memory"
+    engine: str
+    precision: str
+    batch: int
+    imported: float  # with the libraries imported and nothing loaded
+    peak: float
+
+
+@dataclass(frozen=True)
+class TextShare:
+    """Text in, text out, beside arrays in, arrays out of the same back end; replies a second."""
+
+    kind: ClassVar[str] = "text"
+    precision: str
+    threads: int
+    batch: int
+    text_cpu: float
+    arrays_cpu: float
+    text_wall: float
+    arrays_wall: float
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Replies of one precision beside those of another back end or precision."""
+
+    kind: ClassVar[str] = "agreement"
+    precision: str
+    against: str
+    contexts: str
+    replies: int
+    equal: int
+    score_difference: float  # of the best candidates' scores, the largest
+    same_difference: float  # the same where the replies are equal
+    token_difference: float  # of the log-probs of a token of the same replies, the largest
+
+
+Figure = Rate | Kernel | Latency | Memory | TextShare | Agreement
+
+
+def to_json(figure: Figure) -> dict[str, Any]:
+    """The fields, with the kind and what follows from them."""
+    derived = {name: getattr(figure, name) for name, value in vars(type(figure)).items() if isinstance(value, property)}
+    return {"kind": figure.kind, **dataclasses.asdict(figure), **derived}

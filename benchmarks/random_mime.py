@@ -1,0 +1,41 @@
+"""A MIME of the paper's sizes with random weights, as a model folder."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import torch
+
+from benchmarks.peer_sizes import LOGIT_DEVIATION
+from mime_fast.config import GenerationConfig, MimeConfig
+from mime_fast.engine.model_folder import save_model_folder
+from mime_fast.reference.mime import Mime
+from mime_fast.text import Tokenizer
+from mime_fast.text.special import SPECIAL_TOKENS
+
+
+def make_random_mime(folder: Path, vocab_size: int) -> Path:
+    """Write the model unless it is there."""
+    if not folder.is_dir():
+        scratch = folder.with_name(folder.name + ".tmp")
+        shutil.rmtree(scratch, ignore_errors=True)
+        tokenizer = Tokenizer.from_words(f"w{i}" for i in range(vocab_size - len(SPECIAL_TOKENS)))
+        save_model_folder(scratch, random_mime(MimeConfig.paper(vocab_size)), tokenizer, GenerationConfig())
+        scratch.rename(folder)
+    return folder
+
+
+def random_mime(config: MimeConfig) -> Mime:
+    """Weights that keep the size of what passes through; logits of deviation 3, so that no word is sure."""
+    model = Mime(config)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if weight.dim() < 2:
+                weight.fill_(0.0 if name.endswith("bias") else 1.0)
+                continue
+            inputs = weight[0].numel()
+            scale = LOGIT_DEVIATION if name.startswith("fc_decode") else 1.0
+            weight.normal_(0.0, scale * inputs**-0.5, generator=generator)
+    return model.eval()

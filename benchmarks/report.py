@@ -1,0 +1,212 @@
+"""The report: Markdown tables and JSON from figures."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterable, Sequence
+from statistics import median
+from typing import TypeVar
+
+from benchmarks.figures import (
+    CTRANSLATE2,
+    OURS,
+    Agreement,
+    Figure,
+    Kernel,
+    Latency,
+    Memory,
+    Rate,
+    TextShare,
+    to_json,
+)
+from benchmarks.machine import Facts
+from benchmarks.tasks import TITLES
+
+T = TypeVar("T")
+RATES_LEGEND = (
+    "Replies a second of CPU time, one thread: the median of the rounds, half their range, and the CPU time a reply. "
+    "A batch is the number of dialogues handed over in one call. Engines take turns, round by round."
+)
+SHIPPED_LEGEND = (
+    "The peers' models here have mime-ed's vocabulary and random weights: they decode as many tokens as mime-ed's "
+    "search takes for the same call in the mean, and need not wait for the longest."
+)
+
+
+def markdown(figures: Sequence[Figure], facts: Facts) -> str:
+    """The whole report."""
+    loads = [figure.load for figure in figures if isinstance(figure, Rate)]
+    sections = [_machine(facts, loads), RATES_LEGEND]
+    for task, title in TITLES.items():
+        rates = [figure for figure in figures if isinstance(figure, Rate) and figure.task == task]
+        if rates:
+            legend = [SHIPPED_LEGEND] if task == "shipped-beam" else []
+            sections += [f"### {title}", *legend, _rates(rates), *_ratios(rates)]
+    sections += _section("Latency of one dialogue (beam 5, 16 tokens forced)", Latency, _latency, figures)
+    sections += _section("Peak memory (beam 5, a process of its own, imports included)", Memory, _memory, figures)
+    sections += _section("Text in, text out, beside the decoder alone", TextShare, _text_share, figures)
+    sections += _section("What the precisions keep", Agreement, _agreement, figures)
+    sections += _section("Kernels, one core", Kernel, _kernels, figures)
+    return "\n\n".join(sections) + "\n"
+
+
+def as_json(figures: Iterable[Figure], facts: Facts, engines: dict[str, object] | None = None) -> str:
+    """The figures with every round. `engines` is what the engines say about themselves."""
+    return (
+        json.dumps(
+            {
+                "machine": dataclasses.asdict(facts),
+                "engines": engines or {},
+                "figures": [to_json(figure) for figure in figures],
+            },
+            indent=1,
+        )
+        + "\n"
+    )
+
+
+def _section(title: str, kind: type[T], table: Callable[[Sequence[T]], str], figures: Sequence[Figure]) -> list[str]:
+    """A heading and a table, or nothing where no such figure is."""
+    rows = [figure for figure in figures if isinstance(figure, kind)]
+    return [f"### {title}", table(rows)] if rows else []
+
+
+def _machine(facts: Facts, loads: Sequence[float]) -> str:
+    versions = ", ".join(f"{name} {value}" for name, value in facts.versions.items())
+    load = f"Load average during the run: {min(loads):.1f} to {max(loads):.1f}. " if loads else ""
+    return (
+        f"{facts.processor}, {facts.cores} cores ({', '.join(facts.extensions)}; L3 {facts.l3 or 'unknown'}), "
+        f"{facts.memory_gib:g} GiB, {facts.system}; {facts.date}. {load}{versions}. Command: `{facts.command}`."
+    )
+
+
+def _rates(rates: Sequence[Rate]) -> str:
+    batches = sorted({rate.batch for rate in rates})
+    rows = []
+    for engine, precision in _in_order((rate.engine, rate.precision) for rate in rates):
+        cells = {
+            rate.batch: f"{_number(rate.per_core_second)} ± {100 * rate.spread:.0f} % ({_number(rate.cpu_ms)} ms)"
+            for rate in rates
+            if (rate.engine, rate.precision) == (engine, precision)
+        }
+        name = f"**{engine} {precision}**" if engine == OURS else f"{engine} {precision}"
+        rows.append([name, *(cells.get(batch, "-") for batch in batches)])
+    return _table(["replies a core-second", *(f"batch {batch}" for batch in batches)], rows)
+
+
+def _ratios(rates: Sequence[Rate]) -> list[str]:
+    """This project's rates over CTranslate2's of the same run."""
+    batches = sorted({rate.batch for rate in rates})
+    by_key = {(rate.engine, rate.precision, rate.batch): rate.per_core_second for rate in rates}
+    ours = _in_order(rate.precision for rate in rates if rate.engine == OURS)
+    theirs = _in_order(rate.precision for rate in rates if rate.engine == CTRANSLATE2)
+    rows = []
+    for precision in ours:
+        for peer in theirs:
+            pairs = [(by_key.get((OURS, precision, b)), by_key.get((CTRANSLATE2, peer, b))) for b in batches]
+            cells = [f"{mine / other:.2f}" if mine and other else "-" for mine, other in pairs]
+            rows.append([f"{precision} over CTranslate2 {peer}", *cells])
+    return [_table(["ratio", *(f"batch {batch}" for batch in batches)], rows)] if rows else []
+
+
+def _latency(rows: Sequence[Latency]) -> str:
+    return _table(
+        ["", "threads", "p50", "p99", "calls"],
+        [
+            [
+                f"{row.engine} {row.precision}",
+                str(row.threads),
+                f"{row.p50:.1f} ms",
+                f"{row.p99:.1f} ms",
+                str(row.calls),
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _memory(rows: Sequence[Memory]) -> str:
+    return _table(
+        ["", "batch", "peak", "of which imports"],
+        [
+            [f"{row.engine} {row.precision}", str(row.batch), f"{row.peak:.0f} MiB", f"{row.imported:.0f} MiB"]
+            for row in rows
+        ],
+    )
+
+
+def _text_share(rows: Sequence[TextShare]) -> str:
+    return _table(
+        [
+            "replies a second",
+            "threads",
+            "batch",
+            "text",
+            "arrays",
+            "share",
+            "text (CPU)",
+            "arrays (CPU)",
+            "share (CPU)",
+        ],
+        [
+            [
+                row.precision,
+                str(row.threads),
+                str(row.batch),
+                *_shared(row.text_wall, row.arrays_wall),
+                *_shared(row.text_cpu, row.arrays_cpu),
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _shared(part: float, whole: float) -> list[str]:
+    return [_number(part), _number(whole), f"{100 * part / whole:.0f} %"]
+
+
+def _agreement(rows: Sequence[Agreement]) -> str:
+    return _table(
+        ["", "equal replies", "score, equal replies", "score, all replies", "log-prob of a token", "contexts"],
+        [
+            [
+                f"{row.precision} beside {row.against}",
+                f"{100 * row.equal / row.replies:.1f} % of {row.replies}",
+                f"{row.same_difference:.2g}",
+                f"{row.score_difference:.2g}",
+                f"{row.token_difference:.2g}",
+                row.contexts,
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _kernels(rows: Sequence[Kernel]) -> str:
+    """A column a precision; a cell is GFLOP/s, the ceiling and the share."""
+    precisions = _in_order(row.precision for row in rows)
+    lines = []
+    for name, isa, count in _in_order((row.name, row.isa, row.rows) for row in rows):
+        cells = {
+            row.precision: f"{_number(median(row.gflops))} of {_number(median(row.ceiling))} ({100 * row.share:.0f} %)"
+            for row in rows
+            if (row.name, row.isa, row.rows) == (name, isa, count)
+        }
+        lines.append([name, isa, str(count), *(cells.get(precision, "-") for precision in precisions)])
+    return _table(["GFLOP/s", "instructions", "rows", *precisions], lines)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _number(value: float) -> str:
+    """Three figures, and no more digits behind the point than they need."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _in_order(values: Iterable[T]) -> list[T]:
+    """Without repetitions, in the order of first appearance."""
+    return list(dict.fromkeys(values))

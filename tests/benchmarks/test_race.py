@@ -1,0 +1,82 @@
+"""Rounds in turn, the clock that shows them, and the parity gate."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import pytest
+
+from benchmarks.figures import Agreement
+from benchmarks.parity import BOUND, faults
+from benchmarks.race import Clock, race
+from benchmarks.tasks import TASKS, Work, made_up_dialogues, random_work
+
+
+def test_engines_take_turns() -> None:
+    turns: list[str] = []
+    found = race({"a": lambda: turns.append("a"), "b": lambda: turns.append("b")}, rounds=3, budget=60.0)
+    assert turns == ["a", "b"] * 3
+    assert [len(rounds.cpu) for rounds in found.values()] == [3, 3]
+
+
+@pytest.mark.parametrize(("budget", "rounds"), [(0.005, 1), (0.05, 2), (60.0, 3)])
+def test_a_slow_engine_stops_early(budget: float, rounds: int) -> None:
+    found = race({"slow": lambda: time.sleep(0.04), "quick": lambda: None}, rounds=3, budget=budget)
+    assert len(found["slow"].wall) == rounds and min(found["slow"].wall) >= 0.04
+    assert len(found["quick"].wall) == 3
+
+
+def test_clock_shows_what_was_measured() -> None:
+    clock = Clock()
+    start = clock.now()
+    clock.advance(0.25)
+    assert clock.now() - start == 0.25
+
+
+HOLDS = Agreement("float32", "torch reference", "random words", 64, 64, 1e-6, 1e-6, 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({}, ""),
+        ({"equal": 63}, ""),  # a tie
+        ({"equal": 32}, "32 of 64"),
+        ({"score_difference": 2 * BOUND}, "scores of replies"),
+        ({"token_difference": float("nan")}, "log-probs of tokens"),
+    ],
+)
+def test_parity_gate(changes: dict[str, float], named: str) -> None:
+    fault = faults(dataclasses.replace(HOLDS, **changes))  # type: ignore[arg-type]
+    assert named in fault and bool(fault) == bool(named)
+
+
+def test_random_work_is_what_the_report_says() -> None:
+    work = random_work([f"w{i}" for i in range(1000)])
+    lengths = [len(source) for source in work.sources]
+    assert len(work) == 512 and min(lengths) >= 10 and max(lengths) <= 120
+    assert abs(sum(lengths) / len(lengths) - 40) < 1
+    assert random_work([f"w{i}" for i in range(1000)]) == work
+
+
+def test_chunks_keep_the_order_and_the_mean_length() -> None:
+    work = Work([[[str(i)]] for i in range(5)], [["x"]] * 5, [2, 4, 6, 8, 10])
+    parts = work.chunks(2)
+    assert [source for part in parts for source in part.sources] == work.sources
+    assert [part.steps for part in parts] == [3, 7, 10]
+
+
+def test_made_up_dialogues() -> None:
+    dialogues, responses = made_up_dialogues(300)
+    assert len(dialogues) == len(responses) == 300 and {len(turns) for turns in dialogues} == {1, 3}
+
+
+def test_tasks_have_one_title_each() -> None:
+    assert len({task.key for task in TASKS}) == len({task.title for task in TASKS}) == len(TASKS)
+
+
+def test_peak_memory_is_this_process_alone() -> None:
+    from benchmarks.peak_memory import peak
+
+    assert peak() > 10
