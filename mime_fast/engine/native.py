@@ -72,6 +72,7 @@ class NativeBackend:
             raise no_response(error.args[0], options) from None
         except _native.ModelError as error:
             raise BackendError(str(error)) from None
+        refuse_nan("emotion logits", heard[0], np.arange(len(contexts)))
         return Heard(*heard), _hypotheses(*replies)
 
     def score(
@@ -88,6 +89,7 @@ class NativeBackend:
             )
         except _native.ModelError as error:
             raise BackendError(str(error)) from None
+        refuse_nan("emotion logits", heard[0], np.arange(len(contexts)))
         refuse_nan("log-probs", log_probs, np.repeat(np.arange(len(contexts)), np.diff(target_offsets)))
         return Heard(*heard), log_probs
 

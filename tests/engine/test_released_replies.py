@@ -35,10 +35,15 @@ def golden(fixtures_dir: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def released(fixtures_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Engine:
+def folder(fixtures_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("released") / "model"
     convert(fixtures_dir / "released" / "checkpoint.pt", fixtures_dir / "released" / "vocab.json", folder)
-    return mime_fast.load(folder, device="cpu", threads=1)
+    return folder
+
+
+@pytest.fixture(scope="module", params=["reference", "native"])
+def released(request: pytest.FixtureRequest, folder: Path) -> Engine:
+    return mime_fast.load(folder, device="cpu", threads=1, backend=request.param)
 
 
 def dialogues(records: list[dict[str, Any]], form: str) -> list[Any]:

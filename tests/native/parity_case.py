@@ -1,0 +1,103 @@
+"""One model in the native back end, in plain float32 PyTorch and in the float64 reference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mime_fast.config import GenerationConfig, MimeConfig
+from mime_fast.data.batches import decoder_inputs, pad_rows
+from mime_fast.engine.backend import Backend, Contexts, Heard, Requests
+from mime_fast.engine.device import place
+from mime_fast.engine.native import NativeBackend
+from mime_fast.engine.reference_backend import ReferenceBackend, torch_running
+from mime_fast.reference.hypothesis import Hypothesis
+from mime_fast.reference.mime import Mime
+from mime_fast.reference.noise import prior_noise
+from mime_fast.text.special import EOS_ID
+from tests.native.random_models import Asked, Tensors
+from tests.parity import assert_as_exact, assert_same_replies
+
+BATCH_SIZE = 3  # less than there are dialogues: places are filled again
+
+
+def torch_model(config: MimeConfig, tensors: Tensors) -> Mime:
+    """float32; what only training reads keeps its own random numbers."""
+    model = Mime(config)
+    missing, unexpected = model.load_state_dict(
+        {name: torch.from_numpy(values) for name, values in tensors.items()}, strict=False
+    )
+    assert not unexpected and all(name.startswith(("posterior.", "unused.")) for name in missing)
+    return model.eval()
+
+
+def parts(asked: Asked) -> tuple[Contexts, Requests]:
+    return Contexts(*asked.contexts), Requests(*asked.requests)
+
+
+class Case:
+    """The three; `native` is the one to be held against the others."""
+
+    def __init__(self, config: MimeConfig, tensors: Tensors, *, isa: str = "auto", threads: int = 1) -> None:
+        model = torch_model(config, tensors)
+        self.config = config
+        self.native = NativeBackend(model, "float32", BATCH_SIZE, threads, isa)
+        self.plain = ReferenceBackend(model, place("cpu", "float32"), 64, 1)
+        exact = torch_model(config, tensors).double()
+        self.exact = ReferenceBackend(exact, place("cpu", "float64"), 64, 1)
+        self.all: tuple[Backend, ...] = (self.native, self.plain, self.exact)
+
+    def check_generate(
+        self, asked: Asked, options: GenerationConfig, prefixes: Sequence[Sequence[int]] | None = None
+    ) -> list[list[Hypothesis]]:
+        """What is heard is as exact as PyTorch's, and replies are the reference's; returns the native ones."""
+        heard, replies = self.native.generate(*parts(asked), options, prefixes)
+        self.check_heard(heard, asked)
+        _, expected = self.exact.generate(*parts(asked), options, prefixes)
+        for i, (found, wanted) in enumerate(zip(replies, expected, strict=True)):
+            one = asked.only([i])
+            assert_same_replies(found, wanted, lambda reply, one=one: self._score(one, reply, options))
+            self._check_logprobs(one, found)
+        return replies
+
+    def check_heard(self, heard: Heard, asked: Asked) -> None:
+        nothing = np.full(len(asked), EOS_ID, np.int32), np.arange(len(asked) + 1)
+        plain, exact = (backend.score(*parts(asked), *nothing)[0] for backend in (self.plain, self.exact))
+        assert heard.mimicked.tolist() == exact.mimicked.tolist()
+        for name in ("emotion_logits", "weights", "mimic_share"):
+            assert_as_exact(*(torch.from_numpy(getattr(each, name)) for each in (heard, plain, exact)))
+
+    def _check_logprobs(self, one: Asked, replies: Sequence[Hypothesis]) -> None:
+        """Log-probs of tokens, and their sums, beside what PyTorch gives the same tokens."""
+        for reply in replies:
+            plain, exact = (logprobs(backend, one, tokens_of(reply)) for backend in (self.plain, self.exact))
+            assert_as_exact(torch.tensor(reply.token_logprobs), plain, exact)
+            assert_as_exact(torch.tensor(reply.logprob), plain.sum(), exact.sum())
+
+    def _score(self, one: Asked, reply: Hypothesis, options: GenerationConfig) -> float:
+        penalty = 0.0 if options.search == "mime" else options.length_penalty
+        return float(logprobs(self.exact, one, tokens_of(reply)).sum()) / reply.count**penalty
+
+
+def logprobs(backend: ReferenceBackend, one: Asked, tokens: Sequence[int]) -> Tensor:
+    """Of given tokens, PAD among them, after one dialogue."""
+    contexts, requests = parts(one)
+    model, device = backend.model, backend.placement.device
+    with torch_running(1):
+        context = model.encode(*(pad_rows([ids.tolist()], device) for ids in (contexts.token_ids, contexts.state_ids)))
+        keys = requests.seeds.tolist(), requests.request_ids.tolist()
+        mixture = model.sample(context.c, prior_noise(model, *keys) if requests.stochastic else None)
+        guess = context.emotion_logits.argmax(dim=1)
+        given = torch.from_numpy(requests.emotions).long()
+        memory = model.remember(context, mixture, torch.where(given < 0, guess, given))
+        targets = torch.tensor([list(tokens)])
+        logits = model.fc_decode(model.decode(decoder_inputs(targets), memory))
+        return logits.log_softmax(dim=-1)[0].gather(1, targets.T)[:, 0]
+
+
+def tokens_of(reply: Hypothesis) -> list[int]:
+    """With the EOS."""
+    return [*reply.token_ids, *([EOS_ID] if reply.finish_reason == "eos" else [])]

@@ -1,0 +1,207 @@
+"""Random models and dialogues for the extension, in numpy alone: under the sanitizers there is no torch."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from hypothesis import strategies as st
+
+from mime_fast import _native
+from mime_fast.config import GenerationConfig, MimeConfig
+from mime_fast.emotions import LABELS, NEGATIVE_IDS, POSITIVE_IDS
+from mime_fast.text.special import CLS_ID, EOS_ID, PAD_ID, SYS_ID, USR_ID
+
+Tensors = dict[str, npt.NDArray[np.float32]]
+GROUPS = np.array(POSITIVE_IDS, np.int32), np.array(NEGATIVE_IDS, np.int32)
+PRECISIONS = ("float32", "bfloat16", "int8")
+ISAS = tuple(
+    isa for isa in ("generic", "avx2", "avx512", "avx512_vnni", "avx512_bf16") if _native.why_not(isa) == ""
+)  # those of this machine
+SANITIZED = "libasan" in os.environ.get("LD_PRELOAD", "")  # `make asan`: slower, and memory cannot be limited
+SMALL: dict[str, Any] = {"hidden_size": 12, "num_heads": 2, "attention_depth": 8, "ffn_channels": 5}
+
+
+@st.composite
+def configs(draw: st.DrawFn, max_vocab: int = 2000, max_hidden: int = 320) -> MimeConfig:
+    """Odd sizes, every switch."""
+    heads = draw(st.integers(1, 5))
+    grouping = draw(st.booleans())
+    make = MimeConfig.paper if draw(st.booleans()) else MimeConfig.released
+    switches = (
+        "tie_word_embeddings",
+        "speaker_table",
+        "drop_ctx",
+        "shared_response_encoder",
+        "separate_sigma",
+        "final_relu",
+        "unbiased_norm",
+    )
+    changed = draw(st.dictionaries(st.sampled_from(switches), st.booleans()))
+    return make(
+        draw(st.integers(7, max_vocab)),
+        hidden_size=2 * draw(st.integers(2, max_hidden // 2)),
+        num_layers=draw(st.integers(1, 3)),
+        num_heads=heads,
+        attention_depth=heads * draw(st.integers(1, 21)),
+        ffn_channels=draw(st.integers(1, 70)),
+        max_positions=draw(st.integers(12, 40)),
+        emotion_grouping=grouping,
+        emotion_mimicry=grouping and draw(st.booleans()),
+        **changed,
+    )
+
+
+def tensor_shapes(config: MimeConfig) -> dict[str, tuple[int, ...]]:
+    """What the extension reads of a model's tensors."""
+    size, depth, channels = config.hidden_size, config.attention_depth, config.ffn_channels
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def linear(name: str, outputs: int, inputs: int, *kernel: int, bias: bool = True) -> None:
+        shapes[f"{name}.weight"] = (outputs, inputs, *kernel)
+        if bias:
+            shapes[f"{name}.bias"] = (outputs,)
+
+    def layers(name: str, attentions: tuple[str, ...]) -> None:
+        for i in range(config.num_layers):
+            for norm in ("norm_ffn", *(f"norm_{attention}" for attention in attentions)):
+                shapes[f"{name}.layers.{i}.{norm}.weight"] = shapes[f"{name}.layers.{i}.{norm}.bias"] = (size,)
+            for attention in attentions:
+                for part in ("query", "key", "value"):
+                    linear(f"{name}.layers.{i}.{attention}.{part}", depth, size, bias=False)
+                linear(f"{name}.layers.{i}.{attention}.output", size, depth, bias=False)
+            linear(f"{name}.layers.{i}.ffn.conv1", channels, size, 3)
+            linear(f"{name}.layers.{i}.ffn.conv2", size, channels, 3)
+        shapes[f"{name}.norm.weight"] = shapes[f"{name}.norm.bias"] = (size,)
+
+    linear("word_embedding", config.vocab_size, size, bias=False)
+    if config.speaker_table:
+        linear("speaker_embedding", 3, size, bias=False)
+    linear("context_encoder.projection", size, size, bias=False)
+    layers("context_encoder", ("attention",))
+    linear("emotion_query", size, size, bias=False)
+    linear("emotion_embedding", len(LABELS), size, bias=False)
+    linear("prior.fc_sample", size, size)
+    counts = {"positive": len(POSITIVE_IDS), "negative": len(NEGATIVE_IDS)}
+    for group, count in counts.items() if config.emotion_grouping else [("all", len(LABELS))]:
+        linear(f"prior.fc_mu.{group}", size, size)
+        linear(f"prior.fc_sigma.{group}", size, size)
+        linear(f"prior.fc_d.{group}", count, size)
+    for i in range(1 if config.shared_response_encoder else 2):
+        linear(f"response_encoders.{i}.projection", size, 2 * size, bias=False)
+        layers(f"response_encoders.{i}", ("attention",))
+    linear("fusion.fc_contrib", 2 * size, 2 * size)
+    linear("fusion.fc_fused", size, 2 * size)
+    linear("decoder.projection", size, size, bias=False)
+    layers("decoder", ("self_attention", "memory_attention"))
+    linear("fc_decode", config.vocab_size, size)
+    return shapes
+
+
+def random_tensors(config: MimeConfig, seed: int = 0, *, logits: float = 2.0, eos: float = 0.0) -> Tensors:
+    """Weights that keep the size of what passes through; logits of deviation `logits`, EOS raised by `eos`."""
+    source = np.random.default_rng(seed)
+    tensors: Tensors = {}
+    for name, shape in tensor_shapes(config).items():
+        numbers = source.standard_normal(shape, np.float32)
+        if len(shape) > 1:
+            numbers *= np.float32(np.prod(shape[1:]) ** -0.5)
+        elif "norm" in name and name.endswith("weight"):
+            numbers = 1 + np.float32(0.3) * numbers
+        else:
+            numbers *= np.float32(0.3)
+        tensors[name] = numbers * np.float32(logits) if name == "fc_decode.weight" else numbers
+    if config.tie_word_embeddings:
+        tensors["word_embedding.weight"] = tensors["fc_decode.weight"]
+    tensors["fc_decode.bias"][EOS_ID] += np.float32(eos)
+    return tensors
+
+
+def native_model(config: MimeConfig, tensors: Tensors, precision: str = "float32", isa: str = "auto") -> _native.Model:
+    return _native.Model(config.to_dict(), GROUPS, tensors, precision, isa)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Dialogues and what their response emotions are drawn from, as the extension takes them."""
+
+    token_ids: npt.NDArray[np.int32]
+    state_ids: npt.NDArray[np.int32]
+    offsets: npt.NDArray[np.int64]
+    seeds: npt.NDArray[np.uint64]
+    request_ids: npt.NDArray[np.uint64]
+    emotions: npt.NDArray[np.int32]
+    stochastic: bool = True
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+    @property
+    def contexts(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+        return self.token_ids, self.state_ids, self.offsets
+
+    @property
+    def requests(self) -> tuple[Any, ...]:
+        return self.seeds, self.request_ids, self.emotions, self.stochastic
+
+    def only(self, which: list[int]) -> Asked:
+        """Some of the dialogues, in any order."""
+        places = np.concatenate([np.arange(self.offsets[i], self.offsets[i + 1]) for i in which] or [np.zeros(0, int)])
+        lengths = np.diff(self.offsets)[which]
+        return replace(
+            self,
+            token_ids=self.token_ids[places],
+            state_ids=self.state_ids[places],
+            offsets=np.concatenate([[0], lengths.cumsum()]).astype(np.int64),
+            seeds=self.seeds[which],
+            request_ids=self.request_ids[which],
+            emotions=self.emotions[which],
+        )
+
+
+def random_dialogues(
+    config: MimeConfig, words: list[int], seed: int = 0, *, pads: bool = False, stochastic: bool = True
+) -> Asked:
+    """Contexts of so many words, two turns where there is room, every third with an emotion given.
+
+    pads: some of the words are PAD, the first of a context never.
+    """
+    source = np.random.default_rng(seed)
+    ids, states = [], []
+    for count in words:
+        context = source.integers(0, config.vocab_size, count)
+        context[context == PAD_ID] = EOS_ID
+        if pads:
+            context[1:][source.random(count - 1) < 0.3] = PAD_ID
+        said = np.where(np.arange(count) <= count // 2, USR_ID, SYS_ID)
+        ids.append(np.concatenate([[CLS_ID], context]))
+        states.append(np.concatenate([[CLS_ID], said]))
+    empty = [np.zeros(0, int)]
+    emotions = np.where(np.arange(len(words)) % 3 == 2, source.integers(0, len(LABELS), len(words)), -1)
+    return Asked(
+        np.concatenate(ids or empty).astype(np.int32),
+        np.concatenate(states or empty).astype(np.int32),
+        np.cumsum([0, *(count + 1 for count in words)]).astype(np.int64),
+        source.integers(0, 2**64, len(words), np.uint64, endpoint=False),
+        np.arange(len(words), dtype=np.uint64),
+        emotions.astype(np.int32),
+        stochastic,
+    )
+
+
+def running(threads: int = 1, batch_size: int = 64) -> dict[str, Any]:
+    return {"stop": None, "threads": threads, "batch_size": batch_size}
+
+
+def options(**changes: Any) -> dict[str, Any]:
+    """The keys of a GenerationConfig."""
+    return GenerationConfig(**changes).to_dict()
+
+
+def tokens_of(replies: Any) -> list[list[int]]:
+    """Tokens of all replies, EOS included, of what `Model.generate` and `search` return."""
+    ends = replies[1].cumsum()
+    return [replies[2][end - length : end].tolist() for end, length in zip(ends, replies[1], strict=True)]

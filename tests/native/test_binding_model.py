@@ -1,0 +1,97 @@
+"""What a model is made of is checked: a TypeError or ValueError says what came and what is allowed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mime_fast import _native
+from mime_fast.config import MimeConfig
+from tests.native.random_models import GROUPS, SMALL, random_tensors
+
+CONFIG = MimeConfig.paper(50, **SMALL, max_positions=20)
+TENSORS = random_tensors(CONFIG)
+
+
+def changed(array: Any, index: int, value: Any) -> Any:
+    copy = array.copy()
+    copy[index] = value
+    return copy
+
+
+def refused(message: str, error: type[Exception] = ValueError) -> Any:
+    return pytest.raises(error, match=message)
+
+
+MODELS: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"config": {}}, ValueError, "missing key 'vocab_size'"),
+    ({"config": None}, TypeError, "incompatible"),
+    ({"precision": "float64"}, ValueError, "precision='float64': 'float32', 'bfloat16' or 'int8' is allowed"),
+    ({"precision": 32}, TypeError, "incompatible"),
+    ({"isa": "sse"}, ValueError, "isa='sse' is not known"),
+    ({"emotion_groups": GROUPS[:1]}, ValueError, "emotion_groups"),
+    ({"emotion_groups": (GROUPS[0], GROUPS[0])}, ValueError, "emotion_groups: each emotion once"),
+    ({"emotion_groups": (GROUPS[0][:0], np.arange(32, dtype=np.int32))}, ValueError, "some in both groups"),
+    ({"emotion_groups": (changed(GROUPS[0], 0, 32), GROUPS[1])}, ValueError, r"emotion_groups\[0\]=32: 0 to 31"),
+    ({"emotion_groups": (changed(GROUPS[0], 0, -1), GROUPS[1])}, ValueError, r"emotion_groups\[0\]=-1"),
+    ({"emotion_groups": (GROUPS[0].astype(np.int64), GROUPS[1])}, TypeError, "dtype int32 is allowed, not int64"),
+    ({"emotion_groups": (list(GROUPS[0]), GROUPS[1])}, TypeError, "a numpy array is allowed, not list"),
+    ({"tensors": {}}, ValueError, "missing tensor 'word_embedding.weight'"),
+    ({"tensors": {"word_embedding.weight": 3}}, TypeError, "word_embedding.weight: a numpy array is allowed, not int"),
+]
+CONFIGS: list[tuple[str, Any, type[Exception], str]] = [
+    ("vocab_size", 6, ValueError, "vocab_size=6: an integer from 7 to 1048576"),
+    ("vocab_size", 51, ValueError, "word_embedding.weight: axis 0 has 50 entries; 51 are allowed"),
+    ("vocab_size", 2**70, ValueError, "vocab_size"),
+    ("vocab_size", 50.0, TypeError, "vocab_size: an integer is allowed, not float"),
+    ("vocab_size", True, TypeError, "vocab_size: an integer is allowed, not bool"),
+    ("hidden_size", 2, ValueError, "hidden_size=2"),
+    ("hidden_size", 13, ValueError, "hidden_size: an even number"),
+    ("hidden_size", 14, ValueError, "axis 1 has 12 entries; 14 are allowed"),
+    ("num_layers", 0, ValueError, "num_layers=0"),
+    ("num_layers", 2, ValueError, "missing tensor 'context_encoder.layers.1"),
+    ("num_layers", 2**20, ValueError, "missing tensor"),
+    ("num_heads", 0, ValueError, "num_heads=0"),
+    ("num_heads", 3, ValueError, "attention_depth: a multiple of num_heads"),
+    ("attention_depth", -8, ValueError, "attention_depth=-8"),
+    ("ffn_channels", 6, ValueError, "ffn.conv1.weight: axis 0 has 5 entries; 6 are allowed"),
+    ("max_positions", 0, ValueError, "max_positions=0"),
+    ("max_positions", 2**21, ValueError, "max_positions=2097152"),
+    ("drop_ctx", 1, TypeError, "drop_ctx: True or False"),
+    ("shared_response_encoder", False, ValueError, "missing tensor 'response_encoders.1"),
+    ("emotion_grouping", False, ValueError, "emotion_mimicry without emotion_grouping"),
+]
+
+
+@pytest.mark.parametrize(("change", "error", "message"), MODELS)
+def test_models(change: dict[str, Any], error: type[Exception], message: str) -> None:
+    good = {"config": CONFIG.to_dict(), "emotion_groups": GROUPS, "tensors": TENSORS}
+    with refused(message, error):
+        _native.Model(**(good | {"precision": "float32", "isa": "auto"} | change))
+
+
+@pytest.mark.parametrize(("key", "value", "error", "message"), CONFIGS)
+def test_configs(key: str, value: Any, error: type[Exception], message: str) -> None:
+    for precision in ("float32", "int8"):
+        with refused(message, error):
+            _native.Model({**CONFIG.to_dict(), key: value}, GROUPS, TENSORS, precision, "auto")
+
+
+@pytest.mark.parametrize("name", TENSORS)
+def test_every_tensor(name: str) -> None:
+    config, good = CONFIG.to_dict(), TENSORS[name]
+    with refused(f"missing tensor '{name}'"):
+        _native.Model(config, GROUPS, {key: TENSORS[key] for key in TENSORS if key != name}, "float32", "auto")
+    bad: list[tuple[Any, type[Exception], str]] = [
+        (good.astype(float), TypeError, "dtype float32 is allowed, not float64"),
+        (good[None], ValueError, "a contiguous array of shape"),
+        (good[:-1], ValueError, "axis 0 has"),
+        (np.concatenate([good, good], axis=-1), ValueError, "axis . has"),
+        (np.repeat(good, 2, axis=-1)[..., ::2], ValueError, "a contiguous array"),
+        (good.tolist(), TypeError, "a numpy array is allowed, not list"),
+    ]
+    for value, error, message in bad:
+        with refused(f"{name}: {message}", error):
+            _native.Model(config, GROUPS, {**TENSORS, name: value}, "float32", "auto")

@@ -1,0 +1,88 @@
+"""The weights that ship with the package, on validation contexts: replies are the reference's."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import mime_fast
+from mime_fast.data.empathetic_dialogues import read_pairs
+from mime_fast.emotions import LABELS
+from mime_fast.engine.engine import Engine
+from tests.parity import BOUNDS, FARTHEST, PRECISION_BOUNDS, assert_as_exact, assert_same_replies
+
+PLAIN_BEAMS: dict[str, Any] = {
+    "num_beams": 5,
+    "num_return_sequences": 5,
+    "length_penalty": 1.0,
+    "no_repeat_ngram_size": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def pairs(data_dir: Path) -> list[tuple[list[str], str]]:
+    """500 of the validation split, spread over it."""
+    found = read_pairs(data_dir / "empatheticdialogues.tar.gz", "valid")
+    return [(pair.context, pair.response) for pair in found[:: len(found) // 500][:500]]
+
+
+@pytest.fixture(scope="module")
+def reference() -> Engine:
+    return mime_fast.load(device="cpu", backend="reference", threads=2)
+
+
+@pytest.fixture(scope="module")
+def native() -> Engine:
+    return mime_fast.load(device="cpu", backend="native", threads=2)
+
+
+def log_probs(engine: Engine, pairs: list[tuple[list[str], str]]) -> torch.Tensor:
+    scores = engine.score(*zip(*pairs, strict=True))
+    values = [value for score in scores for value in score.token_logprobs]
+    return torch.tensor(values, dtype=torch.float64 if engine.describe()["precision"] == "float64" else torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("options", "step"), [({}, 1), (PLAIN_BEAMS, 5)], ids=["the model's own options", "five plain beams"]
+)
+def test_replies(
+    reference: Engine, native: Engine, pairs: list[tuple[list[str], str]], options: dict[str, Any], step: int
+) -> None:
+    contexts = [context for context, _ in pairs[::step]]
+    penalty = reference.generation_config.length_penalty if not options else options["length_penalty"]
+    found, expected = (engine.generate(contexts, **options) for engine in (native, reference))
+    for i, (one, other) in enumerate(zip(found, expected, strict=True)):
+
+        def score(candidate: Any, number: int = i) -> float:
+            (known,) = reference.score([contexts[number]], [candidate.tokens], request_ids=[number])
+            values = known.token_logprobs[: len(candidate.token_logprobs)]
+            return math.fsum(values) / len(values) ** penalty
+
+        assert_same_replies(one.candidates, other.candidates, score)
+        assert one.emotion == other.emotion
+        for candidate, wanted in zip(one.candidates, other.candidates, strict=True):
+            assert abs(candidate.score - wanted.score) <= BOUNDS[torch.float32]
+
+
+def test_scores_are_as_exact_as_pytorch(reference: Engine, native: Engine, pairs: list[tuple[list[str], str]]) -> None:
+    exact = mime_fast.load(device="cpu", precision="float64", threads=2)
+    assert_as_exact(*(log_probs(engine, pairs[::3]) for engine in (native, reference, exact)))
+
+
+@pytest.mark.parametrize("precision", PRECISION_BOUNDS)
+def test_fewer_bits_change_few_replies(native: Engine, pairs: list[tuple[list[str], str]], precision: str) -> None:
+    """The contract: most replies equal float32's; an emotion that differs was a close call."""
+    engine = mime_fast.load(device="cpu", precision=precision, threads=2)
+    contexts = [context for context, _ in pairs]
+    found, expected = engine.generate(contexts), native.generate(contexts)
+    same = sum(one.token_ids == other.token_ids for one, other in zip(found, expected, strict=True))
+    assert len(contexts) / 2 < same < len(contexts)
+    for one, other in zip(found, expected, strict=True):
+        apart = max(other.emotion_probs) - other.emotion_probs[LABELS.index(one.emotion)]
+        assert apart < FARTHEST * PRECISION_BOUNDS[precision]
+    errors = log_probs(engine, pairs) - log_probs(native, pairs)
+    assert 0 < errors.square().mean().sqrt() < PRECISION_BOUNDS[precision]  # these logits deviate by more than 1
