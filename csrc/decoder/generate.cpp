@@ -10,7 +10,6 @@ namespace mime_fast {
 namespace {
 
 constexpr std::size_t kEncodeTogether = 8;  // dialogues
-constexpr std::size_t kMaxRows = 4096;  // hypotheses that a thread decodes together, if they are of several dialogues
 
 // A dialogue being decoded.
 struct Slot {
@@ -62,10 +61,11 @@ class Worker {
   }
 
  private:
-  // Dialogues that this thread decodes together; very wide searches have fewer, so that a step stays short.
+  // Dialogues that this thread decodes together: more rows than one look-up takes only leave the cache and make a step
+  // long.
   std::size_t capacity() const {
     const std::size_t width = std::max(job_.options.num_beams, job_.options.num_return_sequences);
-    return std::max<std::size_t>(1, std::min(job_.queue.capacity(), kMaxRows / width));
+    return std::max<std::size_t>(1, std::min(job_.queue.capacity(), kMaxVocabRows / width));
   }
 
   // Encode dialogues for the free places, once an eighth of the places is free.
