@@ -72,9 +72,21 @@ def test_every_shipped_model_has_its_licence() -> None:
 
 def test_the_stub_names_what_the_extension_has() -> None:
     tree = ast.parse((ROOT / "mime_fast" / "_native.pyi").read_text())
-    stubs = {node.name: node.args for node in tree.body if isinstance(node, ast.FunctionDef)}
-    assert stubs.keys() == {name for name in vars(_native) if not name.startswith("_")}
-    for name, arguments in stubs.items():
-        signature = str(getattr(_native, name).__doc__).splitlines()[0]
-        listed = [argument.arg for argument in (*arguments.args, *arguments.kwonlyargs)]
-        assert re.findall(r"(\w+): ", signature) == listed
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    named = {node.name for node in (*functions, *classes)}
+    assert named == {name for name in vars(_native) if not name.startswith("_")}
+    for node in functions:
+        check_signature(getattr(_native, node.name), node)
+    for owner in classes:
+        for node in owner.body:
+            if isinstance(node, ast.FunctionDef) and not node.decorator_list:
+                check_signature(getattr(getattr(_native, owner.name), node.name), node)
+
+
+def check_signature(built: Any, stub: ast.FunctionDef) -> None:
+    """The same arguments in the same order; the first line of what pybind11 documents is the signature."""
+    signature = str(built.__doc__).splitlines()[0]
+    listed = [argument.arg for argument in (*stub.args.args, *stub.args.kwonlyargs)]
+    assert re.findall(r"(\w+): ", signature) == listed
+

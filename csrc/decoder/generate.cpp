@@ -105,16 +105,19 @@ class Worker {
         owners_.push_back({s, i});
       }
     }
-    float* out = out_.need(rows_.size() * job_.model.config.hidden_size);
-    job_.queue.check(on_caller_);
-    decode(job_.model, scratch_, rows_, out);
+    float* out = out_.need(kMaxVocabRows * job_.model.config.hidden_size);
     for (std::size_t first = 0; first < rows_.size(); first += kMaxVocabRows) {
       job_.queue.check(on_caller_);
-      look_up(first, std::min(rows_.size(), first + kMaxVocabRows), out);
+      const std::size_t last = std::min(rows_.size(), first + kMaxVocabRows);
+      block_.assign(rows_.begin() + static_cast<std::ptrdiff_t>(first),
+                    rows_.begin() + static_cast<std::ptrdiff_t>(last));
+      decode(job_.model, scratch_, block_, out);
+      look_up(first, last, out);
     }
     for (const auto& slot : slots_) slot->search.advance();
   }
 
+  // out: O of the rows from first to last - 1.
   void look_up(std::size_t first, std::size_t last, const float* out) {
     const bool sampling = job_.options.do_sample;
     lookup_.clear(sampling ? 0 : job_.options.candidates());
@@ -122,7 +125,7 @@ class Worker {
       const Search& search = slots_[owners_[row].slot]->search;
       lookup_.add(search.banned(owners_[row].live), search.forced());
     }
-    lookup_.run(scratch_, team_, out + first * job_.model.config.hidden_size, sampling);
+    lookup_.run(scratch_, team_, out, sampling);
     for (std::size_t row = first; row < last; ++row) {
       Slot& slot = *slots_[owners_[row].slot];
       const std::size_t at = row - first;
@@ -161,7 +164,7 @@ class Worker {
   Team team_;
   VocabularyLookup lookup_;
   std::vector<std::unique_ptr<Slot>> slots_;
-  std::vector<Row> rows_;
+  std::vector<Row> rows_, block_;
   std::vector<Owner> owners_;
   Buffer out_;
 };
