@@ -23,6 +23,7 @@ LEVELS = (
     ("kernels",),
     ("engine",),
     ("evaluation", "distributed"),
+    ("corpora",),
     ("training",),  # validates with evaluation's metrics
     ("cli",),
     ("__init__", "__main__"),

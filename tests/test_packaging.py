@@ -40,7 +40,7 @@ def test_the_build_needs_no_torch(pyproject: dict[str, Any]) -> None:
 
 def test_big_packages_are_extras(pyproject: dict[str, Any]) -> None:
     needed = {requirement_name(item) for item in pyproject["project"]["dependencies"]}
-    assert needed == {"torch", "numpy", "safetensors", "tokenizers", "tqdm"}
+    assert needed == {"torch", "numpy", "safetensors", "tokenizers", "tqdm", "pyarrow"}
 
 
 def test_constraints_pin_all_that_setup_and_tests_install(pyproject: dict[str, Any], pinned: dict[str, str]) -> None:

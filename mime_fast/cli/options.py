@@ -62,22 +62,30 @@ def load_engine(args: Namespace) -> Engine:
     """The engine that the model options ask for."""
     from mime_fast.engine.load import load
 
-    return load(args.model, **{name: getattr(args, name) for name in _LOAD_OPTIONS})
+    return load(args.model, **load_options(args))
+
+
+def load_options(args: Namespace) -> dict[str, Any]:
+    """Keyword arguments of `mime_fast.load` for the model options."""
+    return {name: getattr(args, name) for name in _LOAD_OPTIONS}
 
 
 def check_model_options(args: Namespace) -> None:
     """ConfigError or BackendError, without loading a model, where an option can be used with none here."""
     from mime_fast.engine.select import Wanted
 
-    Wanted(**{name: getattr(args, name) for name in _LOAD_OPTIONS})
+    Wanted(**load_options(args))
 
 
-def add_file_options(parser: ArgumentParser) -> None:
+def add_file_options(parser: ArgumentParser, *, corpus: bool = False) -> None:
     """IN, OUT and how dialogues are checked."""
-    parser.add_argument("input", metavar="IN", help="JSON lines, one dialogue each; - for standard input")
-    parser.add_argument(
-        "output", metavar="OUT", nargs="?", help="JSON lines, there when all is done (default: standard output)"
-    )
+    inputs = "JSON lines, one dialogue each"
+    output = "JSON lines"
+    if corpus:
+        inputs = "JSON lines, CSV, TSV or Parquet, also .gz and .zst, a folder of them, or a quoted glob"
+        output = "JSON lines, Parquet if it ends in .parquet, a folder of parts if it ends in /"
+    parser.add_argument("input", metavar="IN", help=f"{inputs}; - for standard input")
+    parser.add_argument("output", metavar="OUT", nargs="?", help=f"{output}; without it, JSON lines on standard output")
     group = parser.add_argument_group("dialogues")
     group.add_argument(
         "--no-strict-turns",
@@ -89,6 +97,47 @@ def add_file_options(parser: ArgumentParser) -> None:
         "--truncation",
         choices=["oldest"],
         help="drop the oldest turns, in pairs, of a dialogue that is too long (default: the row is bad)",
+    )
+
+
+def add_corpus_options(parser: ArgumentParser) -> None:
+    """How `score` and `generate` read, share and resume their work."""
+    group = parser.add_argument_group("input")
+    group.add_argument(
+        "--input-format",
+        choices=["auto", "jsonl", "csv", "tsv", "parquet"],
+        default="auto",
+        help="by the file's name, JSON lines where that says nothing (default: %(default)s)",
+    )
+    for name in ("context", "response", "id", "seed"):
+        group.add_argument(
+            f"--{name}-column", default=name, metavar="NAME", help="column or key (default: %(default)s)"
+        )
+    group.add_argument(
+        "--separator",
+        default="__eou__",
+        metavar="TEXT",
+        help="between the utterances of a context that is one text (default: %(default)s)",
+    )
+    group = parser.add_argument_group("job")
+    group.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: %(default)s)")
+    group.add_argument("--part-rows", type=int, metavar="N", help="rows that are made final together (default: 2560)")
+    group.add_argument("--restart", action="store_true", help="begin anew, whatever OUT and OUT.parts are")
+    group.add_argument("--strict", action="store_true", help="stop at the first bad row")
+    group.add_argument(
+        "--max-errors",
+        type=float,
+        default=1.0,
+        metavar="SHARE",
+        help="stop when a greater share of the rows is bad (default: %(default)s)",
+    )
+    group.add_argument("--summary", metavar="FILE", help="write the summary there, as JSON")
+    group.add_argument(
+        "--top-emotions",
+        type=int,
+        default=3,
+        metavar="K",
+        help="emotions with their probabilities in a row of the output, 0 to 32 (default: %(default)s)",
     )
 
 

@@ -1,4 +1,4 @@
-"""The loop of the file commands: dialogues in, JSON lines out, a bad row costs only itself."""
+"""The loop of `classify`: dialogues in, JSON lines out, a bad row costs only itself."""
 
 from __future__ import annotations
 
@@ -55,16 +55,6 @@ def answer_file(args: Namespace, make_answer: Callable[[Engine], Answer], *, nee
     faults = f"; {bad} bad rows left out" if bad else ""
     print(f"mime-fast: {count - bad} of {count} rows answered in {seconds:.1f} s{faults}", file=sys.stderr)
     return 1 if bad else 0
-
-
-def row_emotions(rows: Sequence[Row], default: int | None) -> list[str | int | None]:
-    """The emotion of each row, where one is given."""
-    return [default if row.emotion is None else row.emotion for row in rows]
-
-
-def row_seeds(rows: Sequence[Row], default: int) -> list[int]:
-    """The seed of each row."""
-    return [default if row.seed is None else row.seed for row in rows]
 
 
 def _windows(rows: Iterable[Row | BadRow]) -> Iterator[list[Row | BadRow]]:

@@ -89,21 +89,32 @@ def _rows(stream: BinaryIO, name: str, need_response: bool, strict_turns: bool) 
 def _row(body: bytes, line: int, index: int, need_response: bool, strict_turns: bool) -> Row | BadRow:
     row_id: str | int = index
     try:
-        values = _parse(body)
-        row_id = _id(values.get("id"), index)
-        if "context" not in values:
-            raise InputError("no 'context'; a list of utterances is expected")
-        context = check_dialogue(values["context"], strict_turns=strict_turns, where="context")
-        if need_response and values.get("response") is None:
-            raise InputError("no 'response'; text or a list of tokens is expected")
-        response = check_utterance(values["response"], "response") if need_response else None
-        return Row(line, index, row_id, context, response, _seed(values.get("seed")), _emotion(values.get("emotion")))
+        values = parse_line(body)
+        row_id = check_id(values.get("id"), index)
+        return check_row(values, line, index, need_response=need_response, strict_turns=strict_turns)
     except InputError as error:
         text = body.decode(errors="replace").rstrip("\r\n")
         return BadRow(line, index, row_id, str(error), text[:_SHOWN])
 
 
-def _parse(body: bytes) -> dict[str, object]:
+def check_row(values: dict[str, object], line: int, index: int, *, need_response: bool, strict_turns: bool) -> Row:
+    """The row that an object with `id`, `context`, `response`, `seed`, `emotion` describes.
+
+    Raises:
+        InputError: a value is missing or not allowed.
+    """
+    row_id = check_id(values.get("id"), index)
+    if "context" not in values:
+        raise InputError("no 'context'; a list of utterances is expected")
+    context = check_dialogue(values["context"], strict_turns=strict_turns, where="context")
+    if need_response and values.get("response") is None:
+        raise InputError("no 'response'; text or a list of tokens is expected")
+    response = check_utterance(values["response"], "response") if need_response else None
+    return Row(line, index, row_id, context, response, _seed(values.get("seed")), _emotion(values.get("emotion")))
+
+
+def parse_line(body: bytes) -> dict[str, object]:
+    """The object of one JSON line. Raises InputError where it is none."""
     try:
         values = json.loads(body.decode())
     except UnicodeDecodeError as error:
@@ -118,7 +129,8 @@ def _parse(body: bytes) -> dict[str, object]:
     return values
 
 
-def _id(value: object, index: int) -> str | int:
+def check_id(value: object, index: int) -> str | int:
+    """The row's `id`, or its number without one. Raises InputError: neither text nor an integer."""
     if value is None:
         return index
     if isinstance(value, bool) or not isinstance(value, str | int):

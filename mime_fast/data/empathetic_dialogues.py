@@ -40,7 +40,9 @@ class Pair:
     conv_id: str
 
 
-class _Utterance(NamedTuple):
+class EdUtterance(NamedTuple):
+    """One row of the file."""
+
     conv_id: str
     number: int  # utterance_idx, from 1; the listener's are even
     emotion: str
@@ -68,12 +70,12 @@ def read_pairs(path: str | os.PathLike[str], split: Split, style: Style = "true"
         if value not in allowed:
             raise ConfigError(f"{name}={value!r}: one of {', '.join(allowed)} is allowed")
     content, where = _find(Path(path), split)
-    key: Callable[[_Utterance], str] = (lambda row: row.conv_id) if style == "true" else (lambda row: row.prompt)
+    key: Callable[[EdUtterance], str] = (lambda row: row.conv_id) if style == "true" else (lambda row: row.prompt)
     histories = [list(rows) for _, rows in groupby(_utterances(content, where), key)]
     return list(_pairs(histories if style == "true" else histories[:-1]))
 
 
-def _pairs(histories: Iterable[list[_Utterance]]) -> Iterator[Pair]:
+def _pairs(histories: Iterable[list[EdUtterance]]) -> Iterator[Pair]:
     for rows in histories:
         texts = [row.text for row in rows]
         for position, row in enumerate(rows):
@@ -81,20 +83,21 @@ def _pairs(histories: Iterable[list[_Utterance]]) -> Iterator[Pair]:
                 yield Pair(texts[:position], row.text, row.emotion, row.prompt, row.conv_id)
 
 
-def _utterances(content: bytes, where: str) -> Iterator[_Utterance]:
+def _utterances(content: bytes, where: str) -> Iterator[EdUtterance]:
     lines = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     if not lines[-1]:
         lines.pop()
     header = lines[0].decode(errors="replace").rstrip("\r").split(",") if lines else []
     if tuple(header[: len(COLUMNS)]) != COLUMNS:
         raise DataError(f"{where}, line 1: header {','.join(header)[:120]!r}; expected {','.join(COLUMNS)!r}")
-    previous: _Utterance | None = None
+    previous: EdUtterance | None = None
     for number, line in enumerate(lines[1:], start=2):
-        previous = _utterance(line, previous, f"{where}, line {number}")
+        previous = read_utterance(line, previous, f"{where}, line {number}")
         yield previous
 
 
-def _utterance(line: bytes, previous: _Utterance | None, where: str) -> _Utterance:
+def read_utterance(line: bytes, previous: EdUtterance | None, where: str) -> EdUtterance:
+    """The row behind `previous`. Raises DataError: malformed, or not the number that comes next."""
     try:
         fields = line.decode().removesuffix("\r").split(",")
     except UnicodeDecodeError as error:
@@ -109,7 +112,7 @@ def _utterance(line: bytes, previous: _Utterance | None, where: str) -> _Utteran
         raise DataError(f"{where}: utterance_idx {index} is out of order; {expected} is expected in {conv_id!r}")
     if emotion not in LABELS:
         raise DataError(f"{where}: unknown emotion {emotion!r}; one of {', '.join(LABELS)} is expected")
-    return _Utterance(conv_id, expected, emotion, prompt.replace("_comma_", ","), text.replace("_comma_", ","))
+    return EdUtterance(conv_id, expected, emotion, prompt.replace("_comma_", ","), text.replace("_comma_", ","))
 
 
 def _find(path: Path, split: str) -> tuple[bytes, str]:

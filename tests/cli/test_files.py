@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import mime_fast
-from mime_fast.cli import rows as rows_module
+from mime_fast.corpora import answering
 from mime_fast.emotions import LABELS, NEGATIVE, POSITIVE
 from tests.cli.conftest import Run, json_lines
 
@@ -26,6 +26,9 @@ DIALOGUES: list[dict[str, Any]] = [
     {"context": [["my", "dog", "ran"]], "emotion": "joyful"},
 ]
 RESPONSES = [row | {"response": "i am so sorry to hear that ."} for row in DIALOGUES]
+_EMOTIONS = ["emotion", "emotion_probs", "polarity", "mixture"]
+GENERATED = ["id", "row", "text", "score", "seed", *_EMOTIONS]
+SCORED = ["id", "row", "logprob", "perplexity", "tokens", "token_logprobs", *_EMOTIONS]
 BAD = [
     '{"context": ["my cat',
     {"context": []},
@@ -50,8 +53,10 @@ def test_generate_gives_what_the_engine_gives(run: Run, model_dir: Path) -> None
         [row["context"] for row in DIALOGUES], seed=[3, 11, 3], request_ids=[0, 1, 2], emotions=[None, None, "joyful"]
     )
     assert outcome.code == 0
-    assert [list(line) for line in outcome.lines] == [["id", "text", "score", "emotion", "mixture"]] * 3
+    assert [list(line) for line in outcome.lines] == [GENERATED] * 3
     assert [line["id"] for line in outcome.lines] == ["a", 7, 2]
+    assert [line["row"] for line in outcome.lines] == [0, 1, 2]
+    assert [line["seed"] for line in outcome.lines] == [3, 11, 3]
     for line, reply in zip(outcome.lines, replies, strict=True):
         assert (line["text"], line["emotion"]) == (reply.text, reply.emotion)
         assert line["score"] == pytest.approx(reply.score, abs=1e-6)
@@ -158,7 +163,7 @@ def test_score(run: Run, model_dir: Path) -> None:
     )
     assert outcome.code == 0
     for line, one in zip(outcome.lines, scores, strict=True):
-        assert list(line) == ["id", "logprob", "perplexity", "token_logprobs", "emotion"]
+        assert list(line) == SCORED
         assert line["token_logprobs"] == pytest.approx(one.token_logprobs, abs=1e-6)
         assert len(line["token_logprobs"]) == 9  # eight words and the end mark
         assert line["logprob"] == pytest.approx(math.fsum(line["token_logprobs"]))
@@ -191,7 +196,7 @@ def test_a_reply_does_not_depend_on_its_neighbours(run: Run, model_dir: Path, mo
     with_bad = run(*argv, stdin=mixed()).lines
     short = {"context": ["a"]}
     good_only = [short, DIALOGUES[0], short, short, DIALOGUES[1], short, short, DIALOGUES[2]]
-    monkeypatch.setattr(rows_module, "WINDOW", 3)
+    monkeypatch.setattr(answering, "CHUNK", 3)
     alone = [run(*argv, stdin=json_lines(good_only)).lines[index] for index in (1, 4, 7)]
     for one, other in zip(with_bad, alone, strict=True):
         assert (one["id"], one["text"], one["emotion"]) == (other["id"], other["text"], other["emotion"])
@@ -232,7 +237,9 @@ def test_output_file_is_replaced_whole(run: Run, model_dir: Path, tmp_path: Path
     assert (outcome.code, outcome.out) == (1, "")
     assert [json.loads(line)["id"] for line in out.read_text().splitlines()] == ["a", 7, 7]
     assert stat.S_IMODE(out.stat().st_mode) == 0o640
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl"]
+    names = ["in.jsonl", "out.jsonl", "out.jsonl.errors.jsonl", "out.jsonl.parts"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    assert [path.name for path in (tmp_path / "out.jsonl.parts").iterdir()] == ["manifest.json"]
 
 
 def test_output_may_be_the_input(run: Run, model_dir: Path, tmp_path: Path) -> None:

@@ -1,0 +1,262 @@
+"""A corpus job: what `mime-fast score` and `mime-fast generate` do."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import chain, count, islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from mime_fast._version import __version__
+from mime_fast.config import check_int
+from mime_fast.corpora.answering import CHUNK
+from mime_fast.corpora.part_work import Digest, PartWork
+from mime_fast.corpora.parts import PartFiles, Parts
+from mime_fast.corpora.pool import Pool
+from mime_fast.corpora.progress import Progress
+from mime_fast.corpora.readers import Reader
+from mime_fast.corpora.rows import BadRow, RawRow
+from mime_fast.corpora.sources import Format, find_sources
+from mime_fast.corpora.summary import Summary, Tally
+from mime_fast.corpora.tasks import Task
+from mime_fast.corpora.writers import JsonLines
+from mime_fast.errors import ConfigError, DataError
+
+PART_ROWS = 5 * CHUNK
+ENOUGH = 1000  # rows behind which a share of bad ones says something
+
+
+@dataclass(frozen=True)
+class CorpusJob:
+    """A task over all rows of some inputs, into one output.
+
+    Args:
+        task: what is done.
+        inputs: files, folders, globs, or "-"; see `find_sources`.
+        output: a file (Parquet if its name says so, else JSON lines), or a folder of parts if it ends in "/". None, "-"
+            or a pipe: JSON lines as they come, which cannot be resumed.
+        model, load_options: of `mime_fast.load`.
+        workers: processes that share the parts; the output is the same.
+        part_rows: rows of a part.
+        strict: stop at the first bad row.
+        max_errors: the share of bad rows beyond which the job stops.
+        restart: begin anew, whatever is there.
+        quiet: no progress.
+
+    Raises:
+        ConfigError: a value is not allowed.
+    """
+
+    task: Task
+    inputs: str | Sequence[str]
+    output: str | None = None
+    model: str | None = None
+    load_options: Mapping[str, Any] = field(default_factory=dict)
+    input_format: Format = "auto"
+    workers: int = 1
+    part_rows: int = PART_ROWS
+    strict: bool = False
+    max_errors: float = 1.0
+    restart: bool = False
+    quiet: bool = False
+
+    def __post_init__(self) -> None:
+        check_int("workers", self.workers, 1)
+        check_int("part_rows", self.part_rows, 1)
+        if not 0 <= self.max_errors <= 1:
+            raise ConfigError(f"max_errors={self.max_errors!r}: a share from 0 to 1 is allowed")
+        if self.workers > 1 and self._streams():
+            raise ConfigError(f"workers={self.workers}: an output that is a file or a folder is needed")
+
+    def run(self) -> Summary:
+        """Do what is left to do.
+
+        Raises:
+            DataError: an input or the output cannot be used, too many rows are bad, or the output is another job's.
+            CheckpointError, BackendError, ConfigError: as `mime_fast.load` and the engine. OSError: while writing.
+        """
+        reader = Reader(find_sources(self.inputs, self.input_format), self.task.columns)
+        if self._streams():
+            return self._run_stream(reader)
+        files = PartFiles.of(str(self.output))
+        with Parts.opened(files, self._fingerprint(reader), restart=self.restart) as parts:
+            return self._run_parts(reader, parts)
+
+    @property
+    def errors_file(self) -> Path | None:
+        """Where bad rows are written; None without a file or folder as the output."""
+        return None if self._streams() else PartFiles.of(str(self.output)).errors
+
+    def _run_stream(self, reader: Reader) -> Summary:
+        started, tally = time.monotonic(), Tally()
+        progress = Progress(quiet=self.quiet)
+        try:
+            answerer = self._work(None).answerer()
+            with self._stream() as stream:
+                writer = JsonLines(stream)
+                for answered in answerer.answers(reader):
+                    for one in answered:
+                        if isinstance(one.row, BadRow):
+                            progress.note(str(one.row))
+                    writer.add([one.record for one in answered if one.record is not None])
+                    stream.flush()
+                    tally.add(answered)
+                    progress.add(len(answered), _tokens(answered), _bad(answered), reader.fraction())
+                    self._check_errors(tally, last=False)
+        finally:
+            progress.close()
+        self._check_errors(tally, last=True)
+        whole = Tally.total([tally])
+        return Summary.of(whole, whole, time.monotonic() - started, scored=self.task.kind == "score")
+
+    def _run_parts(self, reader: Reader, parts: Parts) -> Summary:
+        started, now = time.monotonic(), Tally()
+        work = self._work(parts.files, digest=any(source.path is None for source in reader.sources))
+        if parts.finished is not None:
+            return self._already(reader, parts, work)
+        progress = Progress(quiet=self.quiet)
+        try:
+            if parts.done:
+                rows = sum(tally.rows for tally in parts.done.values())
+                progress.note(f"mime-fast: going on: {rows} rows in {len(parts.done)} parts are done")
+            todo = self._todo(reader, parts, work, progress)
+            for number, tally, digest in self._made(todo, work, reader, progress):
+                parts.finish_part(number, tally, digest)
+                now = Tally.total([now, tally])
+                self._check_errors(Tally.total(parts.done.values()), last=False)
+            whole = Tally.total(parts.done[number] for number in sorted(parts.done))
+            self._check_errors(whole, last=True)
+            summary = Summary.of(whole, now, time.monotonic() - started, scored=self.task.kind == "score")
+            parts.join(self.task, summary.to_dict())
+            return summary
+        finally:
+            progress.close()
+
+    def _todo(
+        self, reader: Reader, parts: Parts, work: PartWork, progress: Progress
+    ) -> Iterator[tuple[int, Iterator[RawRow]]]:
+        """The parts that are not done, each with its rows, which the caller reads before it asks for the next."""
+        rows = iter(reader)
+        for number in count():
+            part = islice(rows, self.part_rows)
+            if (first := next(part, None)) is None:
+                return
+            whole = chain([first], part)
+            if number not in parts.done:
+                yield number, whole
+            else:
+                _compare(parts, number, Digest(whole, work.digest))
+                progress.skip(parts.done[number].rows)
+
+    def _made(
+        self, todo: Iterator[tuple[int, Iterator[RawRow]]], work: PartWork, reader: Reader, progress: Progress
+    ) -> Iterator[tuple[int, Tally, str]]:
+        if self.workers > 1:
+            with Pool(work, self.workers) as pool:
+                for number, tally, digest in pool.make(todo):
+                    progress.add(tally.rows, tally.tokens, tally.errors, reader.fraction())
+                    yield number, tally, digest
+            return
+        answerer = None
+        for number, rows in todo:
+            answerer = answerer or work.answerer()
+            yield (
+                number,
+                *work.make(
+                    answerer,
+                    number,
+                    rows,
+                    lambda answered: progress.add(len(answered), _tokens(answered), _bad(answered), reader.fraction()),
+                ),
+            )
+
+    def _already(self, reader: Reader, parts: Parts, work: PartWork) -> Summary:
+        """The summary of a job that is done; standard input is read to see that it is the same."""
+        finished = parts.finished
+        assert finished is not None
+        if work.digest:
+            rows, digests = iter(reader), []
+            while first := next(rows, None):
+                part = Digest(chain([first], islice(rows, self.part_rows - 1)), True)
+                for _ in part:
+                    pass
+                digests.append(part.hexdigest())
+            if digests != finished["digests"]:
+                raise DataError(f"{self.output}: is another job's: standard input differs; --restart begins anew")
+        if not self.quiet:
+            print(
+                f"mime-fast: {self.output} is finished already; nothing to do (--restart begins anew)", file=sys.stderr
+            )
+        return Summary(**finished["summary"])
+
+    def _check_errors(self, tally: Tally, *, last: bool) -> None:
+        if (last or tally.rows >= ENOUGH) and tally.errors > self.max_errors * tally.rows:
+            raise DataError(
+                f"{tally.errors} of {tally.rows} rows are bad ({100 * tally.errors / tally.rows:.1f} %); at most "
+                f"{100 * self.max_errors:g} % are allowed (--max-errors)"
+            )
+
+    def _fingerprint(self, reader: Reader) -> dict[str, Any]:
+        from mime_fast.engine.load import find_model
+
+        folder = find_model(self.model)
+        model = {
+            path.name: _hash(path) for path in sorted(folder.glob("*")) if path.suffix in (".json", ".safetensors")
+        }
+        return {
+            "version": __version__,
+            "input": [source.fingerprint() for source in reader.sources],
+            "model": model,
+            "load": dict(self.load_options),
+            "task": self.task.options(),
+            "part_rows": self.part_rows,
+        }
+
+    def _work(self, files: PartFiles | None, *, digest: bool = False) -> PartWork:
+        files = files or PartFiles("", Path(), "")
+        return PartWork(self.task, files, self.model, dict(self.load_options), self.strict, digest)
+
+    def _streams(self) -> bool:
+        if self.output is None or self.output == "-":
+            return True
+        path = Path(self.output)
+        return path.exists() and not path.is_file() and not path.is_dir()
+
+    def _stream(self) -> Any:
+        return _StandardOutput() if self.output in (None, "-") else Path(str(self.output)).open("wb")
+
+
+class _StandardOutput:
+    def __enter__(self) -> BinaryIO:
+        return sys.stdout.buffer
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(ValueError):
+            sys.stdout.buffer.flush()
+
+
+def _compare(parts: Parts, number: int, rows: Digest) -> None:
+    """Read over the rows of a part that is done; DataError where they are not those it was made of."""
+    seen = sum(1 for _ in rows)
+    if seen != parts.done[number].rows or rows.hexdigest() != parts.digests[number]:
+        raise DataError(
+            f"{parts.files.output}: is another job's: the input differs in part {number}; --restart begins anew"
+        )
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _tokens(answered: Sequence[Any]) -> int:
+    return sum(len(one.answer.token_logprobs) for one in answered if one.record is not None)
+
+
+def _bad(answered: Sequence[Any]) -> int:
+    return sum(one.record is None for one in answered)

@@ -1,0 +1,112 @@
+"""One part of a job, answered and made final; in this process or in one of several."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import TYPE_CHECKING, Any
+
+from mime_fast.corpora.answering import Answered, Answerer
+from mime_fast.corpora.parts import PartFiles, write_part
+from mime_fast.corpora.rows import BadRow, RawRow
+from mime_fast.corpora.summary import Tally
+from mime_fast.corpora.tasks import Task
+from mime_fast.corpora.writers import SCRATCH, make_writer
+
+if TYPE_CHECKING:
+    from mime_fast.engine.engine import Engine
+
+Watch = Callable[[list[Answered]], None]
+
+
+@dataclass(frozen=True)
+class PartWork:
+    """How a part is made."""
+
+    task: Task
+    files: PartFiles
+    model: str | None
+    load_options: Mapping[str, Any]
+    strict: bool
+    digest: bool  # whether the rows are hashed, because nothing else tells a changed input
+
+    def load(self) -> Engine:
+        from mime_fast.engine.load import load
+
+        return load(self.model, **self.load_options)
+
+    def answerer(self) -> Answerer:
+        return Answerer(self.task, self.load(), strict=self.strict)
+
+    def make(self, answerer: Answerer, number: int, rows: Iterable[RawRow], watch: Watch) -> tuple[Tally, str]:
+        """Answer the rows, and make the part final. OSError: the disk is full, for instance."""
+        ending = f".{os.getpid()}{SCRATCH}"
+        data, errors = self.files.data(number), self.files.part_errors(number)
+        scratch = data.with_name(data.name + ending), errors.with_name(errors.name + ending)
+        tally, hashed = Tally(), Digest(rows, self.digest)
+        try:
+            with scratch[0].open("wb") as stream, scratch[1].open("wb") as error_stream:
+                writer = make_writer(self.files.output, stream, self.task)
+                for answered in answerer.answers(hashed):
+                    writer.add([one.record for one in answered if one.record is not None])
+                    error_stream.writelines(one.row.json_line() for one in answered if isinstance(one.row, BadRow))
+                    tally.add(answered)
+                    watch(answered)
+                writer.finish()
+                for open_stream in (stream, error_stream) if tally.errors else (stream,):
+                    open_stream.flush()
+                    os.fsync(open_stream.fileno())
+            write_part(self.files, number, tally, hashed.hexdigest(), *scratch)
+        finally:
+            for path in scratch:
+                path.unlink(missing_ok=True)
+        return tally, hashed.hexdigest()
+
+
+class Digest:
+    """Rows as they come, and a hash of all that came."""
+
+    def __init__(self, rows: Iterable[RawRow], wanted: bool) -> None:
+        self._rows = rows
+        self._hash = hashlib.blake2b(digest_size=16) if wanted else None
+
+    def __iter__(self) -> Iterator[RawRow]:
+        for row in self._rows:
+            if self._hash is not None:
+                self._hash.update(f"{row.row}\n".encode())
+                self._hash.update(row.text().encode(errors="surrogatepass") + b"\n")
+            yield row
+
+    def hexdigest(self) -> str:
+        return "" if self._hash is None else self._hash.hexdigest()
+
+
+@dataclass
+class _Worker:
+    """What the calls in one worker process share."""
+
+    work: PartWork
+    answerer: Answerer | None = None
+
+
+_WORKER: list[_Worker] = []  # in a worker process, its one
+
+
+def start_worker(work: PartWork, alive: Connection) -> None:
+    """Make this process ready for `run_worker`. It ends at once when the other end of `alive` is closed, or is gone
+    with its process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=lambda: (wait([alive]), os._exit(1)), daemon=True).start()
+    _WORKER.append(_Worker(work))
+
+
+def run_worker(number: int, rows: list[RawRow]) -> tuple[int, Tally, str]:
+    """One part in a worker process."""
+    (worker,) = _WORKER
+    worker.answerer = worker.answerer or worker.work.answerer()
+    return number, *worker.work.make(worker.answerer, number, rows, lambda _: None)

@@ -1,0 +1,64 @@
+"""Processes that share the parts of a job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from multiprocessing import get_context
+from typing import Self
+
+from mime_fast.corpora.part_work import PartWork, run_worker, start_worker
+from mime_fast.corpora.rows import RawRow
+from mime_fast.corpora.summary import Tally
+from mime_fast.errors import BackendError
+
+
+class Pool:
+    """Worker processes, each with an engine; gone when the block ends."""
+
+    def __init__(self, work: PartWork, workers: int) -> None:
+        self._workers = workers
+        self._work = replace(work, load_options={**work.load_options, "threads": _threads(work, workers)})
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        context = get_context("spawn")
+        self._theirs, self._alive = context.Pipe(duplex=False)
+        self._pool = ProcessPoolExecutor(self._workers, context, start_worker, (self._work, self._theirs))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        assert self._pool is not None
+        if kind is not None:
+            self._alive.close()  # ends the workers, whatever they do
+        self._pool.shutdown(cancel_futures=True)
+        self._alive.close()
+        self._theirs.close()
+
+    def make(self, todo: Iterator[tuple[int, Iterator[RawRow]]]) -> Iterator[tuple[int, Tally, str]]:
+        """The parts as they are done, in any order; one more than there are workers is in memory."""
+        assert self._pool is not None
+        running: set[Future[tuple[int, Tally, str]]] = set()
+        try:
+            for number, rows in todo:
+                running.add(self._pool.submit(run_worker, number, list(rows)))
+                if len(running) > self._workers:
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    yield from (future.result() for future in done)
+            while running:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        except BrokenProcessPool:
+            raise BackendError(
+                "a worker process ended before its work did (too little memory?); what is done is kept: "
+                "start the job again"
+            ) from None
+
+
+def _threads(work: PartWork, workers: int) -> int | None:
+    from mime_fast.engine.select import available_cores
+
+    given: int | None = work.load_options.get("threads")
+    return given or max(1, available_cores() // workers)

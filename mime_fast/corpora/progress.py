@@ -1,0 +1,56 @@
+"""How far a job is: a bar on a terminal, plain lines otherwise."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+EVERY = 30.0  # seconds between plain lines
+
+
+class Progress:
+    """Rows, tokens and errors so far; to be closed."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        from tqdm import tqdm
+
+        self._bar: Any = tqdm(unit=" rows", disable=quiet or None)
+        self._plain = bool(self._bar.disable) and not quiet
+        self._started = self._told = time.monotonic()
+        self._known = self._rows = self._tokens = self._errors = 0
+
+    def skip(self, rows: int) -> None:
+        """Rows that an earlier run has done."""
+        self._known += rows
+        self._bar.update(rows)
+
+    def add(self, rows: int, tokens: int, errors: int, fraction: float) -> None:
+        """More rows are done; `fraction` of the input was read, 0 where nobody knows."""
+        self._rows += rows
+        self._tokens += tokens
+        self._errors += errors
+        done = self._known + self._rows
+        if fraction > 0:
+            self._bar.total = max(done, int(done / fraction))
+        seconds = max(time.monotonic() - self._started, 1e-9)
+        if not self._bar.disable:
+            self._bar.set_postfix({"tokens/s": int(self._tokens / seconds), "errors": self._errors}, refresh=False)
+        self._bar.update(rows)
+        if self._plain and time.monotonic() - self._told >= EVERY:
+            self._told = time.monotonic()
+            self.note("mime-fast: " + self._line(done, seconds, fraction))
+
+    def note(self, text: str) -> None:
+        """A line on standard error."""
+        self._bar.write(text, file=sys.stderr)
+
+    def close(self) -> None:
+        self._bar.close()
+
+    def _line(self, done: int, seconds: float, fraction: float) -> str:
+        rate = self._rows / seconds
+        text = f"{done} rows, {rate:.0f} rows/s, {self._tokens / seconds:.0f} tokens/s, {self._errors} errors"
+        if 0 < fraction < 1 and rate > 0:
+            text += f", {100 * fraction:.0f} % read, about {done * (1 / fraction - 1) / rate:.0f} s left"
+        return text

@@ -1,0 +1,109 @@
+"""What a job counts, and the figures that come of it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from mime_fast.corpora.answering import Answered
+
+
+@dataclass
+class Tally:
+    """Counts and sums of some rows; those of parts add up to those of the job, in the order of the parts."""
+
+    rows: int = 0  # read, bad ones too
+    errors: int = 0
+    tokens: int = 0  # scored or generated, end marks counted
+    logprob: float = 0.0  # sum over tokens
+    nll: float = 0.0  # sum over rows of the mean a token
+    emotions: dict[str, int] = field(default_factory=dict)
+
+    def add(self, answered: Sequence[Answered]) -> None:
+        self.rows += len(answered)
+        for one in answered:
+            if one.record is None:
+                self.errors += 1
+                continue
+            count, logprob = len(one.answer.token_logprobs), one.answer.logprob
+            self.tokens += count
+            self.logprob += logprob
+            self.nll -= logprob / max(1, count)
+            self.emotions[one.answer.emotion] = self.emotions.get(one.answer.emotion, 0) + 1
+
+    @classmethod
+    def total(cls, parts: Iterable[Tally]) -> Tally:
+        whole, emotions = cls(), Counter[str]()
+        logprobs, nlls = [], []
+        for part in parts:
+            whole.rows += part.rows
+            whole.errors += part.errors
+            whole.tokens += part.tokens
+            emotions.update(part.emotions)
+            logprobs.append(part.logprob)
+            nlls.append(part.nll)
+        whole.logprob, whole.nll = math.fsum(logprobs), math.fsum(nlls)
+        whole.emotions = dict(sorted(emotions.items(), key=lambda item: (-item[1], item[0])))
+        return whole
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a job did.
+
+    `perplexity_micro` is exp of the mean NLL over all tokens, `perplexity_macro` exp of the mean over rows of a row's
+    mean NLL; both are None where nothing was scored. `seconds` and the rates are of this run alone, which answered
+    `rows_now` of the rows; the others were there already.
+    """
+
+    rows: int
+    answered: int
+    errors: int
+    tokens: int
+    perplexity_micro: float | None
+    perplexity_macro: float | None
+    emotions: dict[str, int]
+    seconds: float
+    rows_now: int
+    rows_per_second: float
+    tokens_per_second: float
+
+    @classmethod
+    def of(cls, tally: Tally, now: Tally, seconds: float, *, scored: bool) -> Summary:
+        answered = tally.rows - tally.errors
+        known = scored and answered > 0
+        return cls(
+            tally.rows,
+            answered,
+            tally.errors,
+            tally.tokens,
+            _exp(-tally.logprob / tally.tokens) if known else None,
+            _exp(tally.nll / answered) if known else None,
+            tally.emotions,
+            round(seconds, 3),
+            now.rows,
+            round(now.rows / max(seconds, 1e-9), 1),
+            round(now.tokens / max(seconds, 1e-9), 1),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        text = f"{self.answered} of {self.rows} rows answered in {self.seconds:.1f} s"
+        text += f" ({self.rows_per_second:.0f} rows/s, {self.tokens_per_second:.0f} tokens/s)"
+        if self.perplexity_micro is not None and self.perplexity_macro is not None:
+            text += f"; perplexity {self.perplexity_micro:.2f} over tokens, {self.perplexity_macro:.2f} over rows"
+        if self.rows_now < self.rows:
+            text += f"; {self.rows - self.rows_now} rows were there already"
+        return text + (f"; {self.errors} bad rows left out" if self.errors else "")
+
+
+def _exp(value: float) -> float:
+    return math.exp(value) if value < 700 else math.inf

@@ -1,0 +1,126 @@
+"""Records as JSON lines or Parquet, into files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from mime_fast.corpora.tasks import Task
+
+SCRATCH = ".tmp"  # ending of a file that is not done
+
+
+class Writer(Protocol):
+    """Takes the records of one part."""
+
+    def add(self, records: Sequence[dict[str, Any]]) -> None: ...
+
+    def finish(self) -> None:
+        """Nothing comes behind."""
+
+
+class JsonLines:
+    """A line a record."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def add(self, records: Sequence[dict[str, Any]]) -> None:
+        self._stream.write(b"".join(map(json_line, records)))
+
+    def finish(self) -> None:
+        pass
+
+
+class Parquet:
+    """A row group a part."""
+
+    def __init__(self, stream: BinaryIO, schema: Any) -> None:
+        self._stream = stream
+        self._schema = schema
+        self._tables: list[Any] = []
+
+    def add(self, records: Sequence[dict[str, Any]]) -> None:
+        import pyarrow as pa
+
+        rows = [{**record, "id": str(record["id"])} for record in records]
+        self._tables.append(pa.Table.from_pylist(rows, self._schema))
+
+    def finish(self) -> None:
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        table = pa.concat_tables(self._tables) if self._tables else self._schema.empty_table()
+        parquet.write_table(table.combine_chunks(), self._stream, compression="zstd")
+
+
+def is_parquet(name: str) -> bool:
+    """Whether an output of this name is Parquet; anything else is JSON lines."""
+    return name.rstrip("/").endswith(".parquet")
+
+
+def make_writer(name: str, stream: BinaryIO, task: Task) -> Writer:
+    """The writer for an output of this name."""
+    return Parquet(stream, task.schema()) if is_parquet(name) else JsonLines(stream)
+
+
+def join(parts: Iterable[Path], stream: BinaryIO, name: str, task: Task) -> None:
+    """All parts in one file; one of them in memory at a time."""
+    if not is_parquet(name):
+        join_lines(parts, stream)
+        return
+    from pyarrow import parquet
+
+    with parquet.ParquetWriter(stream, task.schema(), compression="zstd") as writer:
+        for part in parts:
+            table = parquet.read_table(part)
+            if table.num_rows:
+                writer.write_table(table)
+
+
+def join_lines(parts: Iterable[Path], stream: BinaryIO) -> None:
+    """The bytes of all parts, one behind the other."""
+    for part in parts:
+        with part.open("rb") as source:
+            shutil.copyfileobj(source, stream, 1 << 20)
+
+
+@contextmanager
+def whole_file(path: Path, scratch: Path | None = None) -> Iterator[BinaryIO]:
+    """A stream to a file that appears, or is replaced, when the block ends without an error and all is on the disk."""
+    scratch = scratch or path.with_name(f"{path.name}.{os.getpid()}{SCRATCH}")
+    try:
+        with scratch.open("wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        if path.exists():
+            shutil.copymode(path, scratch)
+        scratch.replace(path)
+        sync_folder(path.parent)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    """A JSON file, as `whole_file`."""
+    with whole_file(path) as stream:
+        stream.write(json.dumps(value, indent=1, ensure_ascii=False).encode() + b"\n")
+
+
+def json_line(record: dict[str, Any]) -> bytes:
+    return json.dumps(record, ensure_ascii=False).encode() + b"\n"
+
+
+def sync_folder(folder: Path) -> None:
+    """Names in a folder survive a loss of power from here on."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,72 @@
+"""A tiny model, rows for it, and jobs in a process that can be killed."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import resource
+from collections.abc import Callable
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mime_fast.corpora.job import CorpusJob
+from mime_fast.corpora.summary import Summary
+from mime_fast.corpora.tasks import Task
+from tests.cli.conftest import TEXT, model_dir  # noqa: F401 - a fixture
+
+WORDS = TEXT.split()
+MakeJob = Callable[..., CorpusJob]
+
+
+def some_rows(count: int) -> list[dict[str, Any]]:
+    """Good rows of different lengths, all different."""
+    rows = []
+    for i in range(count):
+        words = [WORDS[(i * 7 + j * (1 + i % 5)) % len(WORDS)] for j in range(2 + i % 11)]
+        turns = [" ".join(words), "i am so happy !", " ".join(reversed(words))][: 1 if i % 3 else 3]
+        rows.append({"id": f"row-{i}", "context": turns, "response": " ".join(words[: 1 + i % 6])})
+    return rows
+
+
+def write_rows(path: Path, rows: list[Any]) -> Path:
+    """Rows as JSON lines; text is a line as it is."""
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture
+def make_job(model_dir: Path) -> MakeJob:  # noqa: F811
+    def make(inputs: Any, output: Path | str | None, *, kind: Any = "score", **given: Any) -> CorpusJob:
+        task = Task(kind, **given.pop("task", {}))
+        options = {"model": str(model_dir), "load_options": {"threads": 1}, "quiet": True, "part_rows": 40} | given
+        if not isinstance(inputs, list):
+            inputs = str(inputs)
+        return CorpusJob(task, inputs, None if output is None else str(output), **options)
+
+    return make
+
+
+def run_job(job: CorpusJob, file_limit: int | None = None) -> Summary:
+    """What a child process does; `file_limit` bytes fit into a file."""
+    if file_limit is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
+    return job.run()
+
+
+@pytest.fixture(scope="session")
+def children() -> ForkServerContext:
+    """Starts children of a process that has imported all, and so is fast."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["mime_fast.engine.load", "mime_fast.engine.native", "pyarrow.parquet", "pytest", "tests.corpora.conftest"]
+    )
+    return context
+
+
+def start(children: ForkServerContext, job: CorpusJob, file_limit: int | None = None) -> ForkServerProcess:
+    child = children.Process(target=run_job, args=(job, file_limit))
+    child.start()
+    return child

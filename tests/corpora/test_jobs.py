@@ -1,0 +1,134 @@
+"""Jobs: their output, their counts, several workers, memory."""
+
+from __future__ import annotations
+
+import json
+import math
+import tracemalloc
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyarrow import parquet
+
+import mime_fast
+from mime_fast.corpora.rows import Columns
+from mime_fast.emotions import LABELS
+from mime_fast.errors import ConfigError, DataError
+from tests.corpora.conftest import MakeJob, some_rows, write_rows
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_scores_are_the_engines(tmp_path: Path, make_job: MakeJob, model_dir: Path) -> None:
+    rows = some_rows(130)
+    summary = make_job(write_rows(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl").run()
+    scores = mime_fast.load(model_dir, threads=1).score([r["context"] for r in rows], [r["response"] for r in rows])
+    for i, (line, score) in enumerate(zip(lines(tmp_path / "out.jsonl"), scores, strict=True)):
+        assert (line["id"], line["row"]) == (f"row-{i}", i)
+        assert (line["tokens"], line["token_logprobs"]) == (score.tokens, score.token_logprobs)
+        assert (line["logprob"], line["perplexity"]) == (score.logprob, score.perplexity)
+        assert (line["emotion"], len(line["emotion_probs"])) == (score.emotion, 3)
+    count = sum(len(score.token_logprobs) for score in scores)
+    assert summary.tokens == count
+    assert summary.perplexity_micro == pytest.approx(math.exp(-sum(score.logprob for score in scores) / count))
+    macro = sum(math.log(score.perplexity) for score in scores) / len(scores)
+    assert summary.perplexity_macro == pytest.approx(math.exp(macro))
+    assert summary.emotions == Counter(score.emotion for score in scores)
+
+
+@pytest.mark.parametrize("kind", ["score", "generate"])
+def test_parquet_holds_what_json_lines_hold(tmp_path: Path, make_job: MakeJob, kind: str) -> None:
+    source = write_rows(tmp_path / "in.jsonl", some_rows(100))
+    search = {} if kind == "score" else {"num_return_sequences": 2}
+    task = {"top_emotions": 32, "search": search}
+    for name in ("out.jsonl", "out.parquet"):
+        make_job(source, tmp_path / name, kind=kind, task=task).run()
+    table = parquet.read_table(tmp_path / "out.parquet")
+    assert table.to_pylist() == lines(tmp_path / "out.jsonl")
+    assert parquet.ParquetFile(tmp_path / "out.parquet").num_row_groups == 3
+    assert set(lines(tmp_path / "out.jsonl")[0]["emotion_probs"]) == set(LABELS)
+
+
+@pytest.mark.parametrize("kind", ["score", "generate"])
+def test_any_number_of_workers_gives_the_same_bytes(tmp_path: Path, make_job: MakeJob, kind: str) -> None:
+    rows: list[Any] = some_rows(300)
+    rows[77] = "{"
+    source = write_rows(tmp_path / "in.jsonl", rows)
+    task = {"search": {"do_sample": True, "num_beams": 1} if kind == "generate" else {}}
+    for workers in (1, 2, 3):
+        make_job(source, tmp_path / f"{workers}.jsonl", kind=kind, workers=workers, task=task).run()
+    for ending in ("", ".errors.jsonl"):
+        contents = {(tmp_path / f"{workers}.jsonl{ending}").read_bytes() for workers in (1, 2, 3)}
+        assert len(contents) == 1
+
+
+def test_the_cut_into_parts_changes_nothing(tmp_path: Path, make_job: MakeJob) -> None:
+    source = write_rows(tmp_path / "in.jsonl", some_rows(100))
+    for size in (7, 100, 1000):
+        make_job(source, tmp_path / f"{size}.jsonl", kind="generate", part_rows=size).run()
+    assert len({(tmp_path / f"{size}.jsonl").read_bytes() for size in (7, 100, 1000)}) == 1
+
+
+def test_errors_are_counted_and_kept(tmp_path: Path, make_job: MakeJob) -> None:
+    rows: list[Any] = some_rows(100)
+    rows[3], rows[50], rows[51] = "{", {"context": ["a"], "id": "long", "response": "cat " * 10_000}, {"context": [1]}
+    source = write_rows(tmp_path / "in.jsonl", rows)
+    summary = make_job(source, tmp_path / "out.jsonl").run()
+    assert (summary.rows, summary.answered, summary.errors) == (100, 97, 3)
+    assert sum(summary.emotions.values()) == 97 == len(lines(tmp_path / "out.jsonl"))
+    errors = lines(tmp_path / "out.jsonl.errors.jsonl")
+    assert [(error["row"], error["index"], error["id"]) for error in errors] == [
+        (4, 3, 3),
+        (51, 50, "long"),
+        (52, 51, 51),
+    ]
+    assert errors[0]["raw"] == "{" and errors[0]["file"] == str(source)
+    assert "10000 words" in errors[1]["reason"] and json.loads(errors[1]["raw"]) == rows[50]
+    with pytest.raises(DataError, match=r"in.jsonl, line 4: not JSON .*the first bad row"):
+        make_job(source, tmp_path / "strict.jsonl", strict=True).run()
+    assert not (tmp_path / "strict.jsonl.parts").exists()
+    with pytest.raises(DataError, match=r"3 of 100 rows are bad \(3.0 %\); at most 2 % are allowed"):
+        make_job(source, tmp_path / "share.jsonl", max_errors=0.02).run()
+    assert make_job(source, tmp_path / "share.jsonl", max_errors=0.03).run().rows_now == 0
+
+
+def test_an_error_in_a_worker_is_told(tmp_path: Path, make_job: MakeJob) -> None:
+    source = write_rows(tmp_path / "in.jsonl", some_rows(10))
+    with pytest.raises(ConfigError, match="num_beams=0"):
+        make_job(source, tmp_path / "out.jsonl", kind="generate", workers=2, task={"search": {"num_beams": 0}}).run()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl"]
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.parquet", "parts/"])
+def test_an_empty_input(tmp_path: Path, make_job: MakeJob, name: str) -> None:
+    summary = make_job(write_rows(tmp_path / "in.jsonl", []), f"{tmp_path}/{name}").run()
+    assert (summary.rows, summary.perplexity_micro) == (0, None)
+    if name == "out.parquet":
+        assert parquet.read_table(tmp_path / name).num_rows == 0
+
+
+@pytest.mark.parametrize("wrong", [{"workers": 0}, {"part_rows": 0}, {"max_errors": 2.0}, {"max_errors": math.nan}])
+def test_options_are_checked(make_job: MakeJob, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        make_job("in.jsonl", "out.jsonl", **wrong)
+    for task in ({"top_emotions": 33}, {"columns": Columns(separator="")}):
+        with pytest.raises(ConfigError):
+            make_job("in.jsonl", "out.jsonl", task=task)
+    with pytest.raises(ConfigError, match="workers=2"):
+        make_job("in.jsonl", None, workers=2)
+
+
+def test_memory_does_not_grow_with_the_rows(tmp_path: Path, make_job: MakeJob) -> None:
+    peaks = []
+    make_job(write_rows(tmp_path / "0.jsonl", some_rows(10)), tmp_path / "warm.jsonl").run()
+    for count in (1_000, 8_000):
+        source = write_rows(tmp_path / f"{count}.jsonl", some_rows(count))
+        tracemalloc.start()
+        make_job(source, tmp_path / f"out-{count}.jsonl", part_rows=500).run()
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]
