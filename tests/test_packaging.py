@@ -89,4 +89,3 @@ def check_signature(built: Any, stub: ast.FunctionDef) -> None:
     signature = str(built.__doc__).splitlines()[0]
     listed = [argument.arg for argument in (*stub.args.args, *stub.args.kwonlyargs)]
     assert re.findall(r"(\w+): ", signature) == listed
-
