@@ -125,8 +125,12 @@ def test_a_stop_byte_that_is_set_already(model: _native.Model) -> None:
 
 @pytest.mark.parametrize(("which", "threads"), [(0, 1), (0, 3), (2, 3), (3, 1), (4, 3), (5, 1)])
 def test_ctrl_c(model: _native.Model, which: int, threads: int) -> None:
-    with ended_soon(KeyboardInterrupt, None, lambda: signal.raise_signal(signal.SIGINT)):
-        calls(model)[which](**running(threads))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background may ignore it
+    try:
+        with ended_soon(KeyboardInterrupt, None, lambda: signal.raise_signal(signal.SIGINT)):
+            calls(model)[which](**running(threads))
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_what_a_handler_raises_is_raised_and_one_that_does_not_lets_go_on(model: _native.Model) -> None:
