@@ -21,6 +21,8 @@ Offsets = npt.NDArray[np.int64]
 Keys = npt.NDArray[np.uint64]
 Floats = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
+OPS = ("encode", "response_emotion", "gate_fusion", "decode", "search", "random_numbers")  # what `describe` names
+
 Stop = npt.NDArray[np.uint8]  # [1]; another thread sets it to 1, and the call ends soon by a BackendError
 
 

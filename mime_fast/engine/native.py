@@ -12,14 +12,12 @@ import torch
 from mime_fast import _native
 from mime_fast.config import GenerationConfig
 from mime_fast.emotions import NEGATIVE_IDS, POSITIVE_IDS
-from mime_fast.engine.backend import Contexts, Floats, Heard, Ids, Offsets, Requests, Stop, refuse_nan
+from mime_fast.engine.backend import OPS, Contexts, Floats, Heard, Ids, Offsets, Requests, Stop, refuse_nan
 from mime_fast.engine.device import Placement
 from mime_fast.errors import BackendError
 from mime_fast.reference.hypothesis import Hypothesis
 from mime_fast.reference.mime import Mime
 from mime_fast.reference.search import no_response
-
-OPS = ("encode", "response_emotion", "gate_fusion", "decode", "search", "random_numbers")
 
 
 def why_not(model: Mime, placement: Placement, isa: str) -> str:

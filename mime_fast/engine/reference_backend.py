@@ -13,7 +13,7 @@ from torch import Tensor
 from mime_fast.config import GenerationConfig
 from mime_fast.data.batches import decoder_inputs, pad_rows
 from mime_fast.emotions import LABELS
-from mime_fast.engine.backend import Contexts, Floats, Heard, Ids, Offsets, Requests, Stop, refuse_nan
+from mime_fast.engine.backend import OPS, Contexts, Floats, Heard, Ids, Offsets, Requests, Stop, refuse_nan
 from mime_fast.engine.device import Placement
 from mime_fast.errors import BackendError
 from mime_fast.reference.hypothesis import Hypothesis
@@ -22,8 +22,6 @@ from mime_fast.reference.noise import prior_noise
 from mime_fast.reference.response_emotion import GROUPS, Mixture
 from mime_fast.reference.search import search
 from mime_fast.text.special import PAD_ID
-
-OPS = ("encode", "response_emotion", "gate_fusion", "decode", "search", "random_numbers")
 
 
 class ReferenceBackend:
