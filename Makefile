@@ -75,7 +75,7 @@ $(INSTALLED): $(PACKAGE_DEPS) | $(BIN)/python
 	@touch $@
 
 $(INSTALLED_DEV): $(PACKAGE_DEPS) | $(BIN)/python
-	$(PIP_INSTALL) -e '.[test,lint,plots]'
+	$(PIP_INSTALL) -e '.[test,lint,plots,ray]'
 	@touch $(INSTALLED) $@
 
 $(INSTALLED_BENCH): $(PACKAGE_DEPS) | $(BIN)/python

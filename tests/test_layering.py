@@ -22,9 +22,9 @@ LEVELS = (
     ("_native",),
     ("kernels",),
     ("engine",),
-    ("evaluation", "distributed"),
+    ("evaluation",),
     ("corpora",),
-    ("training",),  # validates with evaluation's metrics
+    ("training", "distributed"),  # training validates with evaluation's metrics
     ("cli",),
     ("__init__", "__main__"),
 )

@@ -30,19 +30,21 @@ def run_job(args: Namespace, kind: Any, search: Mapping[str, Any] | None = None)
         args.top_emotions,
         search or {},
     )
+    ray_address, source, target = _ray_in_out(args)
     job = CorpusJob(
         task,
-        args.input,
-        args.output,
+        source,
+        target,
         args.model,
         load_options(args),
         args.input_format,
-        args.workers,
+        (1 if ray_address is None else 0) if args.workers is None else args.workers,
+        ray_address,
         PART_ROWS if args.part_rows is None else args.part_rows,
         args.strict,
         args.max_errors,
         args.restart,
-        quiet=is_standard_output(args.output) and sys.stdout.isatty(),
+        quiet=is_standard_output(target) and sys.stdout.isatty(),
     )
     summary = job.run()
     where = f": {job.errors_file}" if summary.errors and job.errors_file else ""
@@ -50,3 +52,15 @@ def run_job(args: Namespace, kind: Any, search: Mapping[str, Any] | None = None)
     if args.summary is not None:
         write_json(Path(args.summary), summary.to_dict())
     return 1 if summary.errors else 0
+
+
+def _ray_in_out(args: Namespace) -> tuple[str | None, str, str | None]:
+    """--ray's address, IN and OUT. In `--ray IN OUT` argparse takes IN for the address."""
+    address: str | None = args.ray
+    if address and args.output is None and not _is_address(address):
+        return "", address, args.input
+    return address, args.input, args.output
+
+
+def _is_address(text: str) -> bool:
+    return text in ("auto", "local") or text.startswith("ray://") or text.rpartition(":")[2].isdigit()

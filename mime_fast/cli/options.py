@@ -120,7 +120,17 @@ def add_corpus_options(parser: ArgumentParser) -> None:
         help="between the utterances of a context that is one text (default: %(default)s)",
     )
     group = parser.add_argument_group("job")
-    group.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: %(default)s)")
+    group.add_argument(
+        "--workers", type=int, metavar="N", help="processes (default: 1), or Ray's actors (default: as many as fit)"
+    )
+    group.add_argument(
+        "--ray",
+        nargs="?",
+        const="",
+        metavar="ADDRESS",
+        help="work on a Ray cluster: auto, HOST:PORT, ray://HOST:PORT, or local for a new one on this machine "
+        "(default: the one that Ray finds, or a new one)",
+    )
     group.add_argument("--part-rows", type=int, metavar="N", help="rows that are made final together (default: 2560)")
     group.add_argument("--restart", action="store_true", help="begin anew, whatever OUT and OUT.parts are")
     group.add_argument("--strict", action="store_true", help="stop at the first bad row")

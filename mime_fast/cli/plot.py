@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 EXAMPLE = """  mime-fast plot embeddings --out embeddings.png
-  mime-fast plot confusion --report figures.json --out confusion.svg"""
+  mime-fast plot confusion --report figures.json --out confusion.svg
+  mime-fast plot emotions --summary summary.json --out emotions.png"""
 EMBEDDINGS = "the emotion embeddings in two principal components"
 CONFUSION = "the confusion matrix of the emotions"
+EMOTIONS = "how often each emotion was heard in a corpus"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -27,7 +29,15 @@ def add_arguments(parser: ArgumentParser) -> None:
     confusion = kinds.add_parser("confusion", help=CONFUSION, description=f"Draw {CONFUSION}.", allow_abbrev=False)
     confusion.add_argument("--report", required=True, metavar="FILE", help="what mime-fast evaluate --json wrote")
     confusion.set_defaults(draw=draw_confusion)
-    for kind in (embeddings, confusion):
+    emotions = kinds.add_parser("emotions", help=EMOTIONS, description=f"Draw {EMOTIONS}.", allow_abbrev=False)
+    emotions.add_argument(
+        "--summary",
+        required=True,
+        metavar="FILE",
+        help="what mime-fast score or generate --summary wrote, or a manifest",
+    )
+    emotions.set_defaults(draw=draw_emotions)
+    for kind in (embeddings, confusion, emotions):
         kind.add_argument("--out", required=True, metavar="FILE", help="picture to write: .png, .svg or .pdf")
         kind.add_argument("--width", type=int, default=1600, metavar="N", help="pixels of a PNG (default: %(default)s)")
 
@@ -61,4 +71,16 @@ def draw_confusion(args: Namespace) -> Figure:
     return plots.draw_confusion(plots.read_confusion(args.report))
 
 
-COMMAND = Command("plot", "draw the emotion embeddings or the confusion matrix", EXAMPLE, add_arguments, run)
+def draw_emotions(args: Namespace) -> Figure:
+    from mime_fast.evaluation import histogram
+
+    return histogram.draw_emotions(histogram.read_emotions(args.summary))
+
+
+COMMAND = Command(
+    "plot",
+    "draw the emotion embeddings, the confusion matrix, or the emotions of a corpus",
+    EXAMPLE,
+    add_arguments,
+    run,
+)

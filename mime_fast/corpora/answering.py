@@ -21,11 +21,13 @@ CHUNK = 512  # rows that the engine gets at once, and sorts by length among them
 
 @dataclass(frozen=True)
 class Answered:
-    """A row with its record, or a bad row without one."""
+    """A row's record and what is counted of it, or the bad row."""
 
-    row: Row | BadRow
+    row: int  # over all inputs
     record: dict[str, Any] | None
-    answer: Any = None
+    bad: BadRow | None = None
+    tokens: int = 0  # scored or generated, the end mark counted
+    logprob: float = 0.0  # their sum
 
 
 class Answerer:
@@ -63,10 +65,11 @@ class Answerer:
         records = []
         for row in rows:
             if isinstance(row, BadRow):
-                records.append(Answered(row, None))
+                records.append(Answered(row.index, None, row))
             else:
                 answer = next(answers)
-                records.append(Answered(row, self.task.record(row, answer), answer))
+                record = self.task.record(row, answer)
+                records.append(Answered(row.index, record, None, len(answer.token_logprobs), answer.logprob))
         return records
 
     def _ready(self, chunk: Sequence[RawRow]) -> list[Row | BadRow]:

@@ -8,19 +8,19 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import chain, count, islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from mime_fast._version import __version__
 from mime_fast.config import check_int
+from mime_fast.corpora.answerer_spec import AnswererSpec
 from mime_fast.corpora.answering import CHUNK
+from mime_fast.corpora.making import Making
 from mime_fast.corpora.part_work import Digest, PartWork
-from mime_fast.corpora.parts import PartFiles, Parts
-from mime_fast.corpora.pool import Pool
+from mime_fast.corpora.parts import Made, PartFiles, Parts
 from mime_fast.corpora.progress import Progress
 from mime_fast.corpora.readers import Reader
-from mime_fast.corpora.rows import BadRow, RawRow
 from mime_fast.corpora.sources import Format, find_sources
 from mime_fast.corpora.summary import Summary, Tally
 from mime_fast.corpora.tasks import Task
@@ -42,6 +42,8 @@ class CorpusJob:
             or a pipe: JSON lines as they come, which cannot be resumed.
         model, load_options: of `mime_fast.load`.
         workers: processes that share the parts; the output is the same.
+        ray_address: a Ray cluster, as for `ray.init`, whose actors (`workers`, 0: as many as fit) do the work instead;
+            "" for the one that Ray finds, or a new one on this machine. They must see the input and the model.
         part_rows: rows of a part.
         strict: stop at the first bad row.
         max_errors: the share of bad rows beyond which the job stops.
@@ -59,6 +61,7 @@ class CorpusJob:
     load_options: Mapping[str, Any] = field(default_factory=dict)
     input_format: Format = "auto"
     workers: int = 1
+    ray_address: str | None = None
     part_rows: int = PART_ROWS
     strict: bool = False
     max_errors: float = 1.0
@@ -66,12 +69,13 @@ class CorpusJob:
     quiet: bool = False
 
     def __post_init__(self) -> None:
-        check_int("workers", self.workers, 1)
+        check_int("workers", self.workers, 1 if self.ray_address is None else 0)
         check_int("part_rows", self.part_rows, 1)
         if not 0 <= self.max_errors <= 1:
             raise ConfigError(f"max_errors={self.max_errors!r}: a share from 0 to 1 is allowed")
-        if self.workers > 1 and self._streams():
-            raise ConfigError(f"workers={self.workers}: an output that is a file or a folder is needed")
+        if (self.workers > 1 or self.ray_address is not None) and self._streams():
+            asked = f"workers={self.workers}" if self.ray_address is None else "Ray"
+            raise ConfigError(f"{asked}: an output that is a file or a folder is needed")
 
     def run(self) -> Summary:
         """Do what is left to do.
@@ -96,17 +100,17 @@ class CorpusJob:
         started, tally = time.monotonic(), Tally()
         progress = Progress(quiet=self.quiet)
         try:
-            answerer = self._work(None).answerer()
+            answerer = self._spec().make()
             with self._stream() as stream:
                 writer = JsonLines(stream)
                 for answered in answerer.answers(reader):
                     for one in answered:
-                        if isinstance(one.row, BadRow):
-                            progress.note(str(one.row))
+                        if one.bad is not None:
+                            progress.note(str(one.bad))
                     writer.add([one.record for one in answered if one.record is not None])
                     stream.flush()
                     tally.add(answered)
-                    progress.add(len(answered), _tokens(answered), _bad(answered), reader.fraction())
+                    progress.add(Tally.of(answered), reader.fraction())
                     self._check_errors(tally, last=False)
         finally:
             progress.close()
@@ -115,21 +119,21 @@ class CorpusJob:
         return Summary.of(whole, whole, time.monotonic() - started, scored=self.task.kind == "score")
 
     def _run_parts(self, reader: Reader, parts: Parts) -> Summary:
-        started, now = time.monotonic(), Tally()
-        work = self._work(parts.files, digest=any(source.path is None for source in reader.sources))
+        started, before = time.monotonic(), parts.tally()
+        digest = any(source.is_standard_input for source in reader.sources)
+        work = PartWork(self._spec(), parts.files, digest)
         if parts.finished is not None:
             return self._already(reader, parts, work)
         progress = Progress(quiet=self.quiet)
         try:
             if parts.done:
-                rows = sum(tally.rows for tally in parts.done.values())
-                progress.note(f"mime-fast: going on: {rows} rows in {len(parts.done)} parts are done")
-            todo = self._todo(reader, parts, work, progress)
-            for number, tally, digest in self._made(todo, work, reader, progress):
-                parts.finish_part(number, tally, digest)
-                now = Tally.total([now, tally])
-                self._check_errors(Tally.total(parts.done.values()), last=False)
-            whole = Tally.total(parts.done[number] for number in sorted(parts.done))
+                progress.note(f"mime-fast: going on: {before.rows} rows in {len(parts.done)} parts are done")
+            now = Tally()
+            for number, made in self._made(Making(reader, parts, work, self.part_rows, progress)):
+                parts.done[number] = made
+                now = Tally.total([now, made.tally])
+                self._check_errors(Tally.total([before, now]), last=False)
+            whole = parts.tally()
             self._check_errors(whole, last=True)
             summary = Summary.of(whole, now, time.monotonic() - started, scored=self.task.kind == "score")
             parts.join(self.task, summary.to_dict())
@@ -137,43 +141,12 @@ class CorpusJob:
         finally:
             progress.close()
 
-    def _todo(
-        self, reader: Reader, parts: Parts, work: PartWork, progress: Progress
-    ) -> Iterator[tuple[int, Iterator[RawRow]]]:
-        """The parts that are not done, each with its rows, which the caller reads before it asks for the next."""
-        rows = iter(reader)
-        for number in count():
-            part = islice(rows, self.part_rows)
-            if (first := next(part, None)) is None:
-                return
-            whole = chain([first], part)
-            if number not in parts.done:
-                yield number, whole
-            else:
-                _compare(parts, number, Digest(whole, work.digest))
-                progress.skip(parts.done[number].rows)
+    def _made(self, making: Making) -> Iterator[tuple[int, Made]]:
+        if self.ray_address is None:
+            return making.here(self.workers)
+        from mime_fast.corpora.on_ray import answers_on_ray
 
-    def _made(
-        self, todo: Iterator[tuple[int, Iterator[RawRow]]], work: PartWork, reader: Reader, progress: Progress
-    ) -> Iterator[tuple[int, Tally, str]]:
-        if self.workers > 1:
-            with Pool(work, self.workers) as pool:
-                for number, tally, digest in pool.make(todo):
-                    progress.add(tally.rows, tally.tokens, tally.errors, reader.fraction())
-                    yield number, tally, digest
-            return
-        answerer = None
-        for number, rows in todo:
-            answerer = answerer or work.answerer()
-            yield (
-                number,
-                *work.make(
-                    answerer,
-                    number,
-                    rows,
-                    lambda answered: progress.add(len(answered), _tokens(answered), _bad(answered), reader.fraction()),
-                ),
-            )
+        return answers_on_ray(making, self.workers, self.ray_address)
 
     def _already(self, reader: Reader, parts: Parts, work: PartWork) -> Summary:
         """The summary of a job that is done; standard input is read to see that it is the same."""
@@ -217,9 +190,8 @@ class CorpusJob:
             "part_rows": self.part_rows,
         }
 
-    def _work(self, files: PartFiles | None, *, digest: bool = False) -> PartWork:
-        files = files or PartFiles("", Path(), "")
-        return PartWork(self.task, files, self.model, dict(self.load_options), self.strict, digest)
+    def _spec(self) -> AnswererSpec:
+        return AnswererSpec(self.task, self.model, dict(self.load_options), self.strict)
 
     def _streams(self) -> bool:
         if self.output is None or self.output == "-":
@@ -240,23 +212,6 @@ class _StandardOutput:
             sys.stdout.buffer.flush()
 
 
-def _compare(parts: Parts, number: int, rows: Digest) -> None:
-    """Read over the rows of a part that is done; DataError where they are not those it was made of."""
-    seen = sum(1 for _ in rows)
-    if seen != parts.done[number].rows or rows.hexdigest() != parts.digests[number]:
-        raise DataError(
-            f"{parts.files.output}: is another job's: the input differs in part {number}; --restart begins anew"
-        )
-
-
 def _hash(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _tokens(answered: Sequence[Any]) -> int:
-    return sum(len(one.answer.token_logprobs) for one in answered if one.record is not None)
-
-
-def _bad(answered: Sequence[Any]) -> int:
-    return sum(one.record is None for one in answered)

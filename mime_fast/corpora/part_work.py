@@ -9,17 +9,14 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from mime_fast.corpora.answerer_spec import AnswererSpec, maker_of
 from mime_fast.corpora.answering import Answered, Answerer
-from mime_fast.corpora.parts import PartFiles, write_part
-from mime_fast.corpora.rows import BadRow, RawRow
+from mime_fast.corpora.parts import Made, PartFiles, write_part
+from mime_fast.corpora.rows import RawRow
 from mime_fast.corpora.summary import Tally
-from mime_fast.corpora.tasks import Task
 from mime_fast.corpora.writers import SCRATCH, make_writer
-
-if TYPE_CHECKING:
-    from mime_fast.engine.engine import Engine
 
 Watch = Callable[[list[Answered]], None]
 
@@ -28,44 +25,46 @@ Watch = Callable[[list[Answered]], None]
 class PartWork:
     """How a part is made."""
 
-    task: Task
+    spec: AnswererSpec
     files: PartFiles
-    model: str | None
-    load_options: Mapping[str, Any]
-    strict: bool
     digest: bool  # whether the rows are hashed, because nothing else tells a changed input
 
-    def load(self) -> Engine:
-        from mime_fast.engine.load import load
-
-        return load(self.model, **self.load_options)
-
-    def answerer(self) -> Answerer:
-        return Answerer(self.task, self.load(), strict=self.strict)
-
-    def make(self, answerer: Answerer, number: int, rows: Iterable[RawRow], watch: Watch) -> tuple[Tally, str]:
+    def make(self, answerer: Answerer, number: int, rows: Iterable[RawRow], watch: Watch) -> Made:
         """Answer the rows, and make the part final. OSError: the disk is full, for instance."""
+        hashed = Digest(rows, self.digest)
+        return self.write(number, answerer.answers(hashed), maker_of(answerer.engine), watch, hashed)
+
+    def write(
+        self,
+        number: int,
+        answers: Iterable[list[Answered]],
+        maker: Mapping[str, Any],
+        watch: Watch,
+        digest: Digest | None = None,
+    ) -> Made:
+        """Make a part of answers final."""
         ending = f".{os.getpid()}{SCRATCH}"
         data, errors = self.files.data(number), self.files.part_errors(number)
         scratch = data.with_name(data.name + ending), errors.with_name(errors.name + ending)
-        tally, hashed = Tally(), Digest(rows, self.digest)
+        tally = Tally()
         try:
             with scratch[0].open("wb") as stream, scratch[1].open("wb") as error_stream:
-                writer = make_writer(self.files.output, stream, self.task)
-                for answered in answerer.answers(hashed):
+                writer = make_writer(self.files.output, stream, self.spec.task)
+                for answered in answers:
                     writer.add([one.record for one in answered if one.record is not None])
-                    error_stream.writelines(one.row.json_line() for one in answered if isinstance(one.row, BadRow))
+                    error_stream.writelines(one.bad.json_line() for one in answered if one.bad is not None)
                     tally.add(answered)
                     watch(answered)
                 writer.finish()
                 for open_stream in (stream, error_stream) if tally.errors else (stream,):
                     open_stream.flush()
                     os.fsync(open_stream.fileno())
-            write_part(self.files, number, tally, hashed.hexdigest(), *scratch)
+            made = Made(tally, digest.hexdigest() if digest else "", dict(maker))
+            write_part(self.files, number, made, *scratch)
         finally:
             for path in scratch:
                 path.unlink(missing_ok=True)
-        return tally, hashed.hexdigest()
+        return made
 
 
 class Digest:
@@ -105,8 +104,8 @@ def start_worker(work: PartWork, alive: Connection) -> None:
     _WORKER.append(_Worker(work))
 
 
-def run_worker(number: int, rows: list[RawRow]) -> tuple[int, Tally, str]:
+def run_worker(number: int, rows: list[RawRow]) -> tuple[int, Made]:
     """One part in a worker process."""
     (worker,) = _WORKER
-    worker.answerer = worker.answerer or worker.work.answerer()
-    return number, *worker.work.make(worker.answerer, number, rows, lambda _: None)
+    worker.answerer = worker.answerer or worker.work.spec.make()
+    return number, worker.work.make(worker.answerer, number, rows, lambda _: None)

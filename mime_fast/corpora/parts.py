@@ -65,15 +65,23 @@ class PartFiles:
         return self.folder / f"{self.own}part-{number:06}.json"
 
 
+@dataclass(frozen=True)
+class Made:
+    """What is known of a part that is done."""
+
+    tally: Tally
+    digest: str  # of its rows, where nothing else tells a changed input
+    maker: dict[str, Any]  # what decides the last digits of its figures
+
+
 @dataclass
 class Parts:
     """The finished parts of one job, and its manifest."""
 
     files: PartFiles
     fingerprint: dict[str, Any]
-    done: dict[int, Tally] = field(default_factory=dict)
-    digests: dict[int, str] = field(default_factory=dict)
-    finished: dict[str, Any] | None = None  # summary, digests, rows of a job that is complete
+    done: dict[int, Made] = field(default_factory=dict)
+    finished: dict[str, Any] | None = None  # summary, digests, rows, maker of a job that is complete
 
     @classmethod
     @contextmanager
@@ -105,15 +113,20 @@ class Parts:
         finally:
             os.close(handle)
 
-    def finish_part(self, number: int, tally: Tally, digest: str) -> None:
-        self.done[number] = tally
-        self.digests[number] = digest
+    @property
+    def maker(self) -> dict[str, Any] | None:
+        """What made the parts that are done; None where none is."""
+        return next((made.maker for made in self.done.values()), None)
+
+    def tally(self) -> Tally:
+        """Of all parts that are done."""
+        return Tally.total(self.done[number].tally for number in sorted(self.done))
 
     def join(self, task: Task, summary: dict[str, Any]) -> None:
         """Make the output of the parts, then remove what is needed no more; may be killed and called again."""
         files, numbers = self.files, sorted(self.done)
         errors = [files.part_errors(number) for number in numbers]
-        if any(self.done[number].errors for number in numbers):
+        if any(self.done[number].tally.errors for number in numbers):
             with whole_file(files.errors, files.folder / f"errors{SCRATCH}") as stream:
                 join_lines((path for path in errors if path.exists()), stream)
         else:
@@ -123,8 +136,9 @@ class Parts:
                 join([files.data(number) for number in numbers], stream, files.output, task)
         self.finished = {
             "summary": summary,
-            "rows": [self.done[number].rows for number in numbers],
-            "digests": [self.digests[number] for number in numbers],
+            "rows": [self.done[number].tally.rows for number in numbers],
+            "digests": [self.done[number].digest for number in numbers],
+            "maker": self.maker,
             "size": self._size(len(numbers)),
         }
         self._write_manifest()
@@ -157,8 +171,7 @@ class Parts:
         for path in files.folder.glob(f"{files.own}part-*[0-9].json"):
             counts = _read(path)
             number = int(path.stem.rpartition("-")[2])
-            self.done[number] = Tally(**counts["tally"])
-            self.digests[number] = counts["digest"]
+            self.done[number] = Made(Tally(**counts["tally"]), counts["digest"], counts["maker"])
 
     def _size(self, count: int) -> int | None:
         """Bytes of the output; None where some of it is missing."""
@@ -184,17 +197,15 @@ class Parts:
             files.errors.unlink(missing_ok=True)
 
 
-def write_part(
-    files: PartFiles, number: int, tally: Tally, digest: str, data_scratch: Path, errors_scratch: Path
-) -> None:
+def write_part(files: PartFiles, number: int, made: Made, data_scratch: Path, errors_scratch: Path) -> None:
     """Make a part final, whose data and errors are on the disk under scratch names; the counts come last."""
     data_scratch.replace(files.data(number))
-    if tally.errors:
+    if made.tally.errors:
         errors_scratch.replace(files.part_errors(number))
     else:
         errors_scratch.unlink()
     sync_folder(files.folder)
-    write_json(files.counts(number), {"tally": tally.to_dict(), "digest": digest})
+    write_json(files.counts(number), {"tally": made.tally.to_dict(), "digest": made.digest, "maker": made.maker})
 
 
 def _lock(files: PartFiles) -> int:

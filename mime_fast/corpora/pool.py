@@ -10,8 +10,8 @@ from multiprocessing import get_context
 from typing import Self
 
 from mime_fast.corpora.part_work import PartWork, run_worker, start_worker
+from mime_fast.corpora.parts import Made
 from mime_fast.corpora.rows import RawRow
-from mime_fast.corpora.summary import Tally
 from mime_fast.errors import BackendError
 
 
@@ -20,7 +20,8 @@ class Pool:
 
     def __init__(self, work: PartWork, workers: int) -> None:
         self._workers = workers
-        self._work = replace(work, load_options={**work.load_options, "threads": _threads(work, workers)})
+        options = {**work.spec.load_options, "threads": _threads(work, workers)}
+        self._work = replace(work, spec=replace(work.spec, load_options=options))
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Self:
@@ -37,10 +38,10 @@ class Pool:
         self._alive.close()
         self._theirs.close()
 
-    def make(self, todo: Iterator[tuple[int, Iterator[RawRow]]]) -> Iterator[tuple[int, Tally, str]]:
+    def make(self, todo: Iterator[tuple[int, Iterator[RawRow]]]) -> Iterator[tuple[int, Made]]:
         """The parts as they are done, in any order; one more than there are workers is in memory."""
         assert self._pool is not None
-        running: set[Future[tuple[int, Tally, str]]] = set()
+        running: set[Future[tuple[int, Made]]] = set()
         try:
             for number, rows in todo:
                 running.add(self._pool.submit(run_worker, number, list(rows)))
@@ -60,5 +61,5 @@ class Pool:
 def _threads(work: PartWork, workers: int) -> int | None:
     from mime_fast.engine.select import available_cores
 
-    given: int | None = work.load_options.get("threads")
+    given: int | None = work.spec.load_options.get("threads")
     return given or max(1, available_cores() // workers)

@@ -6,6 +6,8 @@ import sys
 import time
 from typing import Any
 
+from mime_fast.corpora.summary import Tally
+
 EVERY = 30.0  # seconds between plain lines
 
 
@@ -25,18 +27,18 @@ class Progress:
         self._known += rows
         self._bar.update(rows)
 
-    def add(self, rows: int, tokens: int, errors: int, fraction: float) -> None:
+    def add(self, tally: Tally, fraction: float) -> None:
         """More rows are done; `fraction` of the input was read, 0 where nobody knows."""
-        self._rows += rows
-        self._tokens += tokens
-        self._errors += errors
+        self._rows += tally.rows
+        self._tokens += tally.tokens
+        self._errors += tally.errors
         done = self._known + self._rows
         if fraction > 0:
             self._bar.total = max(done, int(done / fraction))
         seconds = max(time.monotonic() - self._started, 1e-9)
         if not self._bar.disable:
             self._bar.set_postfix({"tokens/s": int(self._tokens / seconds), "errors": self._errors}, refresh=False)
-        self._bar.update(rows)
+        self._bar.update(tally.rows)
         if self._plain and time.monotonic() - self._told >= EVERY:
             self._told = time.monotonic()
             self.note("mime-fast: " + self._line(done, seconds, fraction))

@@ -10,7 +10,7 @@ from itertools import count
 from typing import Any
 
 from mime_fast.corpora.rows import Broken, Columns, RawRow
-from mime_fast.corpora.sources import Source, open_bytes
+from mime_fast.corpora.sources import Source, open_bytes, open_stored
 from mime_fast.data.empathetic_dialogues import COLUMNS, EdUtterance, read_utterance
 from mime_fast.errors import DataError
 
@@ -29,10 +29,11 @@ class Reader:
         DataError: while reading, where a source cannot be read or has no column for the context.
     """
 
-    def __init__(self, sources: Sequence[Source], columns: Columns) -> None:
+    def __init__(self, sources: Sequence[Source], columns: Columns, first: int = 0) -> None:
         self.sources = sources
+        self.first = first  # number of the first row
         self.columns = columns
-        self.total = sum(source.size() for source in sources)
+        self.total = sum(source.size for source in sources)
         self._before = 0
         self._position: Callable[[], int] = lambda: 0
 
@@ -41,7 +42,7 @@ class Reader:
         return min(1.0, (self._before + self._position()) / self.total) if self.total else 0.0
 
     def __iter__(self) -> Iterator[RawRow]:
-        index = count()
+        index = count(self.first)
         for source in self.sources:
             rows = self._parquet(source) if source.format == "parquet" else self._text(source)
             last = 0
@@ -54,7 +55,7 @@ class Reader:
                 broken = Broken(f"the packed file ends early or is broken ({error}); what follows is lost")
                 yield RawRow(source.name, last + 1, next(index), broken)
             self._position = lambda: 0
-            self._before += source.size()
+            self._before += source.size
 
     def _text(self, source: Source) -> Numbered:
         with open_bytes(source) as (stream, position):
@@ -66,11 +67,11 @@ class Reader:
         from pyarrow import parquet
 
         try:
-            with parquet.ParquetFile(source.path) as file:
+            with open_stored(source) as stream, parquet.ParquetFile(stream) as file:
                 wanted = _known(file.schema_arrow.names, source, self.columns)
                 rows = max(1, file.metadata.num_rows)
                 done, numbers = 0, count(1)
-                self._position = lambda: int(source.size() * done / rows)
+                self._position = lambda: int(source.size * done / rows)
                 for batch in file.iter_batches(_BATCH, columns=wanted):
                     for values in _cells(batch):
                         yield next(numbers), values

@@ -11,36 +11,41 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, BinaryIO, Literal, cast, get_args
 
+from mime_fast.corpora.remote import find_remote, is_uri, open_remote
 from mime_fast.errors import ConfigError, DataError
 
 Format = Literal["auto", "jsonl", "csv", "tsv", "parquet"]
-STANDARD_INPUT = "standard input"
 _TEXT = (".jsonl", ".ndjson", ".csv", ".tsv")
 _PACKED = (".gz", ".zst")
+_ENDINGS = f"names ending in {', '.join((*_TEXT, '.parquet'))}"
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _BUFFER = 1 << 18
 
 
 @dataclass(frozen=True)
 class Source:
-    """One file of the input, or standard input, whose path is None."""
+    """One file of the input, or standard input."""
 
-    name: str
-    path: Path | None
+    name: str  # a path or a URI
     format: Format  # never "auto"
+    size: int = 0  # bytes; 0 where nobody knows
+    modified: int = 0  # ns
+    is_standard_input: bool = False
 
-    def size(self) -> int:
-        """Bytes; 0 where nobody knows."""
-        return self.path.stat().st_size if self.path is not None and self.path.is_file() else 0
+    @classmethod
+    def file(cls, name: str, format: Format) -> Source:
+        """A local file, which is there."""
+        status = os.stat(name)
+        return cls(name, format, status.st_size if S_ISREG(status.st_mode) else 0, status.st_mtime_ns)
 
     def fingerprint(self) -> dict[str, Any]:
         """What tells this file from a changed one. Standard input is compared as it is read."""
-        if self.path is None:
+        if self.is_standard_input:
             return {"name": self.name}
-        status = self.path.stat()
-        return {"name": self.name, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+        return {"name": self.name, "size": self.size, "mtime_ns": self.modified}
 
 
 class Position(io.RawIOBase):
@@ -62,7 +67,7 @@ class Position(io.RawIOBase):
 
 
 def find_sources(inputs: str | Sequence[str], format: Format = "auto") -> list[Source]:
-    """The files that paths, folders, globs or "-" name; those of a folder or a glob sorted by name.
+    """The files that paths, folders, globs, URIs or "-" name; those of a folder or a glob sorted by name.
 
     A folder's files are those ending in .jsonl, .ndjson, .csv, .tsv (also .gz, .zst) or .parquet, without those whose
     names begin with a dot or an underscore. A file's format is told by its name, JSON lines where that says nothing.
@@ -74,7 +79,7 @@ def find_sources(inputs: str | Sequence[str], format: Format = "auto") -> list[S
         raise ConfigError(f"input format {format!r}: one of {', '.join(get_args(Format))} is allowed")
     names = [inputs] if isinstance(inputs, str) else list(inputs)
     sources = [source for name in names for source in _find(os.fspath(name), format)]
-    if sum(source.path is None for source in sources) > 1:
+    if sum(source.is_standard_input for source in sources) > 1:
         raise ConfigError("standard input is given twice; once is allowed")
     return sources
 
@@ -86,19 +91,25 @@ def open_bytes(source: Source) -> Iterator[tuple[io.BufferedReader, Position]]:
     Raises:
         DataError: it cannot be opened.
     """
-    if source.path is None:
-        stream: BinaryIO = sys.stdin.buffer
-    else:
-        try:
-            stream = source.path.open("rb")
-        except OSError as error:
-            raise DataError(f"{source.name}: cannot be read: {error.strerror or error}") from None
+    stream = open_stored(source)
     position = Position(stream)
     try:
         yield _unpacked(io.BufferedReader(position, _BUFFER)), position
     finally:
-        if source.path is not None:
+        if not source.is_standard_input:
             stream.close()
+
+
+def open_stored(source: Source) -> BinaryIO:
+    """A source's bytes as they are stored. Raises DataError: it cannot be opened."""
+    if source.is_standard_input:
+        return sys.stdin.buffer
+    if is_uri(source.name):
+        return open_remote(source.name)
+    try:
+        return open(source.name, "rb")
+    except OSError as error:
+        raise DataError(f"{source.name}: cannot be read: {error.strerror or error}") from None
 
 
 def _unpacked(stream: io.BufferedReader) -> io.BufferedReader:
@@ -116,13 +127,14 @@ def _find(name: str, format: Format) -> list[Source]:
     if name == "-":
         if format == "parquet":
             raise ConfigError("standard input cannot be Parquet; jsonl, csv or tsv is allowed")
-        return [Source(STANDARD_INPUT, None, "jsonl" if format == "auto" else format)]
+        return [Source("standard input", "jsonl" if format == "auto" else format, is_standard_input=True)]
+    if is_uri(name):
+        return _find_remote(name, format)
     path = Path(name)
     if path.is_dir():
         found = sorted(str(file) for file in path.iterdir() if file.is_file() and _is_corpus(file.name))
         if not found:
-            endings = ", ".join((*_TEXT, ".parquet"))
-            raise DataError(f"{name}: no file of a corpus in this folder; names ending in {endings} are read")
+            raise DataError(f"{name}: no file of a corpus in this folder; {_ENDINGS} are read")
     elif not path.exists() and glob.has_magic(name):
         found = sorted(file for file in glob.glob(name, recursive=True) if os.path.isfile(file))
         if not found:
@@ -133,7 +145,15 @@ def _find(name: str, format: Format) -> list[Source]:
         if not os.access(file, os.R_OK):
             why = "Permission denied" if os.path.exists(file) else "No such file or directory"
             raise DataError(f"{file}: cannot be read: {why}")
-    return [Source(file, Path(file), _format(file) if format == "auto" else format) for file in found]
+    return [Source.file(file, _format(file) if format == "auto" else format) for file in found]
+
+
+def _find_remote(uri: str, format: Format) -> list[Source]:
+    found = find_remote(uri)
+    found = [one for one in found if one[0] == uri or _is_corpus(one[0].rpartition("/")[2])]
+    if not found:
+        raise DataError(f"{uri}: no file of a corpus in this folder; {_ENDINGS} are read")
+    return [Source(name, _format(name) if format == "auto" else format, size, time) for name, size, time in found]
 
 
 def _is_corpus(name: str) -> bool:

@@ -22,17 +22,24 @@ class Tally:
     nll: float = 0.0  # sum over rows of the mean a token
     emotions: dict[str, int] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, answered: Sequence[Answered]) -> Tally:
+        """The counts of some rows."""
+        tally = cls()
+        tally.add(answered)
+        return tally
+
     def add(self, answered: Sequence[Answered]) -> None:
         self.rows += len(answered)
         for one in answered:
             if one.record is None:
                 self.errors += 1
                 continue
-            count, logprob = len(one.answer.token_logprobs), one.answer.logprob
-            self.tokens += count
-            self.logprob += logprob
-            self.nll -= logprob / max(1, count)
-            self.emotions[one.answer.emotion] = self.emotions.get(one.answer.emotion, 0) + 1
+            emotion = one.record["emotion"]
+            self.tokens += one.tokens
+            self.logprob += one.logprob
+            self.nll -= one.logprob / max(1, one.tokens)
+            self.emotions[emotion] = self.emotions.get(emotion, 0) + 1
 
     @classmethod
     def total(cls, parts: Iterable[Tally]) -> Tally:

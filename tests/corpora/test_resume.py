@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from mime_fast.corpora import part_work
+from mime_fast.corpora import answerer_spec, part_work
 from mime_fast.corpora.parts import PartFiles, Parts
 from mime_fast.errors import DataError
 from tests.corpora.conftest import MakeJob, some_rows, start, write_rows
@@ -132,6 +132,45 @@ def test_another_job_is_refused(tmp_path: Path, make_job: MakeJob, source: Path)
         make_job(source, out).run()
     assert out.read_bytes() == done
     assert make_job(source, out, restart=True).run().rows == 400
+
+
+def test_two_makers_do_not_share_an_output(
+    tmp_path: Path, make_job: MakeJob, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out.jsonl"
+    make_job(source, tmp_path / "whole.jsonl").run()
+    write_part = part_work.write_part
+
+    def failing(files: PartFiles, number: int, *rest: object) -> None:
+        if number == 3:
+            raise OSError(28, "No space left on device")
+        write_part(files, number, *rest)  # type: ignore[arg-type]
+
+    def on(isa: str) -> None:
+        for module in (answerer_spec, part_work):
+            monkeypatch.setattr(module, "maker_of", lambda _: {"isa": isa})
+
+    on("avx2")
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr(part_work, "write_part", failing)
+        make_job(source, out).run()
+    on("generic")
+    with pytest.raises(DataError, match=r"made by isa avx2, others would be by isa generic: .*--isa"):
+        make_job(source, out).run()
+    on("avx2")
+    assert make_job(source, out).run().rows_now == 280
+    assert out.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+def test_the_manifest_says_what_made_it(tmp_path: Path, make_job: MakeJob, source: Path) -> None:
+    make_job(source, tmp_path / "out.jsonl", load_options={"threads": 1, "isa": "generic"}).run()
+    manifest = json.loads((tmp_path / "out.jsonl.parts" / "manifest.json").read_text())
+    assert manifest["finished"]["maker"] == {
+        "device": "cpu",
+        "backend": "native",
+        "isa": "generic",
+        "precision": "float32",
+    }
 
 
 def test_a_folder_that_is_not_ours_is_left_alone(tmp_path: Path, make_job: MakeJob, source: Path) -> None:

@@ -1,0 +1,56 @@
+"""What an answerer is made of, in this process or in another, and what tells two of them apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mime_fast.corpora.answering import Answerer
+from mime_fast.corpora.tasks import Task
+from mime_fast.errors import DataError
+
+if TYPE_CHECKING:
+    from mime_fast.engine.engine import Engine
+
+
+@dataclass(frozen=True)
+class AnswererSpec:
+    """A task, and the engine it wants."""
+
+    task: Task
+    model: str | None = None
+    load_options: Mapping[str, Any] = field(default_factory=dict)  # of mime_fast.load
+    strict: bool = False
+    maker: Mapping[str, Any] | None = None  # what made the rows that are done
+
+    def make(self) -> Answerer:
+        """Load the engine. DataError: it is not `maker`."""
+        from mime_fast.engine.load import load
+
+        engine = load(self.model, **self.load_options)
+        if self.maker is not None:
+            check_maker(self.maker, maker_of(engine))
+        return Answerer(self.task, engine, strict=self.strict)
+
+
+def maker_of(engine: Engine) -> dict[str, Any]:
+    """What decides the last digits of an engine's figures."""
+    import torch
+
+    facts = engine.describe()
+    maker = {name: facts[name] for name in ("device", "backend", "isa", "precision") if name in facts}
+    return maker | ({} if "isa" in facts else {"torch": torch.__version__})
+
+
+def check_maker(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """DataError where two makers would share an output, whose bytes would then depend on who made what."""
+    if now != before:
+        raise DataError(
+            f"rows that are done were made by {_listed(before)}, others would be by {_listed(now)}: "
+            "name the same (--device, --backend, --isa), or --restart begins anew"
+        )
+
+
+def _listed(maker: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in maker.items())

@@ -1,0 +1,156 @@
+"""Scoring and generating on Ray Data: `pip install mime-fast[ray]`.
+
+A Dataset's rows are those of a corpus: `context` (a list of utterances, or one text with a separator), `response` (to
+be scored), and where they are there `id`, `seed`, `emotion` and `row`. `row` is the row's number over all of the corpus
+and its request id, so that answers equal those of a job on one machine; a Dataset without it is numbered in its order,
+which computes all of it before the work begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import accumulate, chain
+from typing import TYPE_CHECKING, Any, Unpack
+
+from mime_fast.config import Search, check_int
+from mime_fast.corpora.answerer_spec import AnswererSpec
+from mime_fast.corpora.answering import CHUNK, Answered
+from mime_fast.corpora.rows import Broken, Columns, RawRow
+from mime_fast.corpora.tasks import Task
+from mime_fast.engine.inputs import Truncation
+from mime_fast.engine.options import SearchOptions
+
+if TYPE_CHECKING:
+    from ray.data import Dataset
+
+ROW = "row"
+
+
+def score(
+    dataset: Dataset,
+    *,
+    model: str | None = None,
+    emotion: str | int | None = None,
+    stochastic: bool = True,
+    seed: int = 0,
+    strict_turns: bool = True,
+    truncation: Truncation | None = None,
+    columns: Columns | None = None,
+    top_emotions: int = 32,
+    num_actors: int = 0,
+    load_options: Mapping[str, Any] | None = None,
+) -> Dataset:
+    """Log-probs of the responses of a Dataset, a row a row and in its order.
+
+    Args:
+        dataset: see the module.
+        model, load_options: of `mime_fast.load`; the model must be there on every node. `threads` (1 unless it is
+            given) is the number of cores an actor takes; with `device` "auto" or "cuda" it takes a GPU where there is
+            one.
+        emotion .. truncation: as for `Engine.score`; a row's own `seed` and `emotion` come first.
+        columns: what the columns are called.
+        top_emotions: the likeliest emotions that have a probability in a row; the others are null.
+        num_actors: actors, each with an engine; 0: as many as fit.
+
+    Returns:
+        A Dataset, not yet computed: the columns that `mime-fast score` writes to Parquet, and `error`, null for a row
+        that was answered. A bad row has its `id`, `row` and `error`, and null elsewhere.
+
+    Raises:
+        ConfigError: a value is not allowed. BackendError: Ray, or a GPU that was asked for, is not there.
+        What the actors raise (a CheckpointError, say) is Ray's when the Dataset is computed.
+    """
+    task = Task("score", columns or Columns(), seed, emotion, stochastic, strict_turns, truncation, top_emotions)
+    return _answered(dataset, task, model, load_options, num_actors)
+
+
+def generate(
+    dataset: Dataset,
+    *,
+    model: str | None = None,
+    search: Search = "standard",
+    emotion: str | int | None = None,
+    stochastic: bool = True,
+    seed: int = 0,
+    strict_turns: bool = True,
+    truncation: Truncation | None = None,
+    columns: Columns | None = None,
+    top_emotions: int = 32,
+    num_actors: int = 0,
+    load_options: Mapping[str, Any] | None = None,
+    **search_options: Unpack[SearchOptions],
+) -> Dataset:
+    """Replies to the dialogues of a Dataset, a row a row and in its order.
+
+    `search` and `search_options` are those of `Engine.generate`; the rest is as for `score`, with the columns that
+    `mime-fast generate` writes.
+    """
+    given = {"search": search, **search_options}
+    task = Task(
+        "generate", columns or Columns(), seed, emotion, stochastic, strict_turns, truncation, top_emotions, given
+    )
+    return _answered(dataset, task, model, load_options, num_actors)
+
+
+def _answered(
+    dataset: Dataset, task: Task, model: str | None, load_options: Mapping[str, Any] | None, num_actors: int
+) -> Dataset:
+    check_int("num_actors", num_actors, 0)
+    from mime_fast.corpora.on_ray import Actors
+
+    spec = AnswererSpec(task, model, load_options or {})
+    return Actors.fitting(num_actors, spec).map(_numbered(dataset), _Rows, spec, CHUNK)
+
+
+def _numbered(dataset: Dataset) -> Dataset:
+    """The dataset with a column of row numbers, which it may have already."""
+    import ray
+
+    dataset.context.execution_options.preserve_order = True
+    if ROW in (dataset.columns() or []):
+        return dataset
+    blocks = dataset.to_arrow_refs()
+    lengths = ray.get([ray.remote(_length).remote(block) for block in blocks])
+    starts = accumulate(lengths, initial=0)
+    numbered = [ray.remote(_with_numbers).remote(block, start) for block, start in zip(blocks, starts, strict=False)]
+    return ray.data.from_arrow_refs(numbered)
+
+
+def _length(block: Any) -> int:
+    return len(block)
+
+
+def _with_numbers(block: Any, start: int) -> Any:
+    import numpy as np
+
+    return block.append_column(ROW, [np.arange(start, start + len(block))])
+
+
+class _Rows:
+    """An actor: rows of a dataset become their records."""
+
+    def __init__(self, spec: AnswererSpec) -> None:
+        import pyarrow as pa
+
+        self.answerer = spec.make()
+        self.schema = spec.task.schema().append(pa.field("error", pa.string()))
+
+    def __call__(self, table: Any) -> Any:
+        import pyarrow as pa
+
+        answered = chain.from_iterable(self.answerer.answers(map(_raw, table.to_pylist())))
+        return pa.Table.from_pylist([_record(one) for one in answered], self.schema)
+
+
+def _raw(values: dict[str, object]) -> RawRow:
+    number = values.pop(ROW)
+    if isinstance(number, int) and number >= 0:
+        return RawRow("dataset", number + 1, number, values)
+    return RawRow("dataset", 0, -1, Broken(f"{ROW}={number!r}: an integer of 0 or more is allowed", str(values)))
+
+
+def _record(one: Answered) -> dict[str, Any]:
+    if one.bad is not None:
+        return {"id": str(one.bad.id), "row": None if one.row < 0 else one.row, "error": one.bad.reason}
+    assert one.record is not None
+    return {**one.record, "id": str(one.record["id"])}
