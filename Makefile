@@ -21,7 +21,7 @@ ASAN_LIBS = $(foreach lib,libasan.so libubsan.so libstdc++.so.6,$(shell $(CXX) -
 SANITIZED = LD_PRELOAD="$(ASAN_LIBS)" ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=$(CURDIR)/$(ASAN):$(CURDIR) \
 	PYTHONDONTWRITEBYTECODE=1
 
-.PHONY: help demo build test lint bench asan wheel clean
+.PHONY: help demo build test lint bench bench-corpora asan wheel clean
 
 help:
 	@echo "make demo    install into .venv and answer the dialogues of examples/dialogues.jsonl"
@@ -29,6 +29,7 @@ help:
 	@echo "make build   install into .venv, native extension included"
 	@echo "make lint    ruff, mypy --strict, clang-format"
 	@echo "make bench   the benchmarks beside their peers, ten minutes; writes benchmarks/results/"
+	@echo "make bench-corpora    rates and memory of corpus jobs; writes benchmarks/results/corpora.*"
 	@echo "make asan    the native extension's tests under the address and undefined-behaviour sanitizers"
 	@echo "make wheel   a wheel in dist/ that installs without a compiler"
 	@echo "make clean   remove what was built, but not .venv"
@@ -49,7 +50,11 @@ lint: $(INSTALLED_DEV)
 
 bench: $(INSTALLED_BENCH)
 	$(BIN)/pytest --benchmark --benchmark-columns=median,iqr,ops,rounds \
-		--benchmark-report=benchmarks/results/cpu
+		--ignore benchmarks/test_corpora.py --benchmark-report=benchmarks/results/cpu
+
+bench-corpora: $(INSTALLED_BENCH)
+	$(BIN)/pytest --benchmark --benchmark-columns=median,iqr,ops,rounds \
+		benchmarks/test_corpora.py --benchmark-report=benchmarks/results/corpora
 
 wheel: $(BIN)/python
 	rm -rf build/lib* build/bdist*

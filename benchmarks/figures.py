@@ -114,7 +114,35 @@ class Agreement:
     token_difference: float  # of the log-probs of a token of the same replies, the largest
 
 
-Figure = Rate | Kernel | Latency | Memory | TextShare | Agreement
+@dataclass(frozen=True)
+class CorpusRate:
+    """A corpus job from file to file beside its back end, arrays in and out, one thread each; rows a second."""
+
+    kind: ClassVar[str] = "corpus"
+    task: str
+    precision: str
+    rows: int
+    workers: int  # processes of `workers_wall`
+    arrays_wall: float
+    arrays_cpu: float
+    job_wall: float
+    job_cpu: float
+    workers_wall: float
+
+
+@dataclass(frozen=True)
+class CorpusMemory:
+    """The peak of a process that scores a file with a tiny model; MiB."""
+
+    kind: ClassVar[str] = "corpus memory"
+    task: str
+    rows: int
+    input: float  # size of the file
+    peak: float
+    rows_per_second: float
+
+
+Figure = Rate | Kernel | Latency | Memory | TextShare | Agreement | CorpusRate | CorpusMemory
 
 
 def to_json(figure: Figure) -> dict[str, Any]:

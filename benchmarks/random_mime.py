@@ -14,6 +14,8 @@ from mime_fast.reference.mime import Mime
 from mime_fast.text import Tokenizer
 from mime_fast.text.special import SPECIAL_TOKENS
 
+TINY_VOCABULARY = 50  # words
+
 
 def make_random_mime(folder: Path, vocab_size: int) -> Path:
     """Write the model unless it is there."""
@@ -23,6 +25,16 @@ def make_random_mime(folder: Path, vocab_size: int) -> Path:
         tokenizer = Tokenizer.from_words(f"w{i}" for i in range(vocab_size - len(SPECIAL_TOKENS)))
         save_model_folder(scratch, random_mime(MimeConfig.paper(vocab_size)), tokenizer, GenerationConfig())
         scratch.rename(folder)
+    return folder
+
+
+def make_tiny_mime(folder: Path) -> Path:
+    """A model that costs next to nothing beside reading and writing; its words are w0 to w49."""
+    config = MimeConfig.paper(
+        TINY_VOCABULARY + len(SPECIAL_TOKENS), hidden_size=16, attention_depth=4, num_heads=2, ffn_channels=4
+    )
+    tokenizer = Tokenizer.from_words(f"w{i}" for i in range(TINY_VOCABULARY))
+    save_model_folder(folder, random_mime(config), tokenizer, GenerationConfig())
     return folder
 
 

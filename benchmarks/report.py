@@ -12,6 +12,8 @@ from benchmarks.figures import (
     CTRANSLATE2,
     OURS,
     Agreement,
+    CorpusMemory,
+    CorpusRate,
     Figure,
     Kernel,
     Latency,
@@ -37,7 +39,7 @@ SHIPPED_LEGEND = (
 def markdown(figures: Sequence[Figure], facts: Facts) -> str:
     """The whole report."""
     loads = [figure.load for figure in figures if isinstance(figure, Rate)]
-    sections = [_machine(facts, loads), RATES_LEGEND]
+    sections = [_machine(facts, loads), *([RATES_LEGEND] if loads else [])]
     for task, title in TITLES.items():
         rates = [figure for figure in figures if isinstance(figure, Rate) and figure.task == task]
         if rates:
@@ -48,6 +50,8 @@ def markdown(figures: Sequence[Figure], facts: Facts) -> str:
     sections += _section("Text in, text out, beside the decoder alone", TextShare, _text_share, figures)
     sections += _section("What the precisions keep", Agreement, _agreement, figures)
     sections += _section("Kernels, one core", Kernel, _kernels, figures)
+    sections += _section("Corpora, file to file, beside the back end on the same rows", CorpusRate, _corpora, figures)
+    sections += _section("Memory of a corpus job (a tiny model, one process)", CorpusMemory, _corpus_memory, figures)
     return "\n\n".join(sections) + "\n"
 
 
@@ -195,6 +199,27 @@ def _kernels(rows: Sequence[Kernel]) -> str:
         }
         lines.append([name, isa, str(count), *(cells.get(precision, "-") for precision in precisions)])
     return _table(["GFLOP/s", "instructions", "rows", *precisions], lines)
+
+
+def _corpora(rows: Sequence[CorpusRate]) -> str:
+    head = ["rows a second", "", "job", "arrays", "share", "job (CPU)", "arrays (CPU)", "share (CPU)"]
+    workers = max(row.workers for row in rows)
+    lines = []
+    for row in rows:
+        wall, cpu = _shared(row.job_wall, row.arrays_wall), _shared(row.job_cpu, row.arrays_cpu)
+        several = [_number(row.workers_wall), f"{row.workers_wall / row.job_wall:.2f}"]
+        lines.append([row.task, row.precision, *wall, *cpu, *(several if row.workers > 1 else ["-", "-"])])
+    return _table([*head, f"{workers} processes", "times one"], lines)
+
+
+def _corpus_memory(rows: Sequence[CorpusMemory]) -> str:
+    return _table(
+        ["rows scored", "input", "peak", "rows a second"],
+        [
+            [f"{row.rows:,}", f"{row.input:.1f} MiB", f"{row.peak:.0f} MiB", f"{row.rows_per_second:.0f}"]
+            for row in rows
+        ],
+    )
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

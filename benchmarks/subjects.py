@@ -29,10 +29,24 @@ class Effort:
     calls: int  # for latency
     contexts: int  # for what the precisions keep
     kernel_seconds: float
+    corpus_rows: tuple[int, int]  # of the shorter and of the longer job
+    corpus_rounds: int
+    memory_rows: tuple[int, int, int]
 
 
-FULL = Effort((1, 16, 64, 256), {1: 24, 16: 64, 64: 128, 256: 256}, 5, 3.0, 150, 500, 0.25)
-QUICK = Effort((16,), {16: 16}, 2, 0.5, 5, 16, 0.02)
+FULL = Effort(
+    (1, 16, 64, 256),
+    {1: 24, 16: 64, 64: 128, 256: 256},
+    5,
+    3.0,
+    150,
+    500,
+    0.25,
+    (2_560, 12_800),
+    3,
+    (10_000, 100_000, 1_000_000),
+)
+QUICK = Effort((16,), {16: 16}, 2, 0.5, 5, 16, 0.02, (64, 128), 1, (100, 200, 400))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,19 @@ from pathlib import Path
 import pytest
 
 from benchmarks import chart, report
-from benchmarks.figures import CTRANSLATE2, OURS, Agreement, Figure, Kernel, Latency, Memory, Rate, TextShare
+from benchmarks.figures import (
+    CTRANSLATE2,
+    OURS,
+    Agreement,
+    CorpusMemory,
+    CorpusRate,
+    Figure,
+    Kernel,
+    Latency,
+    Memory,
+    Rate,
+    TextShare,
+)
 from benchmarks.machine import Facts, command, facts
 
 FACTS = Facts(
@@ -42,6 +54,8 @@ FIGURES: list[Figure] = [
     TextShare("int8", 1, 64, text_cpu=180.0, arrays_cpu=200.0, text_wall=190.0, arrays_wall=200.0),
     Agreement("int8", "float32", "made-up contexts", 200, 193, 0.31, 0.0123, 0.04),
     Kernel("vocab_topk", "int8", "auto", 320, (300.0, 320.0, 330.0), (400.0, 400.0, 410.0)),
+    CorpusRate("score", "int8", 900, 2, 800.0, 810.0, 760.0, 750.0, 1482.0),
+    CorpusMemory("score", 1_000_000, 95.06, 301.4, 5123.4),
 ]
 
 
@@ -91,8 +105,9 @@ def test_machine_load_and_command_are_named() -> None:
 
 
 def test_one_kind_alone() -> None:
-    text = report.markdown(FIGURES[-1:], FACTS)
-    assert "Kernels" in text and "Latency" not in text and "Load average" not in text
+    (kernel,) = (figure for figure in FIGURES if isinstance(figure, Kernel))
+    text = report.markdown([kernel], FACTS)
+    assert "Kernels" in text and not any(word in text for word in ("Latency", "Load average", "take turns"))
 
 
 def test_json_has_rounds_and_what_follows() -> None:
@@ -108,6 +123,8 @@ def test_json_has_rounds_and_what_follows() -> None:
         "text",
         "agreement",
         "kernel",
+        "corpus",
+        "corpus memory",
     }
 
 
@@ -127,3 +144,11 @@ def test_chart(tmp_path: Path) -> None:
     assert (tmp_path / "cpu.png").read_bytes().startswith(b"\x89PNG")
     chart.draw(FIGURES[-1:], tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists(), "nothing to draw"
+
+
+def test_corpora() -> None:
+    text = report.markdown(FIGURES, FACTS)
+    assert rows(text, "score")[0][1:] == ["int8", "760", "800", "95 %", "750", "810", "93 %", "1482", "1.95"]
+    assert rows(text, "1,000,000")[0][1:] == ["95.1 MiB", "301 MiB", "5123"]
+    alone = CorpusRate("score", "int8", 900, 1, 800.0, 810.0, 760.0, 750.0, 760.0)
+    assert rows(report.markdown([alone], FACTS), "score")[0][-2:] == ["-", "-"]
