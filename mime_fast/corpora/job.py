@@ -110,7 +110,7 @@ class CorpusJob:
                     writer.add([one.record for one in answered if one.record is not None])
                     stream.flush()
                     tally.add(answered)
-                    progress.add(Tally.of(answered), reader.fraction())
+                    progress.add(Tally.of(answered), reader.estimated_rows())
                     self._check_errors(tally, last=False)
         finally:
             progress.close()

@@ -49,7 +49,7 @@ class Making:
             return
         with Pool(work, workers) as pool:
             for number, made in pool.make(todo):
-                self.progress.add(made.tally, self.reader.fraction())
+                self.progress.add(made.tally, self.reader.estimated_rows())
                 yield number, made
 
     def of_answers(self, coming: Iterable[Answers], total: int) -> Iterator[tuple[int, Made]]:
@@ -76,7 +76,7 @@ class Making:
                 if one.row != next(expected, None):
                     raise DataError(f"{output}: the input changed while it was read, at row {one.row}")
                 yield one
-            self.progress.add(Tally.of(answers.answered), (answers.answered[-1].row + 1) / total)
+            self.progress.add(Tally.of(answers.answered), total)
         if (row := next(expected, None)) is not None:
             raise DataError(f"{output}: the input changed while it was read: {row} rows came, {total} were counted")
 
@@ -108,7 +108,7 @@ class Making:
         self.progress.skip(seen)
 
     def _watch(self, answered: Sequence[Answered]) -> None:
-        self.progress.add(Tally.of(answered), self.reader.fraction())
+        self.progress.add(Tally.of(answered), self.reader.estimated_rows())
 
 
 def _chunk(rows: Iterator[Answered]) -> list[Answered]:

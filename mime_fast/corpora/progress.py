@@ -25,23 +25,25 @@ class Progress:
     def skip(self, rows: int) -> None:
         """Rows that an earlier run has done."""
         self._known += rows
-        self._bar.update(rows)
+        for name in ("n", "initial", "last_print_n"):  # so that they do not count in its rate
+            setattr(self._bar, name, getattr(self._bar, name, 0) + rows)
 
-    def add(self, tally: Tally, fraction: float) -> None:
-        """More rows are done; `fraction` of the input was read, 0 where nobody knows."""
+    def add(self, tally: Tally, total: int) -> None:
+        """More rows are done, of about `total` in all; 0 where nobody knows."""
         self._rows += tally.rows
         self._tokens += tally.tokens
         self._errors += tally.errors
         done = self._known + self._rows
-        if fraction > 0:
-            self._bar.total = max(done, int(done / fraction))
-        seconds = max(time.monotonic() - self._started, 1e-9)
+        if total:
+            self._bar.total = max(done, total)
+        now = time.monotonic()
+        seconds = max(now - self._started, 1e-9)
         if not self._bar.disable:
             self._bar.set_postfix({"tokens/s": int(self._tokens / seconds), "errors": self._errors}, refresh=False)
         self._bar.update(tally.rows)
-        if self._plain and time.monotonic() - self._told >= EVERY:
-            self._told = time.monotonic()
-            self.note("mime-fast: " + self._line(done, seconds, fraction))
+        if self._plain and now - self._told >= EVERY:
+            self._told = now
+            self.note("mime-fast: " + self._line(done, seconds, total))
 
     def note(self, text: str) -> None:
         """A line on standard error."""
@@ -50,9 +52,9 @@ class Progress:
     def close(self) -> None:
         self._bar.close()
 
-    def _line(self, done: int, seconds: float, fraction: float) -> str:
+    def _line(self, done: int, seconds: float, total: int) -> str:
         rate = self._rows / seconds
         text = f"{done} rows, {rate:.0f} rows/s, {self._tokens / seconds:.0f} tokens/s, {self._errors} errors"
-        if 0 < fraction < 1 and rate > 0:
-            text += f", {100 * fraction:.0f} % read, about {done * (1 / fraction - 1) / rate:.0f} s left"
+        if total > done and rate > 0:
+            text += f", {100 * done / total:.0f} % done, about {(total - done) / rate:.0f} s left"
         return text

@@ -34,6 +34,7 @@ class Reader:
         self.first = first  # number of the first row
         self.columns = columns
         self.total = sum(source.size for source in sources)
+        self.read = 0  # rows so far
         self._before = 0
         self._position: Callable[[], int] = lambda: 0
 
@@ -41,7 +42,17 @@ class Reader:
         """The share of the input's bytes that was read; 0 where nobody knows."""
         return min(1.0, (self._before + self._position()) / self.total) if self.total else 0.0
 
+    def estimated_rows(self) -> int:
+        """All rows of the input, by those of the bytes that were read; 0 where nobody knows."""
+        fraction = self.fraction()
+        return round(self.read / fraction) if fraction else 0
+
     def __iter__(self) -> Iterator[RawRow]:
+        for row in self._rows():
+            self.read += 1
+            yield row
+
+    def _rows(self) -> Iterator[RawRow]:
         index = count(self.first)
         for source in self.sources:
             rows = self._parquet(source) if source.format == "parquet" else self._text(source)

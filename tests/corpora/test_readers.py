@@ -76,6 +76,7 @@ def test_folders_globs_and_lists(tmp_path: Path) -> None:
         (name, row, 2 * i + row - 1) for i, name in enumerate(("a.parquet", "b.jsonl", "c.jsonl.gz")) for row in (1, 2)
     ]
     assert whole.fraction() == 1.0
+    assert whole.estimated_rows() == whole.read == 6
     assert plain(read(f"{tmp_path}/*.jsonl")) == EXPECTED
     assert plain(read([f"{tmp_path}/b.jsonl", f"{tmp_path}/b.jsonl"])) == EXPECTED * 2
     for missing in ("none.jsonl", "*.none"):
