@@ -128,6 +128,7 @@ class CorpusRate:
     job_wall: float
     job_cpu: float
     workers_wall: float
+    machine_wall: float  # of `workers` back ends at once, each in its process: what the machine has to give
 
 
 @dataclass(frozen=True)

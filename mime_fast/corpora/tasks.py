@@ -72,7 +72,7 @@ class Task:
         """The row's output."""
         head = {"id": row.id, "row": row.index}
         body = _scored(answer) if self.kind == "score" else self._replied(row, answer)
-        ranked = sorted(range(len(LABELS)), key=lambda i: -answer.emotion_probs[i])[: self.top_emotions]
+        ranked = sorted(range(len(LABELS)), key=answer.emotion_probs.__getitem__, reverse=True)[: self.top_emotions]
         return {
             **head,
             **body,

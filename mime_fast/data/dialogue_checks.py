@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mime_fast.errors import InputError
 
 Utterance = str | list[str]
@@ -22,6 +24,8 @@ def check_utterance(utterance: object, where: str) -> Utterance:
         raise InputError(f"{where} is {_kind(utterance)}; text or a list of tokens is allowed")
     if not utterance:
         raise InputError(f"{where} is an empty list; at least one token is allowed")
+    if _all_words(utterance):
+        return list(utterance)
     for position, token in enumerate(utterance):
         if not isinstance(token, str):
             raise InputError(f"{where}, token {position} is {_kind(token)}; a string is allowed")
@@ -63,6 +67,15 @@ def check_encodable(text: str, where: str) -> None:
         raise InputError(
             f"{where} has the lone surrogate {text[error.start]!r}; text that UTF-8 can hold is allowed"
         ) from None
+
+
+def _all_words(tokens: Sequence[object]) -> bool:
+    """Whether all is well, at a tenth of the time that it takes to say what is not."""
+    try:
+        "".join(tokens).encode()  # type: ignore[arg-type]
+        return all(map(str.strip, tokens))  # type: ignore[arg-type]
+    except (TypeError, UnicodeEncodeError):
+        return False
 
 
 def _kind(value: object) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice, tee
 from itertools import count as counter
-from itertools import islice, tee
 from numbers import Integral
 from typing import Any
 
@@ -148,7 +148,7 @@ def flatten(rows: Sequence[Sequence[int]]) -> tuple[Ids, Offsets]:
     """Rows of ids one behind the other, and where each begins and ends, [N + 1]."""
     offsets = np.zeros(len(rows) + 1, np.int64)
     np.cumsum([len(row) for row in rows], out=offsets[1:])
-    return np.array([token for row in rows for token in row], np.int32), offsets
+    return np.fromiter(chain.from_iterable(rows), np.int32, offsets[-1]), offsets
 
 
 def stream(name: str, values: Any) -> Any:

@@ -135,7 +135,8 @@ def _opening_quote() -> str:
 TOKEN_PATTERN: Final = _token()
 OPENING_QUOTE_PATTERN: Final = _opening_quote()
 
-_find_tokens = re.compile(TOKEN_PATTERN).findall
+_tokens_from = re.compile(TOKEN_PATTERN).finditer
+_TORN = frozenset(("cannot", "gimme", "gonna", "gotta", "lemme", "wanna"))
 _open_quotes = re.compile(OPENING_QUOTE_PATTERN).sub
 
 
@@ -147,7 +148,22 @@ def split_words(text: str) -> list[str]:
             text = text.replace(short, long)
     if '"' in text or "''" in text:
         text = _open_quotes(OPENING_QUOTE, text).replace('"', CLOSING_QUOTE)
-    return _find_tokens(text)
+    tokens: list[str] = []
+    start = 0
+    for chunk in text.split(" "):
+        end = start + len(chunk)
+        word = chunk[:-1] if chunk.endswith((",", "?", "!")) or (end == len(text) and chunk[-1:] == ".") else chunk
+        if word.isalpha() and word.isascii() and word not in _TORN:  # what the pattern would find, sooner
+            tokens.append(word)
+            if word is not chunk:
+                tokens.append(chunk[-1])
+        elif chunk:
+            for match in _tokens_from(text, start):  # not of a slice: it looks at what is around the chunk
+                if match.start() >= end:
+                    break
+                tokens.append(match[0])
+        start = end + 1
+    return tokens
 
 
 def oniguruma(pattern: str) -> str:

@@ -41,7 +41,7 @@ class Tokenizer:
         if faults:
             raise InputError("the word list cannot be used: " + "; ".join(faults))
         self._words = [*SPECIAL_TOKENS, *listed]
-        self._ids = {word: index for index, word in enumerate(listed, len(SPECIAL_TOKENS))}
+        self._ids = _Ids((word, index) for index, word in enumerate(listed, len(SPECIAL_TOKENS)))
 
     @classmethod
     def from_words(cls, words: Iterable[str]) -> Self:
@@ -97,7 +97,7 @@ class Tokenizer:
         """Id of each token; UNK_ID for an unknown word and for a special name."""
         if isinstance(tokens, str):
             raise InputError("tokens is a string; a list of tokens is needed")
-        return [self._ids.get(token, UNK_ID) for token in tokens]
+        return list(map(self._ids.__getitem__, tokens))
 
     def tokens(self, ids: Iterable[int]) -> list[str]:
         """Word or special name of each id. Raises InputError for an id outside 0 .. V-1."""
@@ -123,6 +123,13 @@ class Tokenizer:
             ids.extend(self.ids(tokens))
             states.extend([SYS_ID if turn % 2 else USR_ID] * len(tokens))
         return ids, states
+
+
+class _Ids(dict[str, int]):
+    """Ids of words."""
+
+    def __missing__(self, word: str) -> int:
+        return UNK_ID
 
 
 def _library_tokenizer(vocabulary: dict[str, int]) -> tokenizers.Tokenizer:
