@@ -207,9 +207,10 @@ def _corpora(rows: Sequence[CorpusRate]) -> str:
     lines = []
     for row in rows:
         wall, cpu = _shared(row.job_wall, row.arrays_wall), _shared(row.job_cpu, row.arrays_cpu)
-        several = [_number(row.workers_wall), f"{row.workers_wall / row.job_wall:.2f}"]
+        pairs = ((row.workers_wall, row.job_wall), (row.machine_wall, row.arrays_wall))
+        several = [f"{_number(many)} ({many / one:.2f})" for many, one in pairs]
         lines.append([row.task, row.precision, *wall, *cpu, *(several if row.workers > 1 else ["-", "-"])])
-    return _table([*head, f"{workers} processes", "times one"], lines)
+    return _table([*head, f"{workers} processes (times one)", f"{workers} back ends at once (times one)"], lines)
 
 
 def _corpus_memory(rows: Sequence[CorpusMemory]) -> str:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
@@ -83,13 +84,16 @@ def test_rate(
         return child(Run(kind, None, precision, sources[count], output, workers, search))  # type: ignore[arg-type]
 
     output = str(tmp_path / "out.jsonl")
-    arrays, one, two, cpu = [], [], [], []
+    arrays, machine, one, two, cpu = [], [], [], [], []
     workers = 2 if len(os.sched_getaffinity(0)) > 1 else 1
     for _ in range(effort.corpus_rounds):
         alone = run(many, 1, None)
+        with ThreadPoolExecutor(workers) as pool:
+            together = list(pool.map(lambda _: run(many, 1, None), range(workers)))
         short, long = run(few, 1, output), run(many, 1, output)
         shorter, longer = (run(count, workers, output) for count in (few, many)) if workers > 1 else (short, long)
         arrays.append((alone["seconds"] / many, alone["cpu"] / many))
+        machine.append(sum(many / each["seconds"] for each in together))
         one.append(more(long, short, "seconds") / (many - few))
         two.append(more(longer, shorter, "seconds") / (many - few))
         cpu.append(more(long, short, "cpu") / (many - few))
@@ -103,6 +107,7 @@ def test_rate(
         job_wall=1 / median(one),
         job_cpu=1 / median(cpu),
         workers_wall=1 / median(two),
+        machine_wall=median(machine),
     )
     note(figure, one)
 
