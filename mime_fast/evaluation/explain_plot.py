@@ -60,8 +60,8 @@ def _draw_weights(axes: Axes, found: Explanation, group: str) -> None:
     names, values = zip(*found.weights[group], strict=True)  # type: ignore[index]
     bars = axes.barh(names, [100 * value for value in values], color=COLOURS[group], height=0.75)
     axes.bar_label(bars, labels=[f"{100 * value:.1f}" for value in values], padding=2, fontsize=6.5)
-    axes.invert_yaxis()
-    axes.margins(x=0.12, y=0.01)
+    axes.set_ylim(max(map(len, found.weights.values())) - 0.4, -0.6)  # rows of both groups are of one height
+    axes.margins(x=0.12)
     axes.tick_params(axis="y", length=0, labelsize=LABEL_SIZE)
     axes.tick_params(axis="x", labelsize=LABEL_SIZE)
     axes.set_title(f"{len(names)} {group} emotions, weight (%)", fontsize=9)
