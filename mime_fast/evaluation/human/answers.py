@@ -80,7 +80,9 @@ class _Reading:
             if planned is not None:
                 again += self._read(sheet, record, *planned)
         if again:
-            self.answers.notes.append(f"{sheet.file}: {again} rows came before with the same answers; counted once")
+            self.answers.notes.append(
+                f"{sheet.file}: rows that came before with the same answers, counted once: {again}"
+            )
         if sheet.unread:
             self.answers.notes.append(f"{sheet.file}: not read: column {', '.join(sheet.unread)}")
 

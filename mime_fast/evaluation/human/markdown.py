@@ -37,13 +37,13 @@ def _incomplete(report: Mapping[str, Any]) -> list[str]:
     if report["faults"]:
         faults = [f"- {_safe(str(Fault(**fault)))}" for fault in report["faults"]]
         parts += [
-            f"## Incomplete: {len(faults)} faults",
+            f"## Incomplete (faults: {len(faults)})",
             "The figures below leave these answers out.",
             "\n".join(faults),
         ]
     waiting = report["open"].get("disputed", 0)
     if waiting:
-        parts.append(f"**{waiting} comparisons wait for one more annotator**: no answer has a majority.")
+        parts.append(f"**Comparisons without a majority, which wait for one more annotator: {waiting}**")
     return parts
 
 

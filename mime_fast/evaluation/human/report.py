@@ -192,12 +192,12 @@ def _notes(study: Study, answers: Answers, judged: Sequence[Judged]) -> list[str
     idle = sum((extra, one.item) in answers.choices for one in judged if one.agreed and one.item is not None)
     notes = []
     if idle:
-        notes.append(f"annotator {extra} answered {idle} comparisons on which the others agree; they are not counted")
+        notes.append(f"answers of annotator {extra} to comparisons on which the others agree, not counted: {idle}")
     shared = sum(len(item.models) > 1 for item in study.ratings)
     if shared:
-        notes.append(f"{shared} replies were said by several models; they were rated once and count for each of them")
+        notes.append(f"replies that several models said, rated once and counted for each of them: {shared}")
     if study.same:
-        notes.append(f"{len(study.same)} comparisons were of equal replies; they are ties that nobody was asked about")
+        notes.append(f"comparisons of equal replies, ties that nobody was asked about: {len(study.same)}")
     return notes
 
 

@@ -43,7 +43,9 @@ def instances(count: int = 6) -> list[Instance]:
 
 def replies(count: int = 6, names: Sequence[str] = ("Alpha", "Beta", "Gamma")) -> dict[str, list[str]]:
     """Each model says something of its own; Gamma says what Alpha says to the first dialogue."""
-    said = {name: [f"answer {place} of kind {kind}. {AWKWARD}" for place in range(count)] for kind, name in enumerate(names)}
+    said = {
+        name: [f"answer {place} of kind {kind}. {AWKWARD}" for place in range(count)] for kind, name in enumerate(names)
+    }
     said[names[-1]][0] = said[names[0]][0]
     return said
 
@@ -65,7 +67,9 @@ def rows_of(content: bytes) -> list[Row]:
     return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline="")))
 
 
-def csv_of(rows: Sequence[Mapping[str, str]], delimiter: str = ",", end: str = "\r\n", quoting: int = csv.QUOTE_ALL) -> str:
+def csv_of(
+    rows: Sequence[Mapping[str, str]], delimiter: str = ",", end: str = "\r\n", quoting: int = csv.QUOTE_ALL
+) -> str:
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(rows[0]), delimiter=delimiter, lineterminator=end, quoting=quoting)
     writer.writeheader()

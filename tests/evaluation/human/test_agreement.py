@@ -28,7 +28,18 @@ def test_the_published_example() -> None:
     """By hand: the P_i sum to 3.780, p = (20, 28, 39, 21, 32) / 140, so (0.3780 - 0.2128) / (1 - 0.2128) = 0.210."""
     counts = np.array(PUBLISHED)
     agreeing = [sum(n * (n - 1) for n in row) / (14 * 13) for row in PUBLISHED]
-    assert [round(share, 3) for share in agreeing] == [1.0, 0.253, 0.308, 0.440, 0.330, 0.462, 0.242, 0.176, 0.286, 0.286]
+    assert [round(share, 3) for share in agreeing] == [
+        1.0,
+        0.253,
+        0.308,
+        0.440,
+        0.330,
+        0.462,
+        0.242,
+        0.176,
+        0.286,
+        0.286,
+    ]
     chance = (20**2 + 28**2 + 39**2 + 21**2 + 32**2) / 140**2
     assert fleiss_kappa(counts) == pytest.approx((sum(agreeing) / 10 - chance) / (1 - chance), abs=1e-12)
     assert round(fleiss_kappa(counts), 3) == 0.210

@@ -70,7 +70,10 @@ def test_two_answers_to_one_question(desk: Desk) -> None:
     answers = desk.collect()
     (fault,) = answers.faults
     assert (fault.row, fault.column, fault.came) == (2, "empathy", f"{other!r} came")
-    assert fault.allowed == f"{desk.folder / 'ratings-1.csv'}, row 2 has {row['empathy']!r} for the same item; one answer is allowed"
+    assert (
+        fault.allowed
+        == f"{desk.folder / 'ratings-1.csv'}, row 2 has {row['empathy']!r} for the same item; one answer is allowed"
+    )
     item = desk.study.sheets["ratings", 1][0].item
     assert set(answers.ratings[1, item]) == {"relevance", "fluency"}  # neither of the two counts
 
@@ -80,7 +83,9 @@ def test_the_same_answers_twice_are_a_note(desk: Desk) -> None:
     answers = desk.collect()
     assert answers.faults == []
     count = len(desk.sheets["ab-1.csv"])
-    assert answers.notes == [f"{desk.folder / 'copy.csv'}: {count} rows came before with the same answers; counted once"]
+    assert answers.notes == [
+        f"{desk.folder / 'copy.csv'}: rows that came before with the same answers, counted once: {count}"
+    ]
 
 
 def test_two_halves_are_a_whole(desk: Desk) -> None:
@@ -95,7 +100,9 @@ def test_items_of_another_study_or_kind(desk: Desk) -> None:
     desk.sheets["ratings-1.csv"][1]["item"] = desk.sheets["ab-1.csv"][0]["item"]
     faults = told(desk)
     assert len(faults) == 4  # two rows that belong nowhere, and two that are missing
-    assert faults[0].startswith("ratings-1.csv, row 2, column item: 'abcdef-r1-001' came; an item of this study's ratings")
+    assert faults[0].startswith(
+        "ratings-1.csv, row 2, column item: 'abcdef-r1-001' came; an item of this study's ratings"
+    )
     assert faults[1].startswith("ratings-1.csv, row 3, column item: ")
     assert all(": no row " in fault for fault in faults[2:])
 

@@ -71,7 +71,11 @@ def lines(*rows: object) -> bytes:
 
 def test_replies_of_a_file_by_id(tmp_path: Path) -> None:
     wanted = instances(2)
-    rows = [{"id": "other", "text": "?"}, {"id": wanted[1].id, "text": " b \u2028", "x": 1}, {"id": wanted[0].id, "text": ""}]
+    rows = [
+        {"id": "other", "text": "?"},
+        {"id": wanted[1].id, "text": " b \u2028", "x": 1},
+        {"id": wanted[0].id, "text": ""},
+    ]
     path = tmp_path / "said.jsonl"
     path.write_bytes(b"\xef\xbb\xbf" + lines(*rows, b"", rows[1]))
     assert read_replies(str(path), wanted) == ["", "b"]

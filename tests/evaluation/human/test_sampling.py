@@ -40,7 +40,7 @@ def test_every_pair_can_be_drawn() -> None:
 
 def test_too_few_are_named() -> None:
     pairs = [pair for pair in make_pairs(2) if pair.conv_id not in ("sad:0", "proud:0", "proud:1")]
-    with pytest.raises(DataError, match="per_emotion=2 conversations of some emotions: proud 0, sad 1$"):
+    with pytest.raises(DataError, match=r"per_emotion=2 conversations of some emotions: proud 0, sad 1$"):
         draw(pairs, 2, 0)
 
 

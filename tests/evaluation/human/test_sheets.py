@@ -78,7 +78,9 @@ def test_what_programs_save(study: Study, tmp_path: Path, saved: str) -> None:
 
 def test_columns_in_any_order_blank_rows_and_more_columns(tmp_path: Path) -> None:
     path = tmp_path / "sheet.csv"
-    path.write_text("Fluency,EMPATHY,relevance,item,reply,context,notes,,\n,,,,,,,,\n5,4,3,x-r1-001,r,c,odd,,\n,,,y,,,,,z\n")
+    path.write_text(
+        "Fluency,EMPATHY,relevance,item,reply,context,notes,,\n,,,,,,,,\n5,4,3,x-r1-001,r,c,odd,,\n,,,y,,,,,z\n"
+    )
     sheet = read_sheet(path)
     assert [(record.row, record.cells["item"], record.cells["fluency"]) for record in sheet.records] == [
         (3, "x-r1-001", "5"),

@@ -93,7 +93,9 @@ def test_every_annotator_has_an_order_and_sides_of_his_own() -> None:
         orders = [[row.item for row in study.sheets[kind, annotator]] for annotator in (1, 2, 3)]
         assert all(sorted(order) == sorted(orders[0]) for order in orders)
         assert len({tuple(order) for order in orders}) == 3
-    sides = [tuple(sorted((row.item, row.swapped) for row in study.sheets["ab", annotator])) for annotator in (1, 2, 3, 4)]
+    sides = [
+        tuple(sorted((row.item, row.swapped) for row in study.sheets["ab", annotator])) for annotator in (1, 2, 3, 4)
+    ]
     assert len(set(sides)) == 4
 
 
