@@ -26,19 +26,19 @@ def format_explanation(found: Explanation, *, top: int, width: int, colour: bool
         return f"\x1b[{COLOURS[name]}m{text}\x1b[0m" if colour and text else text
 
     draw = _Bars(width, unicode, paint)
+
+    def title(text: str) -> list[str]:
+        return ["", *(paint(line, "bold") for line in _wrapped("", text, width))]
+
     lines = _summary(found, top, width, paint)
     most = max(weight for weights in found.weights.values() for _, weight in weights)
     for group, weights in found.weights.items():
-        title = f"{group} emotions, {len(weights)} weights" + (f" ({role})" if (role := _role(found, group)) else "")
-        lines += [
-            "",
-            paint(title, "bold"),
-            *(draw.line(name, weight, weight / most, group) for name, weight in weights),
-        ]
+        lines += title(f"{group} emotions, {len(weights)} weights{_role(found, group)}")
+        lines += [draw.line(name, weight, weight / most, group) for name, weight in weights]
     reach = max(LEAST_REACH, *(abs(share - 0.5) for turn in found.shares for share in turn))
     side = f"the mimicked ({polarity(INDEX[found.mimicked])})" if found.mimicry else "the first"
-    title = f"share of {side} side in the gate; bars from 50 % to {50 - 100 * reach:.0f} or {50 + 100 * reach:.0f} %"
-    lines += ["", *(paint(line, "bold") for line in _wrapped("", title, width))]
+    ends = f"{50 - 100 * reach:.0f} or {50 + 100 * reach:.0f} %"
+    lines += title(f"share of {side} side in the gate; bars from 50 % to {ends}")
     for turn, (words, shares) in enumerate(zip(found.words, found.shares, strict=True)):
         lines.append(paint(SPEAKERS[turn % 2], "soft"))
         pairs = zip(words, shares, strict=True)
@@ -60,7 +60,7 @@ def _summary(found: Explanation, top: int, width: int, paint: Callable[[str, str
 def _role(found: Explanation, group: Polarity) -> str:
     if not found.mimicry:
         return ""
-    return "mimicked" if group == polarity(INDEX[found.mimicked]) else "the other side"
+    return " (mimicked)" if group == polarity(INDEX[found.mimicked]) else " (the other side)"
 
 
 class _Bars:
