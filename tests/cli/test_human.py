@@ -93,7 +93,9 @@ def test_from_the_sample_to_the_known_winner(run: Run, sampled: Path, tmp_path: 
     outcome = run("human", "report", "--key", key, *fill(sampled), "--json", figures)
     assert (outcome.code, outcome.err) == (0, "")
     assert "| Wise | **5.00** [5.00, 5.00] | **4.00** [4.00, 4.00] | **5.00** [5.00, 5.00] | 96 |" in outcome.out
-    assert "| Wise vs. Dull | 100.0 % [100.0, 100.0] | 0.0 % [0.0, 0.0] | 0.0 % [0.0, 0.0] | 32 | 0 |" in outcome.out
+    assert (
+        "| Wise vs. Dull | 100.0 % [100.0, 100.0] | 0.0 % [0.0, 0.0] | 0.0 % [0.0, 0.0] | 32 | 0 | 0 |" in outcome.out
+    )
     report = json.loads(figures.read_text())
     assert report["best"]["empathy"] == ["Wise"]
     assert report["ratings"]["Dull"]["positive"]["empathy"]["ratings"] == 39
@@ -131,7 +133,7 @@ def test_a_dispute_asks_for_a_fourth_sheet(run: Run, sampled: Path) -> None:
     fourth.write_text(text.replace(',""', ',"tie"'))
     settled = run("human", "report", "--key", key, *filled, fourth)
     assert (settled.code, settled.err) == (0, "")
-    assert "| Wise vs. Dull | 93.8 % [" in settled.out and "| 32 | 0 |" in settled.out
+    assert "| Wise vs. Dull | 93.8 % [" in settled.out and "| 32 | 0 | 0 |" in settled.out
 
 
 def test_faults_are_refused_cell_by_cell_or_reported(run: Run, sampled: Path) -> None:

@@ -84,7 +84,7 @@ class _Reading:
                 f"{sheet.file}: rows that came before with the same answers, counted once: {again}"
             )
         if sheet.unread:
-            self.answers.notes.append(f"{sheet.file}: not read: column {', '.join(sheet.unread)}")
+            self.answers.notes.append(f"{sheet.file}: not read: column {', '.join(map(repr, sheet.unread))}")
 
     def _planned(self, sheet: FilledSheet, record: Record) -> tuple[int, SheetRow] | None:
         """The annotator and the planned row behind a record; a fault where there is none, or it shows other text."""

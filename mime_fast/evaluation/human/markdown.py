@@ -86,8 +86,10 @@ def _comparisons(report: Mapping[str, Any]) -> list[str]:
         verdicts = row["verdicts"]
         undecided = sum(verdicts[name] for name in ("disputed", "split", "incomplete"))
         shares = [_figure(row[outcome], percent=True) for outcome in ("win", "lose", "tie")]
-        rows.append([f"{_safe(row['first'])} vs. {_safe(row['second'])}", *shares, row["comparisons"], undecided])
-    header = ["A/B", "first wins", "first loses", "tie", "comparisons", "no verdict yet"]
+        rows.append(
+            [f"{_safe(row['first'])} vs. {_safe(row['second'])}", *shares, row["comparisons"], row["same"], undecided]
+        )
+    header = ["A/B", "first wins", "first loses", "tie", "comparisons", "of equal replies", "no verdict yet"]
     return ["## A/B, by majority (as Table 3)", _table(header, rows)]
 
 

@@ -90,9 +90,8 @@ def read_sheet(path: str | os.PathLike[str]) -> FilledSheet:
     kind = next((kind for kind in KINDS if set(lower[kind]) <= set(header)), None)
     if kind is None or any(header.count(column) > 1 for column in lower[kind]):
         expected = " or ".join(", ".join(COLUMNS[kind]) for kind in KINDS)
-        raise DataError(
-            f"{path}, row 1: the columns are {', '.join(header) or 'none'}; {expected} are expected, once each"
-        )
+        came = repr(", ".join(header)[:120]) if any(header) else "none"
+        raise DataError(f"{path}, row 1: the columns are {came}; {expected} are expected, once each")
     place = {column: header.index(column.lower()) for column in COLUMNS[kind]}
     records, unread = [], set()
     for number, row in enumerate(rows[1:], start=2):

@@ -131,7 +131,7 @@ def test_a_column_that_is_not_read_is_a_note(desk: Desk) -> None:
     desk.sheets["ab-1.csv"][3]["why"] = "kinder"
     answers = desk.collect()
     assert answers.faults == []
-    assert answers.notes == [f"{desk.folder / 'ab-1.csv'}: not read: column why"]
+    assert answers.notes == [f"{desk.folder / 'ab-1.csv'}: not read: column 'why'"]
 
 
 def test_the_sheet_of_one_more_annotator_may_be_short(desk: Desk, study: Study) -> None:

@@ -93,7 +93,7 @@ def test_columns_in_any_order_blank_rows_and_more_columns(tmp_path: Path) -> Non
     ("content", "told"),
     [
         (b"", "row 1: the columns are none; item, context, reply, empathy.* or item, context, A, B, choice"),
-        (b"item,context\n", "row 1: the columns are item, context;"),
+        (b"item,context\n", "row 1: the columns are 'item, context';"),
         (b"item,context,A,B,choice,choice\n", "once each"),
         (b'item,context,A,B,choice\n"x,', "not readable as CSV"),
         (b'item,context,A,B,choice\n"x"y,,,,\n', "not readable as CSV"),
