@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from mime_fast._version import __version__
-from mime_fast.cli import chat, classify, convert, evaluate, generate, info, plot, score, train
+from mime_fast.cli import chat, classify, convert, evaluate, explain, generate, human, info, plot, score, train
 from mime_fast.errors import MimeFastError
 
 PROG = "mime-fast"
@@ -21,6 +21,8 @@ COMMANDS = (
     train.COMMAND,
     evaluate.COMMAND,
     plot.COMMAND,
+    explain.COMMAND,
+    human.COMMAND,
     convert.COMMAND,
     info.COMMAND,
 )

@@ -1,0 +1,136 @@
+"""`mime-fast explain`: what the model heard and mixed for one dialogue, and how its gate weighed every word."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING, Any
+
+from mime_fast.cli.command import Command
+from mime_fast.cli.options import (
+    add_model_options,
+    add_noise_options,
+    add_search_options,
+    load_engine,
+    search_arguments,
+)
+from mime_fast.cli.output import open_output
+from mime_fast.config import check_int
+from mime_fast.data.dialogues import BadRow, Row, read_dialogues
+from mime_fast.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    from mime_fast.evaluation.explain import Explanation
+
+EXAMPLE = """  mime-fast explain "I got the job at the bakery! I can hardly sleep."
+  mime-fast explain --input examples/dialogues.jsonl --id lost-dog --out lost-dog.png
+  mime-fast explain "My cat ran away." "Oh no! When?" "This morning." --json"""
+WIDTH = 80  # columns where standard output is not a terminal
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("utterances", nargs="*", metavar="UTTERANCE", help="the dialogue, the user's utterance first")
+    parser.add_argument("--input", metavar="FILE", help="take the dialogue from JSON lines; - for standard input")
+    parser.add_argument("--id", metavar="ID", help="which row of --input")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--out", metavar="FILE", help="draw a picture instead: .png, .svg or .pdf")
+    parser.add_argument("--width", type=int, default=1600, metavar="N", help="pixels of a PNG (default: %(default)s)")
+    parser.add_argument("--top", type=int, default=5, metavar="K", help="emotions heard to name (default: %(default)s)")
+    parser.add_argument(
+        "--no-strict-turns",
+        dest="strict_turns",
+        action="store_false",
+        help="take an even number of turns, too (the agent spoke last)",
+    )
+    parser.add_argument(
+        "--truncation", choices=["oldest"], help="drop the oldest turns, in pairs, if there are too many"
+    )
+    add_search_options(parser)
+    add_noise_options(parser)
+    add_model_options(parser)
+
+
+def run(args: Namespace) -> int:
+    check_int("top", args.top, 1, 32)
+    check_int("width", args.width, 400, 10_000)
+    if bool(args.utterances) == (args.input is not None) or (args.input is None) != (args.id is None):
+        raise ConfigError("give the utterances of one dialogue, or --input FILE with --id ID")
+    if args.json and args.out is not None:
+        raise ConfigError("--json and --out: one of the two is allowed")
+
+    from mime_fast.evaluation.explain import explain, explanation_json
+    from mime_fast.evaluation.plots import check_matplotlib, check_suffix
+
+    file_format = None
+    if args.out is not None:
+        file_format = check_suffix(args.out)
+        check_matplotlib()
+    found = explain(
+        load_engine(args),
+        **_dialogue(args),
+        stochastic=args.stochastic,
+        strict_turns=args.strict_turns,
+        truncation=args.truncation,
+        search=search_arguments(args),
+    )
+    if file_format is not None:
+        _draw(found, args.out, file_format, args.width)
+    elif args.json:
+        print(json.dumps(explanation_json(found, args.top), ensure_ascii=False, indent=2))
+    else:
+        print(_text(found, args.top))
+    return 0
+
+
+def _dialogue(args: Namespace) -> dict[str, Any]:
+    """The dialogue with its emotion, seed and request id: those that `mime-fast generate FILE` would take."""
+    if args.input is None:
+        return {"dialogue": args.utterances, "emotion": args.emotion, "seed": args.seed, "request_id": 0}
+    row = _find_row(args)
+    return {
+        "dialogue": row.context,
+        "emotion": args.emotion if row.emotion is None else row.emotion,
+        "seed": args.seed if row.seed is None else row.seed,
+        "request_id": row.index,
+    }
+
+
+def _find_row(args: Namespace) -> Row:
+    for row in read_dialogues(args.input, need_response=False, strict_turns=args.strict_turns):
+        if str(row.id) == args.id:
+            if isinstance(row, BadRow):
+                raise InputError(f"{args.input}, line {row.line}: {row.reason}")
+            return row
+    raise InputError(f"{args.input}: no row with the id {args.id!r}")
+
+
+def _draw(found: Explanation, out: str, file_format: str, width: int) -> None:
+    from mime_fast.evaluation.explain_plot import draw_explanation
+    from mime_fast.evaluation.plots import save_figure
+
+    figure = draw_explanation(found)
+    with open_output(out) as stream:
+        save_figure(figure, stream, file_format, width)
+
+
+def _text(found: Explanation, top: int) -> str:
+    """Bars for where standard output goes: colours on a terminal without NO_COLOR, blocks if its encoding has them."""
+    from mime_fast.evaluation.explain_bars import EIGHTHS, format_explanation
+
+    terminal = sys.stdout.isatty()
+    try:
+        f"█…{EIGHTHS}".encode(sys.stdout.encoding or "ascii")
+        unicode = True
+    except UnicodeEncodeError:
+        unicode = False
+    width = shutil.get_terminal_size((WIDTH, 24)).columns if terminal else WIDTH
+    colour = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return format_explanation(found, top=top, width=width, colour=colour, unicode=unicode)
+
+
+COMMAND = Command(
+    "explain", "show the emotions that a reply mixes, and the gate's share word by word", EXAMPLE, add_arguments, run
+)

@@ -1,0 +1,187 @@
+"""`mime-fast human`: sheets for people who judge replies, and what they said."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mime_fast.cli.command import Command
+from mime_fast.cli.options import seed
+from mime_fast.cli.output import open_output
+from mime_fast.config import check_int
+from mime_fast.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from mime_fast.evaluation.human.answers import Answers
+    from mime_fast.evaluation.human.sampling import Instance
+    from mime_fast.evaluation.human.study import Study
+
+EXAMPLE = """  mime-fast human sample --data empatheticdialogues.tar.gz --split test --out study --seed 4711 \\
+      --models MIME=mime-ed 'MIME w/o STC=mime-ed,stochastic=false' MoEL=moel.jsonl \\
+      --rate MIME MoEL --ab MIME:MoEL 'MIME:MIME w/o STC'
+  mime-fast human report --key study/private/key.json ratings-*.csv ab-*.csv
+
+docs/human.md tells how a study goes, from the sample to the tables."""
+SAMPLE = "Draw dialogues of every emotion and write blinded rating sheets, A/B sheets and pages of models' replies."
+REPORT = "Read filled sheets: means, A/B verdicts, agreement, intervals; and what is missing or wrong, cell by cell."
+_BOOTSTRAP = 2000  # evaluation.human.report's, without numpy
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    steps = parser.add_subparsers(metavar="STEP", required=True)
+    sample = steps.add_parser("sample", help=SAMPLE, description=SAMPLE, allow_abbrev=False)
+    sample.add_argument("--data", required=True, metavar="PATH", help="EmpatheticDialogues: tar.gz or folder of CSVs")
+    sample.add_argument("--split", choices=["valid", "test"], default="test", help="(default: %(default)s)")
+    sample.add_argument(
+        "--models",
+        nargs="+",
+        default=[],
+        metavar="NAME=MODEL",
+        help="what to judge: a model folder, the name of a shipped model, or a file of replies (JSON lines with id and "
+        "text); a model may have options behind it, as in 'w/o STC=mime-ed,stochastic=false'",
+    )
+    sample.add_argument("--out", metavar="FOLDER", help="new folder of the study")
+    sample.add_argument("--annotators", type=int, default=3, metavar="N", help="(default: %(default)s)")
+    sample.add_argument("--per-emotion", type=int, default=4, metavar="N", help="dialogues (default: %(default)s)")
+    sample.add_argument("--seed", type=seed, default=0, help="of the draw, orders and replies (default: %(default)s)")
+    sample.add_argument("--rate", nargs="*", metavar="NAME", help="models whose replies are rated (default: all)")
+    sample.add_argument(
+        "--ab", nargs="+", default=[], type=pair, metavar="A:B", help="models to compare (default: none)"
+    )
+    sample.add_argument(
+        "--dialogues", metavar="FILE", help="write the dialogues drawn, for systems that answer elsewhere"
+    )
+    sample.set_defaults(step=run_sample)
+    report = steps.add_parser("report", help=REPORT, description=REPORT, allow_abbrev=False)
+    report.add_argument("sheets", nargs="+", metavar="SHEET", help="filled ratings and A/B sheets, in any order")
+    report.add_argument("--key", required=True, metavar="FILE", help="key.json of the study")
+    report.add_argument("--partial", action="store_true", help="report on what is complete, and say what is missing")
+    report.add_argument("--json", metavar="OUT", help="write all figures there, too; - for standard output")
+    report.add_argument("--out", metavar="FILE", help="write the Markdown there, not to standard output")
+    report.add_argument(
+        "--fourth",
+        metavar="FOLDER",
+        help="where to write the sheet for one more annotator if there is need (default: in the study's folder)",
+    )
+    report.add_argument(
+        "--bootstrap", type=int, default=_BOOTSTRAP, metavar="N", help="resamples (default: %(default)s)"
+    )
+    report.add_argument("--seed", type=seed, default=0, help="of the resamples (default: %(default)s)")
+    report.set_defaults(step=run_report)
+
+
+def run(args: Namespace) -> int:
+    code: int = args.step(args)
+    return code
+
+
+def run_sample(args: Namespace) -> int:
+    check_int("annotators", args.annotators, 1, 99)
+    check_int("per_emotion", args.per_emotion, 1)
+    if not args.models and args.dialogues is None:
+        raise ConfigError("nothing to do: --models and --out write a study, --dialogues writes the dialogues drawn")
+    if bool(args.models) != (args.out is not None):
+        raise ConfigError("--models and --out go together: what to judge, and the folder of the study")
+
+    from mime_fast.data.empathetic_dialogues import read_pairs
+    from mime_fast.evaluation.human import kit, replies, sampling, study
+
+    systems = [replies.parse_system(text) for text in args.models]
+    names = [system.name for system in systems]
+    rated = names if args.rate is None else args.rate
+    if systems:
+        replies.check_systems(systems)
+        study.check_design(names, rated, args.ab)
+        kit.check_empty(args.out)
+    instances = sampling.draw(read_pairs(args.data, args.split), args.per_emotion, args.seed)
+    if args.dialogues is not None:
+        _write_dialogues(args.dialogues, instances)
+    if systems:
+        made = study.make_study(
+            instances,
+            replies.replies_of(systems, instances, args.seed, tell=_tell),
+            rated=rated,
+            pairs=args.ab,
+            annotators=args.annotators,
+            seed=args.seed,
+            split=args.split,
+            systems={one.name: {"source": one.source, "options": dict(one.options)} for one in systems},
+        )
+        kit.write_study(made, args.out)
+        _tell(_summary(made, args.out))
+    return 0
+
+
+def run_report(args: Namespace) -> int:
+    from mime_fast.evaluation.human import answers, key, markdown, report, sheets, votes
+
+    made = key.read_key(args.key)
+    given = answers.collect(made, [sheets.read_sheet(path) for path in args.sheets])
+    if given.faults and not args.partial:
+        raise DataError(_refusal(given))
+    found = report.make_report(made, given, number=args.bootstrap, seed=args.seed)
+    if args.json is not None:
+        with open_output(args.json) as stream:
+            stream.write(json.dumps(found, indent=2, ensure_ascii=False).encode() + b"\n")
+    if args.json != "-" or args.out is not None:
+        with open_output(args.out) as stream:
+            stream.write(markdown.format_report(found).encode() + b"\n")
+    if waiting := votes.disputed(votes.judge(made, given)):
+        _ask_for_another(made, waiting, args)
+    return 1 if given.faults or found["open"] else 0
+
+
+def pair(text: str) -> tuple[str, str]:
+    """Two models' names with a colon between."""
+    names = [name.strip() for name in text.split(":")]
+    if len(names) != 2 or not all(names):
+        raise ArgumentTypeError(f"{text!r}: A:B, two models' names, is allowed")
+    return names[0], names[1]
+
+
+def _write_dialogues(path: str, instances: list[Instance]) -> None:
+    rows = [{"id": instance.id, "context": instance.context} for instance in instances]
+    with open_output(path) as stream:
+        stream.writelines(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
+
+
+def _summary(study: Study, out: str) -> str:
+    asked = [f"{len(study.ratings)} replies to rate"] if study.ratings else []
+    asked += [f"{len(study.comparisons)} pairs to compare"] if study.comparisons else []
+    same = f" ({len(study.same)} pairs are equal replies, ties that nobody is asked about)" if study.same else ""
+    return (
+        f"{len(study.instances)} dialogues, {' and '.join(asked) or 'nothing to ask'} for each of "
+        f"{study.annotators} annotators{same}; {out}: give each annotator one folder, and keep private/ to yourself"
+    )
+
+
+def _refusal(given: Answers) -> str:
+    lines = [
+        f"{len(given.faults)} faults; correct the sheets, or report on the rest with --partial",
+        *map(str, given.faults),
+    ]
+    return "\n".join([lines[0], *(f"  {line}" for line in lines[1:])])
+
+
+def _ask_for_another(study: Study, waiting: list[int], args: Namespace) -> None:
+    """Write what one more annotator must settle, and say so."""
+    from mime_fast.evaluation.human.kit import folder_name, write_fourth
+
+    key_folder = Path(args.key).resolve().parent
+    home = key_folder.parent if key_folder.name == "private" else key_folder
+    folder = str(home / folder_name(study.annotators + 1)) if args.fourth is None else args.fourth
+    written = write_fourth(study, waiting, folder)
+    _tell(
+        f"{len(waiting)} comparisons have no majority; {folder} {'is' if written else 'was'} written for annotator "
+        f"{study.annotators + 1}: report again with that sheet beside the others"
+    )
+
+
+def _tell(text: str) -> None:
+    print(f"mime-fast: {text}", file=sys.stderr)
+
+
+COMMAND = Command("human", "have people judge replies: draw sheets, report on filled ones", EXAMPLE, add_arguments, run)

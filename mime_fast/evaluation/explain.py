@@ -1,0 +1,141 @@
+"""What made one reply: the emotion heard, the response emotion's weights, and the gate's mimic share word by word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from mime_fast.emotions import INDEX, LABELS, Polarity, emotion_index, polarity
+from mime_fast.engine.engine import Engine
+from mime_fast.engine.inputs import Dialogue, Truncation
+from mime_fast.engine.results import Reply
+from mime_fast.errors import ConfigError
+from mime_fast.reference.mime import Mime
+from mime_fast.reference.noise import prior_noise
+
+SPEAKERS = ("speaker", "listener")
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A reply and what is behind it.
+
+    `words` are the dialogue's tokens, an utterance a list, and `shares` the gate's share for the mimicked side at each
+    of them, 0 to 1 (eq. 25; `Memory.mimic_share`). `reply.mixture.mimic_share` is the mean of all of them.
+    """
+
+    words: list[list[str]]
+    shares: list[list[float]]
+    reply: Reply
+    mimicked: str  # the emotion whose group is mimicked: the one heard, or one that was given
+    mimicry: bool  # False: a model without mimicry, whose gate weighs the positive side, or one mixture twice
+
+    @property
+    def heard(self) -> list[tuple[str, float]]:
+        """All 32 emotions with their probabilities, likeliest first."""
+        return sorted(zip(LABELS, self.reply.emotion_probs, strict=True), key=lambda item: -item[1])
+
+    @property
+    def weights(self) -> dict[Polarity, list[tuple[str, float]]]:
+        """The 13 and the 19 weights of eq. 9, heaviest first in each group."""
+        groups: dict[Polarity, dict[str, float]] = {
+            "positive": self.reply.mixture.positive,
+            "negative": self.reply.mixture.negative,
+        }
+        return {name: sorted(group.items(), key=lambda item: -item[1]) for name, group in groups.items()}
+
+
+def explain(
+    engine: Engine,
+    dialogue: Dialogue,
+    *,
+    emotion: str | int | None = None,
+    stochastic: bool = True,
+    seed: int = 0,
+    request_id: int = 0,
+    strict_turns: bool = True,
+    truncation: Truncation | None = None,
+    search: Mapping[str, Any] | None = None,
+) -> Explanation:
+    """Reply to one dialogue as `Engine.generate` does, and compute the shares behind the reply by the reference model.
+
+    Args:
+        dialogue .. truncation: as for `Engine.generate`; search: its search options.
+
+    Raises:
+        ConfigError: the model has no gate (it is not MIME), or an option is not allowed.
+        InputError: the dialogue, emotion, seed or request id cannot be used.
+    """
+    if not isinstance(engine.model, Mime):
+        raise ConfigError(f"{engine.name}: {type(engine.model).__name__} has no gate and no mixture; a MIME is allowed")
+    (reply,) = engine.generate(
+        [dialogue],
+        emotions=[emotion],
+        stochastic=stochastic,
+        seed=seed,
+        request_ids=[request_id],
+        strict_turns=strict_turns,
+        truncation=truncation,
+        **(search or {}),
+    )
+    words = engine.prepare(dialogue, strict_turns=strict_turns, truncation=truncation)
+    mimicked = reply.emotion if emotion is None else LABELS[emotion_index(emotion)]
+    config = engine.model.config
+    return Explanation(
+        words,
+        _split(mimic_shares(engine, words, mimicked, prior_key=(seed, request_id) if stochastic else None), words),
+        reply,
+        mimicked,
+        config.emotion_mimicry and config.emotion_grouping,
+    )
+
+
+def mimic_shares(
+    engine: Engine, words: Sequence[Sequence[str]], mimicked: str, prior_key: tuple[int, int] | None
+) -> list[float]:
+    """The gate's mimic share at each word of a dialogue, by the reference model.
+
+    Args:
+        words: tokens by utterance, the user's first; mimicked: the emotion whose group is mimicked.
+        prior_key: seed and request id of the noise; None: z = mu.
+    """
+    model: Mime = engine.model
+    device = model.fc_decode.weight.device
+    ids, states = (torch.tensor([row], device=device) for row in engine.tokenizer.encode_context(words))
+    with engine.running():
+        context = model.encode(ids, states)
+        noise = None if prior_key is None else prior_noise(model, [prior_key[0]], [prior_key[1]])
+        mixture = model.sample(context.c, noise)
+        memory = model.remember(context, mixture, torch.tensor([INDEX[mimicked]], device=device))
+        shares: list[float] = memory.mimic_share[0].tolist()
+    return shares if model.config.drop_ctx else shares[1:]
+
+
+def explanation_json(found: Explanation, top: int) -> dict[str, Any]:
+    """JSON-ready: `top` emotions heard, all weights in the order of the mixture, and every word with its share."""
+    mixture = found.reply.mixture
+    return {
+        "emotion": found.reply.emotion,
+        "emotion_probs": dict(found.heard[:top]),
+        "mimicked": found.mimicked,
+        "polarity": polarity(INDEX[found.mimicked]),
+        "mimicry": found.mimicry,
+        "mixture": {"positive": mixture.positive, "negative": mixture.negative},
+        "mimic_share": mixture.mimic_share,
+        "words": [
+            {"who": SPEAKERS[turn % 2], "word": word, "mimic_share": share}
+            for turn, (words, shares) in enumerate(zip(found.words, found.shares, strict=True))
+            for word, share in zip(words, shares, strict=True)
+        ],
+        "text": found.reply.text,
+        "score": found.reply.score,
+    }
+
+
+def _split(shares: Sequence[float], words: Sequence[Sequence[str]]) -> list[list[float]]:
+    """Shares by utterance."""
+    flat = iter(shares)
+    return [[next(flat) for _ in turn] for turn in words]

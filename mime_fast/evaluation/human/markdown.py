@@ -1,0 +1,117 @@
+"""A report of `make_report` as Markdown, in the form of the paper's tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from mime_fast.evaluation.human.answers import Fault
+from mime_fast.evaluation.human.criteria import CRITERIA
+
+
+def format_report(report: Mapping[str, Any]) -> str:
+    """Markdown that ends without a line feed; [a, b] behind a figure is its interval, the best mean is bold."""
+    about = report["study"]
+    parts = [
+        "# Human evaluation",
+        f"Study {about['tag']}: {about['instances']} dialogues of the {about['split']} split (seed {about['seed']}), "
+        f"{about['annotators']} annotators. Brackets: {about['level']:.0%} intervals, {about['resamples']:,} resamples "
+        f"of the dialogues (seed {about['bootstrap_seed']}).",
+        *_incomplete(report),
+        *_ratings(report),
+        *_comparisons(report),
+        "## Agreement",
+        _table(
+            ["answers", "Fleiss' kappa", "items", "annotators"],
+            [[_safe(row["what"]), _figure(row), row["items"], row["annotators"]] for row in report["agreement"]],
+        ),
+    ]
+    if report["notes"]:
+        parts += ["## Notes", "\n".join(f"- {_safe(note)}" for note in report["notes"])]
+    return "\n\n".join(parts)
+
+
+def _incomplete(report: Mapping[str, Any]) -> list[str]:
+    """What is missing, first of all: the figures below it are of the rest."""
+    parts = []
+    if report["faults"]:
+        faults = [f"- {_safe(str(Fault(**fault)))}" for fault in report["faults"]]
+        parts += [
+            f"## Incomplete (faults: {len(faults)})",
+            "The figures below leave these answers out.",
+            "\n".join(faults),
+        ]
+    waiting = report["open"].get("disputed", 0)
+    if waiting:
+        parts.append(f"**Comparisons without a majority, which wait for one more annotator: {waiting}**")
+    return parts
+
+
+def _ratings(report: Mapping[str, Any]) -> list[str]:
+    ratings, best = report["ratings"], report["best"]
+    if not ratings:
+        return []
+    rows = [
+        [
+            _safe(model),
+            *(_figure(figures["all"][criterion], bold=model in best[criterion]) for criterion in CRITERIA),
+            max(figures["all"][criterion]["ratings"] for criterion in CRITERIA),
+        ]
+        for model, figures in ratings.items()
+    ]
+    split = [
+        [
+            criterion,
+            *(_figure(ratings[model][group][criterion]) for model in ratings for group in ("positive", "negative")),
+        ]
+        for criterion in CRITERIA
+    ]
+    sides = [f"{_safe(model)}, {group}" for model in ratings for group in ("positive", "negative")]
+    parts = ["## Ratings, 1 to 5 (as Table 2)", _table(["model", *CRITERIA, "ratings"], rows)]
+    parts += ["## Ratings by the user's emotion (as Table 4)", _table(["", *sides], split)]
+    if report["differences"]:
+        differences = [
+            [f"{_safe(row['first'])} - {_safe(row['second'])}", *(_figure(row[name], sign="+") for name in CRITERIA)]
+            for row in report["differences"]
+        ]
+        parts += ["## Differences of the means", _table(["models", *CRITERIA], differences)]
+    return parts
+
+
+def _comparisons(report: Mapping[str, Any]) -> list[str]:
+    if not report["ab"]:
+        return []
+    rows = []
+    for row in report["ab"]:
+        verdicts = row["verdicts"]
+        undecided = sum(verdicts[name] for name in ("disputed", "split", "incomplete"))
+        shares = [_figure(row[outcome], percent=True) for outcome in ("win", "lose", "tie")]
+        rows.append(
+            [f"{_safe(row['first'])} vs. {_safe(row['second'])}", *shares, row["comparisons"], row["same"], undecided]
+        )
+    header = ["A/B", "first wins", "first loses", "tie", "comparisons", "of equal replies", "no verdict yet"]
+    return ["## A/B, by majority (as Table 3)", _table(header, rows)]
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def _figure(found: Mapping[str, Any], *, bold: bool = False, sign: str = "", percent: bool = False) -> str:
+    def number(value: float | None) -> str:
+        if value is None:
+            return "-"
+        return f"{100 * value:.1f}" if percent else f"{value:{sign}.2f}"
+
+    if found["value"] is None:
+        return "-"
+    value = number(found["value"]) + (" %" if percent else "")
+    return f"{f'**{value}**' if bold else value} [{number(found['low'])}, {number(found['high'])}]"
+
+
+def _safe(text: str) -> str:
+    """Text that is a part of a table or a list as it stands."""
+    for mark in "\\`*_|<>[]#":
+        text = text.replace(mark, f"\\{mark}")
+    return " ".join(text.split())

@@ -1,0 +1,205 @@
+"""The figures of a study: ratings as in the paper's Tables 2 and 4, A/B verdicts as in Table 3, agreement."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from itertools import combinations
+from typing import Any, get_args
+
+import numpy as np
+
+from mime_fast.config import check_int
+from mime_fast.emotions import INDEX, polarity
+from mime_fast.evaluation.human.agreement import (
+    LEVEL,
+    Counts,
+    Estimate,
+    Floats,
+    estimate,
+    fleiss_kappa,
+    kappas,
+    quotient,
+    ratio,
+    resamples,
+)
+from mime_fast.evaluation.human.answers import Answers
+from mime_fast.evaluation.human.criteria import CRITERIA, RATINGS, Outcome
+from mime_fast.evaluation.human.study import Study
+from mime_fast.evaluation.human.votes import Judged, Verdict, judge
+
+GROUPS = ("all", "positive", "negative")
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+VERDICTS: tuple[Verdict, ...] = (*OUTCOMES, "disputed", "split", "incomplete")
+RESAMPLES = 2000
+
+
+def make_report(study: Study, answers: Answers, *, number: int = RESAMPLES, seed: int = 0) -> dict[str, Any]:
+    """Everything that the answers say, JSON-ready; null where nothing defines a figure.
+
+    A mean is over all ratings of a model that came (the paper: 128 replies times three annotators). Intervals are 95 %
+    percentile intervals of `number` resamples of the dialogues, drawn by `seed`.
+
+    Returns:
+        `study` (what was judged, by how many), `ratings` [model][group][criterion] with `value`, `low`, `high` and
+        `ratings`; `best` [criterion], `differences`, `ab` a pair, `agreement`, `open` (verdicts that are none yet),
+        `faults`, `notes`.
+
+    Raises:
+        ConfigError: `number` or `seed` is out of range.
+    """
+    check_int("bootstrap", number, 100, 100_000)
+    check_int("seed", seed, 0)
+    weights = resamples(len(study.instances), number, seed)
+    judged = judge(study, answers)
+    tables = {model: _table(study, answers, model) for model in study.rated_models}
+    ratings = {model: _means(study, table, weights) for model, table in tables.items()}
+    return {
+        "study": _about(study) | {"resamples": number, "bootstrap_seed": seed, "level": LEVEL},
+        "ratings": ratings,
+        "best": {criterion: _best(ratings, criterion) for criterion in CRITERIA} if ratings else {},
+        "differences": [
+            {"first": first, "second": second} | _difference(tables[first], tables[second], weights)
+            for first, second in combinations(tables, 2)
+        ],
+        "ab": [_pair(study, judged, pair, weights) for pair in study.pairs],
+        "agreement": _agreement(study, answers, judged, weights),
+        "open": dict(Counter(one.verdict for one in judged if one.verdict not in OUTCOMES)),
+        "faults": [asdict(fault) for fault in answers.faults],
+        "notes": [*answers.notes, *_notes(study, answers, judged)],
+    }
+
+
+def _about(study: Study) -> dict[str, Any]:
+    return {
+        "tag": study.tag,
+        "split": study.split,
+        "seed": study.seed,
+        "annotators": study.annotators,
+        "instances": len(study.instances),
+        "systems": study.systems,
+    }
+
+
+def _table(study: Study, answers: Answers, model: str) -> dict[str, tuple[Floats, Floats]]:
+    """By criterion: sum and number of a model's ratings in each instance, both [n]."""
+    size = len(study.instances)
+    table = {criterion: (np.zeros(size), np.zeros(size)) for criterion in CRITERIA}
+    for (_, place), given in answers.ratings.items():
+        item = study.ratings[place]
+        if model in item.models:
+            for criterion, rating in given.items():
+                table[criterion][0][item.instance] += rating
+                table[criterion][1][item.instance] += 1
+    return table
+
+
+def _means(study: Study, table: Mapping[str, tuple[Floats, Floats]], weights: Floats) -> dict[str, Any]:
+    """Means by group of the user's labelled emotion and by criterion."""
+    groups = np.array([polarity(INDEX[instance.emotion]) for instance in study.instances])
+    masks = {group: np.ones(len(groups)) if group == "all" else (groups == group).astype(float) for group in GROUPS}
+    return {
+        group: {
+            criterion: _json(ratio(sums * mask, counts * mask, weights)) | {"ratings": int((counts * mask).sum())}
+            for criterion, (sums, counts) in table.items()
+        }
+        for group, mask in masks.items()
+    }
+
+
+def _best(ratings: Mapping[str, Any], criterion: str) -> list[str]:
+    """The models with the greatest mean; several where they are equal, none where nobody rated."""
+    means = {model: figures["all"][criterion]["value"] for model, figures in ratings.items()}
+    known = [mean for mean in means.values() if mean is not None]
+    return [model for model, mean in means.items() if known and mean == max(known)]
+
+
+def _difference(
+    first: Mapping[str, tuple[Floats, Floats]], second: Mapping[str, tuple[Floats, Floats]], weights: Floats
+) -> dict[str, Any]:
+    """Mean of the first minus mean of the second, over the same resamples."""
+    found = {}
+    for criterion in CRITERIA:
+        one, other = (
+            [quotient(*table[criterion], w) for w in (np.ones((1, weights.shape[1])), weights)]
+            for table in (first, second)
+        )
+        found[criterion] = _json(estimate(float(one[0][0] - other[0][0]), one[1] - other[1]))
+    return found
+
+
+def _pair(study: Study, judged: Sequence[Judged], pair: tuple[str, str], weights: Floats) -> dict[str, Any]:
+    """Shares of wins, losses and ties of the first model among the verdicts that stand."""
+    mine = [one for one in judged if (one.compared.first, one.compared.second) == pair]
+    verdicts = Counter(one.verdict for one in mine)
+    decided = np.zeros(len(study.instances))
+    won = {outcome: np.zeros(len(study.instances)) for outcome in OUTCOMES}
+    for one in mine:
+        for outcome in OUTCOMES:
+            won[outcome][one.compared.instance] += one.verdict == outcome
+        decided[one.compared.instance] += one.verdict in OUTCOMES
+    return {
+        "first": pair[0],
+        "second": pair[1],
+        "comparisons": len(mine),
+        "same": sum(one.item is None for one in mine),
+        "verdicts": {verdict: verdicts[verdict] for verdict in VERDICTS},
+        **{outcome: _json(ratio(won[outcome], decided, weights)) for outcome in OUTCOMES},
+    }
+
+
+def _agreement(study: Study, answers: Answers, judged: Sequence[Judged], weights: Floats) -> list[dict[str, Any]]:
+    """Fleiss' kappa of each criterion and of each pair of models, over what all annotators who came have answered."""
+    rows = []
+    for criterion in CRITERIA if study.ratings else ():
+        cells = {key: given[criterion] for key, given in answers.ratings.items() if criterion in given}
+        places = [item.instance for item in study.ratings]
+        rows.append({"what": criterion} | _kappa(cells, places, RATINGS, weights))
+    asked = [item.instance for item in study.comparisons]
+    for pair in study.pairs:
+        votes = {
+            (who, one.item): vote
+            for one in judged
+            if one.item is not None and (one.compared.first, one.compared.second) == pair
+            for who, vote in one.votes.items()
+        }
+        rows.append({"what": " : ".join(pair)} | _kappa(votes, asked, OUTCOMES, weights))
+    return rows
+
+
+def _kappa(
+    cells: Mapping[tuple[int, int], object], instance_of: Sequence[int], categories: Sequence[object], weights: Floats
+) -> dict[str, Any]:
+    """Kappa of answers by (annotator, item), with its interval, the annotators and the items that it is of."""
+    raters = sorted({who for who, _ in cells})
+    items = [item for item in sorted({item for _, item in cells}) if all((who, item) in cells for who in raters)]
+    counts: Counts = np.array(
+        [[sum(cells[who, item] == category for who in raters) for category in categories] for item in items],
+        dtype=np.int64,
+    ).reshape(len(items), len(categories))
+    about = {"annotators": len(raters), "items": len(items)}
+    if len(raters) < 2 or not items:
+        return _json(Estimate(math.nan, math.nan, math.nan)) | about
+    drawn = weights[:, [instance_of[item] for item in items]]
+    return _json(estimate(fleiss_kappa(counts), kappas(counts, drawn))) | about
+
+
+def _notes(study: Study, answers: Answers, judged: Sequence[Judged]) -> list[str]:
+    """What a reader must know to read the figures right."""
+    extra = study.annotators + 1
+    idle = sum((extra, one.item) in answers.choices for one in judged if one.agreed and one.item is not None)
+    notes = []
+    if idle:
+        notes.append(f"answers of annotator {extra} to comparisons on which the others agree, not counted: {idle}")
+    shared = sum(len(item.models) > 1 for item in study.ratings)
+    if shared:
+        notes.append(f"replies that several models said, rated once and counted for each of them: {shared}")
+    if study.same:
+        notes.append(f"comparisons of equal replies, ties that nobody was asked about: {len(study.same)}")
+    return notes
+
+
+def _json(found: Estimate) -> dict[str, Any]:
+    return {name: None if math.isnan(value) else value for name, value in asdict(found).items()}

@@ -1,0 +1,225 @@
+"""`mime-fast human`, from the sample to the tables."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mime_fast.emotions import LABELS
+from tests.cli.conftest import Run
+
+SECRETS = ("Wise", "Dull", "calm", "tiny")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two made-up conversations of every emotion in test, one in valid."""
+    folder = tmp_path_factory.mktemp("corpus")
+    for split, talks in (("test", 2), ("valid", 1)):
+        rows = ["conv_id,utterance_idx,context,prompt,speaker_idx,utterance,selfeval,tags"]
+        for label in LABELS:
+            for talk in range(talks):
+                told = f'I saw <b>it</b> no {talk} "{label[:2]}"_comma_ né?'
+                head = f"hit:{label}:{talk}"
+                rows.append(f"{head},1,{label},p,0,{told},5|5|5_5|5|5,")
+                rows.append(f"{head},2,{label},p,1,I see.,5|5|5_5|5|5,")
+        (folder / f"{split}.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+@pytest.fixture
+def dialogues(run: Run, corpus: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "dialogues.jsonl"
+    outcome = run("human", "sample", "--data", corpus, "--per-emotion", 1, "--seed", 5, "--dialogues", path)
+    assert (outcome.code, outcome.out) == (0, "")
+    return path
+
+
+def write_replies(path: Path, dialogues: Path, text: str) -> Path:
+    rows = [json.loads(line) for line in dialogues.read_text().splitlines()]
+    path.write_text("".join(json.dumps({"id": row["id"], "text": f"{text} {n}"}) + "\n" for n, row in enumerate(rows)))
+    return path
+
+
+@pytest.fixture
+def sampled(run: Run, corpus: Path, dialogues: Path, tmp_path: Path) -> Path:
+    """A study of two files of replies, 32 dialogues."""
+    wise = write_replies(tmp_path / "w.jsonl", dialogues, "that is good to hear")
+    dull = write_replies(tmp_path / "d.jsonl", dialogues, "i know")
+    out = tmp_path / "study"
+    outcome = run(
+        *("human", "sample", "--data", corpus, "--per-emotion", 1, "--seed", 5, "--out", out),
+        *("--models", f"Wise={wise}", f"Dull={dull}", "--ab", "Wise:Dull"),
+    )
+    assert (outcome.code, outcome.out) == (0, "")
+    assert "32 dialogues, 64 replies to rate and 32 pairs to compare for each of 3 annotators" in outcome.err
+    return out
+
+
+def fill(study: Path, *, disputed: int = 0) -> list[Path]:
+    """Annotators who like Wise's replies; they differ on the first comparisons of the first sheet."""
+    paths = []
+    open_items: list[str] = []
+    for annotator in (1, 2, 3):
+        folder = study / f"for-annotator-{annotator}"
+        for kind in ("ratings", "ab"):
+            path = folder / f"{kind}-{annotator}.csv"
+            rows = list(csv.DictReader(io.StringIO(path.read_text("utf-8-sig"), newline="")))
+            if not open_items and kind == "ab":
+                open_items = [row["context"] for row in rows[:disputed]]
+            for row in rows:
+                if kind == "ratings":
+                    good = "good to hear" in row["reply"]
+                    row |= {"empathy": "5" if good else "2", "relevance": "4" if good else "3", "fluency": "5"}
+                else:
+                    wise, dull = ("A", "B") if "good to hear" in row["A"] else ("B", "A")
+                    row["choice"] = (wise, dull, "tie")[annotator - 1] if row["context"] in open_items else wise
+            text = io.StringIO(newline="")
+            writer = csv.DictWriter(text, list(rows[0]), delimiter=";")
+            writer.writeheader()
+            writer.writerows(rows)
+            paths.append(study.parent / f"filled-{kind}-{annotator}.csv")
+            paths[-1].write_bytes(text.getvalue().encode("utf-8-sig"))
+    return paths
+
+
+def test_from_the_sample_to_the_known_winner(run: Run, sampled: Path, tmp_path: Path) -> None:
+    key, figures = sampled / "private" / "key.json", tmp_path / "figures.json"
+    outcome = run("human", "report", "--key", key, *fill(sampled), "--json", figures)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "| Wise | **5.00** [5.00, 5.00] | **4.00** [4.00, 4.00] | **5.00** [5.00, 5.00] | 96 |" in outcome.out
+    assert (
+        "| Wise vs. Dull | 100.0 % [100.0, 100.0] | 0.0 % [0.0, 0.0] | 0.0 % [0.0, 0.0] | 32 | 0 | 0 |" in outcome.out
+    )
+    report = json.loads(figures.read_text())
+    assert report["best"]["empathy"] == ["Wise"]
+    assert report["ratings"]["Dull"]["positive"]["empathy"]["ratings"] == 39
+    assert report["ratings"]["Dull"]["negative"]["empathy"]["ratings"] == 57
+    again = run("human", "report", "--key", key, *fill(sampled), "--json", "-")
+    assert json.loads(again.out) == report
+    out = tmp_path / "report.md"
+    silent = run("human", "report", "--key", key, *fill(sampled), "--out", out)
+    assert (silent.out, out.read_text()) == ("", outcome.out)
+
+
+def test_annotators_folders_tell_no_secret(sampled: Path) -> None:
+    folders = sorted(path.name for path in sampled.iterdir())
+    assert folders == ["for-annotator-1", "for-annotator-2", "for-annotator-3", "private"]
+    for path in sampled.glob("for-*/*"):
+        content = path.read_text("utf-8-sig")
+        emotions = [label for label in LABELS if label != "content"]  # which is a word of HTML
+        assert not [secret for secret in (*SECRETS, "hit:", *emotions) if secret in content], path
+        assert str(sampled.parent) not in content
+
+
+def test_a_dispute_asks_for_a_fourth_sheet(run: Run, sampled: Path) -> None:
+    key, filled = sampled / "private" / "key.json", fill(sampled, disputed=2)
+    outcome = run("human", "report", "--key", key, *filled)
+    folder = sampled / "for-annotator-4"
+    assert outcome.code == 1
+    assert f"2 comparisons have no majority; {folder} is written for annotator 4" in outcome.err
+    assert "wait for one more annotator: 2" in outcome.out
+    assert sorted(path.name for path in folder.iterdir()) == ["ab-4.csv", "instructions.txt", "page.html"]
+    assert "was written" in run("human", "report", "--key", key, *filled).err
+    rows = list(csv.DictReader(io.StringIO((folder / "ab-4.csv").read_text("utf-8-sig"), newline="")))
+    assert len(rows) == 2
+    fourth = sampled.parent / "filled-4.csv"
+    text = (folder / "ab-4.csv").read_text("utf-8-sig")
+    fourth.write_text(text.replace(',""', ',"tie"'))
+    settled = run("human", "report", "--key", key, *filled, fourth)
+    assert (settled.code, settled.err) == (0, "")
+    assert "| Wise vs. Dull | 93.8 % [" in settled.out and "| 32 | 0 | 0 |" in settled.out
+
+
+def test_faults_are_refused_cell_by_cell_or_reported(run: Run, sampled: Path) -> None:
+    key, filled = sampled / "private" / "key.json", fill(sampled)
+    text = filled[0].read_text("utf-8-sig")
+    filled[0].write_text(text.replace(";5;4;5", ";5;four;5", 1).replace(";2;3;5", ";;3;5", 1))
+    outcome = run("human", "report", "--key", key, *filled[:-1])
+    assert (outcome.code, outcome.out) == (2, "")
+    lines = outcome.err.splitlines()
+    assert lines[0] == ("mime-fast: error: 3 faults; correct the sheets, or report on the rest with --partial")
+    assert any("column relevance: 'four' came; 1, 2, 3, 4 or 5 is allowed" in line for line in lines)
+    assert any("column empathy: empty; 1, 2, 3, 4 or 5 is expected" in line for line in lines)
+    assert lines[-1] == "  annotator 3, comparisons, column all: no row came; the sheet with its 32 items is expected"
+    partial = run("human", "report", "--key", key, *filled[:-1], "--partial")
+    assert (partial.code, partial.err) == (1, "")
+    assert "## Incomplete (faults: 3)" in partial.out and "| Wise vs. Dull | 100.0 % [" in partial.out
+
+
+def test_models_answer_as_generate_does(
+    run: Run, corpus: Path, dialogues: Path, model_dir: Path, tmp_path: Path
+) -> None:
+    for name in ("one", "two"):
+        outcome = run(
+            *("human", "sample", "--data", corpus, "--per-emotion", 1, "--seed", 5, "--out", tmp_path / name),
+            *("--models", f"Wise={model_dir},threads=1", f"calm={model_dir},threads=1,stochastic=false"),
+            *("--rate", "Wise", "--ab", "Wise:calm"),
+        )
+        assert outcome.code == 0, outcome.err
+    content = json.loads((tmp_path / "one" / "private" / "key.json").read_text())
+    assert content["systems"]["calm"]["options"] == {"stochastic": False, "threads": 1}
+    assert {tuple(item["models"]) for item in content["ratings"]} == {("Wise",)}
+    said = [line["text"] for line in run("generate", dialogues, "--model", model_dir, "--seed", 5).lines]
+    assert content["replies"]["Wise"] == said
+    calm = run("generate", dialogues, "--model", model_dir, "--seed", 5, "--no-stochastic").lines
+    assert content["replies"]["calm"] == [line["text"] for line in calm]
+    for path in (tmp_path / "one").rglob("*.*"):
+        assert path.read_bytes() == (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes()
+
+
+def test_missing_replies_are_named(run: Run, corpus: Path, dialogues: Path, tmp_path: Path) -> None:
+    said = write_replies(tmp_path / "said.jsonl", dialogues, "well")
+    lines = said.read_text().splitlines()
+    said.write_text("\n".join(lines[1:]) + "\n")
+    outcome = run(
+        *("human", "sample", "--data", corpus, "--per-emotion", 1, "--seed", 5),
+        *("--models", f"Wise={said}", "--out", tmp_path / "study"),
+    )
+    assert outcome.code == 2
+    assert f"no reply to 1 of 32 dialogues: {json.loads(lines[0])['id']};" in outcome.err
+    assert not (tmp_path / "study").exists()
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (("human",), "STEP"),
+        (("human", "sample"), "--data"),
+        (("human", "sample", "--data", "d"), "nothing to do"),
+        (("human", "sample", "--data", "d", "--models", "a=mime-ed"), "--models and --out go together"),
+        (("human", "sample", "--data", "d", "--out", "o", "--dialogues", "x"), "--models and --out go together"),
+        (("human", "sample", "--data", "d", "--models", "mime-ed", "--out", "o"), "NAME=MODEL_OR_FILE"),
+        (("human", "sample", "--data", "d", "--models", "a=nowhere", "--out", "o"), "no model at 'nowhere'"),
+        (("human", "sample", "--data", "d", "--models", "a=mime-ed", "--out", "o", "--ab", "a"), "A:B"),
+        (("human", "sample", "--data", "d", "--models", "a=mime-ed", "--out", "o", "--ab", "a:b"), "named 'b'"),
+        (("human", "sample", "--data", "d", "--models", "a=mime-ed", "--out", "o", "--rate"), "nothing to ask"),
+        (("human", "sample", "--data", "no", "--models", "a=mime-ed", "--out", "o"), "no: cannot be read"),
+        (("human", "sample", "--data", "d", "--dialogues", "x", "--annotators", "0"), "annotators=0"),
+        (("human", "sample", "--data", "d", "--dialogues", "x", "--per-emotion", "0"), "per_emotion=0"),
+        (("human", "report", "--key", "k.json"), "SHEET"),
+        (("human", "report", "s.csv"), "--key"),
+        (("human", "report", "--key", "k.json", "s.csv"), "k.json: cannot be read"),
+    ],
+)
+def test_wrong_usage(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argv: tuple[str, ...], told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = run(*argv)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "error: " in outcome.err and told in outcome.err and "Traceback" not in outcome.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_with_answers_is_left_alone(run: Run, corpus: Path, sampled: Path, tmp_path: Path) -> None:
+    before: dict[Path, Any] = {path: path.read_bytes() for path in sampled.rglob("*.*")}
+    argv = ("human", "sample", "--data", corpus, "--models", f"a={tmp_path / 'w.jsonl'}", "--out", sampled)
+    outcome = run(*argv)
+    assert outcome.code == 2 and "there is something already" in outcome.err
+    assert before == {path: path.read_bytes() for path in sampled.rglob("*.*")}

@@ -1,0 +1,49 @@
+"""Which dialogues are drawn."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from mime_fast.emotions import LABELS
+from mime_fast.errors import DataError
+from mime_fast.evaluation.human.sampling import draw, shuffled
+from tests.evaluation.human.conftest import make_pairs
+
+
+def test_as_many_of_each_emotion_and_no_conversation_twice() -> None:
+    drawn = draw(make_pairs(), 3, 0)
+    assert Counter(one.emotion for one in drawn) == dict.fromkeys(LABELS, 3)
+    assert len({one.id.rpartition("/")[0] for one in drawn}) == 96
+    assert len({len(one.context) for one in drawn}) == 2  # first and later responses
+
+
+def test_an_instance_is_the_pair_it_names() -> None:
+    by_id = {f"{pair.conv_id}/{len(pair.context) + 1}": pair for pair in make_pairs()}
+    for one in draw(make_pairs(), 2, 5):
+        pair = by_id[one.id]
+        assert (one.emotion, one.context, one.gold) == (pair.emotion, pair.context, pair.response)
+
+
+def test_the_seed_alone_decides() -> None:
+    drawn = [one.id for one in draw(make_pairs(9), 4, 1)]
+    assert drawn == [one.id for one in draw(make_pairs(9), 4, 1)]
+    assert drawn != [one.id for one in draw(make_pairs(9), 4, 2)]
+
+
+def test_every_pair_can_be_drawn() -> None:
+    """All 6 pairs of an emotion come first about equally often."""
+    first = Counter(draw(make_pairs(), 1, seed)[0].id for seed in range(300))
+    assert len(first) == 6 and max(first.values()) < 90
+
+
+def test_too_few_are_named() -> None:
+    pairs = [pair for pair in make_pairs(2) if pair.conv_id not in ("sad:0", "proud:0", "proud:1")]
+    with pytest.raises(DataError, match=r"per_emotion=2 conversations of some emotions: proud 0, sad 1$"):
+        draw(pairs, 2, 0)
+
+
+def test_shuffled_is_a_permutation_known_for_good() -> None:
+    assert sorted(shuffled(range(50), 3, "x")) == list(range(50))
+    assert shuffled(range(8), 0, "draw") == [5, 3, 1, 7, 4, 0, 6, 2]  # a study can be drawn again by any later version
