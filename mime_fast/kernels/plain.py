@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mime_fast.kernels.plain_decoder import decoder_step, memory_attention, self_attention
+from mime_fast.kernels.plain_decoder import History, decoder_step, memory_attention, self_attention
 from mime_fast.kernels.plain_noise import standard_normal
 from mime_fast.kernels.weights import PriorWeights, wide
 
 __all__ = [
+    "History",
     "decoder_step",
     "gate_fusion",
     "memory_attention",
@@ -26,8 +27,6 @@ __all__ = [
     "vocab_score",
     "vocab_topk",
 ]
-
-NONE = -1  # the id that stands where there is no token
 
 
 def gate_fusion(
@@ -88,40 +87,37 @@ def response_emotion(
 
 
 def vocab_topk(
-    hidden: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    suppressed: Tensor,
-    banned: Tensor,
-    k: int,
-    forced: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
+    hidden: Tensor, weight: Tensor, bias: Tensor, suppressed: Tensor | None, banned: Tensor | None, k: int
+) -> tuple[Tensor, Tensor, Tensor]:
     """The k most probable next tokens of each row (eq. 29), most probable first.
 
     They are ordered by logit, equal logits by lowest id. Log-probs are over all V words: what is banned counts in the
-    sum. A row whose log_softmax is NaN has NaN in all k log-probs, and ids -1.
+    sum. A row whose log_softmax is NaN has NaN in all k log-probs.
 
     Args:
         hidden: O, [N, C]; weight: [V, C]; bias: [V].
-        suppressed: uint8 [V], not 0 where a word is never taken.
-        banned: int32 [N, M], words that the row does not take, -1: none; M may be 0.
+        suppressed: uint8 [V], not 0 where a word is never taken; None: nowhere.
+        banned: int32 [N, M], words that the row does not take, -1: none; None: none at all.
         k: 1 to 32.
-        forced: int32 [N], the only candidate of the row, which no ban touches; -1: all words. None: -1 everywhere.
 
     Returns:
-        Log-probs, wide [N, k], and ids, int32 [N, k]; -inf and -1 where fewer words are allowed and above -inf.
+        Log-probs, wide [N, k], ids, int32 [N, k] (-inf and 0 where fewer words are allowed and above -inf), and the
+        log of the sum of exponentials that the log-probs were made with, wide [N].
     """
     logits = _logits(hidden, weight, bias)
-    total = logits.logsumexp(dim=-1, keepdim=True)
-    words = torch.arange(logits.shape[1], device=logits.device, dtype=torch.int32)
-    allowed = (suppressed == 0)[None] & (banned[:, :, None] != words).all(dim=1)
-    if forced is not None:
-        allowed = torch.where((forced >= 0)[:, None], forced[:, None] == words, allowed)
-    best, ids = logits.masked_fill(~allowed, -inf).sort(dim=-1, descending=True, stable=True)
-    best, ids = (F.pad(x[:, :k], (0, max(0, k - x.shape[1])), value=fill) for x, fill in ((best, -inf), (ids, NONE)))
-    broken = ~torch.isfinite(total)
-    log_probs = torch.where(broken, torch.nan, best - total)
-    return log_probs, torch.where(broken | (best == -inf), NONE, ids).int()
+    total = logits.logsumexp(dim=-1)
+    total = torch.where(total == -inf, torch.nan, total)  # log_softmax of nothing but -inf
+    allowed = logits
+    if suppressed is not None:
+        allowed = allowed.masked_fill((suppressed != 0)[None], -inf)
+    if banned is not None and banned.shape[1]:
+        words = torch.arange(logits.shape[1], device=logits.device)
+        allowed = allowed.masked_fill((banned[:, :, None] == words).any(dim=1), -inf)
+    best, ids = allowed.sort(dim=-1, descending=True, stable=True)
+    best, ids = (F.pad(x[:, :k], (0, max(0, k - x.shape[1])), value=fill) for x, fill in ((best, -inf), (ids, 0)))
+    log_probs = best - total[:, None]
+    log_probs = torch.where(torch.isfinite(total)[:, None], log_probs, torch.nan)
+    return log_probs, ids.masked_fill(~(log_probs > -inf), 0).int(), total
 
 
 def vocab_score(hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:

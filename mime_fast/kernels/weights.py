@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mime_fast.config import MimeConfig
 from mime_fast.emotions import LABELS, NEGATIVE_IDS, POSITIVE_IDS
+from mime_fast.reference.layers import MASKED_SCORE as MASKED_SCORE  # for the files that may not see the reference
 from mime_fast.reference.layers import sinusoidal_positions
 
 Tensors = Mapping[str, Tensor]
@@ -88,9 +89,7 @@ class DecoderLayerWeights:
 
     norm1_weight: Tensor  # before self-attention, [C]
     norm1_bias: Tensor
-    query: Tensor  # [H * D, C]
-    key: Tensor
-    value: Tensor
+    self_matrices: Tensor  # queries, keys, values, [3, H * D, C]
     output: Tensor  # [C, H * D]
     norm2_weight: Tensor  # before attention to the memory
     norm2_bias: Tensor
@@ -139,9 +138,7 @@ class DecoderWeights:
                 DecoderLayerWeights(
                     put(f"{at}norm_self_attention.weight", full),
                     put(f"{at}norm_self_attention.bias", full),
-                    put(f"{at}self_attention.query.weight"),
-                    put(f"{at}self_attention.key.weight"),
-                    put(f"{at}self_attention.value.weight"),
+                    torch.stack([put(f"{at}self_attention.{name}.weight") for name in ("query", "key", "value")]),
                     put(f"{at}self_attention.output.weight"),
                     put(f"{at}norm_memory_attention.weight", full),
                     put(f"{at}norm_memory_attention.bias", full),
@@ -169,9 +166,10 @@ class DecoderWeights:
 
 @dataclass(frozen=True)
 class DecoderCache:
-    """What one decoder layer keeps. A row's entries of position t lie at slot (t, n), n the row it had at that step.
+    """What one decoder layer keeps. A position's entries lie at the row that its hypothesis had at that step.
 
-    Nothing moves when beams part or die: `ancestry` says for each row and each of its positions which slot to read.
+    Nothing moves when beams part or die: `plain_decoder.History` says which row to read. The strides over T and the 3
+    positions are free, so that a view of the first N rows of a larger cache will do.
     """
 
     keys: Tensor  # [T, N, H, D]

@@ -17,7 +17,7 @@ from mime_fast.reference.candidates import exact_topk
 from mime_fast.reference.mime import Mime
 from mime_fast.reference.noise import prior_noise
 from mime_fast.reference.response_emotion import GROUPS
-from mime_fast.text.special import PAD_ID, SOS_ID
+from mime_fast.text.special import SOS_ID
 from tests.parity import assert_close
 from tests.reference.tiny import random_contexts, tiny_model
 
@@ -95,18 +95,17 @@ def test_vocab_topk_and_score() -> None:
     suppressed = torch.zeros(9, dtype=torch.uint8)
     suppressed[7] = 1
     banned = torch.tensor([[-1, -1], [3, -1], [3, 4], [-1, 8]], dtype=torch.int32)
-    forced = torch.tensor([-1, -1, -1, 7], dtype=torch.int32)
     expected = log_probs.clone()
-    expected[:, 7] = expected[1, 3] = expected[2, 3] = expected[2, 4] = expected[3] = -inf
-    expected[3, 7] = log_probs[3, 7]
-    values, ids = plain.vocab_topk(hidden, weight, bias, suppressed, banned, 12, forced)
+    expected[:, 7] = expected[1, 3] = expected[2, 3] = expected[2, 4] = expected[3, 8] = -inf
+    values, ids, total = plain.vocab_topk(hidden, weight, bias, suppressed, banned, 12)
+    assert_close(total, (hidden @ weight.T).logsumexp(dim=-1))
     best, order = exact_topk(expected, 9)
     assert_close(values[:, :9], best)
-    assert torch.equal(ids[:, :9], order.masked_fill(best == -inf, -1).int())
-    assert (values[:, 9:] == -inf).all() and (ids[:, 9:] == -1).all()
+    assert torch.equal(ids[:, :9], order.masked_fill(best == -inf, 0).int())
+    assert (values[:, 9:] == -inf).all() and (ids[:, 9:] == 0).all()
     hidden[1, 0] = torch.nan
-    values, ids = plain.vocab_topk(hidden, weight, bias, suppressed, banned, 2)
-    assert values[1].isnan().all() and (ids[1] == -1).all() and not values[[0, 2, 3]].isnan().any()
+    values, ids, _ = plain.vocab_topk(hidden, weight, bias, None, None, 2)
+    assert values[1].isnan().all() and (ids[1] == 0).all() and not values[[0, 2, 3]].isnan().any()
     targets = torch.tensor([0, 1, 2, 8], dtype=torch.int32)
     scores = plain.vocab_score(hidden, weight, bias, targets)
     assert scores.isnan().tolist() == [False, True, False, False]
@@ -136,14 +135,15 @@ def test_decoder_steps_with_beams_that_part_and_die(preset: str) -> None:
     )
     fill_memory(model, caches, memory)
     weights = DecoderWeights.pack(model.state_dict(), model.config, torch.float64, "cpu")
-    ancestry = torch.full((rows, length), 99, dtype=torch.int32)  # what no step has written must not matter
+    words, ancestry = (torch.full((rows, length), 99, dtype=torch.int32) for _ in range(2))  # unwritten ones: no matter
     tokens = torch.full((rows,), SOS_ID, dtype=torch.int32)
+    masked, lengths_tensor = (~real).to(torch.uint8), torch.tensor(lengths, dtype=torch.int32)
     for step in range(length):
-        ancestry[:, step] = torch.where(tokens == PAD_ID, ~torch.arange(rows), torch.arange(rows)).int()
-        positions = torch.full((rows,), step, dtype=torch.int32)
-        out = plain.decoder_step(tokens, positions, ancestry, torch.tensor(lengths, dtype=torch.int32), weights, caches)
+        words[:, step], ancestry[:, step] = tokens, torch.arange(rows) % beams
+        history = plain.History(words, ancestry, torch.full((rows,), step, dtype=torch.int32))
+        out = plain.decoder_step(history, masked, lengths_tensor, weights, caches)
         expected, state = model.decoder.step(model.embed_response(tokens.long()), tokens.long(), state)
         assert_close(out, expected)
         parents = torch.randint(0, beams, (rows,), generator=generator) + torch.arange(rows) // beams * beams
-        ancestry, state = ancestry[parents], state.select(parents)
+        words, ancestry, state = words[parents], ancestry[parents], state.select(parents)
         tokens = torch.randint(0, 9, (rows,), generator=generator).int()  # PAD among them
