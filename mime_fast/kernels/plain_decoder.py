@@ -1,8 +1,8 @@
 """One decoding step (eq. 28) with a cache that is read by ancestry: twins in plain PyTorch of the decoder's kernels.
 
 Rows n are hypotheses, R = N / B of one dialogue next to each other. What a row's history holds of position t lies in
-the caches at the row (n div R) R + ancestry[n, t], and the token that was fed there is words[n, t]: PAD is never seen as
-a key, though the convolutions see it. positions[n] is the position that is fed now, 0 for SOS; there ancestry[n] is
+the caches at the row (n div R) R + ancestry[n, t], and the token that was fed there is words[n, t]: PAD is never seen
+as a key, though the convolutions see it. positions[n] is the position that is fed now, 0 for SOS; there ancestry[n] is
 n mod R. Nothing beyond it is looked at.
 """
 

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from mime_fast.config import MimeConfig
 from mime_fast.emotions import LABELS, NEGATIVE_IDS, POSITIVE_IDS
-from mime_fast.reference.layers import MASKED_SCORE as MASKED_SCORE  # for the files that may not see the reference
-from mime_fast.reference.layers import sinusoidal_positions
+from mime_fast.reference import layers
 
 Tensors = Mapping[str, Tensor]
+MASKED_SCORE = layers.MASKED_SCORE  # of a masked key: low, but not -inf
 
 
 def wide(dtype: torch.dtype) -> torch.dtype:
@@ -131,10 +131,10 @@ class DecoderWeights:
         full = wide(dtype)
         scaled = tensors["word_embedding.weight"].detach() * math.sqrt(config.hidden_size)
         words = scaled @ tensors["decoder.projection.weight"].detach().T
-        layers = []
+        stack = []
         for i in range(config.num_layers):
             at = f"layers.{i}."
-            layers.append(
+            stack.append(
                 DecoderLayerWeights(
                     put(f"{at}norm_self_attention.weight", full),
                     put(f"{at}norm_self_attention.bias", full),
@@ -154,8 +154,8 @@ class DecoderWeights:
             )
         return cls(
             words.to(device=device, dtype=full).contiguous(),
-            sinusoidal_positions(config.max_positions, config.hidden_size, full, torch.device(device)),
-            tuple(layers),
+            layers.sinusoidal_positions(config.max_positions, config.hidden_size, full, torch.device(device)),
+            tuple(stack),
             put("norm.weight", full),
             put("norm.bias", full),
             config.num_heads,
