@@ -136,7 +136,7 @@ class BeamState:
             assert prefixes is not None
             self.prefixes[slots] = prefixes
             self.forced[rows] = prefixes[:, 0].repeat_interleave(beams)
-        self.live_count += len(slots)
+        self.live_count.add_(len(slots))
 
     def move(self, order: Tensor) -> None:
         """Put the slots `order`, int64 [m], into the first m places; what lay there and is not among them is lost."""

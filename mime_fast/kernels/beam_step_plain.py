@@ -35,7 +35,7 @@ def beam_step(state: BeamState, slots: int, log_probs: Tensor, ids: Tensor) -> N
     over = over | _pool_is_best(state, now, best, going)
     goes_on &= ~over
     state.broken_at[:slots] = torch.where(broken, now.step.int(), state.broken_at[:slots])
-    state.live_count -= (now.active & ~goes_on).sum().int()
+    state.live_count.sub_((now.active & ~goes_on).sum().int())
     state.active[:slots] = goes_on.int()
     _go_on(state, now, best, going, goes_on)
 

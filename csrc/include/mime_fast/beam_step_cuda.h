@@ -1,0 +1,14 @@
+// The launcher of the beam step on a GPU.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include "mime_fast/beam_step.h"
+
+namespace mime_fast {
+
+// One step of the slots 0 to slots - 1; all pointers are of the device.
+cudaError_t launch_beam_step(const BeamSizes& sizes, const BeamOffer& offer, const BeamState& state, std::int32_t slots,
+                             cudaStream_t stream);
+
+}  // namespace mime_fast
