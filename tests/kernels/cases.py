@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,6 +27,11 @@ class Random:
     def ids(self, high: int, *shape: int) -> Tensor:
         """int32 from 0 to high - 1."""
         return torch.randint(0, high, shape, generator=self.generator).int()
+
+
+def bits(values: list[int]) -> Tensor:
+    """Unsigned 64-bit integers as int64."""
+    return torch.from_numpy(np.array(values, dtype=np.uint64).view(np.int64))
 
 
 def move(value: Any, dtype: torch.dtype, device: str) -> Any:

@@ -18,6 +18,7 @@ from mime_fast.reference.mime import Mime
 from mime_fast.reference.noise import prior_noise
 from mime_fast.reference.response_emotion import GROUPS
 from mime_fast.text.special import SOS_ID
+from tests.kernels.cases import bits
 from tests.parity import assert_close
 from tests.reference.tiny import random_contexts, tiny_model
 
@@ -29,11 +30,6 @@ SWITCHES: list[dict[str, Any]] = [
     {"emotion_mimicry": False},
     {"emotion_mimicry": False, "emotion_grouping": False},
 ]
-
-
-def bits(values: list[int]) -> torch.Tensor:
-    """Unsigned 64-bit integers as int64."""
-    return torch.from_numpy(np.array(values, dtype=np.uint64).view(np.int64))
 
 
 def test_philox_gives_the_published_words() -> None:
