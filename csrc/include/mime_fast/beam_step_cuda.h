@@ -11,4 +11,7 @@ namespace mime_fast {
 cudaError_t launch_beam_step(const BeamSizes& sizes, const BeamOffer& offer, const BeamState& state, std::int32_t slots,
                              cudaStream_t stream);
 
+// What the kernel needs; fails where it cannot run on the current device.
+cudaError_t beam_step_attributes(cudaFuncAttributes* attributes);
+
 }  // namespace mime_fast
