@@ -106,7 +106,7 @@ def vocab_topk(
     """
     logits = _logits(hidden, weight, bias)
     total = logits.logsumexp(dim=-1)
-    total = torch.where(total == -inf, torch.nan, total)  # log_softmax of nothing but -inf
+    total = torch.where(torch.isfinite(total), total, torch.nan)  # as in log_softmax
     allowed = logits
     if suppressed is not None:
         allowed = allowed.masked_fill((suppressed != 0)[None], -inf)
@@ -116,7 +116,6 @@ def vocab_topk(
     best, ids = allowed.sort(dim=-1, descending=True, stable=True)
     best, ids = (F.pad(x[:, :k], (0, max(0, k - x.shape[1])), value=fill) for x, fill in ((best, -inf), (ids, 0)))
     log_probs = best - total[:, None]
-    log_probs = torch.where(torch.isfinite(total)[:, None], log_probs, torch.nan)
     return log_probs, ids.masked_fill(~(log_probs > -inf), 0).int(), total
 
 

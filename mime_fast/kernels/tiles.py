@@ -12,6 +12,7 @@ import triton
 import triton.language as tl
 
 INTERPRETED = bool(triton.knobs.runtime.interpret)  # Triton was imported with TRITON_INTERPRET=1
+FUSED = {"enable_fp_fusion": True}  # Triton's default, which newer ones want to be said
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -32,7 +33,7 @@ class Tiles:
     @property
     def launch(self) -> dict[str, int]:
         """Triton's own options."""
-        return {"num_warps": self.warps, "num_stages": self.stages}
+        return {"num_warps": self.warps, "num_stages": self.stages, **FUSED}
 
 
 def padded(size: int) -> int:
