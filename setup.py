@@ -74,7 +74,9 @@ def cuda_extension(home: Path) -> Pybind11Extension:
         [CUDA_BINDING],
         include_dirs=["csrc/include", "csrc", str(home / "include")],
         define_macros=[("MIME_FAST_CUDA_ARCHITECTURES", f'"{" ".join(f"sm_{each}" for each in ARCHITECTURES)}"')],
-        depends=sorted([*glob("csrc/include/mime_fast/beam_step*.h"), *glob("csrc/cuda/*.cu"), *glob("csrc/bindings/*.h")]),
+        depends=sorted(
+            [*glob("csrc/include/mime_fast/beam_step*.h"), *glob("csrc/cuda/*.cu"), *glob("csrc/bindings/*.h")]
+        ),
         library_dirs=[place for place in libraries if os.path.isdir(place)],
         libraries=["cudart_static", "rt", "pthread", "dl"],
         cxx_std=17,

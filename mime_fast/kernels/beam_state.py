@@ -1,7 +1,7 @@
 """What a beam search keeps on the device between two steps; csrc/include/mime_fast/beam_step.h has the same names.
 
-B slots hold a dialogue each, slot b the rows b R to b R + R - 1 of N = B R. T = max_new_tokens + 1 positions: position 0
-is SOS, position i + 1 holds token i. Greedy search and a sampled sequence are a slot of one row with one candidate.
+B slots hold a dialogue each, slot b the rows b R to b R + R - 1 of N = B R. T = max_new_tokens + 1 positions: position
+0 is SOS, position i + 1 holds token i. Greedy search and a sampled sequence are a slot of one row with one candidate.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class BeamState:
         return [x.view(slots, -1) for x in own if x is not None and x is not self.live_count and x.numel()]
 
     def start(self, slots: Tensor, prefixes: Tensor | None = None) -> None:
-        """Begin searches in these free slots, int64 [m]; prefixes, int32 [m, T], are needed where the state has them."""
+        """Begin searches in these free slots, int64 [m]; prefixes, int32 [m, T], where the state has them."""
         beams = self.sizes.beams
         rows = (slots[:, None] * beams + torch.arange(beams, device=slots.device)).flatten()
         self.active[slots] = 1

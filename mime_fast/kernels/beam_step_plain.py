@@ -1,6 +1,7 @@
 """The beam step in plain PyTorch, all slots at once: the twin of csrc/include/mime_fast/beam_step_core.h.
 
-Dimensions: B slots, R beams, k candidates of a row, C = min(2 R, R k) candidates that can matter (R in `mime`), T positions.
+Dimensions: B slots, R beams, k candidates of a row, C = min(2 R, R k) candidates that can matter (R in `mime`), T
+positions.
 """
 
 from __future__ import annotations

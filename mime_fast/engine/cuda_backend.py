@@ -1,0 +1,293 @@
+"""The GPU as a back end: kernels and decode loop on the device. docs/gpu.md says how it works."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from mime_fast.config import GenerationConfig
+from mime_fast.emotions import LABELS
+from mime_fast.engine.backend import OPS, Contexts, Floats, Heard, Ids, Offsets, Requests, Stop, refuse_nan
+from mime_fast.engine.device_batches import batch_of, batches, buckets, longest_first, padded, to_device
+from mime_fast.engine.device_loop import Found, run_queue
+from mime_fast.engine.device_model import DeviceModel, Understood, exact_float32
+from mime_fast.engine.device_session import Capture, Session, Shape, ladder
+from mime_fast.errors import BackendError
+from mime_fast.kernels.select import Ops
+from mime_fast.reference.hypothesis import Hypothesis
+from mime_fast.reference.mime import Mime
+from mime_fast.reference.search import no_response
+from mime_fast.text.special import EOS_ID
+
+SESSIONS = 4  # kept with their buffers and graphs
+RUNS = {  # the kernel that runs each op that `describe` names; PyTorch runs the others
+    "response_emotion": "response_emotion",
+    "gate_fusion": "gate_fusion",
+    "decode": "decoder_step",
+    "search": "beam_step",
+    "random_numbers": "response_emotion",
+}
+T = TypeVar("T")
+
+
+class CudaBackend:
+    """A model on a GPU. See `Backend` for the methods.
+
+    Args:
+        model: float32, on the device.
+        dtype: of products and caches.
+        batch_size: searches that are decoded together.
+        ops: what runs each op; the plain ones make this run on the CPU, too.
+        capture: makes the capture of a session's decoding steps; None: they run eagerly.
+    """
+
+    name = "cuda"
+
+    def __init__(
+        self, model: Mime, dtype: torch.dtype, batch_size: int, ops: Ops, capture: Callable[[], Capture] | None
+    ) -> None:
+        with torch.inference_mode():
+            self.model = DeviceModel(model, dtype, ops)
+        self.batch_size = batch_size
+        self._capture = capture
+        self._sessions: dict[Shape, Session] = {}
+
+    def classify(self, contexts: Contexts, stop: Stop | None = None) -> Floats:
+        device = self.model.device
+
+        def run(most: int) -> Tensor:
+            logits = torch.zeros(len(contexts), len(LABELS), device=device)
+            widths = buckets(contexts.offsets, self.model.config.max_positions)[:, None]
+            for which, (width,) in self._batches(widths, most, stop):
+                arrays = (contexts.token_ids, contexts.state_ids)
+                ids = (padded(x, contexts.offsets, which, width, device) for x in arrays)
+                logits[to_device(np.array(which), device)] = self.model.classify(*ids)
+            return logits
+
+        with _running():
+            found: Floats = self._halving(run).cpu().numpy()
+        refuse_nan("emotion logits", found, np.arange(len(found)))
+        return found
+
+    def generate(
+        self,
+        contexts: Contexts,
+        requests: Requests,
+        options: GenerationConfig,
+        prefixes: Sequence[Sequence[int]] | None = None,
+        stop: Stop | None = None,
+    ) -> tuple[Heard, list[list[Hypothesis]]]:
+        if not len(contexts):
+            return _Hearing(0, self.model.device).heard(), []
+        work = _Work(self.model, contexts, requests, options, prefixes)
+        with _running():
+            found = self._halving(lambda most: run_queue(self._session(work, most), work.items, work.admit, stop))
+            arrays = [getattr(found, name).cpu().numpy() for name in Found.__dataclass_fields__]
+            heard = work.hearing.heard()
+        refuse_nan("emotion logits", heard.emotion_logits, np.arange(len(contexts)))
+        return heard, work.results(*arrays)
+
+    def score(
+        self,
+        contexts: Contexts,
+        requests: Requests,
+        targets: Ids,
+        target_offsets: Offsets,
+        stop: Stop | None = None,
+    ) -> tuple[Heard, Floats]:
+        hearing = _Hearing(len(contexts), self.model.device)
+
+        def run(most: int) -> Tensor:
+            log_probs = torch.zeros(len(targets), device=self.model.device)
+            longest = self.model.config.max_positions
+            widths = np.stack([buckets(x, longest) for x in (contexts.offsets, target_offsets)], axis=1)
+            for which, (source, length) in self._batches(widths, most, stop):
+                understood = self.model.understand(batch_of(contexts, requests, which, source, self.model.device))
+                hearing.take(which, understood)
+                self._score(understood, which, targets, target_offsets, length, log_probs)
+            return log_probs
+
+        with _running():
+            found: Floats = self._halving(run).cpu().numpy()
+            heard = hearing.heard()
+        refuse_nan("emotion logits", heard.emotion_logits, np.arange(len(contexts)))
+        refuse_nan("log-probs", found, np.repeat(np.arange(len(contexts)), np.diff(target_offsets)))
+        return heard, found
+
+    def describe(self) -> dict[str, Any]:
+        choices = self.model.ops.choices
+        torch_runs = "torch", f"products in {str(self.model.dtype).removeprefix('torch.')}"
+        found = {op: choices[RUNS[op]] if op in RUNS else torch_runs for op in OPS}
+        return {"implementations": {op: {"choice": choice, "reason": why} for op, (choice, why) in found.items()}}
+
+    def _batches(
+        self, widths: npt.NDArray[np.int64], most: int, stop: Stop | None
+    ) -> Iterator[tuple[list[int], list[int]]]:
+        for each in batches(np.lexsort(-widths.T[::-1]).tolist(), widths, most):
+            if stop is not None and stop[0]:
+                raise BackendError("stopped")
+            yield each
+
+    def _score(
+        self, understood: Understood, which: list[int], targets: Ids, offsets: Offsets, width: int, log_probs: Tensor
+    ) -> None:
+        device, lengths = self.model.device, np.diff(offsets)[which]
+        if not width:
+            return
+        rows, columns = np.nonzero(np.arange(width) < lengths[:, None])
+        wanted = to_device(rows * width + columns, device)
+        places = to_device(offsets[which][rows] + columns, device)
+        log_probs[places] = self.model.score(understood, padded(targets, offsets, which, width, device), wanted)
+
+    def _session(self, work: _Work, most: int) -> Session:
+        slots = min(step for step in ladder(most) if step >= min(work.items, most))
+        shape = Shape(work.options, slots, work.source, work.prefixes is not None)
+        session = self._sessions.pop(shape, None)
+        if session is None:
+            while len(self._sessions) >= SESSIONS:
+                del self._sessions[next(iter(self._sessions))]
+            session = Session(self.model, shape, self._capture() if self._capture else None)
+        self._sessions[shape] = session
+        return session
+
+    def _halving(self, run: Callable[[int], T]) -> T:
+        """Run with the batch size; where memory does not suffice, all over with half of it, from then on."""
+        while True:
+            try:
+                return run(self.batch_size)
+            except torch.cuda.OutOfMemoryError as error:
+                self._sessions.clear()
+                if self.batch_size == 1:
+                    raise BackendError(f"the GPU's memory does not suffice for one dialogue: {error}") from None
+                self.batch_size = -(-self.batch_size // 2)
+            torch.cuda.empty_cache()
+
+
+@dataclass
+class _Work:
+    """A call of `generate`: its items are dialogues, or each sampled sequence of each, longest contexts first."""
+
+    model: DeviceModel
+    contexts: Contexts
+    requests: Requests
+    options: GenerationConfig
+    prefixes: Sequence[Sequence[int]] | None
+
+    def __post_init__(self) -> None:
+        self.sequences = self.options.num_return_sequences if self.options.do_sample else 1
+        self.order = np.repeat(longest_first(self.contexts.offsets), self.sequences)
+        self.items = len(self.order)
+        self.widths = buckets(self.contexts.offsets, self.model.config.max_positions)[:, None]
+        self.source = int(self.widths.max()) - int(self.model.config.drop_ctx)
+        self.hearing = _Hearing(len(self.contexts), self.model.device)
+
+    def admit(self, session: Session, slots: Tensor, begin: int, end: int) -> None:
+        """Encode the items' dialogues, and begin their searches."""
+        device, first = self.model.device, begin
+        unique = list(dict.fromkeys(self.order[begin:end].tolist()))
+        for which, (width,) in batches(unique, self.widths, len(unique)):
+            understood = self.model.understand(batch_of(self.contexts, self.requests, which, width, device))
+            self.hearing.take(which, understood)
+            row_of = {dialogue: row for row, dialogue in enumerate(which)}
+            last = first + sum(dialogue in row_of for dialogue in self.order[first:end].tolist())
+            rows = np.array([row_of[dialogue] for dialogue in self.order[first:last].tolist()])
+            session.admit(
+                slots[first - begin : last - begin],
+                to_device(np.arange(first, last), device),
+                understood,
+                to_device(rows, device),
+                self._begun(first, last),
+                self._keys(first, last),
+            )
+            first = last
+
+    def results(self, *arrays: Any) -> list[list[Hypothesis]]:
+        """Per dialogue its hypotheses.
+
+        Raises:
+            BackendError: the model produced NaN; ConfigError: a dialogue has no response.
+        """
+        sizes, broken_at, counts, sums, scores, words, log_probs = arrays
+        broken = np.flatnonzero(broken_at[: self.items] >= 0)
+        if len(broken):
+            step = broken_at[broken].min()
+            dialogues = sorted(set(self.order[broken[broken_at[broken] == step]].tolist()))
+            raise BackendError(
+                f"the model produced NaN at step {step} for dialogues {dialogues} of this batch; "
+                "log-probs without NaN are allowed"
+            )
+        found: list[list[Hypothesis]] = [[] for _ in range(len(self.contexts))]
+        for item, dialogue in enumerate(self.order.tolist()):
+            for i in range(sizes[item]):
+                count = counts[item, i]
+                columns = words[item, i, :count], log_probs[item, i, :count], sums[item, i], scores[item, i]
+                found[dialogue].append(hypothesis(*columns))
+        empty = [i for i, each in enumerate(found) if not each]
+        if empty:
+            raise no_response(empty, self.options)
+        return found
+
+    def _begun(self, first: int, last: int) -> Tensor | None:
+        if self.prefixes is None:
+            return None
+        rows = np.full((last - first, self.options.max_new_tokens + 1), -1, np.int32)
+        for row, dialogue in zip(rows, self.order[first:last], strict=True):
+            prefix = self.prefixes[dialogue]
+            row[: len(prefix)] = prefix
+        return to_device(rows, self.model.device)
+
+    def _keys(self, first: int, last: int) -> tuple[Tensor, Tensor, Tensor]:
+        dialogues = self.order[first:last]
+        columns = (
+            self.requests.seeds[dialogues].view(np.int64),
+            self.requests.request_ids[dialogues].view(np.int64),
+            np.arange(first, last) % self.sequences,
+        )
+        return tuple(to_device(column, self.model.device) for column in columns)  # type: ignore[return-value]
+
+
+class _Hearing:
+    """`Heard` as it comes, on the device."""
+
+    def __init__(self, count: int, device: torch.device) -> None:
+        self.device = device
+        self.logits = torch.zeros(count, len(LABELS), device=device)
+        self.mimicked = torch.zeros(count, dtype=torch.int32, device=device)
+        self.weights = torch.zeros(count, len(LABELS), device=device)
+        self.mimic_share = torch.zeros(count, device=device)
+
+    def take(self, which: list[int], understood: Understood) -> None:
+        places = to_device(np.array(which), self.device)
+        self.logits[places] = understood.emotion_logits
+        self.mimicked[places] = understood.mimicked
+        self.weights[places] = understood.weights
+        self.mimic_share[places] = understood.mimic_share
+
+    def heard(self) -> Heard:
+        return Heard(*(x.cpu().numpy() for x in (self.logits, self.mimicked, self.weights, self.mimic_share)))
+
+
+def hypothesis(words: Any, log_probs: Any, logprob: Any, score: Any) -> Hypothesis:
+    """A finished one, its words with the EOS."""
+    tokens = words.tolist()
+    ended = tokens[-1] == EOS_ID
+    return Hypothesis(
+        tuple(tokens[:-1] if ended else tokens),
+        tuple(log_probs.tolist()),
+        float(logprob),
+        float(score),
+        "eos" if ended else "length",
+    )
+
+
+@contextmanager
+def _running() -> Iterator[None]:
+    with torch.inference_mode(), exact_float32():
+        yield
