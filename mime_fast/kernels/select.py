@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -68,20 +69,23 @@ def topk_of(ops: Ops, k: int) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
 def why_no_device_ops() -> str:
     """What the kernels lack here besides a GPU; empty if nothing."""
     reasons = []
-    try:
-        import_module("triton")
-    except ImportError:
+    if find_spec("triton") is None:
         reasons.append("triton is not installed")
+    if why := _missing_extension():
+        reasons.append(f"the extension mime_fast._cuda is not there: {why}")
+    elif torch.cuda.is_available() and (why := import_module("mime_fast._cuda").why_not()):
+        reasons.append(f"the extension mime_fast._cuda cannot run: {why}")
+    return "; ".join(reasons)
+
+
+def _missing_extension() -> str:
+    """Empty if mime_fast._cuda can be imported; what its build left behind says more than the import."""
     try:
-        _cuda = import_module("mime_fast._cuda")
+        import_module("mime_fast._cuda")
     except ImportError as error:
         note = Path(__file__).parent.parent / "_cuda_missing.txt"
-        why = note.read_text().strip() if note.is_file() else str(error)
-        reasons.append(f"the extension mime_fast._cuda is not there: {why}")
-    else:
-        if torch.cuda.is_available() and (why := _cuda.why_not()):
-            reasons.append(f"the extension mime_fast._cuda cannot run: {why}")
-    return "; ".join(reasons)
+        return note.read_text().strip() if note.is_file() else str(error)
+    return ""
 
 
 def _plain_beam_step(state: BeamState) -> BeamStep:
