@@ -7,7 +7,8 @@
 namespace mime_fast {
 
 void bind_beam_step(py::module_& module) {
-  py::class_<BeamArgs>(module, "BeamStep", py::module_local(), "The beam step on arrays of the CPU, which the caller keeps alive.")
+  py::class_<BeamArgs>(module, "BeamStep", py::module_local(),
+                       "The beam step on arrays of the CPU, which the caller keeps alive.")
       .def(py::init(&beam_args), py::arg("sizes"), py::arg("addresses"))
       .def(
           "run",

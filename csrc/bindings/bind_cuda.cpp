@@ -31,7 +31,8 @@ PYBIND11_MODULE(_cuda, module) {
   module.doc() = "The CUDA side of mime_fast: launchers on device pointers; knows no torch.";
   module.attr("architectures") = MIME_FAST_CUDA_ARCHITECTURES;
   module.def("why_not", &why_not, "Why the kernels cannot run on the current device; empty if they can.");
-  py::class_<BeamArgs>(module, "BeamStep", py::module_local(), "The beam step on arrays of the device, which the caller keeps alive.")
+  py::class_<BeamArgs>(module, "BeamStep", py::module_local(),
+                       "The beam step on arrays of the device, which the caller keeps alive.")
       .def(py::init(&beam_args), py::arg("sizes"), py::arg("addresses"))
       .def(
           "launch",

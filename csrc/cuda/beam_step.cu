@@ -26,6 +26,8 @@ cudaError_t launch_beam_step(const BeamSizes& sizes, const BeamOffer& offer, con
   return cudaGetLastError();
 }
 
-cudaError_t beam_step_attributes(cudaFuncAttributes* attributes) { return cudaFuncGetAttributes(attributes, beam_step); }
+cudaError_t beam_step_attributes(cudaFuncAttributes* attributes) {
+  return cudaFuncGetAttributes(attributes, beam_step);
+}
 
 }  // namespace mime_fast
