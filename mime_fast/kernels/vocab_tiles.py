@@ -21,10 +21,10 @@ NO_KEY = tl.constexpr(-0x7F800001 << 32)  # what `sort_key` gives -inf and NO_WO
 
 
 def vocab_tiles(dtype: torch.dtype) -> Tiles:
-    """The default tiles: `rows` by `columns` words."""
+    """The default tiles, `rows` by `columns` words: a multiprocessor of an H100 holds two such programs."""
     if dtype == torch.float32:
         return Tiles(rows=32, columns=64, depth=16, warps=4, stages=2)
-    return Tiles(rows=128, columns=128, depth=64, warps=8, stages=3)
+    return Tiles(rows=64, columns=128, depth=64, warps=4, stages=3)
 
 
 @triton.jit

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 import triton
 import triton.language as tl
@@ -24,16 +26,21 @@ from mime_fast.kernels.vocab_tiles import (
 )
 
 MAX_K = 32
-PROGRAMS = 528  # four for each multiprocessor of an H100: enough to hide each other's waiting
+AT_ONCE = 264  # programs that an H100 runs at a time, two on each multiprocessor
+WARM_UP = 2  # what a program's first tiles cost more than later ones, in tiles: they enter many words
 
 
-def tiles_a_program(rows: int, tiles: int, cut: Tiles) -> int:
-    """How many tiles one program goes through with one list of best words.
+@lru_cache(maxsize=256)
+def tiles_a_program(row_blocks: int, tiles: int) -> int:
+    """How many tiles one program goes through with one list of best words, so that all are done soonest.
 
-    More of them enter fewer words, fewer keep more of the device busy. What is found is the same: keys are all
+    More of them enter fewer words, fewer keep all of the device busy. What is found is the same: keys are all
     different, and sums are made tile by tile.
     """
-    return max(1, tiles * blocks(rows, cut.rows) // PROGRAMS)
+    return min(
+        (blocks(tiles, programs) for programs in range(1, tiles + 1)),
+        key=lambda each: blocks(row_blocks * blocks(tiles, each), AT_ONCE) * (each + WARM_UP),
+    )
 
 
 @triton.jit
@@ -149,7 +156,7 @@ def vocab_topk(
     words = len(weight)
     cut = tiles or vocab_tiles(hidden.dtype)
     number = blocks(words, cut.columns)
-    a_program = blocks(number, programs) if programs else tiles_a_program(rows, number, cut)
+    a_program = blocks(number, programs) if programs else tiles_a_program(blocks(rows, cut.rows), number)
     programs = blocks(number, a_program)
     largest, sums = (torch.empty((rows, number), dtype=torch.float32, device=hidden.device) for _ in range(2))
     candidates = torch.empty((rows, programs, k), dtype=torch.int64, device=hidden.device)

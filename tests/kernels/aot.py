@@ -1,6 +1,6 @@
 """Compiles for a GPU, without one, what the launchers would launch: prints a JSON list, one entry a kernel and target.
 
-Run as a program, in a process of its own: Triton must not have been imported for its interpreter.
+Run as a program with a target (80: sm_80), in a process where Triton is not imported for its interpreter.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ TYPES = {
     torch.int64: "*i64",
     torch.uint8: "*u8",
 }
+TYPES_OF_WEIGHTS = (torch.float32, torch.float16, torch.bfloat16)
 OPTIONS = ("num_warps", "num_stages", "enable_fp_fusion")
 
 
@@ -127,8 +128,8 @@ def caught() -> Iterator[list[Launch]]:
         JITFunction.run = original
 
 
-def cases(dtype: torch.dtype) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Every launcher with the sizes of the shipped models: a large batch, and where it matters a single dialogue."""
+def cases(dtype: torch.dtype, more: bool) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Every launcher with the sizes of the shipped models; `more`: other options and numbers of rows, too."""
     size, words = 300, 24_640
 
     def real(*shape: int) -> Tensor:
@@ -143,20 +144,20 @@ def cases(dtype: torch.dtype) -> Iterator[tuple[str, Callable[[], object]]]:
     paper = MimeConfig.paper(11)
     prior = PriorWeights.pack(Mime(paper).state_dict(), paper, dtype, "cpu")
     keys = torch.zeros(9, dtype=torch.int64)
-    for stochastic in (True, False):
+    for stochastic in (True, False)[: 1 + more]:
         yield (
             f"response_emotion stochastic={stochastic}",
             lambda stochastic=stochastic: response_emotion(real(9, size), keys, keys, ids(9), prior, stochastic),
         )
     weight, bias = real(words, size), real(words)
-    for rows, k, bans in ((5, 10, 1), (5120, 10, 1), (5120, 10, 0), (1024, 1, 0), (160, 32, 30)):
+    for rows, k, bans in ((5120, 10, 1), (5, 10, 0), (1024, 1, 0), (160, 32, 30))[: 1 + 3 * more]:
         ban = (torch.zeros(words, dtype=torch.uint8), ids(rows, bans)) if bans else (None, None)
         yield (
             f"vocab_topk N={rows} k={k} bans={bans}",
             lambda rows=rows, k=k, ban=ban: vocab_topk(real(rows, size), weight, bias, *ban, k),
         )
     yield "vocab_score", lambda: vocab_score(real(9, size), weight, bias, ids(9))
-    for config in (MimeConfig.paper(11), MimeConfig.released(11, num_layers=2)):
+    for config in (MimeConfig.paper(11), MimeConfig.released(11, num_layers=2))[: 1 + more]:
         yield f"decoder_step {config.preset}", decoder_case(config, dtype)
     query, history = real(10, 2, 20), History(ids(10, 17), ids(10, 17), ids(10))
     yield "self_attention", lambda: self_attention(query, real(17, 10, 2, 20), real(17, 10, 2, 20), history, 2)
@@ -174,22 +175,17 @@ def decoder_case(config: MimeConfig, dtype: torch.dtype) -> Callable[[], object]
     return lambda: decoder_step(history, masked, lengths, weights, (cache,) * config.num_layers)
 
 
-def main() -> None:
-    targets = [int(word) for word in sys.argv[1].split(",")]
-    dtypes = [getattr(torch, word) for word in sys.argv[2].split(",")]
+def main(target: int) -> None:
     built = []
-    for dtype in dtypes:
-        for name, launch in cases(dtype):
+    for dtype in TYPES_OF_WEIGHTS:
+        for name, launch in cases(dtype, more=dtype == torch.bfloat16):
             with caught() as launches:
                 launch()
             assert launches, f"{name} launches nothing"
-            built += [
-                one.build(f"{name} {str(dtype).removeprefix('torch.')}", target)
-                for one in launches
-                for target in targets
-            ]
-    json.dump([asdict(one) for one in built], sys.stdout, indent=1)
+            case = f"{name} {str(dtype).removeprefix('torch.')}"
+            built += [one.build(case, target) for one in launches]
+    json.dump([asdict(one) for one in built], sys.stdout)
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]))

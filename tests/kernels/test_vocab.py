@@ -18,7 +18,7 @@ from mime_fast.kernels.vocab_score import vocab_score  # noqa: E402  (needs Trit
 from mime_fast.kernels.vocab_topk import vocab_topk  # noqa: E402  (needs Triton)
 
 # N, C, V, k
-SIZES = [(1, 4, 7, 3), (3, 40, 7, 10), (33, 66, 401, 5), (130, 12, 129, 2), (2, 12, 90, 32), (3, 300, 260, 10)]
+SIZES = [(1, 4, 7, 3), (3, 40, 7, 10), (33, 66, 401, 5), (66, 12, 129, 2), (2, 12, 90, 32), (3, 300, 260, 10)]
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # numpy's, of the infinities that are meant
 
 
@@ -95,7 +95,7 @@ def test_any_logits(data: st.DataObject, rows: int, words: int, k: int, device: 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_a_row_depends_on_itself_alone(dtype: torch.dtype, device: str) -> None:
-    rows, words, k = 131, 300, 2
+    rows, words, k = 70, 300, 2
     hidden, weight, bias = move(inputs(rows, 34, words), dtype, device)
     suppressed, banned = (x.to(device) for x in bans(rows, words))
     targets = Random(2).ids(words, rows).to(device)
