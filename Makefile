@@ -63,7 +63,7 @@ asan: $(INSTALLED_DEV)
 	$(SANITIZED) $(BIN)/pytest -p no:cacheprovider -o pythonpath= tests/native --ignore tests/native/test_shipped.py
 
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks mime_fast/*.so
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks mime_fast/*.so mime_fast/_cuda_missing.txt
 	rm -f $(INSTALLED) $(INSTALLED_DEV) $(INSTALLED_BENCH)
 	find mime_fast tests benchmarks tools -name __pycache__ -type d -prune -exec rm -rf {} +
 

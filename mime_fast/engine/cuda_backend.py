@@ -127,6 +127,10 @@ class CudaBackend:
         found = {op: choices[RUNS[op]] if op in RUNS else torch_runs for op in OPS}
         return {"implementations": {op: {"choice": choice, "reason": why} for op, (choice, why) in found.items()}}
 
+    def last_session(self) -> Session:
+        """What the last call of `generate` decoded with; for profiles."""
+        return next(reversed(self._sessions.values()))
+
     def _batches(
         self, widths: npt.NDArray[np.int64], most: int, stop: Stop | None
     ) -> Iterator[tuple[list[int], list[int]]]:
@@ -224,11 +228,9 @@ class _Work:
                 "log-probs without NaN are allowed"
             )
         found: list[list[Hypothesis]] = [[] for _ in range(len(self.contexts))]
-        for item, dialogue in enumerate(self.order.tolist()):
-            for i in range(sizes[item]):
-                count = counts[item, i]
-                columns = words[item, i, :count], log_probs[item, i, :count], sums[item, i], scores[item, i]
-                found[dialogue].append(hypothesis(*columns))
+        columns = (self.order, sizes[:-1], counts[:-1], words[:-1], log_probs[:-1], sums[:-1], scores[:-1])
+        for dialogue, size, *each in zip(*(column.tolist() for column in columns), strict=True):
+            found[dialogue] += map(_hypothesis, *(column[:size] for column in each))
         empty = [i for i, each in enumerate(found) if not each]
         if empty:
             raise no_response(empty, self.options)
@@ -274,15 +276,14 @@ class _Hearing:
         return Heard(*(x.cpu().numpy() for x in (self.logits, self.mimicked, self.weights, self.mimic_share)))
 
 
-def hypothesis(words: Any, log_probs: Any, logprob: Any, score: Any) -> Hypothesis:
-    """A finished one, its words with the EOS."""
-    tokens = words.tolist()
-    ended = tokens[-1] == EOS_ID
+def _hypothesis(count: int, words: list[int], log_probs: list[float], logprob: float, score: float) -> Hypothesis:
+    """A finished one of `count` words, its EOS counted."""
+    ended = words[count - 1] == EOS_ID
     return Hypothesis(
-        tuple(tokens[:-1] if ended else tokens),
-        tuple(log_probs.tolist()),
-        float(logprob),
-        float(score),
+        tuple(words[: count - 1 if ended else count]),
+        tuple(log_probs[:count]),
+        logprob,
+        score,
         "eos" if ended else "length",
     )
 

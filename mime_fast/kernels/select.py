@@ -48,7 +48,7 @@ def plain_ops(reason: str) -> Ops:
         plain.response_emotion,
         plain.vocab_score,
         plain.vocab_topk,
-        _plain_beam_step,
+        plain_beam_step,
         {op: ("plain", reason) for op in (*KERNELS, "beam_step")},
         score_rows=2048,
     )
@@ -58,7 +58,7 @@ def device_ops() -> Ops:
     """Triton and CUDA C++; `why_no_device_ops` is empty."""
     found = {name: getattr(import_module(f"mime_fast.kernels.{name}"), name) for name in KERNELS}
     choices = {name: ("triton", "a GPU can be used") for name in KERNELS} | {"beam_step": ("cuda", "CUDA C++")}
-    return Ops(**found, beam_step=_cuda_beam_step, choices=choices, score_rows=1 << 18)
+    return Ops(**found, beam_step=device_beam_step, choices=choices, score_rows=1 << 18)
 
 
 def topk_of(ops: Ops, k: int) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
@@ -88,14 +88,17 @@ def _missing_extension() -> str:
     return ""
 
 
-def _plain_beam_step(state: BeamState) -> BeamStep:
+def plain_beam_step(state: BeamState) -> BeamStep:
+    """The twin."""
+
     def run(slots: int, log_probs: Tensor, ids: Tensor) -> None:
         beam_step_plain.beam_step(state, slots, log_probs, ids)
 
     return run
 
 
-def _cuda_beam_step(state: BeamState) -> BeamStep:
+def device_beam_step(state: BeamState) -> BeamStep:
+    """CUDA C++, on the current stream."""
     sizes, pointers, room = addresses(state)
     step = import_module("mime_fast._cuda").BeamStep(sizes, pointers)
 

@@ -1,4 +1,4 @@
-"""The device back end with its Triton kernels in the interpreter and the compiled beam step on the CPU: all but the GPU."""
+"""The device back end, its Triton kernels in the interpreter and the compiled beam step on the CPU: all but the GPU."""
 
 from __future__ import annotations
 
