@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,16 +14,16 @@ from torch import Tensor
 from mime_fast.config import GenerationConfig
 from mime_fast.emotions import LABELS
 from mime_fast.engine.backend import OPS, Contexts, Floats, Heard, Ids, Offsets, Requests, Stop, refuse_nan
-from mime_fast.engine.device_batches import batch_of, batches, buckets, longest_first, padded, to_device
+from mime_fast.engine.device_batches import batch_of, batches, buckets, padded, to_device
 from mime_fast.engine.device_loop import Found, run_queue
 from mime_fast.engine.device_model import DeviceModel, Understood, exact_float32
+from mime_fast.engine.device_prefill import TOGETHER, Prefill
 from mime_fast.engine.device_session import Capture, Session, Shape, ladder
+from mime_fast.engine.device_work import Hearing, Work
 from mime_fast.errors import BackendError
 from mime_fast.kernels.select import Ops
 from mime_fast.reference.hypothesis import Hypothesis
 from mime_fast.reference.mime import Mime
-from mime_fast.reference.search import no_response
-from mime_fast.text.special import EOS_ID
 
 SESSIONS = 4  # kept with their buffers and graphs
 RUNS = {  # the kernel that runs each op that `describe` names; PyTorch runs the others
@@ -57,6 +56,7 @@ class CudaBackend:
             self.model = DeviceModel(model, dtype, ops)
         self.batch_size = batch_size
         self._capture = capture
+        self._understand = Prefill(self.model, capture)
         self._sessions: dict[Shape, Session] = {}
 
     def classify(self, contexts: Contexts, stop: Stop | None = None) -> Floats:
@@ -71,7 +71,7 @@ class CudaBackend:
                 logits[to_device(np.array(which), device)] = self.model.classify(*ids)
             return logits
 
-        with _running():
+        with _running(self.model.device):
             found: Floats = self._halving(run).cpu().numpy()
         refuse_nan("emotion logits", found, np.arange(len(found)))
         return found
@@ -85,9 +85,9 @@ class CudaBackend:
         stop: Stop | None = None,
     ) -> tuple[Heard, list[list[Hypothesis]]]:
         if not len(contexts):
-            return _Hearing(0, self.model.device).heard(), []
-        work = _Work(self.model, contexts, requests, options, prefixes)
-        with _running():
+            return Hearing(0, self.model.device).heard(), []
+        work = Work(self.model, self._understand, contexts, requests, options, prefixes)
+        with _running(self.model.device):
             found = self._halving(lambda most: run_queue(self._session(work, most), work.items, work.admit, stop))
             arrays = [getattr(found, name).cpu().numpy() for name in Found.__dataclass_fields__]
             heard = work.hearing.heard()
@@ -102,19 +102,19 @@ class CudaBackend:
         target_offsets: Offsets,
         stop: Stop | None = None,
     ) -> tuple[Heard, Floats]:
-        hearing = _Hearing(len(contexts), self.model.device)
+        hearing = Hearing(len(contexts), self.model.device)
 
         def run(most: int) -> Tensor:
             log_probs = torch.zeros(len(targets), device=self.model.device)
             longest = self.model.config.max_positions
             widths = np.stack([buckets(x, longest) for x in (contexts.offsets, target_offsets)], axis=1)
-            for which, (source, length) in self._batches(widths, most, stop):
-                understood = self.model.understand(batch_of(contexts, requests, which, source, self.model.device))
+            for which, (source, length) in self._batches(widths, min(most, TOGETHER), stop):
+                understood = self._understand(batch_of(contexts, requests, which, source, self.model.device))
                 hearing.take(which, understood)
                 self._score(understood, which, targets, target_offsets, length, log_probs)
             return log_probs
 
-        with _running():
+        with _running(self.model.device):
             found: Floats = self._halving(run).cpu().numpy()
             heard = hearing.heard()
         refuse_nan("emotion logits", heard.emotion_logits, np.arange(len(contexts)))
@@ -150,7 +150,7 @@ class CudaBackend:
         places = to_device(offsets[which][rows] + columns, device)
         log_probs[places] = self.model.score(understood, padded(targets, offsets, which, width, device), wanted)
 
-    def _session(self, work: _Work, most: int) -> Session:
+    def _session(self, work: Work, most: int) -> Session:
         slots = min(step for step in ladder(most) if step >= min(work.items, most))
         shape = Shape(work.options, slots, work.source, work.prefixes is not None)
         session = self._sessions.pop(shape, None)
@@ -168,127 +168,18 @@ class CudaBackend:
                 return run(self.batch_size)
             except torch.cuda.OutOfMemoryError as error:
                 self._sessions.clear()
+                self._understand.forget()
                 if self.batch_size == 1:
                     raise BackendError(f"the GPU's memory does not suffice for one dialogue: {error}") from None
                 self.batch_size = -(-self.batch_size // 2)
             torch.cuda.empty_cache()
 
 
-@dataclass
-class _Work:
-    """A call of `generate`: its items are dialogues, or each sampled sequence of each, longest contexts first."""
-
-    model: DeviceModel
-    contexts: Contexts
-    requests: Requests
-    options: GenerationConfig
-    prefixes: Sequence[Sequence[int]] | None
-
-    def __post_init__(self) -> None:
-        self.sequences = self.options.num_return_sequences if self.options.do_sample else 1
-        self.order = np.repeat(longest_first(self.contexts.offsets), self.sequences)
-        self.items = len(self.order)
-        self.widths = buckets(self.contexts.offsets, self.model.config.max_positions)[:, None]
-        self.source = int(self.widths.max()) - int(self.model.config.drop_ctx)
-        self.hearing = _Hearing(len(self.contexts), self.model.device)
-
-    def admit(self, session: Session, slots: Tensor, begin: int, end: int) -> None:
-        """Encode the items' dialogues, and begin their searches."""
-        device, first = self.model.device, begin
-        unique = list(dict.fromkeys(self.order[begin:end].tolist()))
-        for which, (width,) in batches(unique, self.widths, len(unique)):
-            understood = self.model.understand(batch_of(self.contexts, self.requests, which, width, device))
-            self.hearing.take(which, understood)
-            row_of = {dialogue: row for row, dialogue in enumerate(which)}
-            last = first + sum(dialogue in row_of for dialogue in self.order[first:end].tolist())
-            rows = np.array([row_of[dialogue] for dialogue in self.order[first:last].tolist()])
-            session.admit(
-                slots[first - begin : last - begin],
-                to_device(np.arange(first, last), device),
-                understood,
-                to_device(rows, device),
-                self._begun(first, last),
-                self._keys(first, last),
-            )
-            first = last
-
-    def results(self, *arrays: Any) -> list[list[Hypothesis]]:
-        """Per dialogue its hypotheses.
-
-        Raises:
-            BackendError: the model produced NaN; ConfigError: a dialogue has no response.
-        """
-        sizes, broken_at, counts, sums, scores, words, log_probs = arrays
-        broken = np.flatnonzero(broken_at[: self.items] >= 0)
-        if len(broken):
-            step = broken_at[broken].min()
-            dialogues = sorted(set(self.order[broken[broken_at[broken] == step]].tolist()))
-            raise BackendError(
-                f"the model produced NaN at step {step} for dialogues {dialogues} of this batch; "
-                "log-probs without NaN are allowed"
-            )
-        found: list[list[Hypothesis]] = [[] for _ in range(len(self.contexts))]
-        columns = (self.order, sizes[:-1], counts[:-1], words[:-1], log_probs[:-1], sums[:-1], scores[:-1])
-        for dialogue, size, *each in zip(*(column.tolist() for column in columns), strict=True):
-            found[dialogue] += map(_hypothesis, *(column[:size] for column in each))
-        empty = [i for i, each in enumerate(found) if not each]
-        if empty:
-            raise no_response(empty, self.options)
-        return found
-
-    def _begun(self, first: int, last: int) -> Tensor | None:
-        if self.prefixes is None:
-            return None
-        rows = np.full((last - first, self.options.max_new_tokens + 1), -1, np.int32)
-        for row, dialogue in zip(rows, self.order[first:last], strict=True):
-            prefix = self.prefixes[dialogue]
-            row[: len(prefix)] = prefix
-        return to_device(rows, self.model.device)
-
-    def _keys(self, first: int, last: int) -> tuple[Tensor, Tensor, Tensor]:
-        dialogues = self.order[first:last]
-        columns = (
-            self.requests.seeds[dialogues].view(np.int64),
-            self.requests.request_ids[dialogues].view(np.int64),
-            np.arange(first, last) % self.sequences,
-        )
-        return tuple(to_device(column, self.model.device) for column in columns)  # type: ignore[return-value]
-
-
-class _Hearing:
-    """`Heard` as it comes, on the device."""
-
-    def __init__(self, count: int, device: torch.device) -> None:
-        self.device = device
-        self.logits = torch.zeros(count, len(LABELS), device=device)
-        self.mimicked = torch.zeros(count, dtype=torch.int32, device=device)
-        self.weights = torch.zeros(count, len(LABELS), device=device)
-        self.mimic_share = torch.zeros(count, device=device)
-
-    def take(self, which: list[int], understood: Understood) -> None:
-        places = to_device(np.array(which), self.device)
-        self.logits[places] = understood.emotion_logits
-        self.mimicked[places] = understood.mimicked
-        self.weights[places] = understood.weights
-        self.mimic_share[places] = understood.mimic_share
-
-    def heard(self) -> Heard:
-        return Heard(*(x.cpu().numpy() for x in (self.logits, self.mimicked, self.weights, self.mimic_share)))
-
-
-def _hypothesis(count: int, words: list[int], log_probs: list[float], logprob: float, score: float) -> Hypothesis:
-    """A finished one of `count` words, its EOS counted."""
-    ended = words[count - 1] == EOS_ID
-    return Hypothesis(
-        tuple(words[: count - 1 if ended else count]),
-        tuple(log_probs[:count]),
-        logprob,
-        score,
-        "eos" if ended else "length",
-    )
-
-
 @contextmanager
-def _running() -> Iterator[None]:
-    with torch.inference_mode(), exact_float32():
+def _running(device: torch.device) -> Iterator[None]:
+    with (
+        torch.inference_mode(),
+        exact_float32(),
+        torch.cuda.device(device) if device.type == "cuda" else nullcontext(),
+    ):
         yield

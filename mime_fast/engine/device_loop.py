@@ -85,10 +85,12 @@ def run_queue(session: Session, items: int, admit: Admit, stop: Stop | None) -> 
     begun = min(items, size)
     admit(session, session.free(size, begun), 0, begun)
     late: _LiveCount | None = None
-    while True:
+    steps = 0  # since searches were begun last
+    while steps < session.options.max_new_tokens or begun < items:
         if stop is not None and stop[0]:
             raise BackendError("stopped")
         session.run(size)
+        steps += 1
         newest = _LiveCount(session.state.live_count)
         live = begun if late is None else late.read()  # of the step before this one
         late = newest
@@ -100,6 +102,7 @@ def run_queue(session: Session, items: int, admit: Admit, stop: Stop | None) -> 
             admit(session, session.free(size, many), begun, begun + many)
             begun += many
             late.admitted = many
+            steps = 0
         elif begun == items:
             smaller = min(step for step in sizes if step >= max(live, 1))
             if smaller < size:

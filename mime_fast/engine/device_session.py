@@ -55,7 +55,7 @@ class GraphCapture:
 
     def __call__(self, step: Step) -> Step:
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
             step()
         return graph.replay
 
@@ -125,25 +125,9 @@ class Session:
             offer = self._best(hidden, banned, forced)
         self._advance(slots, *offer)
 
-    def admit(
-        self,
-        slots: Tensor,
-        items: Tensor,
-        understood: Understood,
-        which: Tensor,
-        prefixes: Tensor | None,
-        keys: tuple[Tensor, Tensor, Tensor],
-    ) -> None:
-        """Begin searches in free slots.
-
-        Args:
-            slots: int64 [m]. items: what to call their results, int64 [m].
-            which: the row of `understood` that each one decodes, int64 [m].
-            prefixes: int32 [m, T] where the shape has them.
-            keys: seeds, request ids and sequence numbers, int64 [m].
-        """
+    def remember(self, slots: Tensor, understood: Understood, which: Tensor) -> None:
+        """Give slots, int64 [m], the memories of these rows of `understood`, int64 [m]."""
         length = understood.fused.shape[1]
-        self.owner[slots] = items
         self.memory_masked[slots, :length] = (~understood.real[which]).to(torch.uint8)
         self.memory_masked[slots, length:] = 1
         places = torch.arange(1, length + 1, device=slots.device)
@@ -151,11 +135,20 @@ class Session:
         for cache, (key, value) in zip(self.caches, self.model.memory(understood.fused[which]), strict=True):
             cache.memory_keys[slots, :length] = key
             cache.memory_values[slots, :length] = value
+
+    def begin(self, slots: Tensor, items: Tensor, prefixes: Tensor | None, keys: tuple[Tensor, Tensor, Tensor]) -> None:
+        """Begin searches in free slots that have their memories.
+
+        Args:
+            slots: int64 [m]. items: what to call their results, int64 [m].
+            prefixes: int32 [m, T] where the shape has them.
+            keys: seeds, request ids and sequence numbers, int64 [m]; only sampling looks at them.
+        """
+        self.owner[slots] = items
         if self.sampling is not None:
-            for mine, given in zip(
-                (self.sampling.seeds, self.sampling.request_ids, self.sampling.sequences), keys, strict=True
-            ):
-                mine[slots] = given
+            mine = self.sampling.seeds, self.sampling.request_ids, self.sampling.sequences
+            for x, given in zip(mine, keys, strict=True):
+                x[slots] = given
         self.state.start(slots, prefixes)
 
     def free(self, slots: int, count: int) -> Tensor:

@@ -25,9 +25,10 @@ class NoReads(TorchDispatchMode):
         if name.startswith("index"):
             for index in next((arg for arg in args if isinstance(arg, list | tuple)), ()):
                 assert index is None or index.dtype is not torch.bool, f"{name} by a mask has a shape that data decide"
-        if name in ("_to_copy", "copy_") and torch.cuda.is_available():
+        if name in ("_to_copy", "copy_"):
             kinds = {x.device.type for x in args if isinstance(x, torch.Tensor)}
-            assert kinds <= {"cuda"}, f"{name} between devices"
+            kinds |= {torch.device(kwargs["device"]).type} if kwargs and kwargs.get("device") else set()
+            assert len(kinds) == 1, f"{name} between devices"
         return func(*args, **(kwargs or {}))
 
 
