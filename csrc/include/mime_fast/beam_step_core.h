@@ -52,7 +52,7 @@ MIME_FAST_BOTH void move_beams(const BeamSlot& at, const Team& team) {
   }
 }
 
-// The new token of each beam. Rows of beams that are not live are fed what happens to lie there.
+// The new token of each beam, at a position that nothing else touches meanwhile. Rows of beams that are not live are fed what happens to lie there.
 template <class Team>
 MIME_FAST_BOTH void feed_beams(const BeamSlot& at, const Team& team) {
   const BeamState& state = at.state;
@@ -129,7 +129,6 @@ MIME_FAST_BOTH void advance_slot(const BeamSizes& sizes, const BeamOffer& offer,
   }
   team.sync();
   move_beams(at, team);
-  team.sync();
   feed_beams(at, team);
   team.sync();
   ban(at, team);
