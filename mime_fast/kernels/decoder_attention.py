@@ -137,7 +137,7 @@ def self_attention_kernel(
     D_PADDED: tl.constexpr,
     INTERPRETED: tl.constexpr,
 ):
-    n = tl.program_id(0).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
+    n = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
     head = tl.program_id(1)
     d = tl.arange(0, D_PADDED)
     place = n[:, None] * (H * D) + head * D + d[None, :]
@@ -170,7 +170,7 @@ def memory_attention_kernel(
     D_PADDED: tl.constexpr,
     INTERPRETED: tl.constexpr,
 ):
-    n = tl.program_id(0).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
+    n = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
     head = tl.program_id(1)
     d = tl.arange(0, D_PADDED)
     place = n[:, None] * (H * D) + head * D + d[None, :]

@@ -20,13 +20,14 @@ from mime_fast.kernels.tiles import INTERPRETED, Tiles, blocks, linear_tile, mul
 from mime_fast.kernels.weights import DecoderCache, DecoderLayerWeights, DecoderWeights
 
 POSITIONS = 16  # of a block of keys
+NARROW = 16  # depth of the products that have all C columns
 
 
 def decoder_step_tiles(dtype: torch.dtype) -> Tiles:
     """The default tiles; a program holds all C columns of its rows."""
     if dtype == torch.float32:
         return Tiles(rows=16, columns=32, depth=16, warps=8, stages=2)
-    return Tiles(rows=16, columns=128, depth=64, warps=8, stages=3)
+    return Tiles(rows=16, columns=128, depth=32, warps=8, stages=3)
 
 
 @triton.jit
@@ -120,6 +121,7 @@ def feed_forward(
     BLOCK_N: tl.constexpr,
     BLOCK_J: tl.constexpr,
     BLOCK_K: tl.constexpr,
+    BLOCK_D: tl.constexpr,
     C_PADDED: tl.constexpr,
     INTERPRETED: tl.constexpr,
 ):
@@ -137,8 +139,8 @@ def feed_forward(
         tl.store(newest + here, part, mask=live & ((j >= 2 * CHANNELS) & (j < 3 * CHANNELS))[None, :])
     tl.debug_barrier()
     out = tl.zeros([BLOCK_N, C_PADDED], tl.float32)
-    for start in range(0, CHANNELS, BLOCK_K):
-        k = start + tl.arange(0, BLOCK_K)
+    for start in range(0, CHANNELS, BLOCK_D):
+        k = start + tl.arange(0, BLOCK_D)
         inside = k < CHANNELS
         older = look_back(taps, k, inside, n, position, ancestry, rows, capacity, taps_stride, beams, 2, 2 * CHANNELS)
         old = look_back(
@@ -222,19 +224,20 @@ def decoder_layer_kernel(
     BLOCK_N: tl.constexpr,
     BLOCK_J: tl.constexpr,
     BLOCK_K: tl.constexpr,
+    BLOCK_D: tl.constexpr,
     BLOCK_T: tl.constexpr,
     INTERPRETED: tl.constexpr,
 ):
     dtype = scratch.dtype.element_ty
     HD: tl.constexpr = H * D
     SCRATCH: tl.constexpr = C + 2 * HD
-    n = tl.program_id(0).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
+    n = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
     c, d = tl.arange(0, C_PADDED), tl.arange(0, D_PADDED)
     live = (n < rows)[:, None]
     whole = live & (c < C)[None, :]
     position = tl.load(positions + n, mask=n < rows, other=0)
     if FIRST:
-        word = tl.load(words + n * capacity + position, mask=n < rows, other=0).to(tl.int64)
+        word = tl.load(words + n * capacity + position, mask=n < rows, other=0)
         stream = tl.load(word_table + word[:, None] * C + c[None, :], mask=whole, other=0.0)
         stream += tl.load(position_table + position[:, None] * C + c[None, :], mask=whole, other=0.0)
     else:
@@ -245,7 +248,7 @@ def decoder_layer_kernel(
         normed, narrow(norm_rows(stream, norm1_weight, norm1_bias, c, C, UNBIASED), dtype, INTERPRETED), mask=whole
     )
     tl.debug_barrier()
-    slot = (position.to(tl.int64) * time_stride + n * HD)[:, None]
+    slot = (position * time_stride + n * HD)[:, None]
     for start in range(0, 3 * HD, BLOCK_J):
         j = (start + tl.arange(0, BLOCK_J))[None, :]
         y = tl.zeros([BLOCK_N, BLOCK_J], tl.float32)
@@ -266,7 +269,7 @@ def decoder_layer_kernel(
         )  # fmt: skip
         tl.store(heads + own, narrow(out, dtype, INTERPRETED), mask=inside)
     tl.debug_barrier()
-    stream = project_rows(heads, self_output, n, c, stream, rows, HD, SCRATCH, C, BLOCK_K, INTERPRETED)
+    stream = project_rows(heads, self_output, n, c, stream, rows, HD, SCRATCH, C, BLOCK_D, INTERPRETED)
     tl.store(
         normed, narrow(norm_rows(stream, norm2_weight, norm2_bias, c, C, UNBIASED), dtype, INTERPRETED), mask=whole
     )
@@ -289,7 +292,7 @@ def decoder_layer_kernel(
         )  # fmt: skip
         tl.store(heads + own, narrow(out, dtype, INTERPRETED), mask=inside)
     tl.debug_barrier()
-    stream = project_rows(heads, memory_output, n, c, stream, rows, HD, SCRATCH, C, BLOCK_K, INTERPRETED)
+    stream = project_rows(heads, memory_output, n, c, stream, rows, HD, SCRATCH, C, BLOCK_D, INTERPRETED)
     tl.store(
         normed, narrow(norm_rows(stream, norm3_weight, norm3_bias, c, C, UNBIASED), dtype, INTERPRETED), mask=whole
     )
@@ -297,7 +300,7 @@ def decoder_layer_kernel(
     stream = feed_forward(
         scratch, newest, stream, conv1, conv1_bias, conv2, conv2_bias, taps, hiddens, ancestry, n, c, position, rows,
         capacity, taps_stride, hiddens_stride, beams, C, CHANNELS, SCRATCH, FINAL_RELU, BLOCK_N, BLOCK_J, BLOCK_K,
-        C_PADDED, INTERPRETED,
+        BLOCK_D, C_PADDED, INTERPRETED,
     )  # fmt: skip
     if LAST:
         stream = norm_rows(stream, norm_weight, norm_bias, c, C, UNBIASED)
@@ -402,6 +405,7 @@ def _launch(
         BLOCK_N=cut.rows,
         BLOCK_J=cut.columns,
         BLOCK_K=cut.depth,
+        BLOCK_D=NARROW,
         BLOCK_T=POSITIONS,
         INTERPRETED=INTERPRETED,
         **cut.launch,
