@@ -52,7 +52,8 @@ MIME_FAST_BOTH void move_beams(const BeamSlot& at, const Team& team) {
   }
 }
 
-// The new token of each beam, at a position that nothing else touches meanwhile. Rows of beams that are not live are fed what happens to lie there.
+// The new token of each beam, at a position that nothing else touches meanwhile. Rows of beams that are not live are
+// fed what happens to lie there.
 template <class Team>
 MIME_FAST_BOTH void feed_beams(const BeamSlot& at, const Team& team) {
   const BeamState& state = at.state;
