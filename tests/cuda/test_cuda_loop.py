@@ -204,3 +204,25 @@ def test_what_runs_is_described() -> None:
     told = device_backend(CONFIG, TENSORS).describe()["implementations"]
     wanted = {"torch", "triton", "cuda"} if ON_DEVICE else {"torch", "plain"}
     assert {found["choice"] for found in told.values()} == wanted
+
+
+@every_way
+def test_what_earlier_searches_left_changes_nothing(
+    asked: Asked, options: GenerationConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All buffers are full of NaN, or of tokens and rows that do not exist, before the first search."""
+    expected = device_backend(CONFIG, TENSORS, 4).generate(*parts(asked), options)[1]
+    init = Session.__init__
+
+    def poisoned(self: Session, *args: Any) -> None:
+        init(self, *args)
+        for cache in self.caches:
+            for x in vars(cache).values():
+                x.fill_(torch.nan)
+        for x in (self.state.words, self.state.pool_words, self.state.pool_counts, self.state.broken_at):
+            x.fill_(CONFIG.vocab_size - 1)
+        for x in (self.state.sums, self.state.word_log_probs, self.state.pool_scores, self.state.pool_log_probs):
+            x.fill_(torch.nan)
+
+    monkeypatch.setattr(Session, "__init__", poisoned)
+    assert_alike(device_backend(CONFIG, TENSORS, 4).generate(*parts(asked), options)[1], expected)
