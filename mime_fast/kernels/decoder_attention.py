@@ -54,7 +54,7 @@ def attend_history(
     position,
     rows,
     capacity,
-    time_stride,
+    cache_rows,
     beams,
     head,
     H: tl.constexpr,
@@ -63,7 +63,7 @@ def attend_history(
     BLOCK_T: tl.constexpr,
     D_PADDED: tl.constexpr,
 ):
-    """Heads' output [n, d] of the positions up to `position`; keys and values [T, N, H, D], `time_stride` over T."""
+    """Heads' output [n, d] of the positions up to `position`; keys and values [T, cache_rows, H, D]."""
     d = tl.arange(0, D_PADDED)
     largest = tl.full([BLOCK_N], -float("inf"), tl.float32)
     total = tl.zeros([BLOCK_N], tl.float32)
@@ -74,7 +74,7 @@ def attend_history(
         here = n[:, None] * capacity + t[None, :]
         beam = tl.load(ancestry + here, mask=seen, other=0)
         word = tl.load(words + here, mask=seen, other=PAD)
-        at = t[None, :] * time_stride + ((n // beams * beams)[:, None] + beam) * (H * D) + head * D
+        at = (t[None, :] * cache_rows + (n // beams * beams)[:, None] + beam) * (H * D) + head * D
         add = tl.where(seen, tl.where(word == PAD, MASKED, 0.0), -float("inf"))
         largest, total, out = attend_block(query, keys, values, at, add, d, largest, total, out, D)
     return out / tl.maximum(total, 1e-30)[:, None]  # 1 at least where there is a row
@@ -116,7 +116,7 @@ def attend_memory(
     return tl.where((length > 0)[:, None], out / tl.maximum(total, 1e-30)[:, None], 0.0)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows", "capacity", "cache_rows", "beams"])
 def self_attention_kernel(
     query,
     keys,
@@ -127,7 +127,7 @@ def self_attention_kernel(
     out,
     rows,
     capacity,
-    time_stride,
+    cache_rows,
     beams,
     SCALE: tl.constexpr,
     H: tl.constexpr,
@@ -145,13 +145,13 @@ def self_attention_kernel(
     q = tl.load(query + place, mask=inside, other=0.0).to(tl.float32) * SCALE
     position = tl.load(positions + n, mask=n < rows, other=0)
     heads = attend_history(
-        q, keys, values, words, ancestry, n, position, rows, capacity, time_stride, beams, head,
+        q, keys, values, words, ancestry, n, position, rows, capacity, cache_rows, beams, head,
         H, D, BLOCK_N, BLOCK_T, D_PADDED,
     )  # fmt: skip
     tl.store(out + place, narrow(heads, query.dtype.element_ty, INTERPRETED), mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows", "source", "beams"])
 def memory_attention_kernel(
     query,
     keys,
@@ -198,7 +198,7 @@ def self_attention(query: Tensor, keys: Tensor, values: Tensor, history: History
             out,
             rows,
             history.words.shape[1],
-            keys.stride(0),
+            keys.stride(0) // (heads * depth),
             rows // dialogues,
             SCALE=depth**-0.5,
             H=heads,

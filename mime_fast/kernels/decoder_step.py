@@ -81,7 +81,7 @@ def look_back(
     ancestry,
     rows,
     capacity,
-    stride,
+    cache_rows,
     beams,
     BACK: tl.constexpr,
     WIDTH: tl.constexpr,
@@ -90,7 +90,7 @@ def look_back(
     seen = (position >= BACK) & (n < rows)
     before = tl.maximum(position - BACK, 0)
     beam = tl.load(ancestry + n * capacity + before, mask=seen, other=0)
-    at = (before % 3) * stride + (n // beams * beams + beam) * WIDTH
+    at = ((before % 3) * cache_rows + n // beams * beams + beam) * WIDTH
     return tl.load(cache + at[:, None] + columns[None, :], mask=seen[:, None] & inside[None, :], other=0.0)
 
 
@@ -111,8 +111,7 @@ def feed_forward(
     position,
     rows,
     capacity,
-    taps_stride,
-    hiddens_stride,
+    cache_rows,
     beams,
     C: tl.constexpr,
     CHANNELS: tl.constexpr,
@@ -133,7 +132,7 @@ def feed_forward(
         j = start + tl.arange(0, BLOCK_J)
         part = tl.zeros([BLOCK_N, BLOCK_J], tl.float32)
         part = linear_tile(normed, conv1, n, j, part, rows, 3 * CHANNELS, C, SCRATCH, C, BLOCK_K, INTERPRETED)
-        kept = (slot * taps_stride + n * (2 * CHANNELS))[:, None] + j[None, :]
+        kept = ((slot * cache_rows + n) * (2 * CHANNELS))[:, None] + j[None, :]
         tl.store(taps + kept, part, mask=live & (j < 2 * CHANNELS)[None, :])
         here = n[:, None] * CHANNELS + (j - 2 * CHANNELS)[None, :]
         tl.store(newest + here, part, mask=live & ((j >= 2 * CHANNELS) & (j < 3 * CHANNELS))[None, :])
@@ -142,19 +141,19 @@ def feed_forward(
     for start in range(0, CHANNELS, BLOCK_D):
         k = start + tl.arange(0, BLOCK_D)
         inside = k < CHANNELS
-        older = look_back(taps, k, inside, n, position, ancestry, rows, capacity, taps_stride, beams, 2, 2 * CHANNELS)
+        older = look_back(taps, k, inside, n, position, ancestry, rows, capacity, cache_rows, beams, 2, 2 * CHANNELS)
         old = look_back(
-            taps + CHANNELS, k, inside, n, position, ancestry, rows, capacity, taps_stride, beams, 1, 2 * CHANNELS
+            taps + CHANNELS, k, inside, n, position, ancestry, rows, capacity, cache_rows, beams, 1, 2 * CHANNELS
         )
         new = tl.load(newest + n[:, None] * CHANNELS + k[None, :], mask=live & inside[None, :], other=0.0)
         bias = tl.load(conv1_bias + k, mask=inside, other=0.0).to(tl.float32)[None, :]
         hidden = narrow(tl.maximum(new + old + older + bias, 0.0), dtype, INTERPRETED)
-        kept = (slot * hiddens_stride + n * CHANNELS)[:, None] + k[None, :]
+        kept = ((slot * cache_rows + n) * CHANNELS)[:, None] + k[None, :]
         tl.store(hiddens + kept, hidden, mask=live & inside[None, :])
         for back in tl.static_range(3):
             if back > 0:
                 hidden = look_back(
-                    hiddens, k, inside, n, position, ancestry, rows, capacity, hiddens_stride, beams, back, CHANNELS
+                    hiddens, k, inside, n, position, ancestry, rows, capacity, cache_rows, beams, back, CHANNELS
                 )
             weight = tl.load(
                 conv2 + (2 - back) * C * CHANNELS + c[None, :] * CHANNELS + k[:, None],
@@ -168,7 +167,7 @@ def feed_forward(
     return x + out
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows", "capacity", "cache_rows", "source", "beams"])
 def decoder_layer_kernel(
     x,  # float32 [N, C], between layers
     words,
@@ -205,9 +204,7 @@ def decoder_layer_kernel(
     hidden,  # O, [N, C]
     rows,
     capacity,
-    time_stride,
-    taps_stride,
-    hiddens_stride,
+    cache_rows,
     source,
     beams,
     SCALE: tl.constexpr,
@@ -248,7 +245,7 @@ def decoder_layer_kernel(
         normed, narrow(norm_rows(stream, norm1_weight, norm1_bias, c, C, UNBIASED), dtype, INTERPRETED), mask=whole
     )
     tl.debug_barrier()
-    slot = (position * time_stride + n * HD)[:, None]
+    slot = ((position * cache_rows + n) * HD)[:, None]
     for start in range(0, 3 * HD, BLOCK_J):
         j = (start + tl.arange(0, BLOCK_J))[None, :]
         y = tl.zeros([BLOCK_N, BLOCK_J], tl.float32)
@@ -264,7 +261,7 @@ def decoder_layer_kernel(
         inside = live & (d < D)[None, :]
         q = tl.load(queries + own, mask=inside, other=0.0).to(tl.float32) * SCALE
         out = attend_history(
-            q, keys, values, words, ancestry, n, position, rows, capacity, time_stride, beams, head,
+            q, keys, values, words, ancestry, n, position, rows, capacity, cache_rows, beams, head,
             H, D, BLOCK_N, BLOCK_T, D_PADDED,
         )  # fmt: skip
         tl.store(heads + own, narrow(out, dtype, INTERPRETED), mask=inside)
@@ -299,7 +296,7 @@ def decoder_layer_kernel(
     tl.debug_barrier()
     stream = feed_forward(
         scratch, newest, stream, conv1, conv1_bias, conv2, conv2_bias, taps, hiddens, ancestry, n, c, position, rows,
-        capacity, taps_stride, hiddens_stride, beams, C, CHANNELS, SCRATCH, FINAL_RELU, BLOCK_N, BLOCK_J, BLOCK_K,
+        capacity, cache_rows, beams, C, CHANNELS, SCRATCH, FINAL_RELU, BLOCK_N, BLOCK_J, BLOCK_K,
         BLOCK_D, C_PADDED, INTERPRETED,
     )  # fmt: skip
     if LAST:
@@ -347,7 +344,10 @@ def _launch(
     rows, size = x.shape
     _, _, heads, depth = cache.keys.shape
     channels = cache.hiddens.shape[-1]
-    assert cache.keys.stride() == cache.values.stride()
+    cache_rows = cache.keys.stride(0) // (heads * depth)
+    widths = {"keys": heads * depth, "values": heads * depth, "taps": 2 * channels, "hiddens": channels}
+    assert all(getattr(cache, name).stride(0) == cache_rows * width for name, width in widths.items())
+    assert len(cache.keys) * cache.keys.stride(0) < 2**31, "offsets into a cache are 32 bits wide"
     scratch = cache.keys.new_empty((rows, size + 2 * heads * depth))
     newest = torch.empty((rows, channels), dtype=torch.float32, device=x.device)
     decoder_layer_kernel[(blocks(rows, cut.rows),)](
@@ -386,9 +386,7 @@ def _launch(
         hidden,
         rows,
         history.words.shape[1],
-        cache.keys.stride(0),
-        cache.taps.stride(0),
-        cache.hiddens.stride(0),
+        cache_rows,
         cache.memory_keys.shape[1],
         rows // len(cache.memory_keys),
         SCALE=depth**-0.5,

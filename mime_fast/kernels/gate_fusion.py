@@ -20,7 +20,7 @@ def gate_fusion_tiles(dtype: torch.dtype, hidden: int) -> Tiles:
     return Tiles(rows=64, columns=64, depth=64, warps=8 if hidden > 128 else 4, stages=3)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows"])
 def gate_fusion_kernel(
     mimic,
     other,

@@ -60,7 +60,7 @@ def normal_tile(seed, request, purpose, first_block, BLOCK_B: tl.constexpr, BLOC
     return tl.reshape(tl.join(tl.join(n0, n2), tl.join(n1, n3)), [BLOCK_B, BLOCK_J])
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows"])
 def response_emotion_kernel(
     c,
     seeds,

@@ -14,7 +14,7 @@ from mime_fast.kernels.tiles import FUSED, INTERPRETED, Tiles, blocks
 from mime_fast.kernels.vocab_tiles import log_sum_exp, logits_tile, store_sums, vocab_tiles
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows"])
 def vocab_score_kernel(
     hidden,
     weight,

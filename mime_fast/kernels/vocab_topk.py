@@ -63,7 +63,7 @@ def enter_best(logits, keys, v):
     return keys
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows"])
 def vocab_topk_kernel(
     hidden,
     weight,

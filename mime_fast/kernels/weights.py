@@ -168,8 +168,8 @@ class DecoderWeights:
 class DecoderCache:
     """What one decoder layer keeps. A position's entries lie at the row that its hypothesis had at that step.
 
-    Nothing moves when beams part or die: `plain_decoder.History` says which row to read. The strides over T and the 3
-    positions are free, so that a view of the first N rows of a larger cache will do.
+    Nothing moves when beams part or die: `plain_decoder.History` says which row to read. A view of the first N rows of
+    a larger cache will do.
     """
 
     keys: Tensor  # [T, N, H, D]
