@@ -28,7 +28,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 NOTHING_RAN = "DRY RUN: nothing ran on a device; no figure below says anything about a GPU"
-LIMITS = {"build": 240, "tests": 300, "sanitize": 120}  # seconds
+LIMITS = {"build": 150, "tests": 200, "sanitize": 40}  # seconds
 
 
 def machine(dry: bool) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from threading import Lock
 from typing import Any, TypeVar
 
 import numpy as np
@@ -58,6 +59,7 @@ class CudaBackend:
         self._capture = capture
         self._understand = Prefill(self.model, capture)
         self._sessions: dict[Shape, Session] = {}
+        self._lock = Lock()
 
     def classify(self, contexts: Contexts, stop: Stop | None = None) -> Floats:
         device = self.model.device
@@ -71,7 +73,7 @@ class CudaBackend:
                 logits[to_device(np.array(which), device)] = self.model.classify(*ids)
             return logits
 
-        with _running(self.model.device):
+        with self._running():
             found: Floats = self._halving(run).cpu().numpy()
         refuse_nan("emotion logits", found, np.arange(len(found)))
         return found
@@ -87,7 +89,7 @@ class CudaBackend:
         if not len(contexts):
             return Hearing(0, self.model.device).heard(), []
         work = Work(self.model, self._understand, contexts, requests, options, prefixes)
-        with _running(self.model.device):
+        with self._running():
             found = self._halving(lambda most: run_queue(self._session(work, most), work.items, work.admit, stop))
             arrays = [getattr(found, name).cpu().numpy() for name in Found.__dataclass_fields__]
             heard = work.hearing.heard()
@@ -114,7 +116,7 @@ class CudaBackend:
                 self._score(understood, which, targets, target_offsets, length, log_probs)
             return log_probs
 
-        with _running(self.model.device):
+        with self._running():
             found: Floats = self._halving(run).cpu().numpy()
             heard = hearing.heard()
         refuse_nan("emotion logits", heard.emotion_logits, np.arange(len(contexts)))
@@ -125,7 +127,11 @@ class CudaBackend:
         choices = self.model.ops.choices
         torch_runs = "torch", f"products in {str(self.model.dtype).removeprefix('torch.')}"
         found = {op: choices[RUNS[op]] if op in RUNS else torch_runs for op in OPS}
-        return {"implementations": {op: {"choice": choice, "reason": why} for op, (choice, why) in found.items()}}
+        # The batch size may have been halved since `load`.
+        return {
+            "batch_size": self.batch_size,
+            "implementations": {op: {"choice": choice, "reason": why} for op, (choice, why) in found.items()},
+        }
 
     def last_session(self) -> Session:
         """What the last call of `generate` decoded with; for profiles."""
@@ -161,6 +167,14 @@ class CudaBackend:
         self._sessions[shape] = session
         return session
 
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        """One call at a time: buffers and graphs belong to it."""
+        device = self.model.device
+        chosen = torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+        with self._lock, torch.inference_mode(), exact_float32(), chosen:
+            yield
+
     def _halving(self, run: Callable[[int], T]) -> T:
         """Run with the batch size; where memory does not suffice, all over with half of it, from then on."""
         while True:
@@ -173,13 +187,3 @@ class CudaBackend:
                     raise BackendError(f"the GPU's memory does not suffice for one dialogue: {error}") from None
                 self.batch_size = -(-self.batch_size // 2)
             torch.cuda.empty_cache()
-
-
-@contextmanager
-def _running(device: torch.device) -> Iterator[None]:
-    with (
-        torch.inference_mode(),
-        exact_float32(),
-        torch.cuda.device(device) if device.type == "cuda" else nullcontext(),
-    ):
-        yield

@@ -14,7 +14,7 @@ from mime_fast.engine.device_model import Batch
 from mime_fast.text.special import PAD_ID
 
 BUCKET = 16  # lengths are rounded up to a multiple of it
-MAX_POSITIONS = 1 << 16  # of one batch
+MAX_SCORES = 1 << 22  # attention scores of a head in one batch
 
 
 def buckets(offsets: Offsets, longest: int) -> npt.NDArray[np.int64]:
@@ -33,7 +33,7 @@ def batches(order: Sequence[int], widths: npt.NDArray[np.int64], most: int) -> I
     """Runs of `order` whose `widths` [N, n] are equal, with them; at most so many dialogues each."""
     batch: list[int] = []
     for i in order:
-        full = len(batch) == most or (len(batch) + 1) * int(widths[i].max()) > MAX_POSITIONS
+        full = len(batch) == most or (len(batch) + 1) * int(widths[i].max()) ** 2 > MAX_SCORES
         if batch and (full or (widths[i] != widths[batch[0]]).any()):
             yield batch, widths[batch[0]].tolist()
             batch = []

@@ -35,6 +35,8 @@ class Work:
     prefixes: Sequence[Sequence[int]] | None
 
     def __post_init__(self) -> None:
+        if self.prefixes is not None and not any(map(len, self.prefixes)):
+            self.prefixes = None
         self.sequences = self.options.num_return_sequences if self.options.do_sample else 1
         self.order = np.repeat(longest_first(self.contexts.offsets), self.sequences)
         self.items = len(self.order)

@@ -20,9 +20,11 @@ from mime_fast.errors import ConfigError
 from mime_fast.kernels.beam_state import BeamSizes, BeamState
 from mime_fast.text.special import EOS_ID
 from tests.cuda.beam_case import compiled, plain, searched, seen
+from tests.cuda.device_case import ON_DEVICE
 from tests.native.test_search import VALUES, WAYS, by_hand, values_of, ways
 from tests.reference.fake_decoder import Distribution, FakeDecoder, Tokens, run
 from tests.reference.test_search_beam import GARDEN_PATH, LENGTHS
+from tools import gpu_beam_steps
 
 KINDS = (partial(compiled, threads=1), plain)
 THREADS = (*KINDS, partial(compiled, threads=3))
@@ -127,3 +129,9 @@ def test_slots_are_started_again_and_moved() -> None:
     assert state.active.tolist() == [1, 1, 0, 0]
     assert [fact for fact in seen(state)[3:] if fact] == [fact for fact in before[3:] if fact]
     assert distribution(0, ()) and state.live_count.item() == 2
+
+
+@pytest.mark.parametrize("options", gpu_beam_steps.WAYS, ids=str)
+def test_the_device_beside_the_twin(options: GenerationConfig) -> None:
+    """On the CPU this tries what runs under a sanitizer on a GPU."""
+    assert gpu_beam_steps.check(options, 3, "cuda" if ON_DEVICE else "cpu") >= 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -144,7 +145,7 @@ def test_out_of_memory_halves_the_batch(asked: Asked, monkeypatch: pytest.Monkey
     backend = device_backend(CONFIG, TENSORS, 9)
     options = WAYS["beams"]
     _, found = backend.generate(*parts(asked), options)
-    assert (made, backend.batch_size) == ([9, 5, 3, 2], 2)
+    assert (made, backend.describe()["batch_size"]) == ([9, 5, 3, 2], 2)
     monkeypatch.undo()
     assert_alike(found, device_backend(CONFIG, TENSORS, 9).generate(*parts(asked), options)[1])
 
@@ -190,6 +191,15 @@ def test_no_response(way: dict[str, Any]) -> None:
     case = DeviceCase(errors.CONFIG, random_tensors(errors.CONFIG, 1))
     reference, device = errors.both_fail(ConfigError, [0, 1, 2, 3, 4], case, errors.CALLS["generate"], **way)
     assert device == reference
+
+
+def test_calls_from_several_threads_wait_for_each_other(asked: Asked) -> None:
+    backend = device_backend(CONFIG, TENSORS, 4)
+    expected = [backend.generate(*parts(asked), options)[1] for options in WAYS.values()]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda options: backend.generate(*parts(asked), options)[1], WAYS.values()))
+    for one, other in zip(found, expected, strict=True):
+        assert_alike(one, other)
 
 
 def test_stopped(asked: Asked) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mime_fast.config import GenerationConfig, MimeConfig
 from mime_fast.text.special import EOS_ID, PAD_ID, UNK_ID
-from tests.cuda.device_case import DeviceCase, device_backend
+from tests.cuda.device_case import ON_DEVICE, DeviceCase, device_backend
 from tests.native.parity_case import logprobs, parts
 from tests.native.random_models import SMALL, configs, random_dialogues, random_tensors
 from tests.native.test_engine_parity import MANY, SWITCHES, ways
@@ -22,7 +22,7 @@ from tests.parity import FARTHEST, PRECISION_BOUNDS, assert_as_exact
 DEVIATION = 2.0  # of the logits
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=3 if ON_DEVICE else 12, deadline=None)  # each compiles kernels for new sizes
 @given(
     data=st.data(), config=configs(max_vocab=300), seed=st.integers(0, 2**32), pads=st.booleans(), mean=st.booleans()
 )
@@ -36,7 +36,7 @@ def test_any_model_and_any_options(data: st.DataObject, config: MimeConfig, seed
     DeviceCase(config, random_tensors(config, seed, eos=2.0)).check_generate(asked, options, prefixes)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=3 if ON_DEVICE else 8, deadline=None)
 @given(data=st.data(), config=configs(max_vocab=300), seed=st.integers(0, 2**32), pads=st.booleans())
 def test_scores_and_emotions(data: st.DataObject, config: MimeConfig, seed: int, pads: bool) -> None:
     asked = random_dialogues(config, [1, config.max_positions - 1, 5], seed, pads=pads)
