@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import fields
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -15,8 +16,8 @@ from torch import Tensor
 from mime_fast.config import GenerationConfig
 from mime_fast.emotions import LABELS
 from mime_fast.engine.backend import OPS, Contexts, Floats, Heard, Ids, Offsets, Requests, Stop, refuse_nan
-from mime_fast.engine.device_batches import batch_of, batches, buckets, padded, to_device
-from mime_fast.engine.device_loop import Found, run_queue
+from mime_fast.engine.device_batches import batch_of, batches, buckets, padded, to_device, to_host
+from mime_fast.engine.device_loop import run_queue
 from mime_fast.engine.device_model import DeviceModel, Understood, exact_float32
 from mime_fast.engine.device_prefill import TOGETHER, Prefill
 from mime_fast.engine.device_session import Capture, Session, Shape, ladder
@@ -91,7 +92,7 @@ class CudaBackend:
         work = Work(self.model, self._understand, contexts, requests, options, prefixes)
         with self._running():
             found = self._halving(lambda most: run_queue(self._session(work, most), work.items, work.admit, stop))
-            arrays = [getattr(found, name).cpu().numpy() for name in Found.__dataclass_fields__]
+            arrays = to_host([getattr(found, field.name) for field in fields(found)])
             heard = work.hearing.heard()
         refuse_nan("emotion logits", heard.emotion_logits, np.arange(len(contexts)))
         return heard, work.results(*arrays)

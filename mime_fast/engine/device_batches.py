@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +56,15 @@ def to_device(values: npt.NDArray[np.int64] | npt.NDArray[np.int32], device: tor
     """Without waiting: by way of pinned memory where the device is a GPU."""
     tensor = torch.from_numpy(np.ascontiguousarray(values))
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+
+
+def to_host(tensors: Sequence[Tensor]) -> list[npt.NDArray[Any]]:
+    """Arrays of them, with one wait for all."""
+    if not any(tensor.is_cuda for tensor in tensors):
+        return [tensor.numpy() for tensor in tensors]
+    pinned = [torch.empty(x.shape, dtype=x.dtype, pin_memory=True).copy_(x, non_blocking=True) for x in tensors]
+    torch.cuda.current_stream().synchronize()
+    return [x.numpy().copy() for x in pinned]  # pinned memory is scarce: none of it leaves with the results
 
 
 def batch_of(contexts: Contexts, requests: Requests, which: list[int], width: int, device: torch.device) -> Batch:

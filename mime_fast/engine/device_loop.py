@@ -53,14 +53,15 @@ class Found:
 
 
 class _LiveCount:
-    """A count on its way to the host."""
+    """Room for a count on its way to the host."""
 
     def __init__(self, count: Tensor) -> None:
+        self._value = torch.empty(1, dtype=count.dtype, pin_memory=count.is_cuda)
+        self._arrived = torch.cuda.Event() if count.is_cuda else None  # type: ignore[no-untyped-call]
+
+    def send(self, count: Tensor) -> None:
         self.admitted = 0  # since it left
-        on_gpu = count.is_cuda
-        self._value = torch.empty(1, dtype=count.dtype, pin_memory=on_gpu)
         self._value.copy_(count, non_blocking=True)
-        self._arrived = torch.cuda.Event() if on_gpu else None  # type: ignore[no-untyped-call]
         if self._arrived is not None:
             self._arrived.record()
 
@@ -84,16 +85,17 @@ def run_queue(session: Session, items: int, admit: Admit, stop: Stop | None) -> 
     size = min(step for step in sizes if step >= min(items, sizes[0]))
     begun = min(items, size)
     admit(session, session.free(size, begun), 0, begun)
-    late: _LiveCount | None = None
+    late, newest = (_LiveCount(session.state.live_count) for _ in range(2))
+    late.send(session.state.live_count)
     steps = 0  # since searches were begun last
     while steps < session.options.max_new_tokens or begun < items:
         if stop is not None and stop[0]:
             raise BackendError("stopped")
         session.run(size)
         steps += 1
-        newest = _LiveCount(session.state.live_count)
-        live = begun if late is None else late.read()  # of the step before this one
-        late = newest
+        newest.send(session.state.live_count)
+        live = late.read()  # after the step before this one
+        late, newest = newest, late
         if live == 0 and begun == items:
             break
         many = min(size - live, items - begun)

@@ -13,7 +13,7 @@ from torch import Tensor
 from mime_fast.config import GenerationConfig
 from mime_fast.emotions import LABELS
 from mime_fast.engine.backend import Contexts, Heard, Requests
-from mime_fast.engine.device_batches import batch_of, batches, buckets, longest_first, to_device
+from mime_fast.engine.device_batches import batch_of, batches, buckets, longest_first, to_device, to_host
 from mime_fast.engine.device_model import Batch, DeviceModel, Understood
 from mime_fast.engine.device_prefill import TOGETHER
 from mime_fast.engine.device_session import Session
@@ -120,7 +120,7 @@ class Hearing:
         self.mimic_share[places] = understood.mimic_share
 
     def heard(self) -> Heard:
-        return Heard(*(x.cpu().numpy() for x in (self.logits, self.mimicked, self.weights, self.mimic_share)))
+        return Heard(*to_host((self.logits, self.mimicked, self.weights, self.mimic_share)))
 
 
 def _hypothesis(count: int, words: list[int], log_probs: list[float], logprob: float, score: float) -> Hypothesis:
