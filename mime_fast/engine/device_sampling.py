@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
 
 import torch
 from torch import Tensor
 
 from mime_fast.config import GenerationConfig
 from mime_fast.kernels.plain_noise import LOW, philox4x32
+from mime_fast.kernels.sorted_topk import without
 from mime_fast.reference.philox import BLOCK_BITS, PURPOSE_BITS, Purpose
 from mime_fast.reference.search import filter_logits
 
@@ -46,13 +46,7 @@ def sample(
         Log-probs, float32 [N, 1], and tokens, int32 [N, 1]; -inf where no token is left, NaN where the model broke.
     """
     log_probs = logits.log_softmax(dim=-1)
-    allowed = log_probs
-    if suppressed is not None:
-        allowed = allowed.masked_fill(suppressed != 0, -inf)
-    if banned is not None:
-        beyond = torch.nn.functional.pad(allowed, (0, 1))  # one more word, which -1 bans
-        words = torch.where(banned < 0, logits.shape[1], banned).long()
-        allowed = beyond.scatter(1, words, -inf)[:, :-1]
+    allowed = without(log_probs, suppressed, banned)
     chosen = (filter_logits(allowed, options) + gumbel(draws, steps, logits.shape[1])).argmax(dim=-1, keepdim=True)
     found = allowed.gather(1, chosen)
     if forced is not None:

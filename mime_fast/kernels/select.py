@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mime_fast.kernels import beam_step_plain, plain
 from mime_fast.kernels.beam_state import BeamState, addresses
+from mime_fast.kernels.sorted_topk import sorted_topk
 
 MAX_TOPK = 32  # candidates of a row that the kernel of vocab_topk can keep
 KERNELS = ("decoder_step", "gate_fusion", "response_emotion", "vocab_score", "vocab_topk")
@@ -63,7 +64,7 @@ def device_ops() -> Ops:
 
 def topk_of(ops: Ops, k: int) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
     """What finds k candidates of a row."""
-    return ops.vocab_topk if k <= MAX_TOPK else plain.vocab_topk
+    return ops.vocab_topk if k <= MAX_TOPK else sorted_topk
 
 
 def why_no_device_ops() -> str:

@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mime_fast.config import GenerationConfig, MimeConfig
+from mime_fast.kernels import plain
+from mime_fast.kernels.sorted_topk import sorted_topk
 from mime_fast.text.special import EOS_ID, PAD_ID, UNK_ID
 from tests.cuda.device_case import ON_DEVICE, DeviceCase, device_backend
 from tests.native.parity_case import logprobs, parts
@@ -116,3 +118,19 @@ def test_small_dtypes_stay_near_float32(dtype: torch.dtype) -> None:
     options = GenerationConfig(num_beams=1, max_new_tokens=1)
     first, wanted = (backend.generate(*parts(asked), options)[1] for backend in backends)
     assert sum(one[0].token_ids == other[0].token_ids for one, other in zip(first, wanted, strict=True)) > 10
+
+
+def test_sorted_candidates_are_those_of_the_twin() -> None:
+    source = torch.Generator().manual_seed(1)
+    hidden, weight = (torch.randn(rows, 6, generator=source).round() for rows in (9, 40))  # many logits tie
+    bias = torch.zeros(40)
+    bias[7] = -torch.inf
+    hidden[3, 0] = torch.nan
+    banned = torch.randint(-1, 40, (9, 5), generator=source).int()
+    suppressed = torch.zeros(40, dtype=torch.uint8)
+    suppressed[[0, 39]] = 1
+    for bans in ((None, None), (suppressed, banned), (None, banned)):
+        found, expected = (topk(hidden, weight, bias, *bans, 35) for topk in (sorted_topk, plain.vocab_topk))
+        torch.testing.assert_close(found[0], expected[0], equal_nan=True, rtol=0, atol=0)
+        there = expected[0] > -torch.inf
+        assert torch.equal(found[1][there], expected[1][there])
