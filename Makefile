@@ -21,7 +21,7 @@ ASAN_LIBS = $(foreach lib,libasan.so libubsan.so libstdc++.so.6,$(shell $(CXX) -
 SANITIZED = LD_PRELOAD="$(ASAN_LIBS)" ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=$(CURDIR)/$(ASAN):$(CURDIR) \
 	PYTHONDONTWRITEBYTECODE=1
 
-.PHONY: help demo build test lint bench bench-corpora asan wheel clean
+.PHONY: help demo build test lint bench bench-corpora asan cuda-check wheel clean
 
 help:
 	@echo "make demo    install into .venv and answer the dialogues of examples/dialogues.jsonl"
@@ -31,6 +31,7 @@ help:
 	@echo "make bench   the benchmarks beside their peers, ten minutes; writes benchmarks/results/"
 	@echo "make bench-corpora    rates and memory of corpus jobs; writes benchmarks/results/corpora.*"
 	@echo "make asan    the native extension's tests under the address and undefined-behaviour sanitizers"
+	@echo "make cuda-check  what only a machine with a GPU can show; takes its python3, not .venv"
 	@echo "make wheel   a wheel in dist/ that installs without a compiler"
 	@echo "make clean   remove what was built, but not .venv"
 
@@ -67,8 +68,12 @@ asan: $(INSTALLED_DEV)
 	$(SANITIZED) $(BIN)/python -P -c 'import mime_fast._native as n; assert "$(ASAN)" in n.__file__, n.__file__'
 	$(SANITIZED) $(BIN)/pytest -p no:cacheprovider -o pythonpath= tests/native --ignore tests/native/test_shipped.py
 
+# Such a machine has its own PyTorch and Triton, and often no network.
+cuda-check:
+	$(PYTHON) tools/gpu_check.py
+
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks mime_fast/*.so
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks mime_fast/*.so mime_fast/_cuda_missing.txt
 	rm -f $(INSTALLED) $(INSTALLED_DEV) $(INSTALLED_BENCH)
 	find mime_fast tests benchmarks tools -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -19,7 +19,7 @@ LEVELS = (
     ("text",),
     ("data",),
     ("reference",),
-    ("_native",),
+    ("_native", "_cuda"),
     ("kernels",),
     ("engine",),
     ("evaluation",),

@@ -16,5 +16,6 @@ void bind_random(pybind11::module_& module);
 void bind_model(pybind11::module_& module);
 void bind_search(pybind11::module_& module);
 void bind_benchmark(pybind11::module_& module);
+void bind_beam_step(pybind11::module_& module);
 
 }  // namespace mime_fast

@@ -6,4 +6,5 @@ PYBIND11_MODULE(_native, module) {
   mime_fast::bind_model(module);
   mime_fast::bind_search(module);
   mime_fast::bind_benchmark(module);
+  mime_fast::bind_beam_step(module);
 }

@@ -38,7 +38,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    check_int("batch_size", args.batch_size, 1)
+    check_int("batch_size", 64 if args.batch_size is None else args.batch_size, 1)
     if args.limit is not None:
         check_int("limit", args.limit, 1)
 
@@ -55,7 +55,7 @@ def run(args: Namespace) -> int:
         metrics=None if args.metrics is None else [name.strip() for name in args.metrics.split(",")],
         polarity=args.polarity,
         seed=args.seed,
-        batch_size=args.batch_size,
+        batch_size=args.batch_size or 64,
         show_progress=True,
     )
     print(format_report(report), file=sys.stderr if args.json == "-" else sys.stdout)

@@ -35,6 +35,7 @@ def machine_facts() -> dict[str, Any]:
     import torch
 
     from mime_fast.engine.device import place
+    from mime_fast.kernels.select import why_no_device_ops
 
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     return {
@@ -44,6 +45,7 @@ def machine_facts() -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu": f"{_cpu_name()}, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}",
         "gpu": ", ".join(gpus) or f"none: {place('auto', 'float32').reason}",
+        "kernels": why_no_device_ops() or "installed",
     }
 
 

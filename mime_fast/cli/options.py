@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from mime_fast.engine.engine import Engine
 
 _MAX_SEED = 2**64 - 1
-_BATCH_SIZE = 64  # engine.select's, without torch
 _LOAD_OPTIONS = ("device", "precision", "threads", "batch_size", "backend", "isa")
 _INTEGER_OPTIONS = {
     "num_beams": "beams of the search",
@@ -35,7 +34,7 @@ def add_model_options(parser: ArgumentParser) -> None:
     group.add_argument("--model", metavar="PATH", help="a model folder, or the name of a shipped model")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     group.add_argument(
-        "--precision", default="float32", help="float32, bfloat16, int8 or float64 (default: %(default)s)"
+        "--precision", default="float32", help="float32, bfloat16, float16, int8 or float64 (default: %(default)s)"
     )
     group.add_argument(
         "--threads", type=int, metavar="N", help="CPU threads (default: all cores, or what torch chooses)"
@@ -43,12 +42,11 @@ def add_model_options(parser: ArgumentParser) -> None:
     group.add_argument(
         "--batch-size",
         type=int,
-        default=_BATCH_SIZE,
         metavar="N",
-        help="dialogues computed together, for speed and memory (default: %(default)s)",
+        help="dialogues computed together, for speed and memory (default: 64, 1024 on a GPU)",
     )
     group.add_argument(
-        "--backend", default="auto", help="auto, native (C++, CPU) or reference (PyTorch) (default: %(default)s)"
+        "--backend", default="auto", help="auto, native (C++), cuda (GPU) or reference (PyTorch) (default: %(default)s)"
     )
     group.add_argument(
         "--isa",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mime_fast.engine.engine import Engine
 from mime_fast.engine.model_folder import load_model_folder
-from mime_fast.engine.select import BATCH_SIZE, Wanted, choose
+from mime_fast.engine.select import Wanted, choose
 from mime_fast.errors import CheckpointError, ConfigError
 
 PRETRAINED = Path(__file__).resolve().parent.parent / "pretrained"
@@ -20,7 +20,7 @@ def load(
     precision: str = "float32",
     threads: int | None = None,
     *,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int | None = None,
     backend: str = "auto",
     isa: str = "auto",
 ) -> Engine:
@@ -29,10 +29,12 @@ def load(
     Args:
         path: a model folder, or the name of one that ships with the package; None: the default one.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        precision: "float32", "bfloat16" or "int8" (native alone), or "float64" (reference alone).
+        precision: "float32"; "bfloat16" (native or cuda), "float16" (cuda alone), "int8" (native alone), or "float64"
+            (reference alone).
         threads: CPU threads that calls use; None: all cores this process may use (native), or PyTorch's own number.
-        batch_size: dialogues that one thread decodes together; for speed and memory only.
-        backend: "native" (C++ on the CPU), "reference" (PyTorch), or "auto": native wherever it can run.
+        batch_size: dialogues that one thread or GPU decodes together; for speed and memory only. None: 64, or 1,024 on
+            a GPU.
+        backend: "native" (C++ on the CPU), "cuda" (a GPU), "reference" (PyTorch), or "auto": the fastest that can run.
         isa: the instruction set of the native back end: "generic", "avx2", "avx512", "avx512_vnni", "avx512_bf16", or
             "auto": the best one here.
 

@@ -7,19 +7,28 @@ from dataclasses import dataclass
 from importlib import import_module
 from numbers import Integral
 
+import torch
+
 from mime_fast.config import check_int
 from mime_fast.engine.backend import Backend
-from mime_fast.engine.device import NATIVE_ONLY, Placement, place
+from mime_fast.engine.cuda_backend import CudaBackend
+from mime_fast.engine.device import Placement, place
+from mime_fast.engine.device_session import GraphCapture
 from mime_fast.engine.reference_backend import ReferenceBackend
 from mime_fast.errors import BackendError, ConfigError
+from mime_fast.kernels.select import device_ops
 from mime_fast.reference.mime import Mime
 
-BACKENDS = ("auto", "native", "reference")
+BACKENDS = ("auto", "native", "cuda", "reference")
 ISAS = ("auto", "generic", "avx2", "avx512", "avx512_vnni", "avx512_bf16")
-BATCH_SIZE = 64
+BATCH_SIZE, CUDA_BATCH_SIZE = 64, 1024
+NATIVE_PRECISIONS = ("float32", "bfloat16", "int8")
+CUDA_PRECISIONS = ("float32", "bfloat16", "float16")
+REFERENCE_PRECISIONS = ("float32", "float64")
 CONTRACTS = {
     "float32": "the reference's tokens; scores within 1e-4 of it",
     "bfloat16": "approximate: most replies equal float32's; see docs/performance.md",
+    "float16": "approximate: most replies equal float32's; see docs/gpu.md",
     "int8": "approximate: most replies equal float32's; see docs/performance.md",
     "float64": "the definition that the other precisions are held against",
 }
@@ -36,7 +45,7 @@ class Wanted:
     device: str = "auto"
     precision: str = "float32"
     threads: int | None = None
-    batch_size: int = BATCH_SIZE
+    batch_size: int | None = None  # 64, or 1024 on a GPU
     backend: str = "auto"
     isa: str = "auto"
 
@@ -44,20 +53,29 @@ class Wanted:
         threads = self.threads
         if threads is not None and (not isinstance(threads, Integral) or isinstance(threads, bool) or threads < 1):
             raise ConfigError(f"threads={threads!r}: None or an integer of 1 or more is allowed")
-        check_int("batch_size", self.batch_size, 1)
+        if self.batch_size is not None:
+            check_int("batch_size", self.batch_size, 1)
         for name, value, allowed in (("backend", self.backend, BACKENDS), ("isa", self.isa, ISAS)):
             if not isinstance(value, str) or value not in allowed:
                 raise ConfigError(f"{name}={value!r}: {', '.join(map(repr, allowed))} are allowed")
         if self.backend == "reference" and self.isa != "auto":
             raise ConfigError(f"isa={self.isa!r} with backend='reference': only the native back end has it")
-        self.place()
-        if self.backend == "reference" and self.precision in NATIVE_ONLY:
-            raise BackendError(f"backend='reference' cannot run: {self.precision} is for the native back end alone")
+        placement = self.place()
+        if self.backend == "cuda" and placement.device.type == "cpu":
+            raise BackendError(f"backend='cuda' cannot run on the CPU ({placement.reason})")
+        if self.backend == "cuda" and (self.precision == "float64" or self.isa != "auto"):
+            raise BackendError(f"backend='cuda' with precision={self.precision!r}, isa={self.isa!r} cannot run")
+        if self.backend == "reference" and self.precision not in REFERENCE_PRECISIONS:
+            able = (("native", NATIVE_PRECISIONS), ("cuda", CUDA_PRECISIONS))
+            names = " or the ".join(name for name, precisions in able if self.precision in precisions)
+            raise BackendError(f"backend='reference' cannot run: {self.precision} is for the {names} back end alone")
 
     def place(self) -> Placement:
         """The device and the precision; what only the native back end can do is not for a GPU."""
         native = self.backend == "native" or self.isa != "auto"
-        return place(self.device, self.precision, cpu_because="the native back end runs there alone" if native else "")
+        because = "the native back end runs there alone" if native else ""
+        kernels = self.backend != "reference" and self.precision != "float64"
+        return place(self.device, self.precision, cpu_because=because, kernels=kernels)
 
 
 @dataclass(frozen=True)
@@ -79,11 +97,14 @@ def choose(model: Mime, wanted: Wanted) -> Choice:
     """
     placement = wanted.place()
     model = model.to(device=placement.device, dtype=placement.dtype).eval()
+    if wanted.backend == "cuda" or (wanted.backend == "auto" and _is_for_cuda(placement)):
+        return _on_a_gpu(model, placement, wanted)
+    batch_size = wanted.batch_size or BATCH_SIZE
     why_not = _why_not_native(model, placement, wanted.isa)
     if wanted.backend == "reference" or (why_not and _may_fall_back(wanted)):
         reason = "asked for" if wanted.backend == "reference" else why_not
-        backend: Backend = ReferenceBackend(model, placement, wanted.batch_size, wanted.threads, reason)
-        return Choice(backend, placement, reason, wanted.batch_size, wanted.threads)
+        backend: Backend = ReferenceBackend(model, placement, batch_size, wanted.threads, reason)
+        return Choice(backend, placement, reason, batch_size, wanted.threads)
     if why_not:
         plain = Wanted()
         values = ((name, getattr(wanted, name)) for name in ("backend", "precision", "isa"))
@@ -91,9 +112,9 @@ def choose(model: Mime, wanted: Wanted) -> Choice:
         raise BackendError(f"{', '.join(needs)}: the native back end cannot run: {why_not}")
     threads = wanted.threads or available_cores()
     native = import_module("mime_fast.engine.native")
-    backend = native.NativeBackend(model, placement.precision, wanted.batch_size, threads, wanted.isa)
+    backend = native.NativeBackend(model, placement.precision, batch_size, threads, wanted.isa)
     reason = "asked for" if wanted.backend == "native" else "the fastest that can run here"
-    return Choice(backend, placement, reason, wanted.batch_size, threads)
+    return Choice(backend, placement, reason, batch_size, threads)
 
 
 def available_cores() -> int:
@@ -103,8 +124,20 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+def _is_for_cuda(placement: Placement) -> bool:
+    return placement.device.type == "cuda" and placement.precision in CUDA_PRECISIONS
+
+
+def _on_a_gpu(model: Mime, placement: Placement, wanted: Wanted) -> Choice:
+    batch_size = wanted.batch_size or CUDA_BATCH_SIZE
+    dtype: torch.dtype = getattr(torch, placement.precision)
+    backend = CudaBackend(model, dtype, batch_size, device_ops(), GraphCapture)
+    reason = "asked for" if wanted.backend == "cuda" else "the fastest that can run here"
+    return Choice(backend, placement, reason, batch_size, wanted.threads)
+
+
 def _may_fall_back(wanted: Wanted) -> bool:
-    return wanted.backend == "auto" and wanted.isa == "auto" and wanted.precision not in NATIVE_ONLY
+    return wanted.backend == "auto" and wanted.isa == "auto" and wanted.precision in REFERENCE_PRECISIONS
 
 
 def _why_not_native(model: Mime, placement: Placement, isa: str) -> str:

@@ -104,7 +104,7 @@ def test_the_model_options_choose_the_engine(run: Run, model_dir: Path, monkeypa
     options = ("--device", "cpu", "--backend", "reference", "--batch-size", 2, "--precision", "float64", "--threads", 1)
     chosen = run("generate", "-", "--model", model_dir, *options, stdin=json_lines(DIALOGUES))
     assert [line["text"] for line in chosen.lines] == [line["text"] for line in plain.lines]
-    defaults = {"device": "cpu", "precision": "float32", "threads": None, "batch_size": 64}
+    defaults = {"device": "cpu", "precision": "float32", "threads": None, "batch_size": None}
     changed = {"precision": "float64", "threads": 1, "batch_size": 2, "backend": "reference"}
     assert given[0] == defaults | {"backend": "auto", "isa": "auto"}
     assert given[1] == given[0] | changed

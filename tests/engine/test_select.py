@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 import mime_fast
 from mime_fast.engine.device import Placement
@@ -94,7 +96,7 @@ def test_an_instruction_set_that_is_missing(able: None) -> None:
 @pytest.mark.parametrize(
     ("wanted", "error", "message"),
     [
-        ({"backend": "cpp"}, ConfigError, "backend='cpp': 'auto', 'native', 'reference' are allowed"),
+        ({"backend": "cpp"}, ConfigError, "backend='cpp': 'auto', 'native', 'cuda', 'reference' are allowed"),
         ({"backend": None}, ConfigError, "backend=None"),
         ({"isa": "sse"}, ConfigError, "isa='sse': 'auto', 'generic'"),
         ({"isa": ["avx2"]}, ConfigError, "isa="),
@@ -112,7 +114,7 @@ def test_arguments_are_checked_before_anything_is_read(
 
 
 def test_a_gpu_does_not_draw_away_what_runs_on_the_cpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mime_fast.engine.device._missing_gpu", lambda: "")
+    monkeypatch.setattr("mime_fast.engine.device._missing_gpu", lambda kernels: "")
     assert Wanted().place().device.type == "cuda"
     for wanted in ({"precision": "int8"}, {"backend": "native"}, {"isa": "generic"}):
         placement = Wanted(**wanted).place()
@@ -122,6 +124,74 @@ def test_a_gpu_does_not_draw_away_what_runs_on_the_cpu_alone(monkeypatch: pytest
     with pytest.raises(BackendError, match=r"backend='native': .* runs on the CPU, not on cuda"):
         monkeypatch.setattr("mime_fast.reference.mime.Mime.to", lambda self, **_: self)
         choose(tiny_model(), Wanted(device="cuda", backend="native"))
+
+
+class StandInOnAGpu:
+    """A back end that only notes what it was made of."""
+
+    name = "cuda"
+
+    def __init__(self, _: Any, *made_of: Any) -> None:
+        self.made_of = made_of
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with a GPU, Triton and the extension."""
+    monkeypatch.setattr("mime_fast.engine.device._missing_gpu", lambda kernels: "")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setattr("mime_fast.reference.mime.Mime.to", lambda self, **_: self)
+    monkeypatch.setattr("mime_fast.engine.select.CudaBackend", StandInOnAGpu)
+    monkeypatch.setattr("mime_fast.engine.select.device_ops", lambda: "the kernels")
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_cuda_wherever_there_is_a_gpu(gpu: None, precision: str) -> None:
+    for wanted in ({}, {"device": "cuda"}, {"backend": "cuda", "batch_size": 7}):
+        choice = choose(tiny_model(), Wanted(precision=precision, **wanted))
+        assert isinstance(choice.backend, StandInOnAGpu)
+        assert choice.placement.device.type == "cuda"
+        assert choice.batch_size == wanted.get("batch_size", 1024)
+        assert choice.backend.made_of[:3] == (getattr(torch, precision), choice.batch_size, "the kernels")
+    assert choice.reason == "asked for"
+
+
+def test_the_reference_on_a_gpu_for_float64(gpu: None) -> None:
+    assert isinstance(choose(tiny_model(), Wanted(precision="float64")).backend, ReferenceBackend)
+    assert isinstance(choose(tiny_model(), Wanted(backend="reference")).backend, ReferenceBackend)
+    with pytest.raises(BackendError, match="runs on the CPU, not on cuda"):
+        choose(tiny_model(), Wanted(device="cuda", precision="int8"))
+
+
+FOUND: dict[str, Any] = {"torch.cuda.is_available": lambda: True}
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"torch.version.cuda": None}, "is built without CUDA"),
+        ({}, "finds no usable NVIDIA GPU or driver"),
+        (FOUND | {"mime_fast.kernels.select.find_spec": lambda _: None}, "triton is not installed"),
+        (FOUND, "mime_fast._cuda is not there: nobody built it"),
+    ],
+)
+def test_what_a_gpu_lacks(monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], why: str) -> None:
+    """Asked for by name it raises; left to itself the CPU runs and says why."""
+    defaults: dict[str, Any] = {
+        "torch.version.cuda": "13.0",
+        "torch.cuda.is_available": lambda: False,
+        "mime_fast.kernels.select.find_spec": lambda _: True,
+        "mime_fast.kernels.select._missing_extension": lambda: "nobody built it",
+    }
+    for name, value in (defaults | changes).items():
+        monkeypatch.setattr(name, value)
+    for wanted in ({"device": "cuda"}, {"backend": "cuda"}, {"precision": "float16"}):
+        with pytest.raises(BackendError, match=re.escape(why)):
+            Wanted(**wanted)
+    assert why in Wanted().place().reason
+    assert Wanted(precision="bfloat16").place().device.type == "cpu"
+    with pytest.raises(BackendError, match="float16' runs on a GPU alone"):
+        Wanted(device="cpu", precision="float16")
 
 
 def test_cores_are_those_of_this_process() -> None:

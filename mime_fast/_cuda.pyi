@@ -1,0 +1,9 @@
+from collections.abc import Mapping
+
+architectures: str
+
+class BeamStep:
+    def __init__(self, sizes: Mapping[str, int], addresses: Mapping[str, int]) -> None: ...
+    def launch(self, slots: int, log_probs: int, ids: int, stream: int) -> None: ...
+
+def why_not() -> str: ...

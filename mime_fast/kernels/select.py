@@ -1,0 +1,109 @@
+"""The one place that chooses between the kernels and their plain twins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from mime_fast.kernels import beam_step_plain, plain
+from mime_fast.kernels.beam_state import BeamState, addresses
+from mime_fast.kernels.sorted_topk import sorted_topk
+
+MAX_TOPK = 32  # candidates of a row that the kernel of vocab_topk can keep
+KERNELS = ("decoder_step", "gate_fusion", "response_emotion", "vocab_score", "vocab_topk")
+
+
+class BeamStep(Protocol):
+    """The beam step of one state."""
+
+    def __call__(self, slots: int, log_probs: Tensor, ids: Tensor) -> None:
+        """As `beam_step_plain.beam_step`."""
+
+
+@dataclass(frozen=True)
+class Ops:
+    """What runs each op. Signatures and contracts: `mime_fast.kernels.plain` and `beam_step_plain`."""
+
+    decoder_step: Callable[..., Tensor]
+    gate_fusion: Callable[..., tuple[Tensor, Tensor]]
+    response_emotion: Callable[..., tuple[Tensor, Tensor, Tensor]]
+    vocab_score: Callable[..., Tensor]
+    vocab_topk: Callable[..., tuple[Tensor, Tensor, Tensor]]
+    beam_step: Callable[[BeamState], BeamStep]
+    choices: dict[str, tuple[str, str]]  # of each op, what runs it and why
+    score_rows: int  # that `vocab_score` takes at once without much memory
+
+
+def plain_ops(reason: str) -> Ops:
+    """The twins, which run anywhere."""
+    return Ops(
+        plain.decoder_step,
+        plain.gate_fusion,
+        plain.response_emotion,
+        plain.vocab_score,
+        plain.vocab_topk,
+        plain_beam_step,
+        {op: ("plain", reason) for op in (*KERNELS, "beam_step")},
+        score_rows=2048,
+    )
+
+
+def device_ops() -> Ops:
+    """Triton and CUDA C++; `why_no_device_ops` is empty."""
+    found = {name: getattr(import_module(f"mime_fast.kernels.{name}"), name) for name in KERNELS}
+    choices = {name: ("triton", "a GPU can be used") for name in KERNELS} | {"beam_step": ("cuda", "CUDA C++")}
+    return Ops(**found, beam_step=device_beam_step, choices=choices, score_rows=1 << 18)
+
+
+def topk_of(ops: Ops, k: int) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
+    """What finds k candidates of a row."""
+    return ops.vocab_topk if k <= MAX_TOPK else sorted_topk
+
+
+def why_no_device_ops() -> str:
+    """What the kernels lack here besides a GPU; empty if nothing."""
+    reasons = []
+    if find_spec("triton") is None:
+        reasons.append("triton is not installed")
+    if why := _missing_extension():
+        reasons.append(f"the extension mime_fast._cuda is not there: {why}")
+    elif torch.cuda.is_available() and (why := import_module("mime_fast._cuda").why_not()):
+        reasons.append(f"the extension mime_fast._cuda cannot run: {why}")
+    return "; ".join(reasons)
+
+
+def _missing_extension() -> str:
+    """Empty if mime_fast._cuda can be imported; what its build left behind says more than the import."""
+    try:
+        import_module("mime_fast._cuda")
+    except ImportError as error:
+        note = Path(__file__).parent.parent / "_cuda_missing.txt"
+        return note.read_text().strip() if note.is_file() else str(error)
+    return ""
+
+
+def plain_beam_step(state: BeamState) -> BeamStep:
+    """The twin."""
+
+    def run(slots: int, log_probs: Tensor, ids: Tensor) -> None:
+        beam_step_plain.beam_step(state, slots, log_probs, ids)
+
+    return run
+
+
+def device_beam_step(state: BeamState) -> BeamStep:
+    """CUDA C++, on the current stream."""
+    sizes, pointers, room = addresses(state)
+    step = import_module("mime_fast._cuda").BeamStep(sizes, pointers)
+
+    def run(slots: int, log_probs: Tensor, ids: Tensor, _kept: Any = (state, room)) -> None:
+        step.launch(slots, log_probs.data_ptr(), ids.data_ptr(), torch.cuda.current_stream().cuda_stream)
+
+    return run

@@ -1,0 +1,90 @@
+"""What the Triton kernels share: how sizes of tiles are written down, and products of tiles."""
+
+# Kernels take pointers and blocks, which Triton gives no types:
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,untyped-decorator"
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import triton
+import triton.language as tl
+
+INTERPRETED = bool(triton.knobs.runtime.interpret)  # Triton was imported with TRITON_INTERPRET=1
+FUSED = {"enable_fp_fusion": True}  # Triton's default, which newer ones want to be said
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """How a kernel is cut up; a plain function of dtype and sizes of the model chooses, never the number of rows.
+
+    `rows`, `columns` and `depth` are powers of two, 16 or more. What `columns` and `depth` are decides in which order
+    sums are made, so another choice gives other last digits.
+    """
+
+    rows: int
+    columns: int
+    depth: int  # of a product's inner loop
+    warps: int
+    stages: int
+
+    @property
+    def launch(self) -> dict[str, int]:
+        """Triton's own options."""
+        return {"num_warps": self.warps, "num_stages": self.stages, **FUSED}
+
+
+def padded(size: int) -> int:
+    """The power of two that holds `size`, 16 at least: the smallest side of a product of tiles."""
+    return max(16, 1 << (size - 1).bit_length())
+
+
+def blocks(size: int, block: int) -> int:
+    """How many blocks hold `size`."""
+    return -(-size // block)
+
+
+@triton.jit
+def multiply_add(a, b, out, INTERPRETED: tl.constexpr):
+    """out + a b in float32: [n, k], [k, j], [n, j]. Float32 factors are taken as they are, not cut to TF32."""
+    if INTERPRETED:  # its bfloat16 products are wrong; in float32 they are the device's, exact before they are added
+        a = a.to(tl.float32)
+        b = b.to(tl.float32)
+    return tl.dot(a, b, out, input_precision="ieee")
+
+
+@triton.jit
+def narrow(x, dtype: tl.constexpr, INTERPRETED: tl.constexpr):
+    """float32 to `dtype`, to nearest."""
+    if INTERPRETED and dtype == tl.bfloat16:  # the interpreter cuts the digits off
+        bits = x.to(tl.int32, bitcast=True)
+        bits = (bits + 0x7FFF + ((bits >> 16) & 1)) & -0x10000
+        x = bits.to(tl.float32, bitcast=True)
+    return x.to(dtype)
+
+
+@triton.jit
+def linear_tile(
+    x,
+    weight,
+    n,
+    j,
+    out,
+    rows,
+    columns,
+    DEPTH: tl.constexpr,
+    X_STRIDE: tl.constexpr,
+    WEIGHT_STRIDE: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+    INTERPRETED: tl.constexpr,
+):
+    """out + x[n, :DEPTH] weight[j, :DEPTH]^T: rows n (int64), rows j of the weight, 0 beyond `rows` and `columns`."""
+    for start in range(0, DEPTH, BLOCK_K):
+        k = start + tl.arange(0, BLOCK_K)
+        inside = k < DEPTH
+        a = tl.load(x + n[:, None] * X_STRIDE + k[None, :], mask=(n < rows)[:, None] & inside[None, :], other=0.0)
+        b = tl.load(
+            weight + j[None, :] * WEIGHT_STRIDE + k[:, None], mask=(j < columns)[None, :] & inside[:, None], other=0.0
+        )
+        out = multiply_add(a, b, out, INTERPRETED)
+    return out

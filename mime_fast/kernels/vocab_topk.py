@@ -1,0 +1,206 @@
+"""The most probable words (eq. 29) without logits in memory: tiles with lists of their best, then a merge."""
+
+# Kernels take pointers and blocks, which Triton gives no types:
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,untyped-decorator"
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from mime_fast.kernels.tiles import FUSED, INTERPRETED, Tiles, blocks
+from mime_fast.kernels.vocab_tiles import (
+    NO_KEY,
+    NO_WORD,
+    key_value,
+    key_word,
+    log_sum_exp,
+    logits_tile,
+    sort_key,
+    store_sums,
+    vocab_tiles,
+)
+
+MAX_K = 32
+AT_ONCE = 264  # programs that an H100 runs at a time, two on each multiprocessor
+WARM_UP = 2  # what a program's first tiles cost more than later ones, in tiles: they enter many words
+
+
+@lru_cache(maxsize=256)
+def tiles_a_program(row_blocks: int, tiles: int) -> int:
+    """How many tiles one program goes through with one list of best words, so that all are done soonest.
+
+    More of them enter fewer words, fewer keep all of the device busy. What is found is the same: keys are all
+    different, and sums are made tile by tile.
+    """
+    return min(
+        (blocks(tiles, programs) for programs in range(1, tiles + 1)),
+        key=lambda each: blocks(row_blocks * blocks(tiles, each), AT_ONCE) * (each + WARM_UP),
+    )
+
+
+@triton.jit
+def enter_best(logits, keys, v):
+    """Each row's list of keys [N, K padded] after a tile [N, BLOCK_V] of words v, all of which are beyond the list's.
+
+    One word a row and round, until no row has one that its list lacks: an equal one that comes later has the higher id.
+    """
+    floor = tl.min(keys, axis=1)
+    best = tl.max(logits, axis=1)
+    wanted = best > key_value(floor)
+    while tl.max(wanted.to(tl.int32), axis=0) > 0:
+        at_best = tl.where(logits == best[:, None], v[None, :], NO_WORD)
+        word = tl.min(at_best, axis=1)
+        keys = tl.where(wanted[:, None] & (keys == floor[:, None]), sort_key(best, word)[:, None], keys)
+        logits = tl.where(v[None, :] == word[:, None], -float("inf"), logits)
+        floor = tl.min(keys, axis=1)
+        best = tl.max(logits, axis=1)
+        wanted = best > key_value(floor)
+    return keys
+
+
+@triton.jit(do_not_specialize=["rows"])
+def vocab_topk_kernel(
+    hidden,
+    weight,
+    bias,
+    suppressed,
+    banned,
+    largest,  # [rows, TILES]
+    sums,  # [rows, TILES]
+    candidates,  # int64 keys, [rows, programs, K]
+    rows,
+    C: tl.constexpr,
+    V: tl.constexpr,
+    K: tl.constexpr,
+    BANNED: tl.constexpr,  # columns of `banned`
+    SUPPRESSED: tl.constexpr,
+    TILES: tl.constexpr,
+    TILES_A_PROGRAM: tl.constexpr,
+    K_PADDED: tl.constexpr,
+    BLOCK_N: tl.constexpr,
+    BLOCK_V: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+    INTERPRETED: tl.constexpr,
+):
+    n = tl.program_id(1).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
+    lane = tl.arange(0, K_PADDED)
+    nothing = tl.where(lane < K, NO_KEY + lane.to(tl.int64), 0x7FFFFFFFFFFFFFFF)  # all different; no room beyond K
+    keys = tl.zeros([BLOCK_N, K_PADDED], tl.int64) + nothing[None, :]
+    first = tl.program_id(0) * TILES_A_PROGRAM
+    for tile in range(first, min(first + TILES_A_PROGRAM, TILES)):
+        v = tile * BLOCK_V + tl.arange(0, BLOCK_V)
+        logits = logits_tile(hidden, weight, bias, n, v, rows, C, V, BLOCK_N, BLOCK_V, BLOCK_K, INTERPRETED)
+        store_sums(logits, largest, sums, n, tile, rows, TILES)
+        if SUPPRESSED:
+            away = tl.load(suppressed + v, mask=v < V, other=0) != 0
+            logits = tl.where(away[None, :], -float("inf"), logits)
+        for i in range(BANNED):
+            word = tl.load(banned + n * BANNED + i, mask=n < rows, other=-1)
+            if tl.max(((word >= tile * BLOCK_V) & (word < tile * BLOCK_V + BLOCK_V)).to(tl.int32), axis=0) > 0:
+                logits = tl.where(v[None, :] == word[:, None], -float("inf"), logits)
+        logits = tl.where((n < rows)[:, None], logits, -float("inf"))
+        keys = enter_best(logits, keys, v)
+    here = (n * tl.num_programs(0) + tl.program_id(0))[:, None] * K + lane[None, :]
+    tl.store(candidates + here, keys, mask=(n < rows)[:, None] & (lane < K)[None, :])
+
+
+@triton.jit
+def merge_kernel(
+    largest,
+    sums,
+    candidates,
+    log_probs,
+    ids,
+    totals,
+    K: tl.constexpr,
+    TILES: tl.constexpr,
+    TILES_PADDED: tl.constexpr,
+    CANDIDATES: tl.constexpr,
+    CANDIDATES_PADDED: tl.constexpr,
+):
+    row = tl.program_id(0).to(tl.int64)
+    total = log_sum_exp(largest, sums, row, TILES, TILES_PADDED)
+    tl.store(totals + row, total)
+    i = tl.arange(0, CANDIDATES_PADDED)
+    keys = tl.load(candidates + row * CANDIDATES + i, mask=i < CANDIDATES, other=NO_KEY)
+    for k in range(K):
+        best = tl.max(keys, axis=0)
+        log_prob = key_value(best) - total
+        tl.store(log_probs + row * K + k, log_prob)
+        tl.store(ids + row * K + k, tl.where(log_prob > -float("inf"), key_word(best), 0))
+        keys = tl.where(keys == best, NO_KEY, keys)
+
+
+def vocab_topk(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    suppressed: Tensor | None,
+    banned: Tensor | None,
+    k: int,
+    *,
+    tiles: Tiles | None = None,
+    programs: int | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Contract of `plain.vocab_topk`, in float32, float16 or bfloat16; logits and sums are float32.
+
+    `programs`, how many share the words of one block of rows, changes no result.
+    """
+    assert 1 <= k <= MAX_K
+    rows, size = hidden.shape
+    words = len(weight)
+    cut = tiles or vocab_tiles(hidden.dtype)
+    number = blocks(words, cut.columns)
+    a_program = blocks(number, programs) if programs else tiles_a_program(blocks(rows, cut.rows), number)
+    programs = blocks(number, a_program)
+    largest, sums = (torch.empty((rows, number), dtype=torch.float32, device=hidden.device) for _ in range(2))
+    candidates = torch.empty((rows, programs, k), dtype=torch.int64, device=hidden.device)
+    log_probs = torch.empty((rows, k), dtype=torch.float32, device=hidden.device)
+    totals = torch.empty(rows, dtype=torch.float32, device=hidden.device)
+    ids = torch.empty((rows, k), dtype=torch.int32, device=hidden.device)
+    if rows:
+        vocab_topk_kernel[(programs, blocks(rows, cut.rows))](
+            hidden,
+            weight,
+            bias,
+            weight if suppressed is None else suppressed,
+            weight if banned is None else banned,
+            largest,
+            sums,
+            candidates,
+            rows,
+            C=size,
+            V=words,
+            K=k,
+            BANNED=0 if banned is None else banned.shape[1],
+            SUPPRESSED=suppressed is not None,
+            TILES=number,
+            TILES_A_PROGRAM=a_program,
+            K_PADDED=triton.next_power_of_2(k),
+            BLOCK_N=cut.rows,
+            BLOCK_V=cut.columns,
+            BLOCK_K=cut.depth,
+            INTERPRETED=INTERPRETED,
+            **cut.launch,
+        )
+        merge_kernel[(rows,)](
+            largest,
+            sums,
+            candidates,
+            log_probs,
+            ids,
+            totals,
+            K=k,
+            TILES=number,
+            TILES_PADDED=triton.next_power_of_2(number),
+            CANDIDATES=programs * k,
+            CANDIDATES_PADDED=triton.next_power_of_2(programs * k),
+            num_warps=1 if programs * k <= 256 else 4,
+            **FUSED,
+        )
+    return log_probs, ids, totals

@@ -1,0 +1,35 @@
+"""The device back end on a GPU where there is one, else on the CPU by the plain ops: the same code but the kernels."""
+
+from __future__ import annotations
+
+import torch
+
+from mime_fast.config import MimeConfig
+from mime_fast.engine.cuda_backend import CudaBackend
+from mime_fast.engine.device import place
+from mime_fast.engine.device_session import GraphCapture
+from mime_fast.engine.reference_backend import ReferenceBackend
+from mime_fast.kernels.select import Ops, device_ops, plain_ops, why_no_device_ops
+from tests.native.parity_case import BATCH_SIZE, Case, torch_model
+from tests.native.random_models import Tensors
+
+ON_DEVICE = torch.cuda.is_available() and not why_no_device_ops()
+
+
+def device_backend(
+    config: MimeConfig, tensors: Tensors, batch_size: int = BATCH_SIZE, dtype: torch.dtype = torch.float32
+) -> CudaBackend:
+    ops: Ops = device_ops() if ON_DEVICE else plain_ops("for tests")
+    model = torch_model(config, tensors).to("cuda" if ON_DEVICE else "cpu")
+    return CudaBackend(model, dtype, batch_size, ops, GraphCapture if ON_DEVICE else None)
+
+
+class DeviceCase(Case):
+    """`native` is the device back end."""
+
+    def __init__(self, config: MimeConfig, tensors: Tensors, *, batch_size: int = BATCH_SIZE) -> None:
+        self.config = config
+        self.native = device_backend(config, tensors, batch_size)  # type: ignore[assignment]
+        self.plain = ReferenceBackend(torch_model(config, tensors), place("cpu", "float32"), 64, 1)
+        self.exact = ReferenceBackend(torch_model(config, tensors).double(), place("cpu", "float64"), 64, 1)
+        self.all = (self.native, self.plain, self.exact)

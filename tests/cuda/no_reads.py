@@ -1,0 +1,52 @@
+"""Runs a decoding step as a CUDA graph would have it: nothing read back, nothing of a shape that data decide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+READS = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "equal", "is_nonzero")
+
+
+class NoReads(TorchDispatchMode):
+    """Raises where the host would wait for the device; `ops` holds what ran."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ops: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.__name__.partition(".")[0]
+        self.ops.append(name)
+        assert not name.startswith(READS), f"{name} waits for the device"
+        if name.startswith("index"):
+            for index in next((arg for arg in args if isinstance(arg, list | tuple)), ()):
+                assert index is None or index.dtype is not torch.bool, f"{name} by a mask has a shape that data decide"
+        if name in ("_to_copy", "copy_"):
+            kinds = {x.device.type for x in args if isinstance(x, torch.Tensor)}
+            kinds |= {torch.device(kwargs["device"]).type} if kwargs and kwargs.get("device") else set()
+            assert len(kinds) == 1, f"{name} between devices"
+        return func(*args, **(kwargs or {}))
+
+
+class FakeCapture:
+    """Stands for CUDA graphs: a captured step runs under `NoReads`, with the same ops in the same order every time."""
+
+    def __init__(self) -> None:
+        self.replays = 0
+
+    def __call__(self, step: Callable[[], None]) -> Callable[[], None]:
+        first: list[str] = []
+
+        def replay() -> None:
+            with NoReads() as mode:
+                step()
+            if not first:
+                first.extend(mode.ops)
+            assert mode.ops == first
+            self.replays += 1
+
+        return replay

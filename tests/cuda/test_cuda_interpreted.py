@@ -1,0 +1,72 @@
+"""The device back end, its Triton kernels in the interpreter and the compiled beam step on the CPU: all but the GPU."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from mime_fast.config import GenerationConfig, MimeConfig
+from mime_fast.engine.cuda_backend import CudaBackend
+from mime_fast.kernels.beam_state import BeamState
+from mime_fast.kernels.select import BeamStep, Ops, device_ops
+from tests.cuda.beam_case import compiled
+from tests.cuda.device_case import DeviceCase
+from tests.native.parity_case import parts, torch_model
+from tests.native.random_models import SMALL, Tensors, random_dialogues, random_tensors
+from tests.parity import assert_as_exact
+
+pytestmark = [
+    pytest.mark.skipif(find_spec("triton") is None, reason="triton is not installed"),
+    pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU: the other tests run on it"),
+]
+CONFIG = MimeConfig.released(75, **SMALL, num_layers=2)
+WAYS = {
+    "greedy": GenerationConfig(num_beams=1, max_new_tokens=4),
+    "beams": GenerationConfig(num_beams=3, num_return_sequences=3, max_new_tokens=5, no_repeat_ngram_size=2),
+    "mime": GenerationConfig(num_beams=2, num_return_sequences=2, max_new_tokens=4, search="mime", min_new_tokens=2),
+}
+
+
+def interpreted_ops() -> Ops:
+    from mime_fast.kernels.tiles import INTERPRETED
+
+    assert INTERPRETED, "Triton was imported before its interpreter was asked for"
+
+    def beam_step(state: BeamState) -> BeamStep:
+        advance = compiled(state, threads=1)
+
+        def run(slots: int, log_probs: Tensor, ids: Tensor) -> None:
+            advance(slots, log_probs, ids)
+
+        return run
+
+    ops = device_ops()
+    return Ops(**(vars(ops) | {"beam_step": beam_step}))
+
+
+class InterpretedCase(DeviceCase):
+    def __init__(self, config: MimeConfig, tensors: Tensors) -> None:
+        super().__init__(config, tensors)
+        self.native = CudaBackend(torch_model(config, tensors), torch.float32, 3, interpreted_ops(), None)  # type: ignore[assignment]
+        self.all = (self.native, self.plain, self.exact)
+
+
+@pytest.mark.parametrize("options", WAYS.values(), ids=WAYS)
+def test_replies_are_the_reference_s(options: GenerationConfig) -> None:
+    asked = random_dialogues(CONFIG, [1, 7, 2, 20], 5, pads=True)
+    case = InterpretedCase(CONFIG, random_tensors(CONFIG, 6, logits=1.0, eos=3.0))
+    case.check_generate(asked, options, [[], [7], [], [8, 1]])
+
+
+def test_scores_are_the_reference_s() -> None:
+    config = MimeConfig.paper(75, **SMALL)
+    asked = random_dialogues(config, [3, 20], 5, pads=True)
+    targets = np.array([5, 9, 70, 2, 11, 2], np.int32)
+    case = InterpretedCase(config, random_tensors(config, 6))
+    heard = [backend.score(*parts(asked), targets, np.array([0, 4, 6])) for backend in case.all]
+    assert_as_exact(*(torch.from_numpy(log_probs) for _, log_probs in heard))
+    case.check_heard(heard[0][0], asked)

@@ -1,0 +1,193 @@
+"""Compiles for a GPU, without one, what the launchers would launch: prints a JSON list, one entry a kernel and target.
+
+Run as a program with a target (80: sm_80), in a process where Triton is not imported for its interpreter.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import triton
+from torch import Tensor
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from triton.runtime.jit import JITFunction
+
+from mime_fast.config import MimeConfig
+from mime_fast.kernels.decoder_attention import memory_attention, self_attention
+from mime_fast.kernels.decoder_step import decoder_step
+from mime_fast.kernels.gate_fusion import gate_fusion
+from mime_fast.kernels.plain import History
+from mime_fast.kernels.response_emotion import response_emotion
+from mime_fast.kernels.vocab_score import vocab_score
+from mime_fast.kernels.vocab_topk import vocab_topk
+from mime_fast.kernels.weights import DecoderCache, DecoderWeights, PriorWeights
+from mime_fast.reference.mime import Mime
+
+TYPES = {
+    torch.float32: "*fp32",
+    torch.float16: "*fp16",
+    torch.bfloat16: "*bf16",
+    torch.int32: "*i32",
+    torch.int64: "*i64",
+    torch.uint8: "*u8",
+}
+TYPES_OF_WEIGHTS = (torch.float32, torch.float16, torch.bfloat16)
+OPTIONS = ("num_warps", "num_stages", "enable_fp_fusion")
+
+
+@dataclass(frozen=True)
+class Built:
+    """One kernel, compiled."""
+
+    case: str
+    kernel: str
+    target: int  # 80: sm_80
+    seconds: float
+    shared: int  # bytes
+    registers: int  # a thread
+    spilled: int  # bytes of stack a thread
+    threads: int
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A launch that was caught instead of carried out."""
+
+    kernel: Any
+    arguments: dict[str, Any]
+    options: dict[str, int]
+
+    def build(self, case: str, target: int) -> Built:
+        signature, constants, aligned = {}, {}, {}
+        for place, parameter in enumerate(self.kernel.params):
+            value = self.arguments[parameter.name]
+            if parameter.is_constexpr:
+                signature[parameter.name], constants[parameter.name] = "constexpr", value
+            elif isinstance(value, Tensor):
+                signature[parameter.name] = TYPES[value.dtype]
+                aligned[(place,)] = [["tt.divisibility", 16]]  # as memory that torch allocates
+            elif value == 1 and not parameter.do_not_specialize:  # Triton makes a constant of it
+                signature[parameter.name], constants[parameter.name] = "constexpr", value
+            else:
+                signature[parameter.name] = "i32"
+        start = time.perf_counter()
+        compiled = triton.compile(
+            ASTSource(self.kernel, signature, constants, aligned), GPUTarget("cuda", target, 32), self.options
+        )
+        seconds = time.perf_counter() - start
+        registers, spilled = resources(compiled.asm["cubin"], compiled.metadata.name)
+        return Built(
+            case,
+            self.kernel.__name__,
+            target,
+            round(seconds, 2),
+            compiled.metadata.shared,
+            registers,
+            spilled,
+            32 * compiled.metadata.num_warps,
+        )
+
+
+def resources(cubin: bytes, kernel: str) -> tuple[int, int]:
+    """Registers and bytes of stack that a thread of the kernel uses, as NVIDIA's own tool says."""
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        tool = triton.knobs.nvidia.cuobjdump.path
+        said = subprocess.run([tool, "-res-usage", file.name], capture_output=True, text=True, check=True).stdout
+    found = re.search(rf"Function {kernel}:\s+REG:(\d+) STACK:(\d+)", said)
+    assert found, said
+    return int(found[1]), int(found[2])
+
+
+@contextmanager
+def caught() -> Iterator[list[Launch]]:
+    """The launches that happen inside; none is carried out, so that results are whatever memory held."""
+    launches: list[Launch] = []
+
+    def run(kernel: Any, *arguments: Any, grid: Any, warmup: bool, **named: Any) -> None:
+        options = {name: named.pop(name) for name in OPTIONS if name in named}
+        names = [parameter.name for parameter in kernel.params]
+        given = dict(zip(names, arguments, strict=False)) | named
+        launches.append(Launch(kernel, given, options))
+
+    original = JITFunction.run
+    JITFunction.run = run
+    try:
+        yield launches
+    finally:
+        JITFunction.run = original
+
+
+def cases(dtype: torch.dtype, more: bool) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Every launcher with the sizes of the shipped models; `more`: other options and numbers of rows, too."""
+    size, words = 300, 24_640
+
+    def real(*shape: int) -> Tensor:
+        return torch.empty(shape, dtype=dtype)
+
+    def ids(*shape: int) -> Tensor:
+        return torch.zeros(shape, dtype=torch.int32)
+
+    gate = (real(2 * size, 2 * size), real(2 * size), real(size, 2 * size), real(size))
+    yield "gate_fusion", lambda: gate_fusion(real(9, size), real(9, size), *gate)
+    torch.manual_seed(0)
+    paper = MimeConfig.paper(11)
+    prior = PriorWeights.pack(Mime(paper).state_dict(), paper, dtype, "cpu")
+    keys = torch.zeros(9, dtype=torch.int64)
+    for stochastic in (True, False)[: 1 + more]:
+        yield (
+            f"response_emotion stochastic={stochastic}",
+            lambda stochastic=stochastic: response_emotion(real(9, size), keys, keys, ids(9), prior, stochastic),
+        )
+    weight, bias = real(words, size), real(words)
+    for rows, k, bans in ((5120, 10, 1), (5, 10, 0), (1024, 1, 0), (160, 32, 30))[: 1 + 3 * more]:
+        ban = (torch.zeros(words, dtype=torch.uint8), ids(rows, bans)) if bans else (None, None)
+        yield (
+            f"vocab_topk N={rows} k={k} bans={bans}",
+            lambda rows=rows, k=k, ban=ban: vocab_topk(real(rows, size), weight, bias, *ban, k),
+        )
+    yield "vocab_score", lambda: vocab_score(real(9, size), weight, bias, ids(9))
+    config = MimeConfig.released(11, num_layers=2) if more else paper
+    yield f"decoder_step {config.preset}", decoder_case(config, dtype)
+    query, history = real(10, 2, 20), History(ids(10, 17), ids(10, 17), ids(10))
+    yield "self_attention", lambda: self_attention(query, real(17, 10, 2, 20), real(17, 10, 2, 20), history, 2)
+    masked, memory = torch.zeros((2, 9), dtype=torch.uint8), real(2, 9, 2, 20)
+    yield "memory_attention", lambda: memory_attention(query, memory, memory, masked, ids(2))
+
+
+def decoder_case(config: MimeConfig, dtype: torch.dtype) -> Callable[[], object]:
+    """A step of the decoder, all its layers."""
+    weights = DecoderWeights.pack(Mime(config).state_dict(), config, dtype, "cpu")
+    cache = DecoderCache.empty(config, 10, 17, 2, 9, torch.empty(0, dtype=dtype))
+    words, ancestry = (torch.zeros((10, 17), dtype=torch.int32) for _ in range(2))
+    history = History(words, ancestry, torch.zeros(10, dtype=torch.int32))
+    masked, lengths = torch.zeros((2, 9), dtype=torch.uint8), torch.zeros(2, dtype=torch.int32)
+    return lambda: decoder_step(history, masked, lengths, weights, (cache,) * config.num_layers)
+
+
+def main(target: int) -> None:
+    built = []
+    for dtype in TYPES_OF_WEIGHTS:
+        for name, launch in cases(dtype, more=dtype == torch.bfloat16):
+            with caught() as launches:
+                launch()
+            assert launches, f"{name} launches nothing"
+            case = f"{name} {str(dtype).removeprefix('torch.')}"
+            built += [one.build(case, target) for one in launches]
+    json.dump([asdict(one) for one in built], sys.stdout)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,116 @@
+"""The words' log-probs and the best of them: the Triton kernels against their twins."""
+
+from __future__ import annotations
+
+from math import inf, nan
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from mime_fast.kernels import plain
+from tests.kernels.cases import DTYPES, Random, check_exactness, move
+
+triton = pytest.importorskip("triton", reason="Triton is not installed")
+from mime_fast.kernels.vocab_score import vocab_score  # noqa: E402  (needs Triton)
+from mime_fast.kernels.vocab_topk import vocab_topk  # noqa: E402  (needs Triton)
+
+# N, C, V, k
+SIZES = [(1, 4, 7, 3), (3, 40, 7, 10), (33, 66, 401, 5), (66, 12, 129, 2), (2, 12, 90, 32), (3, 300, 260, 10)]
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # numpy's, of the infinities that are meant
+
+
+def inputs(rows: int, size: int, words: int, *, whole: bool = False) -> tuple[Tensor, ...]:
+    """Hidden, weight, bias; whole: small whole numbers, so that every dtype has the same logits and many are equal."""
+    random = Random(rows + words)
+    if whole:
+        return tuple((random.ids(5, *shape) - 2).double() for shape in ((rows, size), (words, size), (words,)))
+    return random(rows, size), random(words, size, scale=2 * size**-0.5), random(words)
+
+
+def bans(rows: int, words: int) -> tuple[Tensor, Tensor]:
+    random = Random(rows)
+    return (random.ids(9, words) == 0).to(torch.uint8), random.ids(words + 1, rows, 6) - 1
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(("rows", "size", "words", "k"), SIZES)
+def test_as_exact_as_pytorch(rows: int, size: int, words: int, k: int, dtype: torch.dtype, device: str) -> None:
+    given = inputs(rows, size, words)
+    targets = Random(1).ids(words, rows)
+    check_exactness(vocab_score, plain.vocab_score, (*given, targets), dtype, device)
+    hidden, weight, bias = move(given, dtype, device)
+    suppressed, banned = (x.to(device) for x in bans(rows, words))
+    log_probs, ids, total = vocab_topk(hidden, weight, bias, suppressed, banned, k)
+    exact = plain.vocab_topk(*move((hidden, weight, bias), torch.float64, device), suppressed, banned, k)
+    usual = plain.vocab_topk(hidden, weight, bias, suppressed, banned, k)
+    there = exact[0] > -inf
+    assert torch.equal(log_probs > -inf, there)
+    allowed = 2 * (usual[0] - exact[0])[there].abs().max() + 1e-4
+    assert (log_probs - exact[0])[there].abs().max() <= allowed
+    assert (total - exact[2]).abs().max() <= allowed
+    own = (hidden.double() @ weight.double().T + bias.double()).log_softmax(dim=-1).gather(1, ids.long())
+    assert (own - log_probs)[
+        there
+    ].abs().max() <= allowed  # each id's own log-prob, wherever near ones have changed places
+    assert (ids[~there] == 0).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(("rows", "size", "words", "k"), SIZES)
+def test_equal_logits_come_by_lowest_id(
+    rows: int, size: int, words: int, k: int, dtype: torch.dtype, device: str
+) -> None:
+    given = move(inputs(rows, min(size, 12), words, whole=True), dtype, device)
+    for ban in ((None, None), tuple(x.to(device) for x in bans(rows, words))):
+        _, ids, _ = vocab_topk(*given, *ban, k)
+        assert torch.equal(ids, plain.vocab_topk(*move(given, torch.float64, device), *ban, k)[1])
+
+
+@settings(max_examples=12, deadline=None)
+@given(data=st.data(), rows=st.integers(1, 8), words=st.integers(7, 150), k=st.integers(1, 32))
+def test_any_logits(data: st.DataObject, rows: int, words: int, k: int, device: str) -> None:
+    """Logits given by hand, -inf, zeros of both signs and NaN among them, through the bias and a single feature."""
+    values = st.sampled_from([-inf, -3.0, -1.0, -0.0, 0.0, 0.5, 0.5, 7.0, 100.0])
+    bias = torch.tensor(data.draw(st.lists(values, min_size=words, max_size=words)), device=device)
+    hidden = torch.zeros(rows, 4, device=device)
+    broken = data.draw(st.sets(st.integers(0, rows - 1), max_size=2))
+    for row in broken:
+        hidden[row, 2] = data.draw(st.sampled_from([nan, inf]))
+    weight = torch.ones(words, 4, device=device)
+    banned = Random(rows).ids(words + 1, rows, data.draw(st.integers(0, 4))).to(device) - 1
+    suppressed = (Random(words).ids(3, words) == 0).to(device=device, dtype=torch.uint8)
+    found = vocab_topk(hidden, weight, bias, suppressed, banned, k, programs=data.draw(st.none() | st.integers(1, 5)))
+    expected = plain.vocab_topk(hidden, weight, bias, suppressed, banned, k)
+    assert torch.equal(found[1], expected[1])
+    torch.testing.assert_close(found[0], expected[0], atol=1e-4, rtol=0, equal_nan=True)
+    torch.testing.assert_close(found[2], expected[2], atol=1e-4, rtol=0, equal_nan=True)
+    assert all(found[0][row].isnan().all() for row in broken)
+    targets = Random(k).ids(words, rows).to(device)
+    scores = (f(hidden, weight, bias, targets) for f in (vocab_score, plain.vocab_score))
+    torch.testing.assert_close(*scores, atol=1e-4, rtol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_a_row_depends_on_itself_alone(dtype: torch.dtype, device: str) -> None:
+    rows, words, k = 70, 300, 2
+    hidden, weight, bias = move(inputs(rows, 34, words), dtype, device)
+    suppressed, banned = (x.to(device) for x in bans(rows, words))
+    targets = Random(2).ids(words, rows).to(device)
+    results = (*vocab_topk(hidden, weight, bias, suppressed, banned, k), vocab_score(hidden, weight, bias, targets))
+    order = torch.randperm(rows, generator=torch.Generator().manual_seed(0)).to(device)[:33]
+    for programs in (None, 1):
+        again = (
+            *vocab_topk(hidden[order], weight, bias, suppressed, banned[order], k, programs=programs),
+            vocab_score(hidden[order], weight, bias, targets[order]),
+        )
+        for result, other in zip(results, again, strict=True):
+            assert torch.equal(result[order], other)
+
+
+def test_no_rows(device: str) -> None:
+    hidden, weight, bias = move(inputs(0, 6, 9), torch.float32, device)
+    assert [tuple(t.shape) for t in vocab_topk(hidden, weight, bias, None, None, 4)] == [(0, 4), (0, 4), (0,)]
+    assert vocab_score(hidden, weight, bias, torch.zeros(0, dtype=torch.int32, device=device)).shape == (0,)
