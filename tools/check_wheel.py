@@ -27,7 +27,8 @@ ids = numpy.zeros(1, dtype=numpy.uint64)
 assert abs(_native.standard_normal(ids, ids, 0, 1)[0, 0] - 0.9911374751458971) < 1e-14
 files = [str(file) for file in importlib.metadata.files("mime-fast")]
 models = sorted({pathlib.PurePath(file).parent for file in files if "pretrained/" in file and "dist-info" not in file})
-assert {"page.html", "page.css", "page.js"} <= {pathlib.PurePath(file).name for file in files}, "the rating page is missing"
+names = {pathlib.PurePath(file).name for file in files}
+assert {"page.html", "page.css", "page.js"} <= names, "the rating page is missing"
 assert any(file.endswith("licenses/LICENSE") for file in files), "the code's licence is missing"
 for model in models:
     there = {pathlib.PurePath(file).name for file in files if pathlib.PurePath(file).parent == model}
