@@ -6,12 +6,13 @@ import os
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from mime_fast.config import Config, GenerationConfig, MimeConfig, check_float, check_int
+from mime_fast.config import Config, GenerationConfig, MimeConfig, check_bool, check_float, check_int
 from mime_fast.errors import ConfigError, DataError
 
 Schedule = Literal["noam", "cosine", "constant"]
+ExtraPairs = Literal["speaker_turns", "situations"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Recipe(Config):
     min_count: int = 1  # rarer words become UNK
     max_words: int = 0  # 0: all
     vocabulary_splits: Literal["train", "all"] = "train"  # "all": dev and test words as well, the released way
+    extra_epochs: dict[ExtraPairs, int] = field(default_factory=dict)  # how many epochs, from the first, have them
+    word_dropout: float = 0.0  # share of the context's words that training reads as UNK
     batch_size: int = 16
     max_epochs: int = 30
     max_steps: int = 0  # 0: no limit
@@ -35,6 +38,8 @@ class Recipe(Config):
     weight_decay: float = 0.0
     max_grad_norm: float = 0.0  # 0: no clipping
     label_smoothing: float = 0.0
+    emotion_smoothing: float = 0.0  # label smoothing of L_cls
+    bfloat16_projection: bool = False  # of the decoder's output on the vocabulary, in training only
     alpha: float = 1.0  # weight of L_cls, eq. 32
     beta: float = 1.0  # weight of the ELBOs
     gamma: float = 1.0  # weight of L_resp
@@ -57,7 +62,7 @@ class Recipe(Config):
             check_float(name, getattr(self, name), 0.0, 1.0, open_low=True)
         for name in ("weight_decay", "alpha", "beta", "gamma", "mixture_weight", "max_grad_norm"):
             check_float(name, getattr(self, name), 0.0, 1e6)
-        for name in ("label_smoothing", "ema_decay"):
+        for name in ("label_smoothing", "emotion_smoothing", "word_dropout", "ema_decay"):
             check_float(name, getattr(self, name), 0.0, 0.99999)
         for name, allowed in (
             ("preset", ("paper", "released")),
@@ -66,6 +71,13 @@ class Recipe(Config):
         ):
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{name}={getattr(self, name)!r}: {' or '.join(map(repr, allowed))} is allowed")
+        for kind, epochs in self.extra_epochs.items():
+            if kind not in get_args(ExtraPairs):
+                raise ConfigError(
+                    f"extra_epochs of {kind!r}: {' or '.join(map(repr, get_args(ExtraPairs)))} is allowed"
+                )
+            check_int(f"extra_epochs of {kind!r}", epochs, 1, self.max_epochs)
+        check_bool("bfloat16_projection", self.bfloat16_projection)
         self.model_config(7)
         GenerationConfig.from_dict(self.generation, where="generation")
 

@@ -15,6 +15,7 @@ from mime_fast.data.empathetic_dialogues import Pair, read_pairs
 from mime_fast.reference.mime import Mime
 from mime_fast.text.tokenizer import Tokenizer
 from mime_fast.text.vocabulary import build_vocabulary
+from mime_fast.training.augmentation import extra_pairs
 from mime_fast.training.recipe import Recipe
 from mime_fast.training.trainer import Progress, Trainer
 from mime_fast.training.vectors import initial_embedding, read_vectors
@@ -40,8 +41,8 @@ def train(
     style: Literal["true", "released"] = "released" if recipe.preset == "released" else "true"
     train_pairs = read_pairs(data, "train", style=style)
     valid_pairs = read_pairs(data, "valid", style=style)
-    extra = read_pairs(data, "test", style=style) if recipe.vocabulary_splits == "all" else []
-    counted = [train_pairs, valid_pairs, extra] if recipe.vocabulary_splits == "all" else [train_pairs]
+    test_pairs = read_pairs(data, "test", style=style) if recipe.vocabulary_splits == "all" else []
+    counted = [train_pairs, valid_pairs, test_pairs] if recipe.vocabulary_splits == "all" else [train_pairs]
     tokenizer = make_tokenizer(recipe, counted)
     torch.manual_seed(recipe.seed)
     model = Mime(recipe.model_config(tokenizer.vocab_size))
@@ -53,6 +54,9 @@ def train(
         make_examples(train_pairs, tokenizer),
         make_examples(valid_pairs, tokenizer),
         Path(out),
+        extra={
+            kind: make_examples(extra_pairs(kind, data, train_pairs, style), tokenizer) for kind in recipe.extra_epochs
+        },
         show_progress=show_progress,
     )
     return trainer.run()
