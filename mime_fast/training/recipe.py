@@ -6,7 +6,7 @@ import os
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 from mime_fast.config import Config, GenerationConfig, MimeConfig, check_bool, check_float, check_int
 from mime_fast.errors import ConfigError, DataError
@@ -22,6 +22,7 @@ class Recipe(Config):
     preset: Literal["paper", "released"] = "paper"
     model: dict[str, Any] = field(default_factory=dict)  # switches of MimeConfig that differ from the preset
     generation: dict[str, Any] = field(default_factory=dict)  # options written to generation_config.json
+    start: Recipe | None = None  # of a run of its own before this one, which goes on from its best weights
     min_count: int = 1  # rarer words become UNK
     max_words: int = 0  # 0: all
     vocabulary_splits: Literal["train", "all"] = "train"  # "all": dev and test words as well, the released way
@@ -53,6 +54,8 @@ class Recipe(Config):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "betas", tuple(self.betas))
+        if isinstance(self.start, dict):
+            object.__setattr__(self, "start", Recipe.from_dict(self.start, where="start"))
         for name in ("batch_size", "max_epochs", "eval_every_steps", "patience", "min_count"):
             check_int(name, getattr(self, name), 1)
         for name in ("max_words", "max_steps", "kl_warmup_steps", "min_steps", "seed"):
@@ -80,6 +83,11 @@ class Recipe(Config):
         check_bool("bfloat16_projection", self.bfloat16_projection)
         self.model_config(7)
         GenerationConfig.from_dict(self.generation, where="generation")
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed, here and in the recipe that it starts from."""
+        start = {} if self.start is None else {"start": self.start.replace(**changes)}
+        return super().replace(**(start | changes))
 
     def model_config(self, vocab_size: int) -> MimeConfig:
         """The model's config for a vocabulary."""

@@ -223,7 +223,8 @@ class Trainer:
             state = torch.load(where, map_location="cpu", weights_only=True)
         except Exception as error:
             raise CheckpointError(f"{where}: not a readable training state ({error})") from None
-        changed = [name for name, value in self.recipe.to_dict().items() if state["recipe"].get(name) != value]
+        started = Recipe.from_dict(state["recipe"]).to_dict()  # keys that are younger than the run have their defaults
+        changed = [name for name, value in self.recipe.to_dict().items() if started[name] != value]
         if changed:
             raise CheckpointError(
                 f"{where}: the run was started with another {', '.join(changed)}; "

@@ -91,8 +91,13 @@ AUGMENTED = {
 }
 
 
+STARTED = {"start": {"model": SMALL, "batch_size": 4, "max_epochs": 1, "eval_every_steps": 7, "learning_rate": 0.01}}
+
+
 @pytest.mark.parametrize(
-    "changes", [{"preset": "paper"}, {"preset": "released"}, AUGMENTED], ids=["paper", "released", "augmented"]
+    "changes",
+    [{"preset": "paper"}, {"preset": "released"}, AUGMENTED, STARTED],
+    ids=["paper", "released", "augmented", "started"],
 )
 def test_a_killed_run_goes_on_bit_for_bit(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
@@ -178,6 +183,48 @@ def test_patience_ends_a_run(tmp_path: Path, data: Path) -> None:
     assert progress.bad_evaluations == 2
 
 
+def test_a_start_is_a_run_of_its_own(tmp_path: Path, data: Path) -> None:
+    """With a rate near 0 the weights stay those that the first run kept; only its dropout is another."""
+    first = recipe(model=SMALL | {"dropout": 0.0}, seed=5)
+    run.train(first, data, tmp_path / "alone", show_progress=False)
+    plan = recipe(start=first.to_dict(), learning_rate=1e-30, max_steps=8)
+    run.train(plan, data, tmp_path / "out", show_progress=False)
+    folders = [load_model_folder(tmp_path / name) for name in ("alone", "out/start", "out")]
+    weights = [folder.model.state_dict() for folder in folders]
+    for name, kept in weights[0].items():
+        assert torch.equal(weights[1][name], kept), name
+        assert_close(weights[2][name], kept)
+    assert [folder.model.config.dropout for folder in folders] == [0.0, 0.0, 0.1]
+    assert metrics_of(tmp_path / "alone") != metrics_of(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"), [({"max_words": 3}, "vocabulary"), ({"model": SMALL | {"ffn_channels": 4}}, "model")]
+)
+def test_a_start_that_does_not_fit_is_refused(tmp_path: Path, data: Path, changes: dict[str, Any], part: str) -> None:
+    plan = recipe(start=recipe(max_steps=1, **changes).to_dict())
+    with pytest.raises(ConfigError, match=f"start: its {part} is another one"):
+        run.train(plan, data, tmp_path / "out", show_progress=False)
+
+
+def test_steps_and_seed_bear_on_the_start_too() -> None:
+    plan = recipe(start=recipe(start=recipe().to_dict()).to_dict()).replace(max_steps=3, seed=9)
+    assert plan.start is not None
+    assert plan.start.start is not None
+    assert [(each.max_steps, each.seed) for each in (plan, plan.start, plan.start.start)] == [(3, 9)] * 3
+    assert Recipe.from_dict(plan.to_dict()) == plan
+
+
+def test_a_run_from_before_a_key_was_added_goes_on(tmp_path: Path, data: Path) -> None:
+    run.train(recipe(max_steps=2), data, tmp_path / "out", show_progress=False)
+    state = state_of(tmp_path / "out")
+    del state["recipe"]["word_dropout"]
+    torch.save(state, tmp_path / "out" / trainer.STATE)
+    run.train(recipe(max_steps=2), data, tmp_path / "out", show_progress=False)
+    with pytest.raises(CheckpointError, match="another word_dropout"):
+        run.train(recipe(max_steps=2, word_dropout=0.1), data, tmp_path / "out", show_progress=False)
+
+
 def test_another_recipe_in_the_same_folder_is_refused(tmp_path: Path, data: Path) -> None:
     run.train(recipe(max_steps=2), data, tmp_path / "out", show_progress=False)
     with pytest.raises(CheckpointError, match="another seed"):
@@ -257,6 +304,8 @@ def test_shipped_recipes_are_valid() -> None:
         ("[model]\nnum_heads = 3", "attention_depth=40"),
         ("extra_epochs = {answers = 1}", "extra_epochs of 'answers'"),
         ("max_epochs = 2\nextra_epochs = {situations = 3}", "extra_epochs of 'situations'=3: an integer of 1 to 2"),
+        ("[start]\nbatch_size = 0", "start: batch_size=0"),
+        ("[start]\nvectors = 'x'", "start: unknown key 'vectors'"),
         ("word_dropout = 1.0", "word_dropout=1.0"),
         ("emotion_smoothing = -0.1", "emotion_smoothing=-0.1"),
         ("bfloat16_projection = 1", "bfloat16_projection=1"),
