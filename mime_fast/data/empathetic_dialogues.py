@@ -22,6 +22,7 @@ from mime_fast.errors import ConfigError, DataError
 
 Split = Literal["train", "valid", "test"]
 Style = Literal["true", "released"]
+Role = Literal["listener", "speaker"]
 
 COLUMNS = ("conv_id", "utterance_idx", "context", "prompt", "speaker_idx", "utterance", "selfeval", "tags")
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -50,7 +51,9 @@ class EdUtterance(NamedTuple):
     text: str
 
 
-def read_pairs(path: str | os.PathLike[str], split: Split, style: Style = "true") -> list[Pair]:
+def read_pairs(
+    path: str | os.PathLike[str], split: Split, style: Style = "true", responder: Role = "listener"
+) -> list[Pair]:
     """All (context, response) pairs of one split, in the order of the file.
 
     Every utterance with an even `utterance_idx` is a response; its context is all utterances before it.
@@ -61,25 +64,27 @@ def read_pairs(path: str | os.PathLike[str], split: Split, style: Style = "true"
         split: Which file of an archive or a folder to read.
         style: "true" follows `conv_id`. "released" pairs as the released code does: the history goes on when the next
             dialogue has the same prompt, and the last dialogue of the file is dropped.
+        responder: "speaker" for the speaker's turns behind the first, each with everything said before it.
 
     Raises:
         DataError: the file or the split is missing, cannot be unpacked, or has a malformed row (named by line).
-        ConfigError: `split` or `style` is not one of the above.
+        ConfigError: `split`, `style` or `responder` is not one of the above.
     """
-    for name, value, allowed in (("split", split, get_args(Split)), ("style", style, get_args(Style))):
+    for name, value, kind in (("split", split, Split), ("style", style, Style), ("responder", responder, Role)):
+        allowed = get_args(kind)
         if value not in allowed:
             raise ConfigError(f"{name}={value!r}: one of {', '.join(allowed)} is allowed")
     content, where = _find(Path(path), split)
     key: Callable[[EdUtterance], str] = (lambda row: row.conv_id) if style == "true" else (lambda row: row.prompt)
     histories = [list(rows) for _, rows in groupby(_utterances(content, where), key)]
-    return list(_pairs(histories if style == "true" else histories[:-1]))
+    return list(_pairs(histories if style == "true" else histories[:-1], remainder=0 if responder == "listener" else 1))
 
 
-def _pairs(histories: Iterable[list[EdUtterance]]) -> Iterator[Pair]:
+def _pairs(histories: Iterable[list[EdUtterance]], remainder: int) -> Iterator[Pair]:
     for rows in histories:
         texts = [row.text for row in rows]
         for position, row in enumerate(rows):
-            if row.number % 2 == 0:
+            if position > 0 and row.number % 2 == remainder:
                 yield Pair(texts[:position], row.text, row.emotion, row.prompt, row.conv_id)
 
 

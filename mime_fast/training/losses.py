@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mime_fast.data.batches import Batch, decoder_inputs
@@ -36,7 +36,14 @@ class LossTerms:
         return alpha * self.classification + beta * elbo + gamma * self.response + mixture * self.mixture
 
 
-def loss_terms(model: Mime, batch: Batch, noise: Tensor, label_smoothing: float = 0.0) -> LossTerms:
+def loss_terms(
+    model: Mime,
+    batch: Batch,
+    noise: Tensor,
+    label_smoothing: float = 0.0,
+    emotion_smoothing: float = 0.0,
+    bfloat16_projection: bool = False,
+) -> LossTerms:
     """All terms for one batch of gold responses.
 
     Args:
@@ -44,6 +51,8 @@ def loss_terms(model: Mime, batch: Batch, noise: Tensor, label_smoothing: float 
         batch: ids of B examples.
         noise: standard normals [B, 2 G, C]: the prior's for each group, then the posterior's.
         label_smoothing: mass spread evenly over the words that are neither gold nor PAD.
+        emotion_smoothing: mass of L_cls spread evenly over all emotions.
+        bfloat16_projection: project on the vocabulary in bfloat16, forward and backward; the softmax stays as it is.
     """
     groups = group_names(model.config)
     context = model.encode(batch.context_ids, batch.state_ids)
@@ -51,8 +60,8 @@ def loss_terms(model: Mime, batch: Batch, noise: Tensor, label_smoothing: float 
     mixture = _mix(model, prior, noise[:, : len(groups)])
     terms = _paper_terms if model.config.posterior_on_emotion else _released_terms
     kl, reconstruction, memory = terms(model, context, batch.emotion, prior, mixture, noise[:, len(groups) :])
-    classification = F.cross_entropy(context.emotion_logits, batch.emotion)
-    response = _response_loss(model, batch, memory, label_smoothing)
+    classification = F.cross_entropy(context.emotion_logits, batch.emotion, label_smoothing=emotion_smoothing)
+    response = _response_loss(model, batch, memory, label_smoothing, bfloat16_projection)
     if model.config.preset == "paper":
         size = len(batch.emotion)
         kl, reconstruction, response = kl / size, reconstruction / size, response / size
@@ -157,7 +166,14 @@ def _carriers(model: Mime, refined: Refined, emotion: Tensor) -> dict[str, Tenso
     return {"positive": torch.where(positive, mimic, other), "negative": torch.where(positive, other, mimic)}
 
 
-def _response_loss(model: Mime, batch: Batch, memory: Memory, label_smoothing: float) -> Tensor:
+def _response_loss(
+    model: Mime, batch: Batch, memory: Memory, label_smoothing: float, bfloat16_projection: bool
+) -> Tensor:
     out = model.decode(decoder_inputs(batch.target_ids), memory)
     real = batch.target_ids != PAD_ID
-    return smoothed_nll(model.fc_decode(out[real]), batch.target_ids[real], label_smoothing)
+    logits = _bfloat16_linear(model.fc_decode, out[real]) if bfloat16_projection else model.fc_decode(out[real])
+    return smoothed_nll(logits, batch.target_ids[real], label_smoothing)
+
+
+def _bfloat16_linear(layer: nn.Linear, x: Tensor) -> Tensor:
+    return F.linear(*(tensor.to(torch.bfloat16) for tensor in (x, layer.weight, layer.bias)))

@@ -6,12 +6,13 @@ import os
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self, get_args
 
-from mime_fast.config import Config, GenerationConfig, MimeConfig, check_float, check_int
+from mime_fast.config import Config, GenerationConfig, MimeConfig, check_bool, check_float, check_int
 from mime_fast.errors import ConfigError, DataError
 
 Schedule = Literal["noam", "cosine", "constant"]
+ExtraPairs = Literal["speaker_turns", "situations"]
 
 
 @dataclass(frozen=True)
@@ -21,9 +22,12 @@ class Recipe(Config):
     preset: Literal["paper", "released"] = "paper"
     model: dict[str, Any] = field(default_factory=dict)  # switches of MimeConfig that differ from the preset
     generation: dict[str, Any] = field(default_factory=dict)  # options written to generation_config.json
+    start: Recipe | None = None  # of a run of its own before this one, which goes on from its best weights
     min_count: int = 1  # rarer words become UNK
     max_words: int = 0  # 0: all
     vocabulary_splits: Literal["train", "all"] = "train"  # "all": dev and test words as well, the released way
+    extra_epochs: dict[ExtraPairs, int] = field(default_factory=dict)  # how many epochs, from the first, have them
+    word_dropout: float = 0.0  # share of the context's words that training reads as UNK
     batch_size: int = 16
     max_epochs: int = 30
     max_steps: int = 0  # 0: no limit
@@ -35,6 +39,8 @@ class Recipe(Config):
     weight_decay: float = 0.0
     max_grad_norm: float = 0.0  # 0: no clipping
     label_smoothing: float = 0.0
+    emotion_smoothing: float = 0.0  # label smoothing of L_cls
+    bfloat16_projection: bool = False  # of the decoder's output on the vocabulary, in training only
     alpha: float = 1.0  # weight of L_cls, eq. 32
     beta: float = 1.0  # weight of the ELBOs
     gamma: float = 1.0  # weight of L_resp
@@ -48,6 +54,8 @@ class Recipe(Config):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "betas", tuple(self.betas))
+        if isinstance(self.start, dict):
+            object.__setattr__(self, "start", Recipe.from_dict(self.start, where="start"))
         for name in ("batch_size", "max_epochs", "eval_every_steps", "patience", "min_count"):
             check_int(name, getattr(self, name), 1)
         for name in ("max_words", "max_steps", "kl_warmup_steps", "min_steps", "seed"):
@@ -57,7 +65,7 @@ class Recipe(Config):
             check_float(name, getattr(self, name), 0.0, 1.0, open_low=True)
         for name in ("weight_decay", "alpha", "beta", "gamma", "mixture_weight", "max_grad_norm"):
             check_float(name, getattr(self, name), 0.0, 1e6)
-        for name in ("label_smoothing", "ema_decay"):
+        for name in ("label_smoothing", "emotion_smoothing", "word_dropout", "ema_decay"):
             check_float(name, getattr(self, name), 0.0, 0.99999)
         for name, allowed in (
             ("preset", ("paper", "released")),
@@ -66,8 +74,20 @@ class Recipe(Config):
         ):
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{name}={getattr(self, name)!r}: {' or '.join(map(repr, allowed))} is allowed")
+        for kind, epochs in self.extra_epochs.items():
+            if kind not in get_args(ExtraPairs):
+                raise ConfigError(
+                    f"extra_epochs of {kind!r}: {' or '.join(map(repr, get_args(ExtraPairs)))} is allowed"
+                )
+            check_int(f"extra_epochs of {kind!r}", epochs, 1, self.max_epochs)
+        check_bool("bfloat16_projection", self.bfloat16_projection)
         self.model_config(7)
         GenerationConfig.from_dict(self.generation, where="generation")
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed, here and in the recipe that it starts from."""
+        start = {} if self.start is None else {"start": self.start.replace(**changes)}
+        return super().replace(**(start | changes))
 
     def model_config(self, vocab_size: int) -> MimeConfig:
         """The model's config for a vocabulary."""

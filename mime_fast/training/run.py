@@ -12,9 +12,12 @@ from torch import nn
 
 from mime_fast.data.batches import make_examples
 from mime_fast.data.empathetic_dialogues import Pair, read_pairs
+from mime_fast.engine.model_folder import load_model_folder
+from mime_fast.errors import ConfigError
 from mime_fast.reference.mime import Mime
 from mime_fast.text.tokenizer import Tokenizer
 from mime_fast.text.vocabulary import build_vocabulary
+from mime_fast.training.augmentation import extra_pairs
 from mime_fast.training.recipe import Recipe
 from mime_fast.training.trainer import Progress, Trainer
 from mime_fast.training.vectors import initial_embedding, read_vectors
@@ -40,12 +43,17 @@ def train(
     style: Literal["true", "released"] = "released" if recipe.preset == "released" else "true"
     train_pairs = read_pairs(data, "train", style=style)
     valid_pairs = read_pairs(data, "valid", style=style)
-    extra = read_pairs(data, "test", style=style) if recipe.vocabulary_splits == "all" else []
-    counted = [train_pairs, valid_pairs, extra] if recipe.vocabulary_splits == "all" else [train_pairs]
+    test_pairs = read_pairs(data, "test", style=style) if recipe.vocabulary_splits == "all" else []
+    counted = [train_pairs, valid_pairs, test_pairs] if recipe.vocabulary_splits == "all" else [train_pairs]
     tokenizer = make_tokenizer(recipe, counted)
     torch.manual_seed(recipe.seed)
     model = Mime(recipe.model_config(tokenizer.vocab_size))
-    initialise(model, tokenizer, recipe.seed, vectors)
+    if recipe.start is None:
+        initialise(model, tokenizer, recipe.seed, vectors)
+    else:
+        first = Path(out) / "start"
+        train(recipe.start, data, first, vectors=vectors, device=device, show_progress=show_progress)
+        go_on_from(first, model, tokenizer)
     trainer = Trainer(
         recipe,
         model.to(device),
@@ -53,6 +61,9 @@ def train(
         make_examples(train_pairs, tokenizer),
         make_examples(valid_pairs, tokenizer),
         Path(out),
+        extra={
+            kind: make_examples(extra_pairs(kind, data, train_pairs, style), tokenizer) for kind in recipe.extra_epochs
+        },
         show_progress=show_progress,
     )
     return trainer.run()
@@ -73,6 +84,19 @@ def make_tokenizer(recipe: Recipe, splits: Sequence[Sequence[Pair]]) -> Tokenize
     )
     words = build_vocabulary(utterances, min_count=recipe.min_count, max_size=recipe.max_words or None)
     return Tokenizer.from_words(words)
+
+
+def go_on_from(folder: Path_, model: Mime, tokenizer: Tokenizer) -> None:
+    """Give `model` the weights of a model folder.
+
+    Raises:
+        ConfigError: that model has other words or other sizes.
+    """
+    loaded = load_model_folder(folder)
+    same = loaded.tokenizer.words == tokenizer.words
+    if not same or loaded.model.config.replace(dropout=0.0) != model.config.replace(dropout=0.0):
+        raise ConfigError(f"start: its {'model' if same else 'vocabulary'} is another one; the same is allowed")
+    model.load_state_dict(loaded.model.state_dict())
 
 
 def initialise(model: Mime, tokenizer: Tokenizer, seed: int, vectors: Path_ | None) -> None:

@@ -8,7 +8,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,9 @@ from mime_fast.evaluation.likelihood import Likelihood, evaluate_likelihood
 from mime_fast.reference.mime import Mime
 from mime_fast.reference.noise import training_noise
 from mime_fast.text.tokenizer import Tokenizer
+from mime_fast.training.augmentation import drop_words
 from mime_fast.training.losses import loss_terms
-from mime_fast.training.recipe import Recipe
+from mime_fast.training.recipe import ExtraPairs, Recipe
 from mime_fast.training.schedule import kl_weight, learning_rate
 
 STATE, METRICS = "training_state.pt", "metrics.jsonl"
@@ -61,6 +62,7 @@ class Trainer:
         valid: Sequence[Example],
         out: str | os.PathLike[str],
         *,
+        extra: Mapping[ExtraPairs, Sequence[Example]] | None = None,
         save_every_seconds: float = 120.0,
         show_progress: bool = True,
     ) -> None:
@@ -68,6 +70,7 @@ class Trainer:
         self.model = model
         self.tokenizer = tokenizer
         self.train_examples = train
+        self.extra = extra or {}
         self.valid_examples = valid
         self.out = Path(out)
         self.save_every_seconds = save_every_seconds
@@ -82,8 +85,7 @@ class Trainer:
             fused=True,
         )
         self.progress = Progress()
-        self.steps_per_epoch = math.ceil(len(train) / recipe.batch_size)
-        self.total_steps = self.steps_per_epoch * recipe.max_epochs
+        self.total_steps = sum(self._epoch_steps(epoch) for epoch in range(recipe.max_epochs))
         if recipe.max_steps:
             self.total_steps = min(self.total_steps, recipe.max_steps)
 
@@ -108,8 +110,16 @@ class Trainer:
         self._save()
         return self.progress
 
+    def _examples(self, epoch: int) -> Sequence[Example]:
+        kinds = [kind for kind, epochs in self.recipe.extra_epochs.items() if epoch < epochs]
+        return [*self.train_examples, *(example for kind in kinds for example in self.extra[kind])]
+
+    def _epoch_steps(self, epoch: int) -> int:
+        return math.ceil(len(self._examples(epoch)) / self.recipe.batch_size)
+
     def _run_epoch(self, bar: tqdm[Any]) -> None:
-        order = epoch_order(self.train_examples, self.recipe.batch_size, self.recipe.seed, self.progress.epoch)
+        self.epoch_examples = self._examples(self.progress.epoch)
+        order = epoch_order(self.epoch_examples, self.recipe.batch_size, self.recipe.seed, self.progress.epoch)
         saved = started = time.monotonic()
         for indices in order[self.progress.batch :]:
             losses = self._step(indices)
@@ -133,9 +143,10 @@ class Trainer:
         progress.step += 1
         progress.batch += 1
         self.model.train()
-        batch = collate(self.train_examples, indices, self.device)
+        batch = drop_words(collate(self.epoch_examples, indices, self.device), recipe.word_dropout)
         noise = training_noise(self.model, recipe.seed, indices, progress.epoch)
-        terms = loss_terms(self.model, batch, noise, recipe.label_smoothing)
+        options = recipe.label_smoothing, recipe.emotion_smoothing, recipe.bfloat16_projection
+        terms = loss_terms(self.model, batch, noise, *options)
         weights = recipe.alpha, recipe.beta, recipe.gamma, kl_weight(recipe, progress.step), recipe.mixture_weight
         total = terms.total(*weights)
         if not torch.isfinite(total):
@@ -177,7 +188,7 @@ class Trainer:
     def _log(self, losses: dict[str, float], figures: Likelihood) -> None:
         row = {
             "step": self.progress.step,
-            "epoch": round(self.progress.epoch + self.progress.batch / self.steps_per_epoch, 3),
+            "epoch": round(self.progress.epoch + self.progress.batch / self._epoch_steps(self.progress.epoch), 3),
             "seconds": round(self.progress.seconds, 1),
             **{name: round(value, 5) for name, value in losses.items()},
             **dataclasses.asdict(figures),
@@ -212,7 +223,8 @@ class Trainer:
             state = torch.load(where, map_location="cpu", weights_only=True)
         except Exception as error:
             raise CheckpointError(f"{where}: not a readable training state ({error})") from None
-        changed = [name for name, value in self.recipe.to_dict().items() if state["recipe"].get(name) != value]
+        started = Recipe.from_dict(state["recipe"]).to_dict()  # keys that are younger than the run have their defaults
+        changed = [name for name, value in self.recipe.to_dict().items() if started[name] != value]
         if changed:
             raise CheckpointError(
                 f"{where}: the run was started with another {', '.join(changed)}; "

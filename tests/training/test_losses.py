@@ -53,6 +53,39 @@ def test_without_smoothing_it_is_the_nll() -> None:
     assert_close(smoothed_nll(logits, targets, 0.0), torch.as_tensor(expected))
 
 
+def test_emotion_smoothing_by_hand() -> None:
+    """1 - s on the label and s / 32 on every emotion, the label's own share included; nothing else changes."""
+    model, batch = tiny_model(), random_batch(LENGTHS, TARGETS)
+    plain = loss_terms(model, batch, noise_for(model))
+    smoothed = loss_terms(model, batch, noise_for(model), emotion_smoothing=0.2)
+    logs = model.encode(batch.context_ids, batch.state_ids).emotion_logits.log_softmax(1)
+    gold = logs[torch.arange(3), batch.emotion]
+    assert_close(smoothed.classification, -(0.8 * gold + 0.2 * logs.mean(dim=1)).mean())
+    assert not torch.equal(smoothed.classification, plain.classification)
+    for name in ("kl", "reconstruction", "response", "mixture"):
+        assert torch.equal(getattr(smoothed, name), getattr(plain, name)), name
+
+
+def test_bfloat16_projection_is_the_same_loss_roughly() -> None:
+    """Within bfloat16's 8 bits, gradients too; the losses beside it are the same bit for bit."""
+    model, batch = tiny_model().float(), random_batch(LENGTHS, TARGETS)
+    noise = noise_for(model).float()
+    found = []
+    for half in (False, True):
+        model.zero_grad()
+        terms = loss_terms(model, batch, noise, bfloat16_projection=half)
+        terms.response.backward()  # type: ignore[no-untyped-call]
+        assert terms.response.dtype == torch.float32
+        found.append((terms, model.fc_decode.weight.grad, model.decoder.projection.weight.grad))
+    (plain, *gradients), (rounded, *rounded_gradients) = found
+    assert plain.response != rounded.response
+    assert rounded.response.item() == pytest.approx(plain.response.item(), rel=0.01)
+    for exact, other in zip(gradients, rounded_gradients, strict=True):
+        assert (exact - other).norm() < 0.02 * exact.norm()
+    for name in ("classification", "kl", "reconstruction", "mixture"):
+        assert torch.equal(getattr(plain, name), getattr(rounded, name)), name
+
+
 def test_kl_divergence_by_hand() -> None:
     """For one dimension: ln(s_p / s_q) + (s_q^2 + (m_q - m_p)^2) / (2 s_p^2) - 1/2."""
     q = Gaussian(torch.tensor([[1.0]]).double(), torch.tensor([[math.log(4.0)]], dtype=torch.float64))

@@ -12,6 +12,7 @@ import torch
 from mime_fast.data.empathetic_dialogues import Pair
 from mime_fast.engine.model_folder import load_model_folder
 from mime_fast.errors import CheckpointError, ConfigError, DataError, MimeFastError
+from mime_fast.text.special import UNK_ID
 from mime_fast.training import run, trainer
 from mime_fast.training.recipe import Recipe, read_recipe
 from mime_fast.training.schedule import kl_weight, learning_rate
@@ -23,7 +24,7 @@ SMALL = {"hidden_size": 8, "attention_depth": 4, "ffn_channels": 3, "dropout": 0
 
 
 def write_split(folder: Path, split: str, count: int) -> None:
-    """A made-up split in the official form, two rows a dialogue."""
+    """A made-up split in the official form: a turn and its reply, in each third dialogue one turn more."""
     labels = ["joyful", "sad", "proud", "afraid"]
     words = ["dog", "cat", "house", "rain", "sun", "river", "bread"]
     lines = ["conv_id,utterance_idx,context,prompt,speaker_idx,utterance,selfeval,tags"]
@@ -31,6 +32,8 @@ def write_split(folder: Path, split: str, count: int) -> None:
         said, label = f"my {words[i % 7]} is {words[(i * 3 + 1) % 7]} today", labels[i % 4]
         lines.append(f"made:{split}:{i},1,{label},{said},0,{said} .,,")
         lines.append(f"made:{split}:{i},2,{label},{said},1,oh_comma_ the {words[i % 7]} again !,,")
+        if i % 3 == 0:
+            lines.append(f"made:{split}:{i},3,{label},{said},0,yes_comma_ the {words[i % 7]} .,,")
     (folder / f"{split}.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -80,11 +83,26 @@ class Killed(BaseException):
     """Stands for a signal: nothing of the trainer may catch it."""
 
 
-@pytest.mark.parametrize("preset", ["paper", "released"])
+AUGMENTED = {
+    "extra_epochs": {"speaker_turns": 1, "situations": 2},
+    "word_dropout": 0.3,
+    "emotion_smoothing": 0.1,
+    "bfloat16_projection": True,
+}
+
+
+STARTED = {"start": {"model": SMALL, "batch_size": 4, "max_epochs": 1, "eval_every_steps": 7, "learning_rate": 0.01}}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"preset": "paper"}, {"preset": "released"}, AUGMENTED, STARTED],
+    ids=["paper", "released", "augmented", "started"],
+)
 def test_a_killed_run_goes_on_bit_for_bit(
-    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, preset: str
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
 ) -> None:
-    plan = recipe(preset=preset, label_smoothing=0.1)
+    plan = recipe(label_smoothing=0.1, **changes)
     run.train(plan, data, tmp_path / "unbroken", show_progress=False)
     out = tmp_path / "broken"
     step = trainer.Trainer._step
@@ -108,6 +126,47 @@ def test_a_killed_run_goes_on_bit_for_bit(
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_extra_pairs_are_in_the_first_epochs_only(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """45 pairs and 15 speaker's turns in one epoch, 45 situations in two: 27, 23 and 12 steps."""
+    seen: dict[int, list[int]] = {}
+    step = trainer.Trainer._step
+
+    def noting(self: trainer.Trainer, indices: Any) -> dict[str, float]:
+        seen.setdefault(self.progress.epoch, []).extend(indices)
+        return step(self, indices)
+
+    monkeypatch.setattr(trainer.Trainer, "_step", noting)
+    plan = recipe(extra_epochs={"speaker_turns": 1, "situations": 2}, eval_every_steps=27)
+    progress = run.train(plan, data, tmp_path / "out", show_progress=False)
+    assert {epoch: sorted(indices) for epoch, indices in seen.items()} == {
+        0: list(range(105)),
+        1: list(range(90)),
+        2: list(range(45)),
+    }
+    assert progress.step == 27 + 23 + 12
+    assert [(row["step"], row["epoch"], row["n"]) for row in metrics_of(tmp_path / "out")] == [
+        (27, 1.0, 9),
+        (54, 2.333, 9),
+        (62, 3.0, 9),
+    ]
+
+
+def test_words_are_dropped_in_training_alone(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dropped, evaluated = [], []
+    encode = run.Mime.encode
+
+    def noting(self: run.Mime, context_ids: torch.Tensor, state_ids: torch.Tensor) -> Any:
+        (dropped if self.training else evaluated).append((context_ids == UNK_ID).any().item())
+        return encode(self, context_ids, state_ids)
+
+    monkeypatch.setattr(run.Mime, "encode", noting)
+    run.train(recipe(word_dropout=0.5, max_steps=7), data, tmp_path / "out", show_progress=False)
+    assert len(dropped) == 7
+    assert all(dropped)
+    assert evaluated
+    assert not any(evaluated)
+
+
 def test_it_learns_and_keeps_the_best(tmp_path: Path, data: Path) -> None:
     progress = run.train(recipe(max_epochs=10), data, tmp_path / "out", show_progress=False)
     rows = metrics_of(tmp_path / "out")
@@ -122,6 +181,48 @@ def test_patience_ends_a_run(tmp_path: Path, data: Path) -> None:
     progress = run.train(plan, data, tmp_path / "out", show_progress=False)
     assert progress.stopped
     assert progress.bad_evaluations == 2
+
+
+def test_a_start_is_a_run_of_its_own(tmp_path: Path, data: Path) -> None:
+    """With a rate near 0 the weights stay those that the first run kept; only its dropout is another."""
+    first = recipe(model=SMALL | {"dropout": 0.0}, seed=5)
+    run.train(first, data, tmp_path / "alone", show_progress=False)
+    plan = recipe(start=first.to_dict(), learning_rate=1e-30, max_steps=8)
+    run.train(plan, data, tmp_path / "out", show_progress=False)
+    folders = [load_model_folder(tmp_path / name) for name in ("alone", "out/start", "out")]
+    weights = [folder.model.state_dict() for folder in folders]
+    for name, kept in weights[0].items():
+        assert torch.equal(weights[1][name], kept), name
+        assert_close(weights[2][name], kept)
+    assert [folder.model.config.dropout for folder in folders] == [0.0, 0.0, 0.1]
+    assert metrics_of(tmp_path / "alone") != metrics_of(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"), [({"max_words": 3}, "vocabulary"), ({"model": SMALL | {"ffn_channels": 4}}, "model")]
+)
+def test_a_start_that_does_not_fit_is_refused(tmp_path: Path, data: Path, changes: dict[str, Any], part: str) -> None:
+    plan = recipe(start=recipe(max_steps=1, **changes).to_dict())
+    with pytest.raises(ConfigError, match=f"start: its {part} is another one"):
+        run.train(plan, data, tmp_path / "out", show_progress=False)
+
+
+def test_steps_and_seed_bear_on_the_start_too() -> None:
+    plan = recipe(start=recipe(start=recipe().to_dict()).to_dict()).replace(max_steps=3, seed=9)
+    assert plan.start is not None
+    assert plan.start.start is not None
+    assert [(each.max_steps, each.seed) for each in (plan, plan.start, plan.start.start)] == [(3, 9)] * 3
+    assert Recipe.from_dict(plan.to_dict()) == plan
+
+
+def test_a_run_from_before_a_key_was_added_goes_on(tmp_path: Path, data: Path) -> None:
+    run.train(recipe(max_steps=2), data, tmp_path / "out", show_progress=False)
+    state = state_of(tmp_path / "out")
+    del state["recipe"]["word_dropout"]
+    torch.save(state, tmp_path / "out" / trainer.STATE)
+    run.train(recipe(max_steps=2), data, tmp_path / "out", show_progress=False)
+    with pytest.raises(CheckpointError, match="another word_dropout"):
+        run.train(recipe(max_steps=2, word_dropout=0.1), data, tmp_path / "out", show_progress=False)
 
 
 def test_another_recipe_in_the_same_folder_is_refused(tmp_path: Path, data: Path) -> None:
@@ -201,6 +302,13 @@ def test_shipped_recipes_are_valid() -> None:
         ("learning_rat = 1", "unknown key 'learning_rat'"),
         ("[model]\nhiden_size = 3", "unknown key 'hiden_size'"),
         ("[model]\nnum_heads = 3", "attention_depth=40"),
+        ("extra_epochs = {answers = 1}", "extra_epochs of 'answers'"),
+        ("max_epochs = 2\nextra_epochs = {situations = 3}", "extra_epochs of 'situations'=3: an integer of 1 to 2"),
+        ("[start]\nbatch_size = 0", "start: batch_size=0"),
+        ("[start]\nvectors = 'x'", "start: unknown key 'vectors'"),
+        ("word_dropout = 1.0", "word_dropout=1.0"),
+        ("emotion_smoothing = -0.1", "emotion_smoothing=-0.1"),
+        ("bfloat16_projection = 1", "bfloat16_projection=1"),
         ("schedule = 'linear'", "schedule='linear'"),
         ("[generation]\nnum_beams = 0", "num_beams=0"),
     ],
