@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from mime_fast.errors import ConfigError
 
@@ -84,11 +84,19 @@ def check_bool(name: str, value: object) -> None:
 
 
 @dataclass(frozen=True)
-class MimeConfig(Config):
-    """Sizes and switches of the model. Start from `MimeConfig.paper(V)` or `MimeConfig.released(V)`.
+class ModelConfig(Config):
+    """Sizes and switches that MIME and its baselines share. Start from `paper(V)` or `released(V)` of one of its kinds.
 
     The switches are the places where the paper and the code its authors released differ (docs/model.md lists them).
     """
+
+    model_type: ClassVar[str]
+    QUIRKS: ClassVar[dict[str, Any]] = {
+        "preset": "released",
+        "speaker_table": False,
+        "final_relu": True,
+        "unbiased_norm": True,
+    }
 
     vocab_size: int
     preset: Preset = "paper"
@@ -101,14 +109,8 @@ class MimeConfig(Config):
     dropout: float = 0.0
     tie_word_embeddings: bool = False  # FC_decode's weight is E_W
     speaker_table: bool = True  # E_S is a table of its own (eq. 1); False: rows of E_W
-    drop_ctx: bool = True  # eq. 20-24 run over i = 1..k; False: CTX stays in the memory
-    shared_response_encoder: bool = True  # one TR_resp_enc (eq. 22-23); False: one for M, one for M~
-    separate_sigma: bool = True  # sigma per group (eq. 13); False: sigma_neg = sigma_pos
-    posterior_on_emotion: bool = True  # Q(z_g | e_g, C), eq. 17; False: on the mean of M or M~
     final_relu: bool = False  # ReLU after the last convolution of the FFN, too
     unbiased_norm: bool = False  # LayerNorm by the unbiased deviation, epsilon outside the root
-    emotion_mimicry: bool = True  # eq. 18-19; False: m = e_pos, m~ = e_neg always
-    emotion_grouping: bool = True  # two groups; False: one mixture over the 32 emotions
 
     def __post_init__(self) -> None:
         if self.preset not in ("paper", "released"):
@@ -127,32 +129,45 @@ class MimeConfig(Config):
         for field in dataclasses.fields(self):
             if field.type == "bool":
                 check_bool(field.name, getattr(self, field.name))
+        self._make_plain()
+
+    @classmethod
+    def paper(cls, vocab_size: int, **changes: Any) -> Self:
+        """The equations as printed."""
+        return cls(vocab_size=vocab_size, **changes)
+
+    @classmethod
+    def released(cls, vocab_size: int, **changes: Any) -> Self:
+        """What the released code computes, quirks included."""
+        return cls(vocab_size=vocab_size, **(cls.QUIRKS | changes))
+
+
+@dataclass(frozen=True)
+class MimeConfig(ModelConfig):
+    """MIME's own switches beside the shared ones."""
+
+    model_type = "mime"
+    QUIRKS: ClassVar[dict[str, Any]] = ModelConfig.QUIRKS | {
+        "drop_ctx": False,
+        "shared_response_encoder": False,
+        "separate_sigma": False,
+        "posterior_on_emotion": False,
+    }
+
+    drop_ctx: bool = True  # eq. 20-24 run over i = 1..k; False: CTX stays in the memory
+    shared_response_encoder: bool = True  # one TR_resp_enc (eq. 22-23); False: one for M, one for M~
+    separate_sigma: bool = True  # sigma per group (eq. 13); False: sigma_neg = sigma_pos
+    posterior_on_emotion: bool = True  # Q(z_g | e_g, C), eq. 17; False: on the mean of M or M~
+    emotion_mimicry: bool = True  # eq. 18-19; False: m = e_pos, m~ = e_neg always
+    emotion_grouping: bool = True  # two groups; False: one mixture over the 32 emotions
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if self.emotion_mimicry and not self.emotion_grouping:
             raise ConfigError(
                 "emotion_mimicry=True with emotion_grouping=False: without groups there is nothing to mimic; "
                 "set emotion_mimicry=False"
             )
-        self._make_plain()
-
-    @classmethod
-    def paper(cls, vocab_size: int, **changes: Any) -> MimeConfig:
-        """The equations as printed."""
-        return cls(vocab_size=vocab_size, **changes)
-
-    @classmethod
-    def released(cls, vocab_size: int, **changes: Any) -> MimeConfig:
-        """What the released code computes, quirks included."""
-        quirks: dict[str, Any] = {
-            "preset": "released",
-            "speaker_table": False,
-            "drop_ctx": False,
-            "shared_response_encoder": False,
-            "separate_sigma": False,
-            "posterior_on_emotion": False,
-            "final_relu": True,
-            "unbiased_norm": True,
-        }
-        return cls(vocab_size=vocab_size, **(quirks | changes))
 
 
 @dataclass(frozen=True)

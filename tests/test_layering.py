@@ -16,6 +16,7 @@ PACKAGE = "mime_fast"
 LEVELS = (
     ("errors", "_version"),
     ("config", "emotions"),
+    ("baseline_config",),
     ("text",),
     ("data",),
     ("reference",),

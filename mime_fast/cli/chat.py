@@ -23,7 +23,7 @@ from mime_fast.errors import InputError
 
 if TYPE_CHECKING:
     from mime_fast.engine.engine import Engine
-    from mime_fast.engine.results import Reply
+    from mime_fast.engine.results import EmotionMixture, Reply
 
 EXAMPLE = """  mime-fast chat --seed 7
   echo 'I passed my driving test!' | mime-fast chat"""
@@ -109,15 +109,16 @@ class Conversation:
 
 def describe(reply: Reply, emotion: int | None = None) -> str:
     """Emotions heard, the mixture of the mimicked group, the reply. `emotion` is one that was given, not heard."""
-    mixture = reply.mixture
     heard = f"{_top(zip(LABELS, reply.emotion_probs, strict=True))} ({polarity(INDEX[reply.emotion])})"
     given = "" if emotion is None else f"; told {LABELS[emotion]}"
+    return f"heard    {heard}{given}\n{_answers(reply.mixture)}mime     {reply.text}"
+
+
+def _answers(mixture: EmotionMixture | None) -> str:
+    if mixture is None:
+        return ""
     mimicked = mixture.positive if mixture.polarity == "positive" else mixture.negative
-    return (
-        f"heard    {heard}{given}\n"
-        f"answers  {mixture.polarity} {mixture.mimic_share:.0%}: {_top(mimicked.items())}\n"
-        f"mime     {reply.text}"
-    )
+    return f"answers  {mixture.polarity} {mixture.mimic_share:.0%}: {_top(mimicked.items())}\n"
 
 
 def _top(weights: Iterable[tuple[str, float]]) -> str:

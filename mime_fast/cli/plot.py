@@ -58,10 +58,15 @@ def run(args: Namespace) -> int:
 def draw_embeddings(args: Namespace) -> Figure:
     from mime_fast.engine.load import find_model
     from mime_fast.engine.model_folder import load_model_folder
+    from mime_fast.errors import ConfigError
     from mime_fast.evaluation import plots
+    from mime_fast.reference.mime import Mime
 
     folder = find_model(args.model)
-    embeddings = load_model_folder(folder).model.emotion_embedding.weight.detach()
+    model = load_model_folder(folder).model
+    if not isinstance(model, Mime):
+        raise ConfigError(f"{folder}: a model of type {model.config.model_type!r} has no E_E; 'mime' is allowed")
+    embeddings = model.emotion_embedding.weight.detach()
     return plots.draw_embeddings(embeddings.double().numpy(), Path(folder).resolve().name)
 
 

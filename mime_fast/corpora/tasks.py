@@ -143,7 +143,9 @@ def _scored(score: Score) -> dict[str, Any]:
     }
 
 
-def _mixture(mixture: EmotionMixture) -> dict[str, Any]:
+def _mixture(mixture: EmotionMixture | None) -> dict[str, Any] | None:
+    if mixture is None:
+        return None
     return {
         "polarity": mixture.polarity,
         "mimic_share": round(mixture.mimic_share, _WEIGHT_DIGITS),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import repeat
 
 import numpy as np
 
@@ -44,9 +45,13 @@ def _emotions_of(logits: Floats) -> Iterator[tuple[str, list[float]]]:
     return zip([LABELS[i] for i in logits.argmax(axis=1).tolist()], probs.tolist(), strict=True)
 
 
-def _mixtures_of(heard: Heard) -> Iterator[EmotionMixture]:
-    positive, negative = (heard.weights[:, list(ids)].tolist() for ids in (POSITIVE_IDS, NEGATIVE_IDS))
-    rows = zip(positive, negative, heard.mimicked.tolist(), heard.mimic_share.tolist(), strict=True)
+def _mixtures_of(heard: Heard) -> Iterator[EmotionMixture | None]:
+    weights, shares = heard.weights, heard.mimic_share
+    if weights is None or shares is None:
+        yield from repeat(None, len(heard.mimicked))
+        return
+    positive, negative = (weights[:, list(ids)].tolist() for ids in (POSITIVE_IDS, NEGATIVE_IDS))
+    rows = zip(positive, negative, heard.mimicked.tolist(), shares.tolist(), strict=True)
     for pleasant, unpleasant, emotion, share in rows:
         by_name = dict(zip(POSITIVE, pleasant, strict=True)), dict(zip(NEGATIVE, unpleasant, strict=True))
         yield EmotionMixture(*by_name, polarity(emotion), share)

@@ -54,8 +54,8 @@ class Heard:
 
     emotion_logits: Floats  # s of eq. 4, [N, 32]
     mimicked: Ids  # [N], the emotion whose polarity was mimicked
-    weights: Floats  # d_g by emotion id, [N, 32]: both groups, or the one of all 32
-    mimic_share: Floats  # [N], the gate's share of M, averaged over the words (CTX left out)
+    weights: Floats | None  # d_g by emotion id, [N, 32]: both groups, or the one of all 32; None: a baseline
+    mimic_share: Floats | None  # [N], the gate's share of M, averaged over the words (CTX left out); None: a baseline
 
 
 class Backend(Protocol):

@@ -21,7 +21,7 @@ from mime_fast.engine.model_folder import check_tensors, copy_weights, new_model
 from mime_fast.engine.released import our_name, released_names, rename
 from mime_fast.engine.released_vocabulary import Inert, read_released_vocabulary
 from mime_fast.errors import CheckpointError, ConfigError, InputError
-from mime_fast.reference.mime import Mime
+from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.text.special import SPECIAL_TOKENS
 from mime_fast.text.tokenizer import Tokenizer
 
@@ -97,7 +97,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Mapping[str, Any]:
     return saved
 
 
-def build_released(tensors: Mapping[str, Tensor], num_words: int, *, where: str) -> Mime:
+def build_released(tensors: Mapping[str, Tensor], num_words: int, *, where: str) -> DialogueModel:
     """The `released` preset around tensors under the released names; sizes are read from the tensors.
 
     The number of heads shows in no tensor: 2, as in the released code. num_words is the length of the vocabulary.
@@ -172,7 +172,7 @@ def _reason(error: Exception) -> str:
     return f"not a readable checkpoint: truncated, or not written by torch.save ({type(error).__name__})"
 
 
-def _write_whole(out: Path, model: Mime, tokenizer: Tokenizer) -> None:
+def _write_whole(out: Path, model: DialogueModel, tokenizer: Tokenizer) -> None:
     """Write beside `out`, then rename, so that a failure leaves nothing behind."""
     scratch = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}")
     try:

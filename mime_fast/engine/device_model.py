@@ -17,7 +17,8 @@ from torch.nn import functional as F
 
 from mime_fast.kernels.select import Ops
 from mime_fast.kernels.weights import DecoderWeights, PriorWeights
-from mime_fast.reference.mime import Context, Mime
+from mime_fast.reference.dialogue_model import Context
+from mime_fast.reference.mime import Mime
 from mime_fast.text.special import PAD_ID, SOS_ID
 
 

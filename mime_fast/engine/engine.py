@@ -9,7 +9,7 @@ from typing import Any, Unpack
 import torch
 
 from mime_fast._version import __version__
-from mime_fast.config import GenerationConfig, MimeConfig, Search, check_int
+from mime_fast.config import GenerationConfig, ModelConfig, Search, check_int
 from mime_fast.engine.assemble import classifications_of, replies_of, scores_of
 from mime_fast.engine.backend import Floats, Heard, Stop
 from mime_fast.engine.inputs import Dialogue, Truncation
@@ -36,7 +36,7 @@ class Engine:
     """
 
     def __init__(self, folder: ModelFolder, name: str, choice: Choice, threads: int | None = None) -> None:
-        self.config: MimeConfig = folder.model.config
+        self.config: ModelConfig = folder.model.config
         self.generation_config: GenerationConfig = folder.generation
         self.tokenizer = folder.tokenizer
         self.name = name
@@ -77,10 +77,10 @@ class Engine:
             num_beams .. num_return_sequences: as in Hugging Face's GenerationConfig; None: the model's own value.
             search: "standard", or "mime", the released beam, which takes only beams and lengths.
             prefixes: words that the reply begins with, text or tokens, one or None a dialogue.
-            stochastic: sample the emotion mixture; False: z = mu (the paper's "w/o STC").
+            stochastic: sample the emotion mixture; False: z = mu (the paper's "w/o STC"). A baseline has no mixture.
             seed: from 0 to 2^64 - 1, one for all or one a dialogue.
             request_ids: numbers that tell requests of one seed apart; 0 .. n - 1 by default.
-            emotions: labels (names or indices) whose polarity is mimicked; None: the classifier's.
+            emotions: labels (names or indices) whose polarity is mimicked; None: the classifier's. Not for baselines.
             strict_turns: refuse an even number of turns.
             truncation: None refuses more words than the model has positions for; "oldest" drops early turns in pairs.
 
@@ -198,6 +198,7 @@ class Engine:
         return {
             "version": __version__,
             "model": self.name,
+            "model_type": self.config.model_type,
             "preset": self.config.preset,
             "vocab_size": self.config.vocab_size,
             "parameters": self.model.num_parameters(),

@@ -14,13 +14,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from mime_fast.config import GenerationConfig, MimeConfig
+from mime_fast.baseline_config import config_class
+from mime_fast.config import GenerationConfig, ModelConfig
 from mime_fast.errors import CheckpointError, ConfigError
-from mime_fast.reference.mime import Mime
+from mime_fast.reference import models
+from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.text.tokenizer import Tokenizer
 
 CONFIG, GENERATION, TOKENIZER, WEIGHTS = "config.json", "generation_config.json", "tokenizer.json", "model.safetensors"
-MODEL_TYPE = "mime"
 MAX_FAULTS = 20  # named in one message; further ones are counted
 SMALL = 10_000_000  # values; a model with no larger matrix is built whatever the file holds
 
@@ -29,7 +30,7 @@ SMALL = 10_000_000  # values; a model with no larger matrix is built whatever th
 class ModelFolder:
     """What a folder holds. The model is in evaluation mode, float32, on the CPU."""
 
-    model: Mime
+    model: DialogueModel
     tokenizer: Tokenizer
     generation: GenerationConfig
 
@@ -62,7 +63,7 @@ def load_model_folder(path: str | os.PathLike[str]) -> ModelFolder:
 
 def save_model_folder(
     path: str | os.PathLike[str],
-    model: Mime,
+    model: DialogueModel,
     tokenizer: Tokenizer,
     generation: GenerationConfig,
     dtype: torch.dtype = torch.float32,
@@ -77,11 +78,11 @@ def save_model_folder(
     scratch = folder / (TOKENIZER + ".tmp")
     tokenizer.save(scratch)
     scratch.replace(folder / TOKENIZER)
-    write_json(folder / CONFIG, {"model_type": MODEL_TYPE, **model.config.to_dict()})
+    write_json(folder / CONFIG, {"model_type": model.config.model_type, **model.config.to_dict()})
     write_json(folder / GENERATION, generation.to_dict())
 
 
-def own_state(model: Mime) -> dict[str, Tensor]:
+def own_state(model: DialogueModel) -> dict[str, Tensor]:
     """The state dict without second names of one tensor (a tied output)."""
     state = model.state_dict()
     if model.config.tie_word_embeddings:
@@ -89,7 +90,7 @@ def own_state(model: Mime) -> dict[str, Tensor]:
     return state
 
 
-def new_model(config: MimeConfig, tensors: Mapping[str, Tensor], *, where: str) -> Mime:
+def new_model(config: ModelConfig, tensors: Mapping[str, Tensor], *, where: str) -> DialogueModel:
     """An untrained model to load the tensors into.
 
     Raises:
@@ -103,10 +104,10 @@ def new_model(config: MimeConfig, tensors: Mapping[str, Tensor], *, where: str) 
             f"vocab_size={config.vocab_size}, attention_depth={config.attention_depth}, "
             f"ffn_channels={config.ffn_channels}, num_layers={config.num_layers}"
         )
-    return Mime(config)
+    return models.new_model(config)
 
 
-def load_weights(model: Mime, tensors: Mapping[str, Tensor], *, where: str) -> None:
+def load_weights(model: DialogueModel, tensors: Mapping[str, Tensor], *, where: str) -> None:
     """Copy tensors into the model after checking names, shapes, types and values.
 
     Raises:
@@ -116,7 +117,7 @@ def load_weights(model: Mime, tensors: Mapping[str, Tensor], *, where: str) -> N
     copy_weights(model, tensors)
 
 
-def copy_weights(model: Mime, tensors: Mapping[str, Tensor]) -> None:
+def copy_weights(model: DialogueModel, tensors: Mapping[str, Tensor]) -> None:
     """Copy tensors that were checked already."""
     with torch.no_grad():
         for name, value in own_state(model).items():
@@ -183,18 +184,16 @@ def _tensor_faults(name: str, tensor: Tensor, shape: torch.Size) -> list[str]:
     return [f"{name} has {bad} values that are NaN or infinite"] if bad else []
 
 
-def _read_config(path: Path) -> MimeConfig:
+def _read_config(path: Path) -> ModelConfig:
     values = read_json(path)
     kind = values.pop("model_type", None)
-    if kind != MODEL_TYPE:
-        raise CheckpointError(f"{path}: model_type={kind!r}: {MODEL_TYPE!r} is allowed")
     try:
-        return MimeConfig.from_dict(values, where=str(path))
+        return config_class(kind).from_dict(values, where=str(path))
     except ConfigError as error:
         raise CheckpointError(str(error)) from None
 
 
-def _read_generation(path: Path, config: MimeConfig) -> GenerationConfig:
+def _read_generation(path: Path, config: ModelConfig) -> GenerationConfig:
     try:
         generation = GenerationConfig.from_dict(read_json(path), where=str(path))
     except ConfigError as error:

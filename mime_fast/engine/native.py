@@ -15,13 +15,15 @@ from mime_fast.emotions import NEGATIVE_IDS, POSITIVE_IDS
 from mime_fast.engine.backend import OPS, Contexts, Floats, Heard, Ids, Offsets, Requests, Stop, refuse_nan
 from mime_fast.engine.device import Placement
 from mime_fast.errors import BackendError
+from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.hypothesis import Hypothesis
-from mime_fast.reference.mime import Mime
 from mime_fast.reference.search import no_response
 
 
-def why_not(model: Mime, placement: Placement, isa: str) -> str:
+def why_not(model: DialogueModel, placement: Placement, isa: str) -> str:
     """Why this back end cannot run a model; empty if it can."""
+    if not model.noise_groups:
+        return f"it has no {model.config.model_type} yet"
     return "" if isa == "auto" else _native.why_not(isa)
 
 
@@ -38,7 +40,7 @@ class NativeBackend:
 
     name = "native"
 
-    def __init__(self, model: Mime, precision: str, batch_size: int, threads: int, isa: str) -> None:
+    def __init__(self, model: DialogueModel, precision: str, batch_size: int, threads: int, isa: str) -> None:
         self.precision = precision
         self.batch_size = batch_size
         self.threads = threads

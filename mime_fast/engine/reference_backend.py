@@ -16,8 +16,10 @@ from mime_fast.emotions import LABELS
 from mime_fast.engine.backend import OPS, Contexts, Floats, Heard, Ids, Offsets, Requests, Stop, refuse_nan
 from mime_fast.engine.device import Placement
 from mime_fast.errors import BackendError
+from mime_fast.reference.decoder import Memory
+from mime_fast.reference.dialogue_model import Context, DialogueModel
 from mime_fast.reference.hypothesis import Hypothesis
-from mime_fast.reference.mime import Context, Memory, Mime
+from mime_fast.reference.mime import FusedMemory
 from mime_fast.reference.noise import prior_noise
 from mime_fast.reference.response_emotion import GROUPS, Mixture
 from mime_fast.reference.search import search
@@ -30,7 +32,12 @@ class ReferenceBackend:
     name = "reference"
 
     def __init__(
-        self, model: Mime, placement: Placement, batch_size: int, threads: int | None, reason: str = "asked for"
+        self,
+        model: DialogueModel,
+        placement: Placement,
+        batch_size: int,
+        threads: int | None,
+        reason: str = "asked for",
     ) -> None:
         self.model = model
         self.placement = placement
@@ -119,18 +126,20 @@ class ReferenceBackend:
         chosen = np.where(given < 0, logits.argmax(axis=1), given)
         mimicked = torch.from_numpy(chosen.astype(np.int64)).to(self.placement.device)
         keys = requests.seeds[batch].tolist(), requests.request_ids[batch].tolist()
-        mixture = self.model.sample(context.c, prior_noise(self.model, *keys) if requests.stochastic else None)
-        memory = self.model.remember(context, mixture, mimicked)
+        noise = prior_noise(self.model, *keys) if requests.stochastic else None
+        memory, mixture = self.model.hear(context, mimicked, noise)
         heard.emotion_logits[batch] = logits
         heard.mimicked[batch] = chosen
-        heard.weights[batch] = _weights(mixture)
-        heard.mimic_share[batch] = _numbers(self._mimic_share(memory))
+        if heard.weights is not None and mixture is not None:
+            heard.weights[batch] = _weights(mixture)
+        if heard.mimic_share is not None and isinstance(memory, FusedMemory):
+            heard.mimic_share[batch] = _numbers(self._mimic_share(context, memory))
         return memory
 
-    def _mimic_share(self, memory: Memory) -> Tensor:
+    def _mimic_share(self, context: Context, memory: FusedMemory) -> Tensor:
         """[B], averaged over words; where the memory begins with CTX, that is none."""
         words = memory.real.clone()
-        if not self.model.config.drop_ctx:
+        if memory.real.shape == context.real.shape:
             words[:, 0] = False
         return (memory.mimic_share * words).sum(dim=1) / words.sum(dim=1)
 
@@ -148,8 +157,10 @@ class ReferenceBackend:
         return np.zeros(shape, np.float32)
 
     def _unheard(self, count: int) -> Heard:
-        sizes = count, len(LABELS)
-        return Heard(self._room(*sizes), np.zeros(count, np.int32), self._room(*sizes), self._room(count))
+        logits, mimicked = self._room(count, len(LABELS)), np.zeros(count, np.int32)
+        if not self.model.noise_groups:
+            return Heard(logits, mimicked, None, None)
+        return Heard(logits, mimicked, self._room(count, len(LABELS)), self._room(count))
 
 
 @contextmanager

@@ -47,14 +47,15 @@ class Candidate:
 class Reply:
     """The answer to one dialogue: its candidates, best first, and the emotions behind them.
 
-    `text`, `tokens`, `score` and so on are those of the best candidate. `emotion` is the classifier's first choice and
+    `mixture` is None where the model has none (a baseline). `text`, `tokens`, `score` and so on are those of the best
+    candidate. `emotion` is the classifier's first choice and
     `emotion_probs` its 32 probabilities in the order of `mime_fast.emotions.LABELS`.
     """
 
     candidates: list[Candidate]
     emotion: str
     emotion_probs: list[float]
-    mixture: EmotionMixture
+    mixture: EmotionMixture | None
 
     @property
     def text(self) -> str:
@@ -106,7 +107,7 @@ class Score:
     token_logprobs: list[float]
     emotion: str
     emotion_probs: list[float]
-    mixture: EmotionMixture
+    mixture: EmotionMixture | None
 
     @property
     def logprob(self) -> float:

@@ -17,12 +17,14 @@ from mime_fast.engine.device_session import GraphCapture
 from mime_fast.engine.reference_backend import ReferenceBackend
 from mime_fast.errors import BackendError, ConfigError
 from mime_fast.kernels.select import device_ops
+from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.mime import Mime
 
 BACKENDS = ("auto", "native", "cuda", "reference")
 ISAS = ("auto", "generic", "avx2", "avx512", "avx512_vnni", "avx512_bf16")
 BATCH_SIZE, CUDA_BATCH_SIZE = 64, 1024
 NATIVE_PRECISIONS = ("float32", "bfloat16", "int8")
+MIME_ALONE = "the GPU back end runs MIME alone"
 CUDA_PRECISIONS = ("float32", "bfloat16", "float16")
 REFERENCE_PRECISIONS = ("float32", "float64")
 CONTRACTS = {
@@ -70,10 +72,10 @@ class Wanted:
             names = " or the ".join(name for name, precisions in able if self.precision in precisions)
             raise BackendError(f"backend='reference' cannot run: {self.precision} is for the {names} back end alone")
 
-    def place(self) -> Placement:
-        """The device and the precision; what only the native back end can do is not for a GPU."""
+    def place(self, *, mime: bool = True) -> Placement:
+        """The device and the precision; what only the native back end can do is not for a GPU, nor is a baseline."""
         native = self.backend == "native" or self.isa != "auto"
-        because = "the native back end runs there alone" if native else ""
+        because = "the native back end runs there alone" if native else "" if mime else MIME_ALONE
         kernels = self.backend != "reference" and self.precision != "float64"
         return place(self.device, self.precision, cpu_because=because, kernels=kernels)
 
@@ -89,16 +91,18 @@ class Choice:
     threads: int | None  # None: what PyTorch chooses
 
 
-def choose(model: Mime, wanted: Wanted) -> Choice:
+def choose(model: DialogueModel, wanted: Wanted) -> Choice:
     """Move the model to its device and precision, and make the back end that runs it.
 
     Raises:
         BackendError: what was asked for by name cannot run.
     """
-    placement = wanted.place()
+    placement = wanted.place(mime=isinstance(model, Mime))
     model = model.to(device=placement.device, dtype=placement.dtype).eval()
-    if wanted.backend == "cuda" or (wanted.backend == "auto" and _is_for_cuda(placement)):
+    if isinstance(model, Mime) and (wanted.backend == "cuda" or (wanted.backend == "auto" and _is_for_cuda(placement))):
         return _on_a_gpu(model, placement, wanted)
+    if wanted.backend == "cuda":
+        raise BackendError(f"backend='cuda' cannot run a model of type {model.config.model_type!r}: {MIME_ALONE}")
     batch_size = wanted.batch_size or BATCH_SIZE
     why_not = _why_not_native(model, placement, wanted.isa)
     if wanted.backend == "reference" or (why_not and _may_fall_back(wanted)):
@@ -140,7 +144,7 @@ def _may_fall_back(wanted: Wanted) -> bool:
     return wanted.backend == "auto" and wanted.isa == "auto" and wanted.precision in REFERENCE_PRECISIONS
 
 
-def _why_not_native(model: Mime, placement: Placement, isa: str) -> str:
+def _why_not_native(model: DialogueModel, placement: Placement, isa: str) -> str:
     """Empty if the native back end can run."""
     if placement.device.type != "cpu":
         return f"the native back end runs on the CPU, not on {placement.device}"

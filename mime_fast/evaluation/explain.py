@@ -11,7 +11,7 @@ import torch
 from mime_fast.emotions import INDEX, LABELS, Polarity, emotion_index, polarity
 from mime_fast.engine.engine import Engine
 from mime_fast.engine.inputs import Dialogue, Truncation
-from mime_fast.engine.results import Reply
+from mime_fast.engine.results import EmotionMixture, Reply
 from mime_fast.errors import ConfigError
 from mime_fast.reference.mime import Mime
 from mime_fast.reference.noise import prior_noise
@@ -24,7 +24,7 @@ class Explanation:
     """A reply and what is behind it.
 
     `words` are the dialogue's tokens, an utterance a list, and `shares` the gate's share for the mimicked side at each
-    of them, 0 to 1 (eq. 25; `Memory.mimic_share`). `reply.mixture.mimic_share` is the mean of all of them.
+    of them, 0 to 1 (eq. 25; `FusedMemory.mimic_share`). `mixture.mimic_share` is the mean of all of them.
     """
 
     words: list[list[str]]
@@ -32,6 +32,12 @@ class Explanation:
     reply: Reply
     mimicked: str  # the emotion whose group is mimicked: the one heard, or one that was given
     mimicry: bool  # False: a model without mimicry, whose gate weighs the positive side, or one mixture twice
+
+    @property
+    def mixture(self) -> EmotionMixture:
+        """The reply's; a MIME's reply has one."""
+        assert self.reply.mixture is not None
+        return self.reply.mixture
 
     @property
     def heard(self) -> list[tuple[str, float]]:
@@ -42,8 +48,8 @@ class Explanation:
     def weights(self) -> dict[Polarity, list[tuple[str, float]]]:
         """The 13 and the 19 weights of eq. 9, heaviest first in each group."""
         groups: dict[Polarity, dict[str, float]] = {
-            "positive": self.reply.mixture.positive,
-            "negative": self.reply.mixture.negative,
+            "positive": self.mixture.positive,
+            "negative": self.mixture.negative,
         }
         return {name: sorted(group.items(), key=lambda item: -item[1]) for name, group in groups.items()}
 
@@ -69,8 +75,7 @@ def explain(
         ConfigError: the model has no gate (it is not MIME), or an option is not allowed.
         InputError: the dialogue, emotion, seed or request id cannot be used.
     """
-    if not isinstance(engine.model, Mime):
-        raise ConfigError(f"{engine.name}: {type(engine.model).__name__} has no gate and no mixture; a MIME is allowed")
+    config = _mime(engine).config
     (reply,) = engine.generate(
         [dialogue],
         emotions=[emotion],
@@ -83,7 +88,6 @@ def explain(
     )
     words = engine.prepare(dialogue, strict_turns=strict_turns, truncation=truncation)
     mimicked = reply.emotion if emotion is None else LABELS[emotion_index(emotion)]
-    config = engine.model.config
     return Explanation(
         words,
         _split(mimic_shares(engine, words, mimicked, prior_key=(seed, request_id) if stochastic else None), words),
@@ -102,21 +106,20 @@ def mimic_shares(
         words: tokens by utterance, the user's first; mimicked: the emotion whose group is mimicked.
         prior_key: seed and request id of the noise; None: z = mu.
     """
-    model: Mime = engine.model
+    model = _mime(engine)
     device = model.fc_decode.weight.device
     ids, states = (torch.tensor([row], device=device) for row in engine.tokenizer.encode_context(words))
     with engine.running():
         context = model.encode(ids, states)
         noise = None if prior_key is None else prior_noise(model, [prior_key[0]], [prior_key[1]])
-        mixture = model.sample(context.c, noise)
-        memory = model.remember(context, mixture, torch.tensor([INDEX[mimicked]], device=device))
+        memory, _ = model.hear(context, torch.tensor([INDEX[mimicked]], device=device), noise)
         shares: list[float] = memory.mimic_share[0].tolist()
     return shares if model.config.drop_ctx else shares[1:]
 
 
 def explanation_json(found: Explanation, top: int) -> dict[str, Any]:
     """JSON-ready: `top` emotions heard, all weights in the order of the mixture, and every word with its share."""
-    mixture = found.reply.mixture
+    mixture = found.mixture
     return {
         "emotion": found.reply.emotion,
         "emotion_probs": dict(found.heard[:top]),
@@ -133,6 +136,14 @@ def explanation_json(found: Explanation, top: int) -> dict[str, Any]:
         "text": found.reply.text,
         "score": found.reply.score,
     }
+
+
+def _mime(engine: Engine) -> Mime:
+    if not isinstance(engine.model, Mime):
+        raise ConfigError(
+            f"{engine.name}: a model of type {engine.config.model_type!r} has no gate and no mixture; 'mime' is allowed"
+        )
+    return engine.model
 
 
 def _split(shares: Sequence[float], words: Sequence[Sequence[str]]) -> list[list[float]]:

@@ -49,7 +49,7 @@ def format_explanation(found: Explanation, *, top: int, width: int, colour: bool
 def _summary(found: Explanation, top: int, width: int, paint: Callable[[str, str], str]) -> list[str]:
     heard = ", ".join(f"{name} {100 * share:.0f} %" for name, share in found.heard[:top])
     group = polarity(INDEX[found.mimicked])
-    share = f"{100 * found.reply.mixture.mimic_share:.1f} % of the gate"
+    share = f"{100 * found.mixture.mimic_share:.1f} % of the gate"
     given = "" if found.mimicked == found.reply.emotion else f" (told: {found.mimicked})"
     mimics = f"{group}{given}, {share}" if found.mimicry else f"nothing (a model without mimicry); first side {share}"
     lines = _wrapped("heard", heard or found.reply.emotion, width)

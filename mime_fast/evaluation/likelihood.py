@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mime_fast.data.batches import Batch, Example, collate, decoder_inputs, length_order
 from mime_fast.emotions import POSITIVE_IDS
-from mime_fast.reference.mime import Mime
+from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.noise import prior_noise
 from mime_fast.text.special import PAD_ID, UNK_ID
 
@@ -70,7 +70,7 @@ class PairFigures:
 
 
 def evaluate_likelihood(
-    model: Mime,
+    model: DialogueModel,
     examples: Sequence[Example],
     *,
     seed: int = 0,
@@ -90,7 +90,7 @@ def evaluate_likelihood(
 
 
 def per_pair(
-    model: Mime,
+    model: DialogueModel,
     examples: Sequence[Example],
     batches: Iterable[Sequence[int]],
     *,
@@ -122,12 +122,12 @@ def per_pair(
     return PairFigures(nll, nll_paid, ranks, predicted, emotion)
 
 
-def _score(model: Mime, batch: Batch, seed: int | None, gold_polarity: bool) -> tuple[Tensor, Tensor]:
+def _score(model: DialogueModel, batch: Batch, seed: int | None, gold_polarity: bool) -> tuple[Tensor, Tensor]:
     """Log-probs of the target words [B, T] and emotion logits [B, 32]."""
     context = model.encode(batch.context_ids, batch.state_ids)
     noise = None if seed is None else prior_noise(model, [seed] * len(batch.index), batch.index.tolist())
     emotion = batch.emotion if gold_polarity else context.emotion_logits.argmax(dim=1)
-    memory = model.remember(context, model.sample(context.c, noise), emotion)
+    memory, _ = model.hear(context, emotion, noise)
     hidden = model.decode(decoder_inputs(batch.target_ids), memory)
     real = batch.target_ids != PAD_ID  # words of the target alone reach the vocabulary
     logits = model.fc_decode(hidden[real])

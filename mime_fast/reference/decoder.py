@@ -7,9 +7,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mime_fast.config import MimeConfig
+from mime_fast.config import ModelConfig
 from mime_fast.reference.layers import Attention, FeedForward, add_positions, layer_norm
 from mime_fast.text.special import PAD_ID
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What the decoder reads."""
+
+    fused: Tensor  # M_fused; H in a model that fuses nothing; [B, S, C]
+    real: Tensor  # bool [B, S]
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,7 @@ class DecoderState:
 class DecoderLayer(nn.Module):
     """Pre-norm causal self-attention, attention to the memory, causal feed-forward, each around a residual."""
 
-    def __init__(self, config: MimeConfig) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.norm_self_attention = layer_norm(config)
         self.self_attention = Attention(config)
@@ -88,7 +96,7 @@ class DecoderLayer(nn.Module):
 class Decoder(nn.Module):
     """TR_resp_Dec over embedded response words."""
 
-    def __init__(self, config: MimeConfig) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.max_positions = config.max_positions
         self.projection = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
@@ -96,33 +104,49 @@ class Decoder(nn.Module):
         self.norm = layer_norm(config)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, embedded: Tensor, ids: Tensor, memory: Tensor, memory_real: Tensor) -> Tensor:
+    def forward(self, embedded: Tensor, ids: Tensor, memory: Memory) -> Tensor:
         """O of eq. 28 for whole prefixes.
 
         Args:
             embedded: E_W of the prefixes, [B, T, C]; ids: the same as ids, [B, T] (a PAD is never seen as a key).
-            memory: M_fused, [B, S, C]; memory_real: false at padding, [B, S].
+            memory: of B dialogues.
         """
-        x = self.dropout(add_positions(self.projection(embedded), self.max_positions))
-        length = ids.shape[1]
-        future = torch.ones(length, length, dtype=torch.bool, device=ids.device).triu(1)
-        masked = (future | (ids == PAD_ID)[:, None])[:, None]
+        return self.refine(self.dropout(self._placed(embedded)), unseen(ids), memory)
+
+    def refine(self, x: Tensor, masked: Tensor, memory: Memory) -> Tensor:
+        """All layers and the last norm: x [B, T, C], masked [B, 1, T, T]."""
         for layer in self.layers:
-            x = layer(x, masked, memory, ~memory_real[:, None, None])
+            x = layer(x, masked, memory.fused, ~memory.real[:, None, None])
         out: Tensor = self.norm(x)
         return out
 
-    def start(self, memory: Tensor, memory_real: Tensor) -> DecoderState:
-        """The state before the first position; arguments as in `forward`."""
-        layers = tuple(layer.start(memory) for layer in self.layers)  # type: ignore[operator]
-        return DecoderState(layers, memory_real.new_zeros(len(memory), 0), ~memory_real)
+    def start(self, memory: Memory) -> DecoderState:
+        """The state before the first position, a row a dialogue."""
+        layers = tuple(layer.start(memory.fused) for layer in self.layers)  # type: ignore[operator]
+        return DecoderState(layers, memory.real.new_zeros(len(memory.real), 0), ~memory.real)
 
     def step(self, embedded: Tensor, ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """O of the next position: embedded [N, C] and ids [N] of the last words -> [N, C] and the state behind them."""
-        masked = torch.cat([state.masked, (ids == PAD_ID)[:, None]], dim=1)
-        x = add_positions(self.projection(embedded)[:, None], self.max_positions, start=masked.shape[1] - 1)
+        return self.refine_next(*self._next(embedded, ids, state), state)
+
+    def refine_next(self, x: Tensor, masked: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """`refine` for the next position: x [N, 1, C], masked [N, t + 1] with the new position."""
         caches = []
         for layer, cache in zip(self.layers, state.layers, strict=True):
             x, cache = layer.step(x, masked, state.memory_masked, cache)  # type: ignore[operator]  # noqa: PLW2901
             caches.append(cache)
         return self.norm(x)[:, 0], DecoderState(tuple(caches), masked, state.memory_masked)
+
+    def _next(self, embedded: Tensor, ids: Tensor, state: DecoderState) -> tuple[Tensor, Tensor]:
+        masked = torch.cat([state.masked, (ids == PAD_ID)[:, None]], dim=1)
+        return self._placed(embedded[:, None], start=masked.shape[1] - 1), masked
+
+    def _placed(self, embedded: Tensor, start: int = 0) -> Tensor:
+        """Projected words [B, T, C] with their positions from `start` on."""
+        return add_positions(self.projection(embedded), self.max_positions, start)
+
+
+def unseen(ids: Tensor) -> Tensor:
+    """What each position of prefixes [B, T] does not see, its future and PADs: bool [B, 1, T, T]."""
+    future = torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool, device=ids.device).triu(1)
+    return (future | (ids == PAD_ID)[:, None])[:, None]

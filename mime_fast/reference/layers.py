@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mime_fast.config import MimeConfig
+from mime_fast.config import ModelConfig
 
 MASKED_SCORE = -1e18  # replaces a masked attention score; a row with nothing but masked keys becomes uniform
 
@@ -48,7 +48,7 @@ class UnbiasedLayerNorm(nn.Module):
         return self.weight * (x - x.mean(dim=-1, keepdim=True)) / (deviation + 1e-6) + self.bias
 
 
-def layer_norm(config: MimeConfig) -> nn.Module:
+def layer_norm(config: ModelConfig) -> nn.Module:
     """The preset's LayerNorm over the hidden size."""
     return UnbiasedLayerNorm(config.hidden_size) if config.unbiased_norm else nn.LayerNorm(config.hidden_size)
 
@@ -56,7 +56,7 @@ def layer_norm(config: MimeConfig) -> nn.Module:
 class Attention(nn.Module):
     """Multi-head attention without biases; keys and values can be projected once and kept."""
 
-    def __init__(self, config: MimeConfig) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.num_heads = config.num_heads
         self.scale = (config.attention_depth // config.num_heads) ** -0.5
@@ -85,7 +85,7 @@ class Attention(nn.Module):
 class FeedForward(nn.Module):
     """Two convolutions of width 3 over positions: C -> channels -> C, centred in encoders, causal in the decoder."""
 
-    def __init__(self, config: MimeConfig, *, causal: bool) -> None:
+    def __init__(self, config: ModelConfig, *, causal: bool) -> None:
         super().__init__()
         self.pad = (2, 0) if causal else (1, 1)
         self.final_relu = config.final_relu
@@ -118,7 +118,7 @@ class FeedForward(nn.Module):
 class EncoderLayer(nn.Module):
     """Pre-norm self-attention and feed-forward, each around a residual."""
 
-    def __init__(self, config: MimeConfig) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.norm_attention = layer_norm(config)
         self.attention = Attention(config)
@@ -137,7 +137,7 @@ class EncoderLayer(nn.Module):
 class Encoder(nn.Module):
     """TR_Enc: projection to C, positions, layers, a last norm."""
 
-    def __init__(self, config: MimeConfig, input_size: int) -> None:
+    def __init__(self, config: ModelConfig, input_size: int) -> None:
         super().__init__()
         self.max_positions = config.max_positions
         self.projection = nn.Linear(input_size, config.hidden_size, bias=False)

@@ -5,7 +5,6 @@ Dimensions: B batch, S context length with CTX, k = S - 1, T response length, C 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +12,8 @@ from torch import Tensor, nn
 
 from mime_fast.config import MimeConfig
 from mime_fast.emotions import LABELS, POSITIVE_IDS
-from mime_fast.reference.decoder import Decoder, DecoderState
+from mime_fast.reference.decoder import Decoder, Memory
+from mime_fast.reference.dialogue_model import Context, DialogueModel
 from mime_fast.reference.layers import Encoder
 from mime_fast.reference.response_emotion import (
     Mixture,
@@ -21,21 +21,6 @@ from mime_fast.reference.response_emotion import (
     ResponseEmotionPrior,
     group_names,
 )
-from mime_fast.text.special import PAD_ID, USR_ID
-
-
-@dataclass(frozen=True)
-class Context:
-    """An encoded context (eq. 2-4)."""
-
-    hidden: Tensor  # H, [B, S, C]
-    real: Tensor  # bool [B, S], false at padding
-    emotion_logits: Tensor  # s, [B, 32]
-
-    @property
-    def c(self) -> Tensor:
-        """Eq. 3, [B, C]."""
-        return self.hidden[:, 0]
 
 
 @dataclass(frozen=True)
@@ -48,11 +33,9 @@ class Refined:
 
 
 @dataclass(frozen=True)
-class Memory:
-    """What the decoder reads."""
+class FusedMemory(Memory):
+    """The fused contexts, and how the gate shared them."""
 
-    fused: Tensor  # M_fused, [B, S, C]
-    real: Tensor  # bool [B, S]
     mimic_share: Tensor  # mean(g[:C]) / (mean(g[:C]) + mean(g[C:])) of the gate g, [B, S]
 
 
@@ -72,22 +55,15 @@ class GateFusion(nn.Module):
         return self.fc_fused(gate * both), gate  # eq. 26-27
 
 
-class Mime(nn.Module):
-    """The model; `config` chooses between the paper's equations and the released code's (see `MimeConfig`).
+class Mime(DialogueModel):
+    """The model; `config` chooses between the paper's equations and the released code's (see `MimeConfig`)."""
 
-    Made with PyTorch's default initialisation in float32; `to(torch.float64)` and `to(device)` work as usual.
-    """
-
+    config: MimeConfig
     is_positive: Tensor  # bool [32]
 
     def __init__(self, config: MimeConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         size = config.hidden_size
-        self.word_embedding = nn.Embedding(config.vocab_size, size, padding_idx=PAD_ID)
-        if config.speaker_table:
-            self.speaker_embedding = nn.Embedding(3, size)  # user, agent, CTX
-        self.context_encoder = Encoder(config, size)
         self.emotion_query = nn.Linear(size, size, bias=False)  # W_E, eq. 4
         self.emotion_embedding = nn.Embedding(len(LABELS), size)  # E_E, eq. 4 and 10
         self.prior = ResponseEmotionPrior(config)
@@ -95,32 +71,23 @@ class Mime(nn.Module):
         num_encoders = 1 if config.shared_response_encoder else 2
         self.response_encoders = nn.ModuleList(Encoder(config, 2 * size) for _ in range(num_encoders))
         self.fusion = GateFusion(config)
-        self.decoder = Decoder(config)
-        self.fc_decode = nn.Linear(size, config.vocab_size)  # eq. 29
-        if config.tie_word_embeddings:
-            self.fc_decode.weight = self.word_embedding.weight
+        self.add_output(Decoder(config))
         if config.preset == "released":
             self.unused = UnusedTensors(size)
         self.register_buffer(
             "is_positive", torch.tensor([i in POSITIVE_IDS for i in range(len(LABELS))]), persistent=False
         )
+        self.noise_groups = len(group_names(config))
 
-    def encode(self, context_ids: Tensor, state_ids: Tensor) -> Context:
-        """Eq. 1-4.
+    def emotion_logits(self, c: Tensor) -> Tensor:
+        """s of eq. 4, [B, 32]."""
+        logits: Tensor = self.emotion_query(c) @ self.emotion_embedding.weight.T
+        return logits
 
-        Args:
-            context_ids: CTX and the words, padded with PAD on the right, [B, S].
-            state_ids: who says each of them (CTX, USR or SYS), [B, S].
-        """
-        real = context_ids != PAD_ID
-        words = self.word_embedding(context_ids)
-        if self.config.speaker_table:
-            speakers = self.speaker_embedding(state_ids.clamp(min=USR_ID) - USR_ID)
-        else:
-            speakers = self.word_embedding(state_ids)
-        hidden = self.context_encoder((words + speakers) * math.sqrt(self.config.hidden_size), real)
-        logits = self.emotion_query(hidden[:, 0]) @ self.emotion_embedding.weight.T
-        return Context(hidden, real, logits)
+    def hear(self, context: Context, emotion: Tensor, noise: Tensor | None) -> tuple[FusedMemory, Mixture]:
+        """Eq. 7-27."""
+        mixture = self.sample(context.c, noise)
+        return self.remember(context, mixture, emotion), mixture
 
     def sample(self, c: Tensor, noise: Tensor | None) -> Mixture:
         """Eq. 7-15 from the prior.
@@ -154,52 +121,15 @@ class Mime(nn.Module):
         other = self.response_encoders[-1](_append(hidden, m_other), real)
         return Refined(mimic, other, real)
 
-    def fuse(self, refined: Refined) -> Memory:
+    def fuse(self, refined: Refined) -> FusedMemory:
         """Eq. 24-27."""
         fused, gate = self.fusion(refined.mimic, refined.other)
         shares = gate.unflatten(-1, (2, -1)).mean(dim=-1)  # [B, S, 2]
-        return Memory(fused, refined.real, shares[..., 0] / shares.sum(dim=-1))
+        return FusedMemory(fused, refined.real, shares[..., 0] / shares.sum(dim=-1))
 
-    def remember(self, context: Context, mixture: Mixture, emotion: Tensor) -> Memory:
+    def remember(self, context: Context, mixture: Mixture, emotion: Tensor) -> FusedMemory:
         """Eq. 18-27: the decoder's memory for user emotions [B] (indices)."""
         return self.fuse(self.refine(context, *self.mimicry(mixture, emotion)))
-
-    def embed_response(self, ids: Tensor) -> Tensor:
-        """E_W of response words, scaled; any shape of ids, one axis C more."""
-        scaled: Tensor = self.word_embedding(ids) * math.sqrt(self.config.hidden_size)
-        return scaled
-
-    def decode(self, ids: Tensor, memory: Memory) -> Tensor:
-        """O (eq. 28) [B, T, C] for prefixes that begin with SOS, [B, T]."""
-        out: Tensor = self.decoder(self.embed_response(ids), ids, memory.fused, memory.real)
-        return out
-
-    def start_decoding(self, memory: Memory) -> DecoderState:
-        """The cache before SOS, a row a dialogue."""
-        return self.decoder.start(memory.fused, memory.real)
-
-    def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """log P of eq. 29 after one more word a row: tokens [N] -> [N, V] and the state behind them."""
-        out, state = self.decoder.step(self.embed_response(tokens), tokens, state)
-        return self.fc_decode(out).log_softmax(dim=-1), state
-
-    def select(self, state: DecoderState, rows: Tensor) -> DecoderState:
-        """The state with the given rows; they may repeat, drop out or change places."""
-        return state.select(rows)
-
-    @property
-    def vocab_size(self) -> int:
-        """V."""
-        return self.config.vocab_size
-
-    @property
-    def noise_groups(self) -> int:
-        """G, the number of noise vectors a sample takes."""
-        return len(group_names(self.config))
-
-    def num_parameters(self) -> int:
-        """Parameters, shared ones counted once."""
-        return sum(parameter.numel() for parameter in self.parameters())
 
 
 class UnusedTensors(nn.Module):

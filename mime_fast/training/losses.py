@@ -11,7 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mime_fast.data.batches import Batch, decoder_inputs
-from mime_fast.reference.mime import Context, Memory, Mime, Refined
+from mime_fast.reference.decoder import Memory
+from mime_fast.reference.dialogue_model import Context, DialogueModel
+from mime_fast.reference.mime import Mime, Refined
+from mime_fast.reference.moel import Moel
 from mime_fast.reference.response_emotion import GROUPS, Gaussian, Mixture, group_names
 from mime_fast.text.special import PAD_ID
 
@@ -37,14 +40,15 @@ class LossTerms:
 
 
 def loss_terms(
-    model: Mime,
+    model: DialogueModel,
     batch: Batch,
     noise: Tensor,
     label_smoothing: float = 0.0,
     emotion_smoothing: float = 0.0,
     bfloat16_projection: bool = False,
+    gold_listeners: bool = False,
 ) -> LossTerms:
-    """All terms for one batch of gold responses.
+    """All terms for one batch of gold responses; the baselines' are L_cls and L_resp alone.
 
     Args:
         model: in training mode or not; the noise is given, so only dropout differs.
@@ -53,19 +57,32 @@ def loss_terms(
         label_smoothing: mass spread evenly over the words that are neither gold nor PAD.
         emotion_smoothing: mass of L_cls spread evenly over all emotions.
         bfloat16_projection: project on the vocabulary in bfloat16, forward and backward; the softmax stays as it is.
+        gold_listeners: MoEL hears the labelled emotion's listener alone.
     """
-    groups = group_names(model.config)
     context = model.encode(batch.context_ids, batch.state_ids)
-    prior = model.prior(context.c)
-    mixture = _mix(model, prior, noise[:, : len(groups)])
-    terms = _paper_terms if model.config.posterior_on_emotion else _released_terms
-    kl, reconstruction, memory = terms(model, context, batch.emotion, prior, mixture, noise[:, len(groups) :])
     classification = F.cross_entropy(context.emotion_logits, batch.emotion, label_smoothing=emotion_smoothing)
+    kl = reconstruction = mixture = classification.new_zeros(())
+    if isinstance(model, Mime):
+        kl, reconstruction, mixture, memory = _mime_terms(model, context, batch.emotion, noise)
+    elif isinstance(model, Moel) and gold_listeners:
+        memory = model.listen(context, model.gold_weights(batch.emotion))
+    else:
+        memory, _ = model.hear(context, batch.emotion, None)
     response = _response_loss(model, batch, memory, label_smoothing, bfloat16_projection)
     if model.config.preset == "paper":
         size = len(batch.emotion)
         kl, reconstruction, response = kl / size, reconstruction / size, response / size
-    return LossTerms(classification, kl, reconstruction, response, mixture_loss(model, prior, batch.emotion))
+    return LossTerms(classification, kl, reconstruction, response, mixture)
+
+
+def _mime_terms(model: Mime, context: Context, emotion: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor, Memory]:
+    """KL, reconstruction and mixture term, and the decoder's memory."""
+    groups = group_names(model.config)
+    prior = model.prior(context.c)
+    mixture = _mix(model, prior, noise[:, : len(groups)])
+    terms = _paper_terms if model.config.posterior_on_emotion else _released_terms
+    kl, reconstruction, memory = terms(model, context, emotion, prior, mixture, noise[:, len(groups) :])
+    return kl, reconstruction, mixture_loss(model, prior, emotion), memory
 
 
 def mixture_loss(model: Mime, prior: dict[str, Gaussian], emotion: Tensor) -> Tensor:
@@ -167,7 +184,7 @@ def _carriers(model: Mime, refined: Refined, emotion: Tensor) -> dict[str, Tenso
 
 
 def _response_loss(
-    model: Mime, batch: Batch, memory: Memory, label_smoothing: float, bfloat16_projection: bool
+    model: DialogueModel, batch: Batch, memory: Memory, label_smoothing: float, bfloat16_projection: bool
 ) -> Tensor:
     out = model.decode(decoder_inputs(batch.target_ids), memory)
     real = batch.target_ids != PAD_ID

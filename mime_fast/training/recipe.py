@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from mime_fast.config import Config, GenerationConfig, MimeConfig, check_bool, check_float, check_int
+from mime_fast.baseline_config import config_class
+from mime_fast.config import Config, GenerationConfig, ModelConfig, check_bool, check_float, check_int
 from mime_fast.errors import ConfigError, DataError
 
 Schedule = Literal["noam", "cosine", "constant"]
@@ -19,8 +20,9 @@ ExtraPairs = Literal["speaker_turns", "situations"]
 class Recipe(Config):
     """Every choice of a run. The defaults are plain; recipes/ holds the ones that were used."""
 
+    model_type: str = "mime"  # or a baseline: "multi-tr", "moel"
     preset: Literal["paper", "released"] = "paper"
-    model: dict[str, Any] = field(default_factory=dict)  # switches of MimeConfig that differ from the preset
+    model: dict[str, Any] = field(default_factory=dict)  # switches of the model's config that differ from the preset
     generation: dict[str, Any] = field(default_factory=dict)  # options written to generation_config.json
     start: Recipe | None = None  # of a run of its own before this one, which goes on from its best weights
     min_count: int = 1  # rarer words become UNK
@@ -45,6 +47,7 @@ class Recipe(Config):
     beta: float = 1.0  # weight of the ELBOs
     gamma: float = 1.0  # weight of L_resp
     mixture_weight: float = 0.0  # of -log d_g[e] for the labelled emotion e, a term that eq. 32 lacks
+    gold_listener_steps: int = 0  # of MoEL: the decay of its oracle's chance (training/schedule.py); 0: no oracle
     kl_warmup_steps: int = 0  # steps in which the KL term's weight grows from 0 to 1
     ema_decay: float = 0.0  # of the averaged weights that are evaluated and saved; 0: the weights themselves
     eval_every_steps: int = 1000
@@ -58,7 +61,7 @@ class Recipe(Config):
             object.__setattr__(self, "start", Recipe.from_dict(self.start, where="start"))
         for name in ("batch_size", "max_epochs", "eval_every_steps", "patience", "min_count"):
             check_int(name, getattr(self, name), 1)
-        for name in ("max_words", "max_steps", "kl_warmup_steps", "min_steps", "seed"):
+        for name in ("max_words", "max_steps", "kl_warmup_steps", "gold_listener_steps", "min_steps", "seed"):
             check_int(name, getattr(self, name), 0)
         check_int("warmup_steps", self.warmup_steps, 1)
         for name in ("learning_rate", "epsilon"):
@@ -89,10 +92,11 @@ class Recipe(Config):
         start = {} if self.start is None else {"start": self.start.replace(**changes)}
         return super().replace(**(start | changes))
 
-    def model_config(self, vocab_size: int) -> MimeConfig:
+    def model_config(self, vocab_size: int) -> ModelConfig:
         """The model's config for a vocabulary."""
-        make = MimeConfig.paper if self.preset == "paper" else MimeConfig.released
-        known = MimeConfig.paper(7).to_dict().keys() - {"vocab_size", "preset"}
+        kind = config_class(self.model_type)
+        make = kind.paper if self.preset == "paper" else kind.released
+        known = kind.paper(7).to_dict().keys() - {"vocab_size", "preset"}
         unknown = sorted(self.model.keys() - known)
         if unknown:
             raise ConfigError(

@@ -14,7 +14,9 @@ from mime_fast.data.batches import make_examples
 from mime_fast.data.empathetic_dialogues import Pair, read_pairs
 from mime_fast.engine.model_folder import load_model_folder
 from mime_fast.errors import ConfigError
+from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.mime import Mime
+from mime_fast.reference.models import new_model
 from mime_fast.text.tokenizer import Tokenizer
 from mime_fast.text.vocabulary import build_vocabulary
 from mime_fast.training.augmentation import extra_pairs
@@ -47,7 +49,7 @@ def train(
     counted = [train_pairs, valid_pairs, test_pairs] if recipe.vocabulary_splits == "all" else [train_pairs]
     tokenizer = make_tokenizer(recipe, counted)
     torch.manual_seed(recipe.seed)
-    model = Mime(recipe.model_config(tokenizer.vocab_size))
+    model = new_model(recipe.model_config(tokenizer.vocab_size))
     if recipe.start is None:
         initialise(model, tokenizer, recipe.seed, vectors)
     else:
@@ -86,7 +88,7 @@ def make_tokenizer(recipe: Recipe, splits: Sequence[Sequence[Pair]]) -> Tokenize
     return Tokenizer.from_words(words)
 
 
-def go_on_from(folder: Path_, model: Mime, tokenizer: Tokenizer) -> None:
+def go_on_from(folder: Path_, model: DialogueModel, tokenizer: Tokenizer) -> None:
     """Give `model` the weights of a model folder.
 
     Raises:
@@ -99,7 +101,7 @@ def go_on_from(folder: Path_, model: Mime, tokenizer: Tokenizer) -> None:
     model.load_state_dict(loaded.model.state_dict())
 
 
-def initialise(model: Mime, tokenizer: Tokenizer, seed: int, vectors: Path_ | None) -> None:
+def initialise(model: DialogueModel, tokenizer: Tokenizer, seed: int, vectors: Path_ | None) -> None:
     """The released code's start: Xavier for every matrix but E_W, which takes word vectors or 0.01 N(0, 1).
 
     A posterior on e_g starts as a copy of the prior that ignores e_g: two unrelated ones are driven to one constant
@@ -113,7 +115,7 @@ def initialise(model: Mime, tokenizer: Tokenizer, seed: int, vectors: Path_ | No
             if parameter.dim() > 1 and parameter is not model.word_embedding.weight:
                 nn.init.xavier_uniform_(parameter, generator=generator)
         model.word_embedding.weight.copy_(initial_embedding(tokenizer.words, known, size, generator))
-        if model.config.posterior_on_emotion:
+        if isinstance(model, Mime) and model.config.posterior_on_emotion:
             _start_as_prior(model)
 
 

@@ -22,6 +22,17 @@ def learning_rate(recipe: Recipe, step: int, total_steps: int, hidden_size: int)
     return recipe.learning_rate * rise * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
+def gold_listener_chance(recipe: Recipe, step: int) -> float:
+    """How likely a step of a MoEL hears the labelled emotion's listener alone: the released code's decaying oracle.
+
+    A step decides for the next one there, so the first has none.
+    """
+    if not recipe.gold_listener_steps or step == 1:
+        return 0.0
+    floor = 1e-4
+    return floor + (1 - floor) * math.exp(-(step - 1) / recipe.gold_listener_steps)
+
+
 def kl_weight(recipe: Recipe, step: int) -> float:
     """Weight of the KL term at a step: a linear rise over `kl_warmup_steps`."""
     return min(1.0, step / recipe.kl_warmup_steps) if recipe.kl_warmup_steps else 1.0

@@ -22,13 +22,14 @@ from mime_fast.data.batches import Example, collate, epoch_order
 from mime_fast.engine.model_folder import save_model_folder
 from mime_fast.errors import CheckpointError, MimeFastError
 from mime_fast.evaluation.likelihood import Likelihood, evaluate_likelihood
-from mime_fast.reference.mime import Mime
+from mime_fast.reference.dialogue_model import DialogueModel
+from mime_fast.reference.models import new_model
 from mime_fast.reference.noise import training_noise
 from mime_fast.text.tokenizer import Tokenizer
 from mime_fast.training.augmentation import drop_words
 from mime_fast.training.losses import loss_terms
 from mime_fast.training.recipe import ExtraPairs, Recipe
-from mime_fast.training.schedule import kl_weight, learning_rate
+from mime_fast.training.schedule import gold_listener_chance, kl_weight, learning_rate
 
 STATE, METRICS = "training_state.pt", "metrics.jsonl"
 
@@ -56,7 +57,7 @@ class Trainer:
     def __init__(
         self,
         recipe: Recipe,
-        model: Mime,
+        model: DialogueModel,
         tokenizer: Tokenizer,
         train: Sequence[Example],
         valid: Sequence[Example],
@@ -146,7 +147,7 @@ class Trainer:
         batch = drop_words(collate(self.epoch_examples, indices, self.device), recipe.word_dropout)
         noise = training_noise(self.model, recipe.seed, indices, progress.epoch)
         options = recipe.label_smoothing, recipe.emotion_smoothing, recipe.bfloat16_projection
-        terms = loss_terms(self.model, batch, noise, *options)
+        terms = loss_terms(self.model, batch, noise, *options, gold_listeners=self._draw_gold_listeners())
         weights = recipe.alpha, recipe.beta, recipe.gamma, kl_weight(recipe, progress.step), recipe.mixture_weight
         total = terms.total(*weights)
         if not torch.isfinite(total):
@@ -163,6 +164,11 @@ class Trainer:
             "loss": total.item(),
             **{field.name: getattr(terms, field.name).item() for field in dataclasses.fields(terms)},
         }
+
+    def _draw_gold_listeners(self) -> bool:
+        """Whether this step of a MoEL hears gold emotions; PyTorch's own generator draws it on the CPU."""
+        chance = gold_listener_chance(self.recipe, self.progress.step)
+        return chance > 0 and bool(torch.rand(()) < chance)
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -248,7 +254,7 @@ class Trainer:
             path.write_text("".join(kept), encoding="utf-8")
 
 
-def _copy(model: Mime) -> Mime:
-    twin = Mime(model.config).to(next(model.parameters()).device)
+def _copy(model: DialogueModel) -> DialogueModel:
+    twin = new_model(model.config).to(next(model.parameters()).device)
     twin.load_state_dict(model.state_dict())
     return twin.eval().requires_grad_(False)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mime_fast.config import MimeConfig
-from mime_fast.reference.mime import Memory, Mime
+from mime_fast.reference.mime import FusedMemory, Mime
 from mime_fast.reference.noise import prior_noise, training_noise
 from mime_fast.text.special import PAD_ID, SOS_ID
 from tests.parity import assert_close
@@ -18,7 +18,7 @@ LENGTHS = [1, 7, 2, 13, 5]
 PRESETS: list[dict[str, Any]] = [{"preset": "paper"}, {"preset": "released"}, {"preset": "paper", "num_layers": 3}]
 
 
-def remember(model: Mime, lengths: list[int], keep: slice) -> tuple[Memory, torch.Tensor]:
+def remember(model: Mime, lengths: list[int], keep: slice) -> tuple[FusedMemory, torch.Tensor]:
     """The memory of some contexts, cut to their own longest."""
     ids, states = random_contexts(lengths)
     width = max(lengths[keep]) + 1
@@ -72,7 +72,7 @@ def test_a_generated_pad_is_not_seen() -> None:
     model = tiny_model()
     memory, _ = remember(model, [4], slice(None))
     ids = torch.tensor([[SOS_ID, PAD_ID, 9]])
-    seen = model.decoder(model.embed_response(ids), torch.tensor([[SOS_ID, 8, 9]]), memory.fused, memory.real)
+    seen = model.decoder(model.embed_response(ids), torch.tensor([[SOS_ID, 8, 9]]), memory)
     assert (model.decode(ids, memory)[0, 2] - seen[0, 2]).abs().max() > 1e-3
 
 

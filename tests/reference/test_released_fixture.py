@@ -16,7 +16,8 @@ from mime_fast.config import GenerationConfig, MimeConfig
 from mime_fast.data.batches import decoder_inputs
 from mime_fast.engine.model_folder import load_weights
 from mime_fast.engine.released import rename
-from mime_fast.reference.mime import Context, Memory, Mime, Refined
+from mime_fast.reference.dialogue_model import Context
+from mime_fast.reference.mime import FusedMemory, Mime, Refined
 from mime_fast.reference.response_emotion import Mixture
 from mime_fast.reference.search import search
 from mime_fast.text.special import PAD_ID
@@ -55,7 +56,7 @@ def context(model: Mime, golden: Golden) -> Context:
 
 def remember(
     model: Mime, context: Context, golden: Golden, variant: str, emotion: Tensor
-) -> tuple[Mixture, Refined, Memory]:
+) -> tuple[Mixture, Refined, FusedMemory]:
     noise = None if variant == "zero" else golden["eps"]
     with torch.inference_mode():
         mixture = model.sample(context.c, noise)
@@ -120,7 +121,7 @@ def test_evaluation_loss_with_gold_polarity(
         assert math.isclose(loss, record[f"{variant}_eval_loss"], abs_tol=1e-4)
 
 
-def run(model: Mime, memory: Memory, options: GenerationConfig, eos: int | None) -> list[Any]:
+def run(model: Mime, memory: FusedMemory, options: GenerationConfig, eos: int | None) -> list[Any]:
     count = len(memory.fused)
     with torch.inference_mode():
         state = model.start_decoding(memory)
@@ -150,5 +151,7 @@ def test_all_five_beams(model: Mime, context: Context, golden: Golden, variant: 
             assert math.isclose(entry.score, golden[f"{variant}_beam_scores"][i, rank].item(), abs_tol=1e-4)
         single = slice(i, i + 1)
         words = int(golden["ctx_len"][i])
-        alone = Memory(memory.fused[single, :words], memory.real[single, :words], memory.mimic_share[single, :words])
+        alone = FusedMemory(
+            memory.fused[single, :words], memory.real[single, :words], memory.mimic_share[single, :words]
+        )
         assert run(model, alone, options, 2)[0][0].token_ids == entries[0].token_ids

@@ -7,9 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mime_fast.config import MimeConfig
+from mime_fast.config import MimeConfig, ModelConfig
 from mime_fast.data.batches import Batch
+from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.mime import Mime
+from mime_fast.reference.models import new_model
 from mime_fast.text.special import CLS_ID, EOS_ID, PAD_ID, SYS_ID, USR_ID
 
 SMALL: dict[str, Any] = {"hidden_size": 12, "num_heads": 2, "attention_depth": 8, "ffn_channels": 5}
@@ -17,8 +19,17 @@ SMALL: dict[str, Any] = {"hidden_size": 12, "num_heads": 2, "attention_depth": 8
 
 def tiny_model(preset: str = "paper", vocab_size: int = 29, seed: int = 0, **changes: Any) -> Mime:
     """A float64 model in evaluation mode whose every parameter is random, biases and norms included."""
-    make = MimeConfig.paper if preset == "paper" else MimeConfig.released
-    model = Mime(make(vocab_size, **{**SMALL, **changes}))
+    model = tiny(MimeConfig, preset, vocab_size, seed, **changes)
+    assert isinstance(model, Mime)
+    return model
+
+
+def tiny(
+    kind: type[ModelConfig], preset: str = "paper", vocab_size: int = 29, seed: int = 0, **changes: Any
+) -> DialogueModel:
+    """The same of any kind."""
+    make = kind.paper if preset == "paper" else kind.released
+    model = new_model(make(vocab_size, **{**SMALL, **changes}))
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():

@@ -1,0 +1,20 @@
+"""Every kind of model by its config."""
+
+from __future__ import annotations
+
+from mime_fast.baseline_config import MoelConfig, MultiTaskConfig
+from mime_fast.config import MimeConfig, ModelConfig
+from mime_fast.reference.dialogue_model import DialogueModel
+from mime_fast.reference.mime import Mime
+from mime_fast.reference.moel import Moel
+from mime_fast.reference.multitask import MultiTask
+
+
+def new_model(config: ModelConfig) -> DialogueModel:
+    """An untrained model of the config's kind."""
+    if isinstance(config, MimeConfig):
+        return Mime(config)
+    if isinstance(config, MultiTaskConfig):
+        return MultiTask(config)
+    assert isinstance(config, MoelConfig)
+    return Moel(config)
