@@ -9,13 +9,19 @@ from mime_fast.cli.command import Command
 from mime_fast.cli.options import seed
 from mime_fast.config import check_int
 
+MODEL_TYPES = ("mime", "multi-tr", "moel")  # baseline_config's
+
 EXAMPLE = """  mime-fast train --recipe recipes/mime-ed.toml --data empatheticdialogues.tar.gz --out run
+  mime-fast train --recipe recipes/mime-ed.toml --model multi-tr --data empatheticdialogues.tar.gz --out baseline
 
 OUT becomes a model folder with the best weights so far, metrics.jsonl and the state to go on from: a run that was
 stopped goes on when it is started again with the same arguments."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--model", choices=MODEL_TYPES, dest="model_type", help="kind of model to train instead of the recipe's"
+    )
     parser.add_argument("--recipe", required=True, metavar="FILE", help="TOML file with every choice of the run")
     parser.add_argument("--data", required=True, metavar="PATH", help="EmpatheticDialogues: tar.gz or folder of CSVs")
     parser.add_argument("--out", required=True, metavar="DIR", help="model folder to write")
@@ -36,7 +42,8 @@ def run(args: Namespace) -> int:
     from mime_fast.training.recipe import read_recipe
     from mime_fast.training.run import train
 
-    changes = {name: getattr(args, name) for name in ("max_steps", "seed") if getattr(args, name) is not None}
+    given = {name: getattr(args, name) for name in ("model_type", "max_steps", "seed")}
+    changes = {name: value for name, value in given.items() if value is not None}
     recipe = read_recipe(args.recipe).replace(**changes)
     if args.threads is not None:
         torch.set_num_threads(args.threads)

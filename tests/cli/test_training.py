@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from mime_fast.baseline_config import MODEL_CONFIGS
 from mime_fast.cli.evaluate import METRICS
+from mime_fast.cli.train import MODEL_TYPES
 from mime_fast.evaluation import report
 from mime_fast.training import run as training
 from tests.cli.conftest import SIZES, Run, json_lines
@@ -112,6 +114,8 @@ def test_train_takes_its_options(run: Run, tmp_path: Path, recipe: Path, monkeyp
         "cpu",
         "--threads",
         2,
+        "--model",
+        "multi-tr",
     ]
     outcome = run(*argv)
     assert outcome.code == 0
@@ -119,8 +123,12 @@ def test_train_takes_its_options(run: Run, tmp_path: Path, recipe: Path, monkeyp
     assert threads == [2]
     assert (seen["data"], seen["out"], seen["vectors"], seen["device"]) == ("d", "o", "v.gz", "cpu")
     assert seen["recipe"] == training.Recipe(
-        batch_size=2, max_steps=9, eval_every_steps=2, warmup_steps=5, model=dict(SIZES)
+        model_type="multi-tr", batch_size=2, max_steps=9, eval_every_steps=2, warmup_steps=5, model=dict(SIZES)
     )
+
+
+def test_the_kinds_of_models_are_all_offered() -> None:
+    assert set(MODEL_TYPES) == set(MODEL_CONFIGS)
 
 
 def test_evaluate_names_the_metrics_there_are() -> None:

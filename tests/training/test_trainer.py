@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from mime_fast.baseline_config import MODEL_CONFIGS
 from mime_fast.data.empathetic_dialogues import Pair
 from mime_fast.engine.model_folder import load_model_folder
 from mime_fast.errors import CheckpointError, ConfigError, DataError, MimeFastError
 from mime_fast.text.special import UNK_ID
 from mime_fast.training import run, trainer
 from mime_fast.training.recipe import Recipe, read_recipe
-from mime_fast.training.schedule import kl_weight, learning_rate
+from mime_fast.training.schedule import gold_listener_chance, kl_weight, learning_rate
 from mime_fast.training.vectors import read_vectors
 from tests.parity import assert_close
 
@@ -93,11 +95,13 @@ AUGMENTED = {
 
 STARTED = {"start": {"model": SMALL, "batch_size": 4, "max_epochs": 1, "eval_every_steps": 7, "learning_rate": 0.01}}
 
+MOEL = {"model_type": "moel", "gold_listener_steps": 10}
+
 
 @pytest.mark.parametrize(
     "changes",
-    [{"preset": "paper"}, {"preset": "released"}, AUGMENTED, STARTED],
-    ids=["paper", "released", "augmented", "started"],
+    [{"preset": "paper"}, {"preset": "released"}, AUGMENTED, STARTED, {"model_type": "multi-tr"}, MOEL],
+    ids=["paper", "released", "augmented", "started", "multi-tr", "moel"],
 )
 def test_a_killed_run_goes_on_bit_for_bit(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
@@ -167,13 +171,46 @@ def test_words_are_dropped_in_training_alone(tmp_path: Path, data: Path, monkeyp
     assert not any(evaluated)
 
 
-def test_it_learns_and_keeps_the_best(tmp_path: Path, data: Path) -> None:
-    progress = run.train(recipe(max_epochs=10), data, tmp_path / "out", show_progress=False)
+@pytest.mark.parametrize("model_type", MODEL_CONFIGS)
+def test_it_learns_and_keeps_the_best(tmp_path: Path, data: Path, model_type: str) -> None:
+    progress = run.train(recipe(model_type=model_type, max_epochs=10), data, tmp_path / "out", show_progress=False)
     rows = metrics_of(tmp_path / "out")
     assert rows[-1]["ppl"] < rows[0]["ppl"] / 2
     assert progress.best_ppl == min(row["ppl"] for row in rows)
     folder = load_model_folder(tmp_path / "out")
     assert folder.tokenizer.vocab_size == folder.model.config.vocab_size
+    assert folder.model.config.model_type == model_type
+
+
+def test_gold_listeners_are_of_training_and_grow_rare(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[bool] = []
+    terms = trainer.loss_terms
+
+    def noting(model: Any, *args: Any, gold_listeners: bool) -> Any:
+        assert model.training
+        heard.append(gold_listeners)
+        return terms(model, *args, gold_listeners=gold_listeners)
+
+    monkeypatch.setattr(trainer, "loss_terms", noting)
+    plan = recipe(model_type="moel", gold_listener_steps=12, max_epochs=5)
+    run.train(plan, data, tmp_path / "out", show_progress=False)
+    assert not heard[0]
+    assert sum(heard[1:11]) >= 5 > sum(heard[-10:])
+    assert [gold_listener_chance(plan, step) for step in (1, 2)] == [0.0, 1e-4 + (1 - 1e-4) * math.exp(-1 / 12)]
+    assert gold_listener_chance(plan, 10**6) == 1e-4
+    assert gold_listener_chance(recipe(), 2) == 0.0
+
+
+def test_the_tables_have_one_budget() -> None:
+    """Recipes of the paper's tables differ in their model alone."""
+    own = {"model_type", "model", "kl_warmup_steps", "mixture_weight", "gold_listener_steps"}
+    found = {path.stem: read_recipe(path).to_dict() for path in (ROOT / "recipes" / "tables").glob("*.toml")}
+    assert found.keys() == {"mime", "no-mimicry", "no-grouping", "multi-tr", "moel"}
+    budgets = [{name: value for name, value in each.items() if name not in own} for each in found.values()]
+    assert all(budget == budgets[0] for budget in budgets)
+    assert len({json.dumps({name: each[name] for name in sorted(own)}) for each in found.values()}) == len(found)
 
 
 def test_patience_ends_a_run(tmp_path: Path, data: Path) -> None:
