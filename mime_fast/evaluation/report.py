@@ -64,7 +64,7 @@ def evaluate(
     began = time.perf_counter()
     wanted = _check_options(metrics, polarity, seed, batch_size)
     examples = make_examples(pairs, engine.tokenizer)
-    _check_pairs(pairs, examples, engine.config.max_positions)
+    check_pairs(pairs, examples, engine.config.max_positions)
     batches = length_order(examples, batch_size)
     replies = Replies(engine, pairs, batches, show_progress=show_progress)
     figures: dict[str, Any] = dict.fromkeys(KEYS) | {"n": len(pairs)}
@@ -129,7 +129,7 @@ def _check_options(metrics: Sequence[str] | None, polarity: str, seed: object, b
     return [metric for metric in METRICS if metrics is None or metric in metrics]
 
 
-def _check_pairs(pairs: Sequence[Pair], examples: Sequence[Example], max_positions: int) -> None:
+def check_pairs(pairs: Sequence[Pair], examples: Sequence[Example], max_positions: int) -> None:
     if not pairs:
         raise InputError("no pairs to evaluate; at least one is allowed")
     for i, (pair, example) in enumerate(zip(pairs, examples, strict=True)):
