@@ -137,8 +137,9 @@ def _draw(axes: Axes, panel: Panel, names: Sequence[str], own: int) -> None:
     axes.tick_params(axis="x", labelsize=LABEL_SIZE - 2)
     axes.spines[["top", "right"]].set_visible(False)
     if len(panel.bars) > 1:
-        place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "borderaxespad": 2.2}
-        axes.legend(fontsize=LABEL_SIZE - 2, frameon=False, ncols=len(panel.bars), **place)
+        legend = axes.legend(fontsize=LABEL_SIZE - 2, frameon=False, ncols=len(panel.bars), loc="upper center")
+        legend.set_bbox_to_anchor((0.5, 0), axes.transAxes)
+        legend.borderaxespad = 2.2  # below the scale, in letters
 
 
 def _scaled(value: float | None, scale: float) -> float | None:
