@@ -8,6 +8,7 @@ from mime_fast.engine.results import Reply
 from mime_fast.evaluation.cases import Answered, Case
 from mime_fast.evaluation.markdown import safe
 
+LEAST = 0.005  # 1 %, rounded
 SPEAKERS = ("Speaker", "Listener")
 
 
@@ -25,7 +26,7 @@ def format_cases(cases: Sequence[Case], answered: Sequence[Answered], *, top: in
 
 
 def _case(place: int, case: Case, answered: Sequence[Answered], top: int) -> Iterator[str]:
-    yield f"## {place + 1}. {case.label or 'no label'} ({safe(case.id)})"
+    yield f"## {place + 1}. {safe(case.id) if case.label is None else f'{case.label} ({safe(case.id)})'}"
     yield ""
     for turn, said in enumerate(case.context):
         yield f"- **{SPEAKERS[turn % 2]}**: {_words(said)}"
@@ -47,8 +48,9 @@ def _behind(reply: Reply, mimicry: bool, top: int) -> str:
 
 
 def _heaviest(weights: Mapping[str, float], top: int) -> str:
+    """The heaviest `top` of those that are more than nothing as shown."""
     ordered = sorted(weights.items(), key=lambda item: -item[1])
-    return ", ".join(f"{name} {_percent(weight)}" for name, weight in ordered[:top])
+    return ", ".join(f"{name} {_percent(weight)}" for name, weight in ordered[:top] if weight >= LEAST) or "-"
 
 
 def _source(one: Answered) -> str:
