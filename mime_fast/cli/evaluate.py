@@ -89,6 +89,8 @@ def run_several(args: Namespace) -> int:
     from mime_fast.evaluation import comparison, plots, tables
     from mime_fast.evaluation.systems import check_systems, parse_system
 
+    noise_seeds = NOISE_SEEDS if args.noise_seeds is None else args.noise_seeds
+    check_int("noise_seeds", noise_seeds, 1, comparison.MAX_SEEDS)
     systems = [parse_system(text, comparison.SYSTEM_OPTIONS) for text in args.models]
     check_systems(systems)
     options = _options(args)
@@ -100,7 +102,7 @@ def run_several(args: Namespace) -> int:
     found = comparison.compare(
         systems,
         read_pairs(args.data, args.split)[: args.limit],
-        noise_seeds=NOISE_SEEDS if args.noise_seeds is None else args.noise_seeds,
+        noise_seeds=noise_seeds,
         load_options=load_options(args),
         show_progress=True,
         tell=_tell,

@@ -41,7 +41,8 @@ def draw_tables(found: Mapping[str, Any]) -> Figure:
 
     names = [_shortened(model["name"]) for model in found["models"]]
     names += [f"paper: {row['name']}" for row in found["paper"]["models"]]
-    panels = [panel for panel in _panels(found) if panel.rows]
+    own = range(len(found["models"]))  # rows behind them are the paper's
+    panels = [panel for panel in _panels(found) if any(row in own for row in panel.rows)]
     lines = [panels[start : start + ACROSS] for start in range(0, len(panels), ACROSS)]
     rows = [max(len(panel.rows) for panel in line) for line in lines]
     bars = [max(len(panel.bars) for panel in line) for line in lines]
@@ -50,7 +51,7 @@ def draw_tables(found: Mapping[str, Any]) -> Figure:
     places = figure.subplots(len(lines), ACROSS, squeeze=False, height_ratios=heights)
     for line, count, row in zip(lines, rows, places, strict=True):
         for axes, panel in zip(row, line, strict=False):
-            _draw(axes, panel, names, len(found["models"]))
+            _draw(axes, panel, names, len(own))
             axes.set_ylim(count - 0.4, -0.6)  # rows of a line are of one height
         for axes in row[len(line) :]:
             axes.set_visible(False)
@@ -116,7 +117,7 @@ def _draw(axes: Axes, panel: Panel, names: Sequence[str], own: int) -> None:
     """Horizontal bars, a row a model, without the rows that have no value."""
     rows = panel.rows
     thick = 0.8 / len(panel.bars)
-    longest = max(value for values in panel.values for value in values if value is not None)
+    longest = max(value for values in panel.values for value in values if value is not None) or 1.0
     for bar, (name, colour) in enumerate(panel.bars):
         for place, row in enumerate(rows):
             value, error = panel.values[row][bar], panel.errors[row]
