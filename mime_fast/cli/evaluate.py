@@ -1,19 +1,24 @@
-"""`mime-fast evaluate`: the figures of a model on a split."""
+"""`mime-fast evaluate`: the figures of a model, or of several side by side, on a split."""
 
 from __future__ import annotations
 
 import json
 import sys
 from argparse import ArgumentParser, Namespace
+from typing import Any
 
 from mime_fast.cli.command import Command
-from mime_fast.cli.options import add_model_options, load_engine, seed
-from mime_fast.cli.output import open_output
+from mime_fast.cli.options import add_model_options, load_engine, load_options, seed
+from mime_fast.cli.output import is_standard_output, open_output
 from mime_fast.config import check_int
+from mime_fast.errors import ConfigError
 
 EXAMPLE = """  mime-fast evaluate --data empatheticdialogues.tar.gz --split valid --json figures.json
-  mime-fast evaluate --data empatheticdialogues.tar.gz --split test --model run --metrics likelihood,bleu_greedy"""
+  mime-fast evaluate --data empatheticdialogues.tar.gz --split test --model run --metrics likelihood,bleu_greedy
+  mime-fast evaluate --data empatheticdialogues.tar.gz --markdown tables.md --json tables.json --png tables.png \\
+      --models MIME=mime-ed 'MIME w/o STC=mime-ed,stochastic=false' MoEL=runs/moel"""
 
+NOISE_SEEDS = 5
 METRICS = ("likelihood", "bleu_greedy", "bleu_beam", "diversity", "seed_effect")  # evaluation.report's, without torch
 
 
@@ -23,7 +28,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--metrics",
         metavar="LIST",
-        help=f"some of {', '.join(METRICS)}, with commas between (default: all)",
+        help=f"some of {', '.join(METRICS)}, with commas between; the last for one model alone (default: all)",
     )
     parser.add_argument(
         "--polarity",
@@ -34,35 +39,109 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N pairs")
     parser.add_argument("--seed", type=seed, default=0, help="of all random numbers (default: %(default)s)")
     parser.add_argument("--json", metavar="OUT", help="write all figures and details there, too; - for standard output")
+    several = parser.add_argument_group("several models", "the paper's tables as far as no people are needed")
+    several.add_argument(
+        "--models",
+        nargs="+",
+        metavar="NAME=MODEL",
+        help="instead of --model: what to set side by side; a model may have options behind it, as in "
+        "'w/o STC=mime-ed,stochastic=false'",
+    )
+    several.add_argument(
+        "--noise-seeds", type=int, metavar="N", help=f"seeds of the ablation table's means (default: {NOISE_SEEDS})"
+    )
+    several.add_argument("--markdown", metavar="OUT", help="write the tables there, not to standard output")
+    several.add_argument("--png", metavar="OUT", help="draw the figures there: .png, .svg or .pdf")
+    several.add_argument("--width", type=int, default=1600, metavar="N", help="pixels of a PNG (default: %(default)s)")
     add_model_options(parser)
 
 
 def run(args: Namespace) -> int:
     check_int("batch_size", 64 if args.batch_size is None else args.batch_size, 1)
+    check_int("width", args.width, 400, 10_000)
     if args.limit is not None:
         check_int("limit", args.limit, 1)
+    if args.models is not None:
+        return run_several(args)
+    for name in ("noise_seeds", "markdown", "png"):
+        if getattr(args, name) is not None:
+            raise ConfigError(f"--{name.replace('_', '-')} goes with --models NAME=MODEL ..., not with one --model")
 
     from mime_fast.data.empathetic_dialogues import read_pairs
     from mime_fast.evaluation.report import evaluate, format_report
 
     engine = load_engine(args)
-    pairs = read_pairs(args.data, args.split, "released" if engine.config.preset == "released" else "true")[
-        : args.limit
-    ]
-    report = evaluate(
-        engine,
-        pairs,
-        metrics=None if args.metrics is None else [name.strip() for name in args.metrics.split(",")],
-        polarity=args.polarity,
-        seed=args.seed,
-        batch_size=args.batch_size or 64,
-        show_progress=True,
-    )
+    pairs = read_pairs(args.data, args.split, "released" if engine.config.preset == "released" else "true")
+    report = evaluate(engine, pairs[: args.limit], show_progress=True, **_options(args))
     print(format_report(report), file=sys.stderr if args.json == "-" else sys.stdout)
-    if args.json is not None:
-        with open_output(args.json) as stream:
-            stream.write(json.dumps(report, indent=2).encode() + b"\n")
+    _write_json(args.json, report)
     return 0
 
 
-COMMAND = Command("evaluate", "measure a model on EmpatheticDialogues", EXAMPLE, add_arguments, run)
+def run_several(args: Namespace) -> int:
+    """Models side by side, all on the same pairs."""
+    if args.model is not None:
+        raise ConfigError(f"--model {args.model} and --models: one of the two is allowed")
+    if args.json == "-" and args.markdown == "-":
+        raise ConfigError("--json - and --markdown -: one of the two can go to standard output")
+
+    from mime_fast.data.empathetic_dialogues import read_pairs
+    from mime_fast.evaluation import comparison, plots, tables
+    from mime_fast.evaluation.systems import check_systems, parse_system
+
+    noise_seeds = NOISE_SEEDS if args.noise_seeds is None else args.noise_seeds
+    check_int("noise_seeds", noise_seeds, 1, comparison.MAX_SEEDS)
+    systems = [parse_system(text, comparison.SYSTEM_OPTIONS) for text in args.models]
+    check_systems(systems)
+    options = _options(args)
+    comparison.check_metrics(options["metrics"])
+    file_format = None
+    if args.png is not None:
+        file_format = plots.check_suffix(args.png)
+        plots.check_matplotlib()
+    found = comparison.compare(
+        systems,
+        read_pairs(args.data, args.split)[: args.limit],
+        noise_seeds=noise_seeds,
+        load_options=load_options(args),
+        show_progress=True,
+        tell=_tell,
+        **options,
+    )
+    found = {"split": args.split} | found
+    _write_json(args.json, found)
+    if not (args.json == "-" and is_standard_output(args.markdown)):
+        with open_output(args.markdown) as stream:
+            stream.write(tables.format_tables(found).encode() + b"\n")
+    if file_format is not None:
+        from mime_fast.evaluation.tables_plot import draw_tables
+
+        figure = draw_tables(found)
+        with open_output(args.png) as stream:
+            plots.save_figure(figure, stream, file_format, args.width)
+    return 0
+
+
+def _options(args: Namespace) -> dict[str, Any]:
+    """Keyword arguments that one model and several have in common."""
+    return {
+        "metrics": None if args.metrics is None else [name.strip() for name in args.metrics.split(",")],
+        "polarity": args.polarity,
+        "seed": args.seed,
+        "batch_size": args.batch_size or 64,
+    }
+
+
+def _write_json(path: str | None, found: dict[str, Any]) -> None:
+    if path is not None:
+        with open_output(path) as stream:
+            stream.write(json.dumps(found, indent=2, ensure_ascii=False).encode() + b"\n")
+
+
+def _tell(text: str) -> None:
+    print(f"mime-fast: {text}", file=sys.stderr)
+
+
+COMMAND = Command(
+    "evaluate", "measure a model, or several side by side, on EmpatheticDialogues", EXAMPLE, add_arguments, run
+)

@@ -88,12 +88,13 @@ def run_sample(args: Namespace) -> int:
 
     from mime_fast.data.empathetic_dialogues import read_pairs
     from mime_fast.evaluation.human import kit, replies, sampling, study
+    from mime_fast.evaluation.systems import check_systems, parse_system
 
-    systems = [replies.parse_system(text) for text in args.models]
+    systems = [parse_system(text, files=True) for text in args.models]
     names = [system.name for system in systems]
     rated = names if args.rate is None else args.rate
     if systems:
-        replies.check_systems(systems)
+        check_systems(systems, files=True)
         study.check_design(names, rated, args.ab)
         kit.check_empty(args.out)
     instances = sampling.draw(read_pairs(args.data, args.split), args.per_emotion, args.seed)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from mime_fast._version import __version__
-from mime_fast.cli import chat, classify, convert, evaluate, explain, generate, human, info, plot, score, train
+from mime_fast.cli import cases, chat, classify, convert, evaluate, explain, generate, human, info, plot, score, train
 from mime_fast.errors import MimeFastError
 
 PROG = "mime-fast"
@@ -20,6 +20,7 @@ COMMANDS = (
     chat.COMMAND,
     train.COMMAND,
     evaluate.COMMAND,
+    cases.COMMAND,
     plot.COMMAND,
     explain.COMMAND,
     human.COMMAND,

@@ -28,10 +28,11 @@ _NUMBER_OPTIONS = {
 }
 
 
-def add_model_options(parser: ArgumentParser) -> None:
-    """--model, --device, --precision, --threads, --batch-size, --backend, --isa."""
-    group = parser.add_argument_group("model")
-    group.add_argument("--model", metavar="PATH", help="a model folder, or the name of a shipped model")
+def add_model_options(parser: ArgumentParser, *, one_model: bool = True) -> None:
+    """--device, --precision, --threads, --batch-size, --backend, --isa, and --model where there is one."""
+    group = parser.add_argument_group("model" if one_model else "models")
+    if one_model:
+        group.add_argument("--model", metavar="PATH", help="a model folder, or the name of a shipped model")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     group.add_argument(
         "--precision", default="float32", help="float32, bfloat16, float16, int8 or float64 (default: %(default)s)"

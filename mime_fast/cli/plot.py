@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from mime_fast.cli.command import Command
 from mime_fast.cli.output import open_output
 from mime_fast.config import check_int
+from mime_fast.errors import ConfigError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 EXAMPLE = """  mime-fast plot embeddings --out embeddings.png
+  mime-fast plot embeddings --models 'with mimicry=run1' without=run2 --out figure-3.png
   mime-fast plot confusion --report figures.json --out confusion.svg
   mime-fast plot emotions --summary summary.json --out emotions.png"""
 EMBEDDINGS = "the emotion embeddings in two principal components"
@@ -25,6 +27,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     kinds = parser.add_subparsers(metavar="KIND", required=True)
     embeddings = kinds.add_parser("embeddings", help=EMBEDDINGS, description=f"Draw {EMBEDDINGS}.", allow_abbrev=False)
     embeddings.add_argument("--model", metavar="PATH", help="a model folder, or the name of a shipped model")
+    embeddings.add_argument(
+        "--models", nargs="+", metavar="NAME=MODEL", help="instead of --model: several, side by side in one picture"
+    )
     embeddings.set_defaults(draw=draw_embeddings)
     confusion = kinds.add_parser("confusion", help=CONFUSION, description=f"Draw {CONFUSION}.", allow_abbrev=False)
     confusion.add_argument("--report", required=True, metavar="FILE", help="what mime-fast evaluate --json wrote")
@@ -39,35 +44,50 @@ def add_arguments(parser: ArgumentParser) -> None:
     emotions.set_defaults(draw=draw_emotions)
     for kind in (embeddings, confusion, emotions):
         kind.add_argument("--out", required=True, metavar="FILE", help="picture to write: .png, .svg or .pdf")
-        kind.add_argument("--width", type=int, default=1600, metavar="N", help="pixels of a PNG (default: %(default)s)")
+        kind.add_argument(
+            "--width", type=int, metavar="N", help="pixels of a PNG (default: 1600; 3200 for several models)"
+        )
 
 
 def run(args: Namespace) -> int:
-    check_int("width", args.width, 400, 10_000)
+    if args.width is not None:
+        check_int("width", args.width, 400, 10_000)
 
-    from mime_fast.evaluation.plots import check_matplotlib, check_suffix, save_figure
+    from mime_fast.evaluation.plots import WIDTH, check_matplotlib, check_suffix, save_figure
 
     file_format = check_suffix(args.out)
     check_matplotlib()
     figure: Figure = args.draw(args)
     with open_output(args.out) as stream:
-        save_figure(figure, stream, file_format, args.width)
+        save_figure(figure, stream, file_format, args.width or round(figure.get_figwidth() / WIDTH) * 1600)
     return 0
 
 
 def draw_embeddings(args: Namespace) -> Figure:
     from mime_fast.engine.load import find_model
     from mime_fast.engine.model_folder import load_model_folder
-    from mime_fast.errors import ConfigError
-    from mime_fast.evaluation import plots
+    from mime_fast.evaluation.embeddings_plot import describe_separation, draw_embeddings
+    from mime_fast.evaluation.systems import check_systems, parse_system
     from mime_fast.reference.mime import Mime
 
-    folder = find_model(args.model)
-    model = load_model_folder(folder).model
-    if not isinstance(model, Mime):
-        raise ConfigError(f"{folder}: a model of type {model.config.model_type!r} has no E_E; 'mime' is allowed")
-    embeddings = model.emotion_embedding.weight.detach()
-    return plots.draw_embeddings(embeddings.double().numpy(), Path(folder).resolve().name)
+    if args.models is None:
+        folders = {Path(find_model(args.model)).resolve().name: find_model(args.model)}
+    elif args.model is not None:
+        raise ConfigError(f"--model {args.model} and --models: one of the two is allowed")
+    else:
+        systems = [parse_system(text, ()) for text in args.models]
+        check_systems(systems)
+        folders = {system.name: find_model(system.source) for system in systems}
+    embeddings = {}
+    for name, folder in folders.items():
+        model = load_model_folder(folder).model
+        if not isinstance(model, Mime):
+            kind = model.config.model_type
+            raise ConfigError(f"{name} ({folder}) is of type {kind!r} and has no E_E; 'mime' is allowed")
+        embeddings[name] = model.emotion_embedding.weight.detach().double().numpy()
+    for name, vectors in embeddings.items():
+        print(f"{name}: {describe_separation(vectors)}")
+    return draw_embeddings(embeddings)
 
 
 def draw_confusion(args: Namespace) -> Figure:

@@ -1,4 +1,4 @@
-"""Two figures of a model: its emotion embeddings (the paper's Figure 3) and the confusion matrix of its classifier."""
+"""What all pictures share, and the confusion matrix of a model's classifier."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from mime_fast.emotions import INDEX, LABELS, polarity
 from mime_fast.errors import BackendError, ConfigError, DataError
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Floats = npt.NDArray[np.float64]
@@ -23,7 +22,6 @@ Floats = npt.NDArray[np.float64]
 SUFFIXES = (".png", ".svg", ".pdf")
 WIDTH = 8.0  # inches; a power of two, so that a width in pixels survives the division
 COLOURS = {"positive": "#0072B2", "negative": "#D55E00"}  # blue and vermilion of Okabe and Ito's palette
-MARKERS = {"positive": "o", "negative": "^"}
 LABEL_SIZE = 8  # points
 SHOWN_SHARE = 0.05  # cells from here on have their share written into them
 
@@ -55,21 +53,6 @@ class Confusion:
         shares = np.full(self.counts.shape, np.nan)
         np.divide(self.counts, totals, out=shares, where=totals > 0)
         return shares
-
-
-def principal_components(vectors: Floats) -> tuple[Floats, Floats]:
-    """Project n vectors [n, C], n and C at least 2, on their first two principal components.
-
-    Returns:
-        Coordinates [n, 2], the one farthest from 0 on each axis being positive, and the two components' shares of the
-        variance [2], 0 where all vectors are the same.
-    """
-    left, singular, _ = np.linalg.svd(vectors - vectors.mean(axis=0), full_matrices=False)
-    coordinates = left[:, :2] * singular[:2]
-    farthest = np.take_along_axis(coordinates, np.abs(coordinates).argmax(axis=0)[None], axis=0)
-    total = (singular**2).sum()
-    shares = singular[:2] ** 2 / total if total > 0 else np.zeros(2)
-    return np.where(farthest < 0, -coordinates, coordinates), shares
 
 
 def read_confusion(path: str | os.PathLike[str]) -> Confusion:
@@ -112,33 +95,12 @@ def check_matplotlib() -> None:
 
 
 def save_figure(figure: Figure, stream: BinaryIO, file_format: str, width: int) -> None:
-    """Write a figure: a PNG `width` pixels wide, or an SVG or PDF of `WIDTH` inches; the same bytes every time."""
+    """Write a figure: a PNG `width` pixels wide, or an SVG or PDF in its own inches; the same bytes every time."""
     from matplotlib import rc_context
 
     dates: dict[str, dict[str, Any]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
     with rc_context({"svg.hashsalt": "mime_fast", "savefig.bbox": None}):
-        figure.savefig(stream, format=file_format, dpi=width / WIDTH, metadata=dates[file_format])
-
-
-def draw_embeddings(embeddings: Floats, name: str) -> Figure:
-    """Emotion embeddings E_E [32, C] (eq. 4 and 10), in the order of `LABELS`, in two principal components."""
-    from matplotlib.figure import Figure
-
-    coordinates, shares = principal_components(embeddings)
-    groups = np.array([polarity(i) for i in range(len(LABELS))])
-    figure = Figure((WIDTH, 0.8 * WIDTH), layout="constrained")
-    axes = figure.add_subplot()
-    for group, colour in COLOURS.items():
-        x, y = coordinates[groups == group].T
-        axes.scatter(x, y, s=26, c=colour, marker=MARKERS[group], linewidths=0, label=f"{group} ({len(x)})", zorder=2)
-    axes.margins(0.09)
-    axes.set_xlabel(f"first principal component ({shares[0]:.1%} of the variance)")
-    axes.set_ylabel(f"second principal component ({shares[1]:.1%} of the variance)")
-    axes.set_title(f"Emotion embeddings of {name}")
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=2, frameon=False, title="polarity of the emotion")
-    _label_points(figure, axes, coordinates, [COLOURS[group] for group in groups])
-    return figure
+        figure.savefig(stream, format=file_format, dpi=width / figure.get_figwidth(), metadata=dates[file_format])
 
 
 def draw_confusion(confusion: Confusion) -> Figure:
@@ -176,72 +138,6 @@ def draw_confusion(confusion: Confusion) -> Figure:
     bar = figure.colorbar(image, ax=axes, shrink=0.8, format=PercentFormatter(1, decimals=0))
     bar.set_label(f"share of the row (numbers: %, from {SHOWN_SHARE:.0%})")
     return figure
-
-
-def place_labels(points: Floats, sizes: Floats, frame: Floats, gap: float) -> Floats:
-    """Where labels go beside their points so that they cover little of each other, of points and of what is outside.
-
-    Each label in turn takes the cheapest of 48 places around its point, nearest ones first, until none moves.
-
-    Args:
-        points: [n, 2]; sizes: width and height of the labels, [n, 2]; frame: width and height of the picture, [2],
-            whose corner is (0, 0); gap: free space around a point. All in one unit.
-
-    Returns:
-        The labels' centres, [n, 2].
-    """
-    angles = np.arange(16) * (np.pi / 8)
-    around = np.stack([np.cos(angles), np.sin(angles)], axis=1)  # [16, 2], the place to the right first
-    near = np.clip(around * np.sqrt(2), -1, 1)  # along a box around the point, not a circle
-    steps = np.array([1.0, 2.5, 4.5])
-    places = (near * sizes[:, None] / 2)[:, None] + (steps[:, None, None] * gap * around)  # [n, 3, 16, 2]
-    places = (points[:, None, None] + places).reshape(len(points), -1, 2)
-    distance = np.repeat(steps - 1, len(angles)) * gap**2
-    marks = np.full_like(points, gap)
-    chosen: Floats = places[:, 0].copy()
-    fixed = [
-        distance
-        + 10 * _overlap(spots, size, points, marks).sum(axis=1)
-        + 10 * (size.prod() - _overlap(spots, size, frame[None] / 2, frame[None])[:, 0])
-        for spots, size in zip(places, sizes, strict=True)
-    ]
-    for _ in range(20):
-        before = chosen.copy()
-        for i, spots in enumerate(places):
-            covered = _overlap(spots, sizes[i], chosen, sizes)
-            covered[:, i] = 0
-            chosen[i] = spots[np.argmin(fixed[i] + 10 * covered.sum(axis=1))]
-        if np.array_equal(before, chosen):
-            break
-    return chosen
-
-
-def _overlap(centres: Floats, size: Floats, others: Floats, other_sizes: Floats) -> Floats:
-    """Common areas [k, n] of boxes of one size at k centres with n other boxes."""
-    sides = (size + other_sizes) / 2 - np.abs(centres[:, None] - others)
-    areas: Floats = np.clip(np.minimum(sides, np.minimum(size, other_sizes)), 0, None).prod(axis=2)
-    return areas
-
-
-def _label_points(figure: Figure, axes: Axes, coordinates: Floats, colours: list[str]) -> None:
-    """Name the 32 points, in the order of `LABELS`; a thin line leads to a label that had to move away."""
-    labels = [
-        axes.annotate(text, xy=(x, y), xytext=(0, 0), textcoords="offset points", fontsize=LABEL_SIZE, color=colour)
-        for text, (x, y), colour in zip(LABELS, coordinates, colours, strict=True)
-    ]
-    for label in labels:
-        label.set(ha="center", va="center", in_layout=False)
-    figure.draw_without_rendering()  # fixes the axes' place
-    unit = 72 / figure.dpi  # points a pixel
-    sizes = np.array([label.get_window_extent().size for label in labels]) * unit + (3, 0)
-    points = (axes.transData.transform(coordinates) - axes.bbox.p0) * unit
-    centres = place_labels(points, sizes, np.array(axes.bbox.size) * unit, gap=5.0)
-    for label, point, centre, size in zip(labels, points, centres, sizes, strict=True):
-        label.set_position(tuple(centre - point))
-        edge = np.clip(point, centre - size / 2, centre + size / 2)  # of the label, nearest to the point
-        if np.hypot(*(edge - point)) > 8:
-            ends = axes.transData.inverted().transform(np.stack([point, edge]) / unit + axes.bbox.p0)
-            axes.plot(*ends.T, color="0.6", linewidth=0.6, zorder=1)
 
 
 def _labels(value: Any, path: str | os.PathLike[str]) -> tuple[str, ...]:

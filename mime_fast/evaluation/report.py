@@ -13,14 +13,14 @@ import torch
 from tqdm import tqdm
 
 from mime_fast._version import __version__
-from mime_fast.config import GenerationConfig, check_int
+from mime_fast.config import check_int
 from mime_fast.data.batches import Example, length_order, make_examples
 from mime_fast.data.dialogue_checks import check_dialogue
 from mime_fast.data.empathetic_dialogues import Pair
 from mime_fast.emotions import LABELS, POSITIVE_IDS
 from mime_fast.engine.engine import Engine
-from mime_fast.engine.options import resolve_options
 from mime_fast.errors import ConfigError, InputError
+from mime_fast.evaluation.answering import BEAM, GREEDY, Replies
 from mime_fast.evaluation.bleu import corpus_bleu
 from mime_fast.evaluation.diversity import changed_share, diversity
 from mime_fast.evaluation.likelihood import PairFigures, per_pair
@@ -33,16 +33,6 @@ LIKELIHOOD_KEYS = ("ppl", "ppl_unk_free", "top1", "top2", "top5", "polarity_accu
 DIVERSITY_KEYS = ("distinct1", "distinct2", "distinct_replies", "mean_length")
 KEYS = ("n", *LIKELIHOOD_KEYS, "bleu_greedy", "bleu_beam", *DIVERSITY_KEYS, "seed_effect", "seconds")
 
-BEAM: dict[str, Any] = {
-    "num_beams": 5,
-    "max_new_tokens": 30,
-    "min_new_tokens": 0,
-    "do_sample": False,
-    "length_penalty": 1.0,
-    "no_repeat_ngram_size": 0,
-    "num_return_sequences": 1,
-}
-GREEDY = BEAM | {"num_beams": 1}
 SEEDS = 2**64
 
 
@@ -74,9 +64,9 @@ def evaluate(
     began = time.perf_counter()
     wanted = _check_options(metrics, polarity, seed, batch_size)
     examples = make_examples(pairs, engine.tokenizer)
-    _check_pairs(pairs, examples, engine.config.max_positions)
+    check_pairs(pairs, examples, engine.config.max_positions)
     batches = length_order(examples, batch_size)
-    replies = _Replies(engine, pairs, batches, seed, show_progress)
+    replies = Replies(engine, pairs, batches, show_progress=show_progress)
     figures: dict[str, Any] = dict.fromkeys(KEYS) | {"n": len(pairs)}
     details: dict[str, Any] = {"labels": list(LABELS)}
     details |= dict.fromkeys(("per_emotion", "by_polarity", "confusion", "greedy", "beam", "default"))
@@ -89,61 +79,21 @@ def evaluate(
         details |= _likelihood_details(scored)
     for name, options in (("greedy", GREEDY), ("beam", BEAM)):
         if f"bleu_{name}" in wanted:
-            said = replies.tokens(name, options)
+            said = replies.tokens(name, options, seed)
             figures[f"bleu_{name}"] = corpus_bleu(said, replies.references)
             details[name] = asdict(diversity(said))
     if "diversity" in wanted:
-        details["default"] = asdict(diversity(replies.tokens("default", {})))
+        details["default"] = asdict(diversity(replies.tokens("default", {}, seed)))
         figures |= {key: details["default"][key] for key in DIVERSITY_KEYS}
     if "seed_effect" in wanted:
-        others = replies.tokens("another seed", {}, another_seed=True)
-        figures["seed_effect"] = changed_share(replies.tokens("default", {}), others)
+        others = replies.tokens("another seed", {}, (seed + 1) % SEEDS)
+        figures["seed_effect"] = changed_share(replies.tokens("default", {}, seed), others)
     details["options"] = {"metrics": wanted, "polarity": polarity, "seed": seed, "batch_size": batch_size}
     searches = {"greedy": GREEDY, "beam": BEAM, "default": {}}
     details["options"] |= {name: replies.resolve(options).to_dict() for name, options in searches.items()}
     details["versions"] = {"mime_fast": __version__, "torch": torch.__version__, "python": platform.python_version()}
     figures["seconds"] = time.perf_counter() - began
     return figures | {"details": details}
-
-
-class _Replies:
-    """Reply tokens by search options, generated once however many figures need them."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        pairs: Sequence[Pair],
-        batches: Sequence[Sequence[int]],
-        seed: int,
-        show_progress: bool,
-    ) -> None:
-        self.engine = engine
-        self.contexts = [pair.context for pair in pairs]
-        self.references = engine.tokenizer.tokenize_batch([pair.response for pair in pairs])
-        self.batches = batches
-        self.seed = seed
-        self.show_progress = show_progress
-        self.made: dict[tuple[GenerationConfig, int], list[list[str]]] = {}
-
-    def resolve(self, options: dict[str, Any]) -> GenerationConfig:
-        """All options of a search, the model's defaults filled in."""
-        return resolve_options(self.engine.generation_config, "standard", options, self.engine.config.max_positions)
-
-    def tokens(self, name: str, options: dict[str, Any], *, another_seed: bool = False) -> list[list[str]]:
-        """Tokens of each context's best reply, [n]; `name` is what the progress bar says."""
-        seed = (self.seed + another_seed) % SEEDS
-        key = self.resolve(options), seed
-        if key not in self.made:
-            self.made[key] = self._generate(name, options, seed)
-        return self.made[key]
-
-    def _generate(self, name: str, options: dict[str, Any], seed: int) -> list[list[str]]:
-        said: dict[int, list[str]] = {}
-        for batch in tqdm(self.batches, desc=name, unit="batch", disable=not self.show_progress):
-            contexts = [self.contexts[i] for i in batch]
-            replies = self.engine.generate(contexts, seed=seed, request_ids=batch, strict_turns=False, **options)
-            said |= {i: list(reply.tokens) for i, reply in zip(batch, replies, strict=True)}
-        return [said[i] for i in range(len(self.contexts))]
 
 
 def _likelihood_details(scored: PairFigures) -> dict[str, Any]:
@@ -179,7 +129,7 @@ def _check_options(metrics: Sequence[str] | None, polarity: str, seed: object, b
     return [metric for metric in METRICS if metrics is None or metric in metrics]
 
 
-def _check_pairs(pairs: Sequence[Pair], examples: Sequence[Example], max_positions: int) -> None:
+def check_pairs(pairs: Sequence[Pair], examples: Sequence[Example], max_positions: int) -> None:
     if not pairs:
         raise InputError("no pairs to evaluate; at least one is allowed")
     for i, (pair, example) in enumerate(zip(pairs, examples, strict=True)):

@@ -12,7 +12,20 @@ from mime_fast._version import __version__
 from mime_fast.cli import main as main_module
 from tests.cli.conftest import Run
 
-COMMANDS = ("generate", "classify", "score", "chat", "train", "evaluate", "plot", "explain", "human", "convert", "info")
+COMMANDS = (
+    "generate",
+    "classify",
+    "score",
+    "chat",
+    "train",
+    "evaluate",
+    "cases",
+    "plot",
+    "explain",
+    "human",
+    "convert",
+    "info",
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

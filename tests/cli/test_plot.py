@@ -29,11 +29,26 @@ def test_embeddings(run: Run, model_dir: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     out = tmp_path / "picture.png"
     outcome = run("plot", "embeddings", "--model", model_dir, "--out", out, "--width", 500)
-    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.startswith("tiny: silhouette of the groups ") and len(outcome.out.splitlines()) == 1
     content = out.read_bytes()
     assert content[:8] == PNG
     assert (int.from_bytes(content[16:20]), int.from_bytes(content[20:24])) == (500, 400)
     assert list(tmp_path.iterdir()) == [out]
+
+
+def test_embeddings_of_several_models(run: Run, model_dir: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    out = tmp_path / "picture.png"
+    models = (f"with mimicry={model_dir}", "shipped=mime-ed")
+    outcome = run("plot", "embeddings", "--models", *models, "--out", out)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert [line.split(":")[0] for line in outcome.out.splitlines()] == ["with mimicry", "shipped"]
+    content = out.read_bytes()
+    assert (int.from_bytes(content[16:20]), int.from_bytes(content[20:24])) == (3200, 1280)
+    again = tmp_path / "again.png"
+    run("plot", "embeddings", "--models", *models, "--out", again)
+    assert again.read_bytes() == content
 
 
 def test_confusion(run: Run, report: Path, tmp_path: Path) -> None:
@@ -56,6 +71,10 @@ def test_confusion(run: Run, report: Path, tmp_path: Path) -> None:
         (("plot", "embeddings", "--out", "p.png", "--width", "0"), "width=0"),
         (("plot", "confusion", "--report", "no.json", "--out", "p.png"), "no.json: cannot be read"),
         (("plot", "embeddings", "--model", "no-such-model", "--out", "p.png"), "no-such-model"),
+        (("plot", "embeddings", "--models", "a=no-such-model", "--out", "p.png"), "no model at 'no-such-model'"),
+        (("plot", "embeddings", "--models", "mime-ed", "--out", "p.png"), "'mime-ed': NAME=MODEL is allowed"),
+        (("plot", "embeddings", "--models", "a=mime-ed,seed=1", "--out", "p.png"), "none is allowed here"),
+        (("plot", "embeddings", "--model", "m", "--models", "a=mime-ed", "--out", "p.png"), "one of the two"),
     ],
 )
 def test_errors_leave_no_file(

@@ -1,4 +1,4 @@
-"""The sums behind the plots, worked out by hand, and whether pictures come out at the size that was asked for."""
+"""The confusion matrix, worked out by hand, and whether pictures come out at the size that was asked for."""
 
 from __future__ import annotations
 
@@ -19,9 +19,6 @@ from mime_fast.evaluation.plots import (
     check_matplotlib,
     check_suffix,
     draw_confusion,
-    draw_embeddings,
-    place_labels,
-    principal_components,
     read_confusion,
     save_figure,
 )
@@ -47,37 +44,6 @@ def png_size(content: bytes) -> tuple[int, int]:
     return int.from_bytes(content[16:20]), int.from_bytes(content[20:24])
 
 
-def test_principal_components_by_hand() -> None:
-    """A cross in a tilted plane: arms of 5 along (3, 4, 0) / 5 and of 2 along z, away from the origin."""
-    long, short, centre = np.array([3.0, 4.0, 0.0]), np.array([0.0, 0.0, 2.0]), np.array([7.0, -1.0, 9.0])
-    coordinates, shares = principal_components(centre + np.stack([long, -long, short, -short]))
-    axes = [[5, 0], [-5, 0], [0, 2], [0, -2]]
-    signs = np.sign([coordinates[0, 0], coordinates[2, 1]])
-    np.testing.assert_allclose(coordinates * signs, axes, atol=1e-12)
-    np.testing.assert_allclose(shares, [50 / 58, 8 / 58])
-
-
-@pytest.mark.parametrize("sign", [1, -1])
-def test_principal_components_point_to_the_farthest(sign: int) -> None:
-    coordinates, shares = principal_components(sign * np.array([[4.0, 0, 0], [-1, 0, 0], [-1, 0, 0], [-2, 0, 0]]))
-    np.testing.assert_allclose(coordinates, [[4, 0], [-1, 0], [-1, 0], [-2, 0]], atol=1e-12)
-    np.testing.assert_allclose(shares, [1, 0], atol=1e-12)
-
-
-def test_principal_components_keep_distances_of_a_plane() -> None:
-    points = np.random.default_rng(1).normal(size=(9, 2))
-    basis = np.linalg.qr(np.random.default_rng(2).normal(size=(5, 2)))[0]
-    coordinates, shares = principal_components(points @ basis.T + 3)
-    distances = [np.linalg.norm(x[:, None] - x, axis=2) for x in (points, coordinates)]
-    np.testing.assert_allclose(distances[1], distances[0], atol=1e-12)
-    assert shares.sum() == pytest.approx(1) and shares[0] > shares[1]
-
-
-def test_equal_vectors_have_no_variance() -> None:
-    coordinates, shares = principal_components(np.full((4, 3), 2.5))
-    assert not coordinates.any() and not shares.any()
-
-
 def test_ordered_confusion_by_hand() -> None:
     confusion = Confusion(("a", "b", "c"), np.array([[1, 2, 5], [0, 0, 0], [3, 4, 9]]))
     ordered = confusion.ordered(("c", "a", "b"))
@@ -91,25 +57,6 @@ def test_ordered_confusion_by_hand() -> None:
 def test_the_order_keeps_the_groups_together() -> None:
     assert sorted(CONFUSION_ORDER[: len(POSITIVE)]) == sorted(POSITIVE)
     assert sorted(CONFUSION_ORDER[len(POSITIVE) :]) == sorted(NEGATIVE)
-
-
-def test_a_lonely_label_stands_right_of_its_point() -> None:
-    centres = place_labels(np.array([[50.0, 50.0]]), np.array([[20.0, 8.0]]), np.array([100.0, 100.0]), gap=4)
-    np.testing.assert_allclose(centres, [[50 + 4 + 10, 50]])
-
-
-def test_a_label_at_the_edge_turns_inwards() -> None:
-    centres = place_labels(np.array([[95.0, 50.0]]), np.array([[20.0, 8.0]]), np.array([100.0, 100.0]), gap=4)
-    assert centres[0, 0] + 10 <= 100
-
-
-def test_labels_of_a_crowd_do_not_overlap() -> None:
-    points = np.array([[50.0, 50], [52, 51], [50, 54], [53, 47], [60, 50], [52, 50]])
-    sizes = np.tile([20.0, 8.0], (6, 1))
-    centres = place_labels(points, sizes, np.array([100.0, 100.0]), gap=4)
-    for i in range(6):
-        for j in range(i):
-            assert (np.abs(centres[i] - centres[j]) >= sizes[i] - 1e-9).any(), (i, j)
 
 
 def test_report_round_trip(tmp_path: Path) -> None:
@@ -179,26 +126,6 @@ def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "matplotlib.figure", raising=False)
     with pytest.raises(BackendError, match=r"pip install mime-fast\[plots\]"):
         check_matplotlib()
-
-
-def test_embeddings_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("matplotlib")
-    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)  # its global state is not to be used
-    embeddings = np.random.default_rng(4).normal(size=(SIZE, 6))
-    coordinates, shares = principal_components(embeddings)
-    figure = draw_embeddings(embeddings, "made-up")
-    (axes,) = figure.axes
-    drawn = {text.get_text(): text for text in axes.texts}
-    assert list(drawn) == list(LABELS)
-    np.testing.assert_allclose([text.xy for text in drawn.values()], coordinates)
-    assert drawn["sad"].get_color() != drawn["joyful"].get_color() == drawn["proud"].get_color()
-    assert [len(points.get_offsets()) for points in axes.collections] == [13, 19]
-    assert "made-up" in axes.get_title()
-    assert f"({shares[0]:.1%} of the variance)" in axes.get_xlabel()
-    assert f"({shares[1]:.1%} of the variance)" in axes.get_ylabel()
-    stream = io.BytesIO()
-    save_figure(figure, stream, "png", 403)
-    assert png_size(stream.getvalue()) == (403, 322)
 
 
 def test_confusion_is_drawn() -> None:

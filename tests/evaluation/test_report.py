@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from mime_fast.cli import evaluate as command
-from mime_fast.config import GenerationConfig
+from mime_fast.config import GenerationConfig, MimeConfig, ModelConfig
 from mime_fast.data.batches import make_examples
 from mime_fast.data.empathetic_dialogues import Pair
 from mime_fast.emotions import INDEX, LABELS
@@ -23,7 +23,7 @@ from mime_fast.evaluation.diversity import diversity
 from mime_fast.evaluation.likelihood import evaluate_likelihood
 from mime_fast.evaluation.report import METRICS, evaluate, format_report
 from mime_fast.text.tokenizer import Tokenizer, tokenize
-from tests.reference.tiny import tiny_model
+from tests.reference.tiny import tiny
 
 TOP_KEYS = [
     *("n", "ppl", "ppl_unk_free", "top1", "top2", "top5", "polarity_accuracy", "bleu_greedy", "bleu_beam"),
@@ -49,9 +49,9 @@ def make_pairs() -> list[Pair]:
     return pairs
 
 
-def make_engine(**generation: Any) -> Engine:
+def make_engine(kind: type[ModelConfig] = MimeConfig, **generation: Any) -> Engine:
     tokenizer = Tokenizer.from_words(WORDS)
-    model = tiny_model(vocab_size=tokenizer.vocab_size)
+    model = tiny(kind, vocab_size=tokenizer.vocab_size)
     options = GenerationConfig(**({"max_new_tokens": 8} | generation))
     choice = choose(model, Wanted(device="cpu", precision="float64"))
     return Engine(ModelFolder(model, tokenizer, options), "tiny", choice)

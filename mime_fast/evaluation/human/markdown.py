@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from mime_fast.evaluation.human.answers import Fault
 from mime_fast.evaluation.human.criteria import CRITERIA
+from mime_fast.evaluation.markdown import safe, table
 
 
 def format_report(report: Mapping[str, Any]) -> str:
@@ -21,13 +22,13 @@ def format_report(report: Mapping[str, Any]) -> str:
         *_ratings(report),
         *_comparisons(report),
         "## Agreement",
-        _table(
+        table(
             ["answers", "Fleiss' kappa", "items", "annotators"],
-            [[_safe(row["what"]), _figure(row), row["items"], row["annotators"]] for row in report["agreement"]],
+            [[safe(row["what"]), _figure(row), row["items"], row["annotators"]] for row in report["agreement"]],
         ),
     ]
     if report["notes"]:
-        parts += ["## Notes", "\n".join(f"- {_safe(note)}" for note in report["notes"])]
+        parts += ["## Notes", "\n".join(f"- {safe(note)}" for note in report["notes"])]
     return "\n\n".join(parts)
 
 
@@ -35,7 +36,7 @@ def _incomplete(report: Mapping[str, Any]) -> list[str]:
     """What is missing, first of all: the figures below it are of the rest."""
     parts = []
     if report["faults"]:
-        faults = [f"- {_safe(str(Fault(**fault)))}" for fault in report["faults"]]
+        faults = [f"- {safe(str(Fault(**fault)))}" for fault in report["faults"]]
         parts += [
             f"## Incomplete (faults: {len(faults)})",
             "The figures below leave these answers out.",
@@ -53,7 +54,7 @@ def _ratings(report: Mapping[str, Any]) -> list[str]:
         return []
     rows = [
         [
-            _safe(model),
+            safe(model),
             *(_figure(figures["all"][criterion], bold=model in best[criterion]) for criterion in CRITERIA),
             max(figures["all"][criterion]["ratings"] for criterion in CRITERIA),
         ]
@@ -66,15 +67,15 @@ def _ratings(report: Mapping[str, Any]) -> list[str]:
         ]
         for criterion in CRITERIA
     ]
-    sides = [f"{_safe(model)}, {group}" for model in ratings for group in ("positive", "negative")]
-    parts = ["## Ratings, 1 to 5 (as Table 2)", _table(["model", *CRITERIA, "ratings"], rows)]
-    parts += ["## Ratings by the user's emotion (as Table 4)", _table(["", *sides], split)]
+    sides = [f"{safe(model)}, {group}" for model in ratings for group in ("positive", "negative")]
+    parts = ["## Ratings, 1 to 5 (as Table 2)", table(["model", *CRITERIA, "ratings"], rows)]
+    parts += ["## Ratings by the user's emotion (as Table 4)", table(["", *sides], split)]
     if report["differences"]:
         differences = [
-            [f"{_safe(row['first'])} - {_safe(row['second'])}", *(_figure(row[name], sign="+") for name in CRITERIA)]
+            [f"{safe(row['first'])} - {safe(row['second'])}", *(_figure(row[name], sign="+") for name in CRITERIA)]
             for row in report["differences"]
         ]
-        parts += ["## Differences of the means", _table(["models", *CRITERIA], differences)]
+        parts += ["## Differences of the means", table(["models", *CRITERIA], differences)]
     return parts
 
 
@@ -87,15 +88,10 @@ def _comparisons(report: Mapping[str, Any]) -> list[str]:
         undecided = sum(verdicts[name] for name in ("disputed", "split", "incomplete"))
         shares = [_figure(row[outcome], percent=True) for outcome in ("win", "lose", "tie")]
         rows.append(
-            [f"{_safe(row['first'])} vs. {_safe(row['second'])}", *shares, row["comparisons"], row["same"], undecided]
+            [f"{safe(row['first'])} vs. {safe(row['second'])}", *shares, row["comparisons"], row["same"], undecided]
         )
     header = ["A/B", "first wins", "first loses", "tie", "comparisons", "of equal replies", "no verdict yet"]
-    return ["## A/B, by majority (as Table 3)", _table(header, rows)]
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+    return ["## A/B, by majority (as Table 3)", table(header, rows)]
 
 
 def _figure(found: Mapping[str, Any], *, bold: bool = False, sign: str = "", percent: bool = False) -> str:
@@ -108,10 +104,3 @@ def _figure(found: Mapping[str, Any], *, bold: bool = False, sign: str = "", per
         return "-"
     value = number(found["value"]) + (" %" if percent else "")
     return f"{f'**{value}**' if bold else value} [{number(found['low'])}, {number(found['high'])}]"
-
-
-def _safe(text: str) -> str:
-    """Text that is a part of a table or a list as it stands."""
-    for mark in "\\`*_|<>[]#":
-        text = text.replace(mark, f"\\{mark}")
-    return " ".join(text.split())

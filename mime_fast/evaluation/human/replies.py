@@ -2,82 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from mime_fast.data.dialogues import parse_line
 from mime_fast.engine.engine import Engine
-from mime_fast.engine.load import find_model, load
-from mime_fast.errors import ConfigError, DataError, InputError
+from mime_fast.errors import DataError, InputError
 from mime_fast.evaluation.human.sampling import Instance
+from mime_fast.evaluation.systems import System
 
-LOAD_OPTIONS = ("device", "precision", "threads", "backend", "isa")
-GENERATE_OPTIONS = (
-    *("stochastic", "seed", "search", "num_beams", "max_new_tokens", "min_new_tokens", "do_sample", "top_k", "top_p"),
-    *("temperature", "length_penalty", "no_repeat_ngram_size"),
-)
-_FORBIDDEN = ":=,"  # they part names from paths, options and other names
 _SHOWN = 10  # missing ids that a message names
-
-
-@dataclass(frozen=True)
-class System:
-    """One system to be judged: its name in reports, a model (folder or shipped name) or a file, and options."""
-
-    name: str
-    source: str
-    options: Mapping[str, Any]
-
-    @property
-    def is_file(self) -> bool:
-        return Path(self.source).is_file()
-
-
-def parse_system(text: str) -> System:
-    """NAME=MODEL_OR_FILE[,option=value...], for instance `MIME w/o STC=mime-ed,stochastic=false`.
-
-    Options are those of `mime_fast.load` and `Engine.generate`; values are read as JSON, else as text. A comma that is
-    not followed by `word=` belongs to the path.
-
-    Raises:
-        ConfigError: no name or source, a sign in the name that parts names, an unknown option, or one given twice.
-    """
-    name, sign, rest = text.partition("=")
-    name = name.strip()
-    if not sign or not name or not rest or any(mark in name for mark in _FORBIDDEN) or not name.isprintable():
-        raise ConfigError(f"{text!r}: NAME=MODEL_OR_FILE is allowed, without any of {_FORBIDDEN!r} in the name")
-    pieces = rest.split(",")
-    given: dict[str, Any] = {}
-    while len(pieces) > 1 and _is_option(pieces[-1]):
-        key, _, value = pieces.pop().partition("=")
-        if key in given:
-            raise ConfigError(f"{text!r}: {key} is given twice")
-        given[key] = _value(value)
-    unknown = [key for key in given if key not in (*LOAD_OPTIONS, *GENERATE_OPTIONS)]
-    if unknown:
-        raise ConfigError(
-            f"{text!r}: unknown option {unknown[0]!r}; {', '.join((*LOAD_OPTIONS, *GENERATE_OPTIONS))} are allowed"
-        )
-    system = System(name, ",".join(pieces), dict(sorted(given.items())))
-    if given and system.is_file:
-        raise ConfigError(f"{text!r}: options are for models; {system.source} is a file of replies")
-    return system
-
-
-def check_systems(systems: Sequence[System]) -> None:
-    """ConfigError or CheckpointError before any work: none, a name twice, or a source that is not there."""
-    if not systems:
-        raise ConfigError("no models; at least one NAME=MODEL_OR_FILE is allowed")
-    names = [system.name for system in systems]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ConfigError(f"models: {', '.join(map(repr, twice))} given more than once; names must differ")
-    for system in systems:
-        if not system.is_file:
-            find_model(system.source)
 
 
 def replies_of(
@@ -106,8 +40,7 @@ def replies_of(
         if system.is_file:
             said[system.name] = read_replies(system.source, instances)
         else:
-            options = {name: value for name, value in system.options.items() if name in LOAD_OPTIONS}
-            said[system.name] = _generate(load(system.source, **options), system, instances, seed)
+            said[system.name] = _generate(system.load(), system, instances, seed)
     return said
 
 
@@ -152,18 +85,5 @@ def _reply(line: bytes, where: str) -> tuple[str, str]:
 
 
 def _generate(engine: Engine, system: System, instances: Sequence[Instance], seed: int) -> list[str]:
-    options = {name: value for name, value in system.options.items() if name in GENERATE_OPTIONS}
     contexts = [instance.context for instance in instances]
-    return [reply.text for reply in engine.generate(contexts, **({"seed": seed} | options))]
-
-
-def _is_option(piece: str) -> bool:
-    key, sign, _ = piece.partition("=")
-    return bool(sign) and key.isidentifier()
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+    return [reply.text for reply in engine.generate(contexts, **({"seed": seed} | system.generate_options))]

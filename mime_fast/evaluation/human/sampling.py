@@ -15,7 +15,7 @@ from mime_fast.errors import DataError
 class Instance:
     """A dialogue that models answer: the labelled emotion of its user, what was said, and what the listener said."""
 
-    id: str  # conversation and number of the response's utterance
+    id: str  # `pair_id`
     emotion: str
     context: list[str]
     gold: str
@@ -27,7 +27,12 @@ def shuffled(items: Iterable[int], seed: int, purpose: str) -> list[int]:
 
 
 def draw(pairs: Sequence[Pair], per_emotion: int, seed: int) -> list[Instance]:
-    """`per_emotion` pairs of each of the 32 emotions, no two of one conversation; grouped by emotion.
+    """`per_emotion` pairs of each of the 32 emotions, no two of one conversation; errors as for `draw_places`."""
+    return [_instance(pairs[place]) for place in draw_places(pairs, per_emotion, seed)]
+
+
+def draw_places(pairs: Sequence[Pair], per_emotion: int, seed: int) -> list[int]:
+    """The drawn pairs' places, grouped by emotion.
 
     Raises:
         DataError: the split has too few conversations of some emotions; all of them are named.
@@ -41,7 +46,12 @@ def draw(pairs: Sequence[Pair], per_emotion: int, seed: int) -> list[Instance]:
         raise DataError(
             f"the split has fewer than per_emotion={per_emotion} conversations of some emotions: {', '.join(short)}"
         )
-    return [_instance(pairs[place]) for places in drawn.values() for place in places]
+    return [place for places in drawn.values() for place in places]
+
+
+def pair_id(pair: Pair) -> str:
+    """Conversation and number of the response's utterance."""
+    return f"{pair.conv_id}/{len(pair.context) + 1}"
 
 
 def _first_of_each(pairs: Sequence[Pair], places: Iterable[int], count: int) -> list[int]:
@@ -53,4 +63,4 @@ def _first_of_each(pairs: Sequence[Pair], places: Iterable[int], count: int) -> 
 
 
 def _instance(pair: Pair) -> Instance:
-    return Instance(f"{pair.conv_id}/{len(pair.context) + 1}", pair.emotion, pair.context, pair.response)
+    return Instance(pair_id(pair), pair.emotion, pair.context, pair.response)

@@ -1,0 +1,120 @@
+"""`mime-fast cases`: what several models reply to the same dialogues, and the emotions behind it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING
+
+from mime_fast.cli.command import Command
+from mime_fast.cli.options import add_model_options, add_search_options, load_options, search_arguments, seed
+from mime_fast.cli.output import is_standard_output, open_output
+from mime_fast.config import check_int
+from mime_fast.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mime_fast.evaluation.cases import Case
+
+EXAMPLE = """  mime-fast cases examples/dialogues.jsonl
+  mime-fast cases --data empatheticdialogues.tar.gz --split test --per-emotion 2 --seed 7 --out cases.md \\
+      --models MIME=mime-ed 'MIME w/o STC=mime-ed,stochastic=false' MoEL=runs/moel
+  mime-fast cases --data empatheticdialogues.tar.gz --ids hit:11_conv:22 hit:33_conv:66/2 --json cases.json"""
+MODELS = ("MIME=mime-ed", "MIME w/o STC=mime-ed,stochastic=false")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("dialogues", "a file, or some of EmpatheticDialogues")
+    group.add_argument(
+        "input",
+        nargs="?",
+        metavar="FILE",
+        help="JSON lines, one dialogue each, as for mime-fast generate; response (the gold one) and label are shown",
+    )
+    group.add_argument("--data", metavar="PATH", help="EmpatheticDialogues: tar.gz or folder of CSVs")
+    group.add_argument("--split", choices=["valid", "test"], default="valid", help="(default: %(default)s)")
+    group.add_argument(
+        "--ids", nargs="+", metavar="CONV", help="conversations of --data; CONV/N: the listener's utterance N alone"
+    )
+    group.add_argument(
+        "--per-emotion", type=int, metavar="N", help="so many dialogues of each emotion, drawn by --seed (default: 1)"
+    )
+    group.add_argument(
+        "--no-strict-turns",
+        dest="strict_turns",
+        action="store_false",
+        help="take an even number of turns in FILE, too (the agent spoke last)",
+    )
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        default=list(MODELS),
+        metavar="NAME=MODEL",
+        help="a model folder or the name of a shipped model, with options of load and generate behind it (default: "
+        "the shipped MIME with and without noise)",
+    )
+    parser.add_argument("--seed", type=seed, default=0, help="of the draw and the replies (default: %(default)s)")
+    parser.add_argument(
+        "--top", type=int, default=3, metavar="K", help="emotions of each group to name (default: %(default)s)"
+    )
+    parser.add_argument("--out", metavar="OUT", help="write the Markdown there, not to standard output")
+    parser.add_argument("--json", metavar="OUT", help="write all figures there, too; - for standard output")
+    add_search_options(parser)
+    add_model_options(parser, one_model=False)
+
+
+def run(args: Namespace) -> int:
+    check_int("top", args.top, 0, 19)
+    if (args.input is None) == (args.data is None):
+        raise ConfigError("give FILE, or --data PATH with --ids or --per-emotion")
+    if args.data is None and (args.ids or args.per_emotion is not None):
+        raise ConfigError("--ids and --per-emotion choose from --data PATH; a FILE is shown whole")
+    if args.ids and args.per_emotion is not None:
+        raise ConfigError("--ids and --per-emotion: one of the two is allowed")
+    if args.json == "-" and args.out == "-":
+        raise ConfigError("--json - and --out -: one of the two can go to standard output")
+
+    from mime_fast.evaluation.case_sheet import format_cases
+    from mime_fast.evaluation.cases import answer_cases, cases_json
+    from mime_fast.evaluation.systems import check_systems, parse_system
+
+    systems = [parse_system(text) for text in args.models]
+    check_systems(systems)
+    cases = _cases(args)
+    answered = answer_cases(
+        systems,
+        cases,
+        seed=args.seed,
+        strict_turns=args.data is None and args.strict_turns,
+        load_options=load_options(args),
+        search={name: value for name, value in search_arguments(args).items() if value is not None},
+        tell=lambda text: print(f"mime-fast: {text}", file=sys.stderr),
+    )
+    if args.json is not None:
+        models = [{"name": one.name, "source": one.source, "options": dict(one.options)} for one in systems]
+        found = {"seed": args.seed, "models": models, "cases": cases_json(cases, answered)}
+        with open_output(args.json) as stream:
+            stream.write(json.dumps(found, indent=2, ensure_ascii=False).encode() + b"\n")
+    if not (args.json == "-" and is_standard_output(args.out)):
+        with open_output(args.out) as stream:
+            stream.write(format_cases(cases, answered, top=args.top).encode() + b"\n")
+    return 0
+
+
+def _cases(args: Namespace) -> list[Case]:
+    from mime_fast.data.empathetic_dialogues import read_pairs
+    from mime_fast.evaluation.cases import cases_by_id, cases_of_file, cases_per_emotion
+
+    if args.data is None:
+        return cases_of_file(args.input, strict_turns=args.strict_turns)
+    if args.per_emotion is not None:
+        check_int("per_emotion", args.per_emotion, 1)
+    pairs = read_pairs(args.data, args.split)
+    if args.ids:
+        return cases_by_id(pairs, args.ids)
+    return cases_per_emotion(pairs, args.per_emotion or 1, args.seed)
+
+
+COMMAND = Command(
+    "cases", "show several models' replies side by side, dialogue by dialogue", EXAMPLE, add_arguments, run
+)

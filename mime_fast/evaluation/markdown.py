@@ -1,0 +1,18 @@
+"""Tables and texts in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table whose cells stand as they are."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def safe(text: str) -> str:
+    """Text that is a part of a table or a list as it stands."""
+    for mark in "\\`*_|<>[]#":
+        text = text.replace(mark, f"\\{mark}")
+    return " ".join(text.split())

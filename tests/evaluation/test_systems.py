@@ -1,0 +1,79 @@
+"""What systems are called, and the options behind their names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mime_fast.errors import CheckpointError, ConfigError
+from mime_fast.evaluation.systems import LOAD_OPTIONS, check_systems, parse_system
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "source", "options"),
+    [
+        ("MIME=mime-ed", "MIME", "mime-ed", {}),
+        ("MIME w/o STC=run,stochastic=false", "MIME w/o STC", "run", {"stochastic": False}),
+        ("a = b,d/e,num_beams=3,search=mime", "a", " b,d/e", {"num_beams": 3, "search": "mime"}),
+        ("a=x,y,temperature=0.5", "a", "x,y", {"temperature": 0.5}),
+    ],
+)
+def test_a_system(text: str, name: str, source: str, options: dict[str, Any]) -> None:
+    system = parse_system(text)
+    assert (system.name, system.source, system.options) == (name, source, options)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("mime-ed", "NAME=MODEL is allowed"),
+        ("=mime-ed", "NAME=MODEL is allowed"),
+        ("a=", "NAME=MODEL is allowed"),
+        ("a:b=mime-ed", "NAME=MODEL is allowed"),
+        ("a\nb=mime-ed", "NAME=MODEL is allowed"),
+        ("a=mime-ed,colour=red", "unknown option 'colour'; device, .* are allowed"),
+        ("a = b,c=d/e,num_beams=3", "unknown option 'c'"),
+        ("a=mime-ed,seed=1,seed=2", "seed is given twice"),
+    ],
+)
+def test_what_is_no_system(text: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        parse_system(text)
+
+
+def test_what_is_not_allowed_here() -> None:
+    with pytest.raises(ConfigError, match=r"'a=b,seed=3': option 'seed'; device, .*, stochastic are allowed"):
+        parse_system("a=b,seed=3", (*LOAD_OPTIONS, "stochastic"))
+    with pytest.raises(ConfigError, match="'a=b,seed=3': option 'seed'; none is allowed here"):
+        parse_system("a=b,seed=3", ())
+
+
+def test_a_file_in_place_of_a_model(tmp_path: Path) -> None:
+    file = tmp_path / "said.jsonl"
+    file.touch()
+    system = parse_system(f"a={file}", files=True)
+    assert system.is_file
+    check_systems([system], files=True)
+    with pytest.raises(CheckpointError, match="no model at"):
+        check_systems([system])
+    with pytest.raises(ConfigError, match="options are for models"):
+        parse_system(f"a={file},seed=1", files=True)
+    with pytest.raises(ConfigError, match="NAME=MODEL_OR_FILE is allowed"):
+        parse_system("a", files=True)
+
+
+def test_options_by_what_takes_them() -> None:
+    system = parse_system("a=b,stochastic=false,precision=int8,num_beams=1")
+    assert system.load_options == {"precision": "int8"}
+    assert system.generate_options == {"stochastic": False, "num_beams": 1}
+
+
+def test_systems_are_checked_before_any_work() -> None:
+    with pytest.raises(ConfigError, match="'a' given more than once"):
+        check_systems([parse_system("a=mime-ed"), parse_system("a=mime-ed,seed=1")])
+    with pytest.raises(CheckpointError, match="no model at 'nowhere'"):
+        check_systems([parse_system("a=nowhere")])
+    with pytest.raises(ConfigError, match="no models"):
+        check_systems([])

@@ -1,0 +1,164 @@
+"""The tables of made-up figures, cell by cell, and their picture."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+
+from mime_fast.evaluation.outputs import FIGURES
+from mime_fast.evaluation.paper import PAPER
+from mime_fast.evaluation.plots import save_figure
+from mime_fast.evaluation.tables import format_tables
+from mime_fast.evaluation.tables_plot import draw_tables
+from tests.evaluation.test_plots import png_size
+
+ALL = dict(zip(FIGURES, (34.4, 32.1, 0.4, 0.56, 0.74, 0.8, 2.71, 2.82, 0.012, 0.061, 0.075, 11.5), strict=True))
+
+
+def model(name: str, *, noise: bool, spread: tuple[float, float | None], **changes: float | None) -> dict[str, Any]:
+    """One entry of `compare`; every figure of the positive group is half, of the negative one twice that of all."""
+    figures = ALL | changes
+    halves = {key: value and value / 2 for key, value in figures.items()}
+    doubles = {key: value and value * 2 for key, value in figures.items()}
+    mean, deviation = spread
+    return {
+        "name": name,
+        "source": "runs/x_1",
+        "options": {} if noise else {"stochastic": False},
+        "parameters": 12_269_401,
+        "vocab_size": 16_007,
+        "emotion_mimicry": True if noise else None,
+        "emotion_grouping": True if noise else None,
+        "noise": noise,
+        "seeds": [7, 8] if noise else [7],
+        "figures": {
+            "all": {"n": 30} | figures,
+            "positive": {"n": 10} | halves,
+            "negative": {"n": 20} | doubles,
+        },
+        "over_seeds": {
+            "bleu_beam": {"mean": mean, "deviation": deviation, "values": [mean]},
+            "ppl": None,
+        },
+        "seconds": 1.0,
+    }
+
+
+def found(*models: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "split": "valid",
+        "n": 3000,
+        "groups": {"positive": 1000, "negative": 2000},
+        "models": list(models),
+        "paper": PAPER,
+        "options": {"seed": 7, "noise_seeds": 2, "polarity": "gold", "metrics": [], "batch_size": 64},
+        "versions": {},
+    }
+
+
+@pytest.fixture
+def two() -> dict[str, Any]:
+    return found(
+        model("MIME|x", noise=True, spread=(2.816, 0.0149)),
+        model("Multi-TR", noise=False, spread=(2.5, None), ppl=40.0, bleu_beam=2.5, top1=0.41, bleu_greedy=None),
+    )
+
+
+def row(text: str, start: str, place: int = 0) -> list[str]:
+    lines = [line for line in text.splitlines() if line.startswith(f"| {start} |")]
+    return [cell.strip() for cell in lines[place].strip("|").replace("\\|", "/").split("|")]
+
+
+def test_what_is_said_of_the_pairs_and_models(two: dict[str, Any]) -> None:
+    text = format_tables(two)
+    assert "3,000 pairs of the valid split: 1,000 with a positive, 2,000 with a negative emotion" in text
+    assert "- MIME\\|x: runs/x\\_1; vocabulary of 16,007 words" in text
+    assert "- Multi-TR: runs/x\\_1, stochastic=False; vocabulary" in text
+
+
+def test_table_2(two: dict[str, Any]) -> None:
+    text = format_tables(two)
+    mime = [
+        "MIME/x",
+        "12.27M",
+        "**2.82**",
+        "2.71",
+        "**34.40**",
+        "40.0 %",
+        "56.0 %",
+        "74.0 %",
+        "1.2 %",
+        "6.1 %",
+        "7.5 %",
+    ]
+    assert row(text, "MIME\\|x") == [*mime, "11.50"]
+    other = ["Multi-TR", "12.27M", "2.50", "-", "40.00", "**41.0 %**", "56.0 %", "74.0 %", "1.2 %", "6.1 %", "7.5 %"]
+    assert row(text, "Multi-TR") == [*other, "11.50"]
+    paper = ["*paper: MoEL*", "23.10M", "2.90", "-", "-", "38.0 %", "63.0 %", "74.0 %", "-", "-", "-", "-"]
+    assert row(text, "*paper: MoEL*") == paper
+    assert row(text, "*paper: MIME*")[2] == "2.98"
+
+
+def test_table_4(two: dict[str, Any]) -> None:
+    text = format_tables(two)
+    assert row(text, "MIME\\|x", 1) == [
+        *("MIME/x", "**17.20**", "**68.80**", "**1.41**", "**5.64**", "20.0 %", "80.0 %", "3.8 %", "15.0 %")
+    ]
+    assert row(text, "Multi-TR", 1)[1:5] == ["20.00", "80.00", "1.25", "5.00"]
+
+
+def test_table_5(two: dict[str, Any]) -> None:
+    text = format_tables(two)
+    assert "over 2 noise seeds from 7 on" in text
+    assert row(text, "MIME\\|x", 2) == ["MIME/x", "yes", "yes", "2 seeds", "2.82 ± 0.01", "-"]
+    assert row(text, "Multi-TR", 2) == ["Multi-TR", "-", "-", "none: one value", "2.50", "-"]
+    assert row(text, "*paper*", 0) == ["*paper*", "no", "no", "not said", "2.45 ± 0.01", "-"]
+    assert row(text, "*paper*", 2) == ["*paper*", "yes", "yes", "not said", "2.98 ± 0.01", "-"]
+
+
+def test_nothing_is_best_where_all_are_equal() -> None:
+    text = format_tables(found(*(model(name, noise=True, spread=(2.8, 0.1)) for name in "ab")))
+    assert "**" not in text
+    assert "**" not in format_tables(found(model("a", noise=True, spread=(2.8, 0.1))))
+
+
+def test_the_picture_has_a_panel_for_each_figure(two: dict[str, Any]) -> None:
+    pytest.importorskip("matplotlib")
+    figure = draw_tables(two)
+    panels = {axes.get_title(): axes for axes in figure.axes if axes.get_visible()}
+    assert len(panels) == 11  # no PPL over seeds
+    bleu = panels["BLEU, beam 5 (± over 2 seeds)"]
+    assert [text.get_text() for text in bleu.texts] == ["2.82 ± 0.01", "2.50", "2.92", "2.90", "2.98"]
+    names = ["MIME|x", "Multi-TR", "paper: Multi-TR", "paper: MoEL", "paper: MIME"]
+    assert [tick.get_text() for tick in bleu.get_yticklabels()] == names
+    assert [tick.get_text() for tick in panels["BLEU, greedy"].get_yticklabels()] == ["MIME|x"]
+    by_emotion = panels["PPL, by emotion"]
+    widths = sorted(bar.get_width() for bar in by_emotion.patches)
+    assert widths == pytest.approx([17.2, 20, 68.8, 80])
+    made = []
+    for _ in range(2):
+        stream = io.BytesIO()
+        save_figure(draw_tables(two), stream, "png", 800)
+        made.append(stream.getvalue())
+    assert made[0] == made[1]
+    assert png_size(made[0])[0] == 800
+
+
+def test_the_picture_of_what_was_asked_for_alone(two: dict[str, Any]) -> None:
+    pytest.importorskip("matplotlib")
+    for one in two["models"]:
+        for figures in one["figures"].values():
+            figures |= {key: None for key in FIGURES if not key.startswith("top")}
+        one["over_seeds"] = {"bleu_beam": None, "ppl": None}
+    titles = {axes.get_title() for axes in draw_tables(two).axes if axes.get_visible()}
+    assert titles == {"emotion accuracy (%)", "parameters (millions)", "top-1 (%), by emotion"}
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_figure_that_is_0_for_all() -> None:
+    pytest.importorskip("matplotlib")
+    zero = model("a", noise=True, spread=(0.0, 0.0), bleu_beam=0.0)
+    titles = [axes.get_title() for axes in draw_tables(found(zero)).axes]
+    assert "BLEU, beam 5, by emotion" in titles
