@@ -74,7 +74,7 @@ py::tuple search_alone(const py::function& step, std::size_t vocab_size, const p
   const auto begun = prefixes_of(prefixes, count, vocab_size, search_options.max_new_tokens);
   std::vector<std::vector<Reply>> replies(count);
   for (std::size_t i = 0; i < count; ++i) {
-    Tree tree{Model{}};
+    Tree tree{Model{}, 0};
     Search search(search_options,
                   {keys.data()[i], requests.data()[i], begun.empty() ? std::vector<std::int32_t>{} : begun[i]}, tree);
     while (!search.live().empty()) {

@@ -14,7 +14,10 @@ constexpr std::size_t kEncodeTogether = 8;  // dialogues
 // A dialogue being decoded.
 struct Slot {
   Slot(const Model& model, const SearchOptions& options, std::size_t index, Memory&& memory, Request&& request)
-      : index(index), memory(std::move(memory)), tree(model), search(options, std::move(request), tree) {}
+      : index(index),
+        memory(std::move(memory)),
+        tree(model, this->memory.layers.size()),
+        search(options, std::move(request), tree) {}
 
   std::size_t index;
   Memory memory;
