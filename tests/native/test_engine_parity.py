@@ -148,8 +148,8 @@ def test_large_vocabularies(kind: type[ModelConfig], vocab_size: int, threads: i
 def test_generated_special_tokens(kind: type[ModelConfig], search: Any) -> None:
     """PAD, which attention does not see afterwards, and UNK; in `mime` EOS too, inside of entries behind the best."""
     config = kind.paper(40, **SMALL, num_layers=2)
-    tensors = random_tensors(config, 3, eos=1.5)
-    tensors["fc_decode.bias"][[PAD_ID, UNK_ID]] += np.float32(4.0)
+    tensors = random_tensors(config, 5, eos=3.5)
+    tensors["fc_decode.bias"][[PAD_ID, UNK_ID]] += np.array([4.0, 5.0], np.float32)
     options = GenerationConfig(**MANY, search=search)
     replies = Case(config, tensors).check_generate(random_dialogues(config, [4, 9, 1, 6, 13], 8), options)
     tokens = {token for each in replies for reply in each for token in reply.token_ids}
