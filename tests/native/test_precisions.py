@@ -44,7 +44,7 @@ def test_scores_and_first_words(kind: type[ModelConfig], precision: str, size: i
     models = [native_model(config, tensors, each, isa) for each in (precision, "float32")]
     guessed, known = (model.classify(asked.contexts, **running(2)) for model in models)
     sure = chosen_surely(config, known, float(np.abs(guessed - known).max()))
-    assert sure.sum() > len(WORDS) / 2
+    assert sure.sum() > len(WORDS) / 4
     asked = asked.only(np.flatnonzero(sure).tolist())
     targets = np.random.default_rng(layers).integers(0, config.vocab_size, 16 * len(asked)).astype(np.int32)
     ends = np.arange(0, len(targets) + 1, 16)
