@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 from benchmarks.peer_sizes import LOGIT_DEVIATION
 from mime_fast.config import GenerationConfig, MimeConfig
 from mime_fast.engine.model_folder import save_model_folder
+from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.mime import Mime
 from mime_fast.text import Tokenizer
 from mime_fast.text.special import SPECIAL_TOKENS
 
 TINY_VOCABULARY = 50  # words
+AnyModel = TypeVar("AnyModel", bound=DialogueModel)
 
 
 def make_random_mime(folder: Path, vocab_size: int) -> Path:
@@ -39,8 +42,11 @@ def make_tiny_mime(folder: Path) -> Path:
 
 
 def random_mime(config: MimeConfig) -> Mime:
+    return with_random_weights(Mime(config))
+
+
+def with_random_weights(model: AnyModel) -> AnyModel:
     """Weights that keep the size of what passes through; logits of deviation 3, so that no word is sure."""
-    model = Mime(config)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, weight in model.named_parameters():

@@ -34,7 +34,12 @@ class NoResponse(RuntimeError):
 
 _Contexts = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int64]]
 _Requests = tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], npt.NDArray[np.int32], bool]
-_Heard = tuple[npt.NDArray[np.float32], npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.float32]]
+_Heard = tuple[
+    npt.NDArray[np.float32],
+    npt.NDArray[np.int32],
+    npt.NDArray[np.float32] | None,  # None: a baseline
+    npt.NDArray[np.float32] | None,
+]
 _Replies = tuple[
     npt.NDArray[np.int64],  # replies a dialogue
     npt.NDArray[np.int64],  # their lengths

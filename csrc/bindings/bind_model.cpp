@@ -1,60 +1,19 @@
 #include <pybind11/gil_safe_call_once.h>
+#include <pybind11/stl.h>
 
-#include <algorithm>
-#include <array>
 #include <chrono>
-#include <cmath>
-#include <limits>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "bindings/bindings.h"
 #include "bindings/checks.h"
 #include "bindings/convert.h"
+#include "bindings/model_config.h"
 #include "decoder/run.h"
 
 namespace mime_fast {
 namespace {
-
-constexpr std::int64_t kMaxSize = std::int64_t{1} << 20;  // of a dimension; keeps products of two inside 64 bits
-ModelConfig config_of(const py::dict& values, const py::tuple& emotion_groups) {
-  ModelConfig config;
-  config.vocab_size = checked_count(values, "vocab_size", 7, kMaxSize);
-  config.hidden_size = checked_count(values, "hidden_size", 4, kMaxSize);
-  config.num_layers = checked_count(values, "num_layers", 1, kMaxSize);
-  config.num_heads = checked_count(values, "num_heads", 1, kMaxSize);
-  config.attention_depth = checked_count(values, "attention_depth", 1, kMaxSize);
-  config.ffn_channels = checked_count(values, "ffn_channels", 1, kMaxSize);
-  config.max_positions = checked_count(values, "max_positions", 1, kMaxSize);
-  if (config.hidden_size % 2 != 0) throw py::value_error("hidden_size: an even number is allowed");
-  if (config.attention_depth % config.num_heads != 0) {
-    throw py::value_error("attention_depth: a multiple of num_heads is allowed");
-  }
-  config.speaker_table = checked_truth(values, "speaker_table");
-  config.drop_ctx = checked_truth(values, "drop_ctx");
-  config.shared_response_encoder = checked_truth(values, "shared_response_encoder");
-  config.separate_sigma = checked_truth(values, "separate_sigma");
-  config.final_relu = checked_truth(values, "final_relu");
-  config.unbiased_norm = checked_truth(values, "unbiased_norm");
-  config.emotion_mimicry = checked_truth(values, "emotion_mimicry");
-  config.emotion_grouping = checked_truth(values, "emotion_grouping");
-  if (config.emotion_mimicry && !config.emotion_grouping) {
-    throw py::value_error("emotion_mimicry without emotion_grouping is not allowed");
-  }
-  std::array<int, kEmotions> seen{};
-  if (emotion_groups.size() != 2) throw py::value_error("emotion_groups: (positive, negative) is allowed");
-  for (std::size_t g = 0; g < 2; ++g) {
-    const auto ids = checked_array<std::int32_t>("emotion_groups", emotion_groups[g], 1, "[n_g]");
-    check_items<std::int32_t>("emotion_groups", ids, 0, static_cast<std::int32_t>(kEmotions) - 1);
-    (g == 0 ? config.positive : config.negative).assign(ids.data(), ids.data() + ids.size());
-    for (py::ssize_t i = 0; i < ids.size(); ++i) ++seen[static_cast<std::size_t>(ids.data()[i])];
-  }
-  if (config.positive.empty() || config.negative.empty() ||
-      !std::all_of(seen.begin(), seen.end(), [](int times) { return times == 1; })) {
-    throw py::value_error("emotion_groups: each emotion once, and some in both groups, is allowed");
-  }
-  return config;
-}
 
 Precision precision_of(const std::string& name) {
   if (name == "float32") return Precision::kFloat32;
@@ -106,18 +65,23 @@ struct CheckedRequests {
   bool stochastic = false;
 };
 
+// A baseline has no weights of a mixture and no gate: None.
 struct HeardArrays {
-  explicit HeardArrays(std::size_t count)
-      : logits({count, kEmotions}), mimicked(count), weights({count, kEmotions}), share(count) {}
+  HeardArrays(std::size_t count, ModelType type) : logits({count, kEmotions}), mimicked(count) {
+    if (type != ModelType::kMime) return;
+    weights.emplace(std::vector<std::size_t>{count, kEmotions});
+    share.emplace(count);
+  }
   Heard view() {
-    return {logits.mutable_data(), mimicked.mutable_data(), weights.mutable_data(), share.mutable_data()};
+    return {logits.mutable_data(), mimicked.mutable_data(), weights ? weights->mutable_data() : nullptr,
+            share ? share->mutable_data() : nullptr};
   }
   py::tuple tuple() const { return py::make_tuple(logits, mimicked, weights, share); }
 
   Array<float> logits;
   Array<std::int32_t> mimicked;
-  Array<float> weights;
-  Array<float> share;
+  std::optional<Array<float>> weights;
+  std::optional<Array<float>> share;
 };
 
 // Whether a run is to end: its stop byte is set, or a signal's handler raised (Ctrl-C), which only the caller's thread
@@ -174,7 +138,7 @@ class PyModel {
  public:
   PyModel(const py::dict& config, const py::tuple& emotion_groups, const py::dict& tensors,
           const std::string& precision, const std::string& isa) {
-    const ModelConfig checked = config_of(config, emotion_groups);
+    const ModelConfig checked = model_config_of(config, emotion_groups);
     const FindTensor find = [&](const std::string& name, const std::vector<std::size_t>& shape) {
       if (!tensors.contains(name.c_str())) throw py::value_error("missing tensor '" + name + "'");
       const auto array = checked_array<float>(name, tensors[name.c_str()], static_cast<py::ssize_t>(shape.size()),
@@ -211,7 +175,7 @@ class PyModel {
     const CheckedRequests asked(requests, checked.count);
     const SearchOptions search = options_of(options, model_.config.vocab_size, model_.config.max_positions);
     const auto begun = prefixes_of(prefixes, checked.count, model_.config.vocab_size, search.max_new_tokens);
-    HeardArrays heard(checked.count);
+    HeardArrays heard(checked.count, model_.config.model_type);
     const Heard view = heard.view();
     std::vector<std::vector<Reply>> replies;
     Interruption interruption(stop);
@@ -234,7 +198,7 @@ class PyModel {
     if (count != checked.count) {
       throw py::value_error(std::to_string(count) + " targets for " + std::to_string(checked.count) + " contexts");
     }
-    HeardArrays heard(count);
+    HeardArrays heard(count, model_.config.model_type);
     const Heard view = heard.view();
     Array<float> logprobs(static_cast<std::size_t>(tokens.size()));
     float* out = logprobs.mutable_data();

@@ -7,28 +7,37 @@
 #include "bindings/bindings.h"
 #include "bindings/checks.h"
 #include "bindings/convert.h"
+#include "decoder/cut.h"
 #include "decoder/search.h"
 
 namespace mime_fast {
 namespace {
 
-// The best tokens of given log-probs [V], as the kernels find them.
+// The best tokens of given log-probs [V], as the kernels and VocabularyLookup find them.
 std::vector<Scored> best_tokens(const float* logprobs, std::size_t size, const SearchOptions& options,
-                                const std::vector<std::int32_t>& banned) {
+                                const std::vector<std::int32_t>& banned, const RowSums& sums) {
+  const std::size_t k = options.candidates();
   TopTokens top{};
   top.threshold = -std::numeric_limits<float>::infinity();
-  top.k = std::min(options.candidates(), size);
+  top.k = std::min(options.beams() ? k + 1 : k, size);
   top.capacity = top_capacity(top.k);
-  std::vector<Scored> kept(top.capacity);
+  std::vector<Scored> kept(top.capacity), all;
   top.kept = kept.data();
   top.banned = banned.data();
   top.num_banned = banned.size();
   for (std::size_t token = 0; token < size; ++token) {
+    const Scored scored{logprobs[token], static_cast<std::int32_t>(token)};
     if (!options.suppressed.empty() && options.suppressed[token] != 0) continue;
-    if (logprobs[token] > top.threshold) enter(top, {logprobs[token], static_cast<std::int32_t>(token)});
+    if (scored.logit > top.threshold) enter(top, scored);
+    if (std::binary_search(banned.begin(), banned.end(), scored.token)) continue;
+    if (scored.logit > -std::numeric_limits<float>::infinity()) all.push_back(scored);
   }
   prune(top);
-  kept.resize(top.count);
+  if (options.beams() && !is_clear(top.kept, top.count, k, sums)) {
+    cut_by_sums(all, k, sums);
+    return all;
+  }
+  kept.resize(std::min(top.count, k));
   return kept;
 }
 
@@ -48,7 +57,7 @@ void offer_row(Search& search, std::size_t row, const Array<float>& logprobs, co
   } else if (options.do_sample) {
     search.offer_logits(row, values, size, 0.0, banned);
   } else {
-    const auto best = best_tokens(values, size, options, banned);
+    const auto best = best_tokens(values, size, options, banned, {search.live()[row].logprob, 0.0});
     search.offer(row, best.data(), best.size(), 0.0);
   }
 }
@@ -65,7 +74,7 @@ py::tuple search_alone(const py::function& step, std::size_t vocab_size, const p
   const auto begun = prefixes_of(prefixes, count, vocab_size, search_options.max_new_tokens);
   std::vector<std::vector<Reply>> replies(count);
   for (std::size_t i = 0; i < count; ++i) {
-    Tree tree{Model{}};
+    Tree tree{Model{}, 0};
     Search search(search_options,
                   {keys.data()[i], requests.data()[i], begun.empty() ? std::vector<std::int32_t>{} : begun[i]}, tree);
     while (!search.live().empty()) {

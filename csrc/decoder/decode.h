@@ -16,11 +16,12 @@ struct Node {
   float logprob;
 };
 
-// The words of a dialogue's hypotheses as a tree, and what each decoder layer keeps of them: nothing is copied when
-// beams part. The root is SOS.
+// The words of a dialogue's hypotheses as a tree, and what each layer that the dialogue goes through keeps of them:
+// nothing is copied when beams part. The root is SOS.
 class Tree {
  public:
-  explicit Tree(const Model& model);
+  // layers: those of the dialogue's memory.
+  Tree(const Model& model, std::size_t layers);
 
   std::int32_t add(std::int32_t parent, std::int32_t token, float logprob);
   const Node& node(std::int32_t index) const { return nodes_[static_cast<std::size_t>(index)]; }

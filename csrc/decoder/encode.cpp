@@ -50,11 +50,15 @@ Encoded encode_contexts(const Model& model, Scratch& scratch, const Contexts& co
   return encoded;
 }
 
-// s of eq. 4, [N, 32].
+// s of eq. 4, or what stands in its place, [N, 32].
 AlignedVector<float> emotion_logits(const Model& model, Scratch& scratch, const Encoded& encoded) {
   const std::size_t size = model.config.hidden_size, count = encoded.layout.count();
-  float* query = scratch.base.need(count * size);
-  scratch.linear(model.emotion_query, {encoded.first.data(), size}, count, query, size);
+  const float* query = encoded.first.data();
+  if (model.config.model_type == ModelType::kMime) {
+    float* queries = scratch.base.need(count * size);
+    scratch.linear(model.emotion_query, {query, size}, count, queries, size);
+    query = queries;
+  }
   AlignedVector<float> logits(count * kEmotions);
   scratch.linear(model.emotion_logits, {query, size}, count, logits.data(), kEmotions);
   return logits;
@@ -139,30 +143,30 @@ AlignedVector<float> fuse(const Model& model, Scratch& scratch, const Layout& la
   return fused;
 }
 
-std::vector<Memory> remember(const Model& model, Scratch& scratch, const Layout& layout,
-                             const AlignedVector<float>& fused) {
-  const std::size_t size = model.config.hidden_size, depth = model.config.attention_depth;
-  std::vector<Memory> memories(layout.count());
-  for (std::size_t n = 0; n < layout.count(); ++n) {
-    memories[n].length = layout.length(n);
-    memories[n].length_padded = round_up(layout.length(n), kLanes);
-    memories[n].real.assign(layout.real.begin() + static_cast<std::ptrdiff_t>(layout.first[n]),
-                            layout.real.begin() + static_cast<std::ptrdiff_t>(layout.first[n + 1]));
-    memories[n].layers.resize(model.decoder_layers.size());
+// Eq. 7-27; of `encoded` stay the rows that refinement reads.
+AlignedVector<float> refine_and_fuse(const Model& model, Scratch& scratch, Encoded& encoded, const Requests& requests,
+                                     const std::size_t* which, const Heard& heard) {
+  const std::size_t size = model.config.hidden_size, count = encoded.layout.count();
+  const Mixture mixture = sample(model, scratch, encoded.first, requests, which);
+  for (std::size_t n = 0; n < count; ++n) {
+    std::copy_n(mixture.weights.data() + n * kEmotions, kEmotions, heard.weights + which[n] * kEmotions);
   }
-  float* projected = scratch.wide.need(layout.rows() * 2 * depth);
-  for (std::size_t l = 0; l < model.decoder_layers.size(); ++l) {
-    scratch.linear(model.decoder_layers[l].memory_key_value, {fused.data(), size}, layout.rows(), projected, 2 * depth);
-    for (std::size_t n = 0; n < layout.count(); ++n) {
-      Memory::Layer& layer = memories[n].layers[l];
-      layer.keys.resize(depth * memories[n].length_padded);
-      layer.values.resize(depth * memories[n].length);
-      const float* rows = projected + layout.first[n] * 2 * depth;
-      split_heads(model, rows, rows + depth, 2 * depth, memories[n].length, memories[n].length_padded,
-                  layer.keys.data(), layer.values.data());
+  if (model.config.drop_ctx) {
+    encoded.hidden = without_ctx(encoded, size);
+    encoded.layout = words_only(encoded.layout);
+  }
+  const Layout& layout = encoded.layout;
+  const auto chosen = mimicry(model, mixture, heard.mimicked, which, count);
+  float* both = scratch.both.need(layout.rows() * 2 * size);
+  float* base = scratch.base.need(layout.rows() * size);
+  for (std::size_t branch = 0; branch < 2; ++branch) {
+    const Encoder& encoder = model.response_encoders[std::min(branch, model.response_encoders.size() - 1)];
+    if (branch == 0 || model.response_encoders.size() > 1) {
+      scratch.linear(encoder.projection, {encoded.hidden.data(), size}, layout.rows(), base, size);
     }
+    refine(model, scratch, encoder, layout, chosen[branch], base, both + branch * size, 2 * size);
   }
-  return memories;
+  return fuse(model, scratch, layout, both, which, heard.mimic_share);
 }
 
 }  // namespace
@@ -189,34 +193,20 @@ void classify(const Model& model, Scratch& scratch, const Contexts& contexts, co
 
 std::vector<Memory> encode(const Model& model, Scratch& scratch, const Contexts& contexts, const Requests& requests,
                            const std::size_t* which, std::size_t count, const Heard& heard) {
-  const std::size_t size = model.config.hidden_size;
   Encoded encoded = encode_contexts(model, scratch, contexts, which, count);
   const AlignedVector<float> logits = emotion_logits(model, scratch, encoded);
-  const Mixture mixture = sample(model, scratch, encoded.first, requests, which);
   for (std::size_t n = 0; n < count; ++n) {
     const float* row = logits.data() + n * kEmotions;
     const std::int32_t given = requests.emotions[which[n]];
     const auto guess = static_cast<std::int32_t>(std::max_element(row, row + kEmotions) - row);
     heard.mimicked[which[n]] = given >= 0 ? given : guess;
     std::copy_n(row, kEmotions, heard.emotion_logits + which[n] * kEmotions);
-    std::copy_n(mixture.weights.data() + n * kEmotions, kEmotions, heard.weights + which[n] * kEmotions);
   }
-  if (model.config.drop_ctx) {
-    encoded.hidden = without_ctx(encoded, size);
-    encoded.layout = words_only(encoded.layout);
+  if (model.config.model_type != ModelType::kMime) {
+    return remember(model, scratch, encoded.layout, encoded.hidden.data(), logits.data());
   }
-  const Layout& layout = encoded.layout;
-  const auto chosen = mimicry(model, mixture, heard.mimicked, which, count);
-  float* both = scratch.both.need(layout.rows() * 2 * size);
-  float* base = scratch.base.need(layout.rows() * size);
-  for (std::size_t branch = 0; branch < 2; ++branch) {
-    const Encoder& encoder = model.response_encoders[std::min(branch, model.response_encoders.size() - 1)];
-    if (branch == 0 || model.response_encoders.size() > 1) {
-      scratch.linear(encoder.projection, {encoded.hidden.data(), size}, layout.rows(), base, size);
-    }
-    refine(model, scratch, encoder, layout, chosen[branch], base, both + branch * size, 2 * size);
-  }
-  return remember(model, scratch, layout, fuse(model, scratch, layout, both, which, heard.mimic_share));
+  const AlignedVector<float> fused = refine_and_fuse(model, scratch, encoded, requests, which, heard);
+  return remember(model, scratch, encoded.layout, fused.data(), logits.data());
 }
 
 }  // namespace mime_fast

@@ -1,12 +1,12 @@
 // From context ids to what the decoder reads: encoding, emotion, response-emotion sampling, refinement and fusion
-// (eq. 1-27). Dialogues lie one behind the other without padding.
+// (eq. 1-27; a baseline's decoder reads H). Dialogues lie one behind the other without padding.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
-#include "decoder/model.h"
+#include "decoder/memory.h"
 #include "decoder/response_emotion.h"
 #include "decoder/scratch.h"
 
@@ -23,20 +23,8 @@ struct Contexts {
 struct Heard {
   float* emotion_logits;   // [N, 32]
   std::int32_t* mimicked;  // [N]
-  float* weights;          // [N, 32], d_g by emotion
-  float* mimic_share;      // [N]
-};
-
-// Keys and values of M_fused, a layer each.
-struct Memory {
-  std::size_t length = 0;
-  std::size_t length_padded = 0;
-  std::vector<std::uint8_t> real;  // [length]
-  struct Layer {
-    AlignedVector<float> keys;    // [H, D, length_padded]
-    AlignedVector<float> values;  // [H, length, D]
-  };
-  std::vector<Layer> layers;
+  float* weights;          // [N, 32], d_g by emotion; null: a baseline
+  float* mimic_share;      // [N]; null: a baseline
 };
 
 // How many of the dialogues `which` [count] to encode in one go: one, and then as many as stay within rows that a cache

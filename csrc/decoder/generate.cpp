@@ -14,7 +14,10 @@ constexpr std::size_t kEncodeTogether = 8;  // dialogues
 // A dialogue being decoded.
 struct Slot {
   Slot(const Model& model, const SearchOptions& options, std::size_t index, Memory&& memory, Request&& request)
-      : index(index), memory(std::move(memory)), tree(model), search(options, std::move(request), tree) {}
+      : index(index),
+        memory(std::move(memory)),
+        tree(model, this->memory.layers.size()),
+        search(options, std::move(request), tree) {}
 
   std::size_t index;
   Memory memory;
@@ -120,10 +123,11 @@ class Worker {
   // out: O of the rows from first to last - 1.
   void look_up(std::size_t first, std::size_t last, const float* out) {
     const bool sampling = job_.options.do_sample;
-    lookup_.clear(sampling ? 0 : job_.options.candidates());
+    lookup_.clear(sampling ? 0 : job_.options.candidates(), job_.options.beams());
     for (std::size_t row = first; row < last; ++row) {
       const Search& search = slots_[owners_[row].slot]->search;
-      lookup_.add(search.banned(owners_[row].live), search.forced());
+      const std::size_t live = owners_[row].live;
+      lookup_.add(search.banned(live), search.forced(), search.live()[live].logprob);
     }
     lookup_.run(scratch_, team_, out, sampling);
     for (std::size_t row = first; row < last; ++row) {

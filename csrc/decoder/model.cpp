@@ -157,6 +157,35 @@ std::vector<EmotionGroup> make_groups(const ModelConfig& config, const Maker& ma
   return groups;
 }
 
+// Eq. 4-27.
+void add_mime_parts(Model& model, const Maker& maker, const FindTensor& find) {
+  const ModelConfig& config = model.config;
+  const std::size_t size = config.hidden_size;
+  model.emotion_query =
+      pack(Precision::kFloat32, find("emotion_query.weight", {size, size}), size, size, size, nullptr);
+  const float* emotions = find("emotion_embedding.weight", {kEmotions, size});
+  model.emotion_logits = pack(Precision::kFloat32, emotions, kEmotions, size, size, nullptr);
+  model.emotions = Maker::copy(emotions, kEmotions * size);
+  model.fc_sample = maker.linear("prior.fc_sample", size, size, Precision::kFloat32);
+  model.groups = make_groups(config, maker);
+  for (int i = 0; i < (config.shared_response_encoder ? 1 : 2); ++i) {
+    model.response_encoders.push_back(maker.response_encoder("response_encoders." + std::to_string(i)));
+  }
+  model.fc_contrib = maker.linear("fusion.fc_contrib", 2 * size, 2 * size, model.precision);
+  model.fc_fused = maker.linear("fusion.fc_fused", size, 2 * size, model.precision);
+}
+
+void add_baseline_parts(Model& model, const Maker& maker, const FindTensor& find) {
+  const std::size_t size = model.config.hidden_size;
+  model.emotion_logits =
+      pack(Precision::kFloat32, find("emotion_key.weight", {kEmotions, size}), kEmotions, size, size, nullptr);
+  if (model.config.model_type != ModelType::kMoel) return;
+  for (std::size_t i = 0; i < kEmotions; ++i) {
+    model.listeners.push_back(maker.decoder_layer("decoder.listeners." + std::to_string(i)));
+  }
+  model.listeners.push_back(maker.decoder_layer("decoder.shared_listener"));
+}
+
 }  // namespace
 
 Model make_model(const ModelConfig& config, Precision precision, Isa isa, const FindTensor& find) {
@@ -173,18 +202,11 @@ Model make_model(const ModelConfig& config, Precision precision, Isa isa, const 
   model.response_words = maker.projected(*model.kernels, "decoder", words, config.vocab_size);
   model.positions = sinusoidal_positions(config.max_positions, size);
   model.context_encoder = maker.context_encoder();
-  model.emotion_query =
-      pack(Precision::kFloat32, find("emotion_query.weight", {size, size}), size, size, size, nullptr);
-  const float* emotions = find("emotion_embedding.weight", {kEmotions, size});
-  model.emotion_logits = pack(Precision::kFloat32, emotions, kEmotions, size, size, nullptr);
-  model.emotions = Maker::copy(emotions, kEmotions * size);
-  model.fc_sample = maker.linear("prior.fc_sample", size, size, Precision::kFloat32);
-  model.groups = make_groups(config, maker);
-  for (int i = 0; i < (config.shared_response_encoder ? 1 : 2); ++i) {
-    model.response_encoders.push_back(maker.response_encoder("response_encoders." + std::to_string(i)));
+  if (config.model_type == ModelType::kMime) {
+    add_mime_parts(model, maker, find);
+  } else {
+    add_baseline_parts(model, maker, find);
   }
-  model.fc_contrib = maker.linear("fusion.fc_contrib", 2 * size, 2 * size, precision);
-  model.fc_fused = maker.linear("fusion.fc_fused", size, 2 * size, precision);
   for (std::size_t i = 0; i < config.num_layers; ++i) {
     model.decoder_layers.push_back(maker.decoder_layer("decoder.layers." + std::to_string(i)));
   }

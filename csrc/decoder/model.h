@@ -20,7 +20,10 @@ constexpr std::int32_t kEosId = 2;
 constexpr std::int32_t kSosId = 3;
 constexpr std::int32_t kUserId = 4;
 
+enum class ModelType { kMime, kMultiTr, kMoel };
+
 struct ModelConfig {
+  ModelType model_type = ModelType::kMime;
   std::size_t vocab_size = 0;
   std::size_t hidden_size = 0;
   std::size_t num_layers = 0;
@@ -29,14 +32,18 @@ struct ModelConfig {
   std::size_t ffn_channels = 0;
   std::size_t max_positions = 0;
   bool speaker_table = false;
+  bool final_relu = false;
+  bool unbiased_norm = false;
+  // MIME
   bool drop_ctx = false;
   bool shared_response_encoder = false;
   bool separate_sigma = false;
-  bool final_relu = false;
-  bool unbiased_norm = false;
   bool emotion_mimicry = false;
   bool emotion_grouping = false;
   std::vector<std::int32_t> positive, negative;  // emotions in the order of the model's rows
+  // MoEL
+  std::size_t top_listeners = 0;
+  float min_listener_weight = 0;  // a listener of no more is not heard
 
   bool is_positive(std::int32_t emotion) const {
     return std::find(positive.begin(), positive.end(), emotion) != positive.end();
@@ -103,17 +110,26 @@ struct Model {
   AlignedVector<float> response_words;    // [V, C]
   AlignedVector<float> positions;         // [max_positions, C]
   Encoder context_encoder;
+  PackedMatrix emotion_logits;  // [32, C], float32
+
+  // MIME alone.
   PackedMatrix emotion_query;     // float32
-  PackedMatrix emotion_logits;    // [32, C], float32
   AlignedVector<float> emotions;  // [32, C]
   PackedMatrix fc_sample;         // float32
   std::vector<EmotionGroup> groups;
   std::vector<Encoder> response_encoders;
   PackedMatrix fc_contrib, fc_fused;
+
+  std::vector<DecoderLayer> listeners;  // MoEL: one for each emotion, and the shared one
   std::vector<DecoderLayer> decoder_layers;
   Norm decoder_norm;
   PackedMatrix vocabulary;  // padded to kPanel, padding never wins and has no weight
 
+  // The layers that a dialogue may go through, listeners first.
+  std::size_t layers() const { return listeners.size() + decoder_layers.size(); }
+  const DecoderLayer& layer(std::size_t i) const {
+    return i < listeners.size() ? listeners[i] : decoder_layers[i - listeners.size()];
+  }
   std::size_t head_depth() const { return config.attention_depth / config.num_heads; }
   std::size_t vocab_chunks() const { return (vocabulary.padded / kPanel + kChunkPanels - 1) / kChunkPanels; }
 };

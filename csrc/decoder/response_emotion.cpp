@@ -6,7 +6,6 @@
 #include "mime_fast/philox.h"
 
 namespace mime_fast {
-namespace {
 
 void softmax(float* values, std::size_t count) {
   const float best = *std::max_element(values, values + count);
@@ -14,8 +13,6 @@ void softmax(float* values, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) total += values[i] = std::exp(values[i] - best);
   for (std::size_t i = 0; i < count; ++i) values[i] /= total;
 }
-
-}  // namespace
 
 Mixture sample(const Model& model, Scratch& scratch, const AlignedVector<float>& c, const Requests& requests,
                const std::size_t* which) {

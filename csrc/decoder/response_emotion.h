@@ -22,6 +22,9 @@ struct Mixture {
   std::vector<AlignedVector<float>> emotions;
 };
 
+// In place.
+void softmax(float* values, std::size_t count);
+
 // c: eq. 3, [N, C]; `which` says where the dialogues' requests stand.
 Mixture sample(const Model& model, Scratch& scratch, const AlignedVector<float>& c, const Requests& requests,
                const std::size_t* which);

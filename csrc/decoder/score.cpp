@@ -63,7 +63,7 @@ class Scorer {
 
  private:
   struct Pair {
-    Pair(const Model& model, Memory&& memory) : memory(std::move(memory)), tree(model) {}
+    Pair(const Model& model, Memory&& memory) : memory(std::move(memory)), tree(model, this->memory.layers.size()) {}
     Memory memory;
     Tree tree;
   };

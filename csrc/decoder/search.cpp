@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "decoder/cut.h"
 #include "decoder/sampling.h"
 
 namespace mime_fast {
@@ -41,10 +42,10 @@ bool Search::ranks_before(const Candidate& a, const Candidate& b) {
 
 void Search::offer(std::size_t index, const Scored* best, std::size_t count, double log_sum_exp) {
   for (std::size_t i = 0; i < count; ++i) {
-    const auto token_logprob = static_cast<float>(best[i].logit - log_sum_exp);
-    const float logprob = live_[index].logprob + token_logprob;
+    const float logprob = RowSums{live_[index].logprob, log_sum_exp}.of(best[i].logit);
     if (!(logprob > -std::numeric_limits<float>::infinity())) continue;
-    offered_.push_back({logprob, static_cast<std::uint32_t>(index), best[i].token, token_logprob});
+    offered_.push_back(
+        {logprob, static_cast<std::uint32_t>(index), best[i].token, token_logprob(best[i].logit, log_sum_exp)});
   }
   const std::size_t wanted = options_.candidates();
   if (options_.beams() && offered_.size() > 4 * wanted + 1024) {

@@ -27,13 +27,15 @@ VocabularyLookup::VocabularyLookup(const Model& model, const std::vector<std::ui
   }
 }
 
-void VocabularyLookup::add(std::vector<std::int32_t> banned, std::int32_t target) {
+void VocabularyLookup::add(std::vector<std::int32_t> banned, std::int32_t target, float before) {
   banned_.push_back(std::move(banned));
+  before_.push_back(before);
   targets_.push_back(target);
 }
 
 void VocabularyLookup::prepare_tops(std::size_t parts) {
-  const std::size_t k = std::min(k_, model_.config.vocab_size);
+  // One more shows whether the sums of others may equal the last one's.
+  const std::size_t k = std::min(by_sums_ ? k_ + 1 : k_, model_.config.vocab_size);
   const std::size_t capacity = std::max<std::size_t>(1, top_capacity(k));
   tops_.assign(parts * rows(), TopTokens{});
   if (kept_.size() < parts * rows() * capacity) kept_.resize(parts * rows() * capacity);
@@ -57,11 +59,18 @@ void VocabularyLookup::run(Scratch& scratch, Team& team, const float* x, bool wi
   log_sum_exp_.resize(rows());
   if (with_logits) logits_.resize(rows() * model_.vocabulary.padded);
   const Rows prepared = scratch.prepared(model_.vocabulary, {x, model_.config.hidden_size}, rows());
+  look(scratch, team, prepared, parts, with_logits ? logits_.data() : nullptr);
+  merge(parts);
+  for (std::size_t row = 0; by_sums_ && row < rows(); ++row) cut_row(scratch, row, prepared);
+}
+
+void VocabularyLookup::look(Scratch& scratch, Team& team, const Rows& x, std::size_t parts, float* logits) {
+  const std::size_t chunks = model_.vocab_chunks();
   const auto compute = [&](std::size_t first, std::size_t last, std::size_t part) {
     VocabArgs args{};
     args.weight = &model_.vocabulary;
     args.allowed = allowed_.data();
-    args.x = prepared;
+    args.x = x;
     args.rows = rows();
     args.top = tops_.data() + part * rows();
     args.targets = targets_.data();
@@ -70,7 +79,7 @@ void VocabularyLookup::run(Scratch& scratch, Team& team, const float* x, bool wi
     args.chunks = chunks;
     args.first_chunk = first;
     args.last_chunk = last;
-    args.logits = with_logits ? logits_.data() : nullptr;
+    args.logits = logits;
     scratch.kernels.vocab_topk(args);
   };
   if (parts == 1) {
@@ -78,7 +87,6 @@ void VocabularyLookup::run(Scratch& scratch, Team& team, const float* x, bool wi
   } else {
     team.run(chunks, [&](std::size_t chunk, std::size_t member) { compute(chunk, chunk + 1, member); });
   }
-  merge(parts);
 }
 
 void VocabularyLookup::merge(std::size_t parts) {
@@ -107,6 +115,40 @@ void VocabularyLookup::merge_row(std::size_t row, std::size_t parts) {
   std::sort(merged_.begin(), merged_.end(), ranks_before);
   top.count = std::min(merged_.size(), top.k);
   std::copy_n(merged_.begin(), top.count, top.kept);
+}
+
+void VocabularyLookup::cut_row(const Scratch& scratch, std::size_t row, const Rows& x) {
+  TopTokens& top = tops_[row];
+  const RowSums sums{before_[row], log_sum_exp_[row]};
+  if (targets_[row] >= 0 || !std::isfinite(sums.log_sum_exp)) return;
+  if (!is_clear(top.kept, top.count, k_, sums)) choose_of_all(scratch, row, x, sums);
+  top.count = std::min(top.count, k_);
+}
+
+// Rare, so that the row's logits are computed once more.
+void VocabularyLookup::choose_of_all(const Scratch& scratch, std::size_t row, const Rows& x, const RowSums& sums) {
+  logits_.resize(model_.vocabulary.padded);
+  std::vector<PartialSum> partial(model_.vocab_chunks());
+  TopTokens none{};
+  none.threshold = kInfinity;
+  VocabArgs args{};
+  args.weight = &model_.vocabulary;
+  args.allowed = allowed_.data();
+  args.x = {x.words + row * x.stride, x.stride, x.scale == nullptr ? nullptr : x.scale + row};
+  args.rows = 1;
+  args.top = &none;
+  args.partial = partial.data();
+  args.chunks = args.last_chunk = partial.size();
+  args.logits = logits_.data();
+  scratch.kernels.vocab_topk(args);
+  merged_.clear();
+  for (std::size_t token = 0; token < model_.config.vocab_size; ++token) {
+    const auto id = static_cast<std::int32_t>(token);
+    if ((allowed_[token / kPanel] >> token % kPanel & 1) == 0 || !(logits_[token] > -kInfinity)) continue;
+    if (!std::binary_search(banned_[row].begin(), banned_[row].end(), id)) merged_.push_back({logits_[token], id});
+  }
+  cut_by_sums(merged_, k_, sums);
+  std::copy(merged_.begin(), merged_.end(), tops_[row].kept);
 }
 
 }  // namespace mime_fast

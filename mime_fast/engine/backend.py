@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from mime_fast.config import GenerationConfig
 from mime_fast.errors import BackendError
+from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.hypothesis import Hypothesis
 
 Ids = npt.NDArray[np.int32]
@@ -22,6 +23,7 @@ Keys = npt.NDArray[np.uint64]
 Floats = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
 OPS = ("encode", "response_emotion", "gate_fusion", "decode", "search", "random_numbers")  # what `describe` names
+MIME_OPS = ("response_emotion", "gate_fusion")  # those that a baseline has not; its sampling draws random numbers, too
 
 Stop = npt.NDArray[np.uint8]  # [1]; another thread sets it to 1, and the call ends soon by a BackendError
 
@@ -102,8 +104,14 @@ class Backend(Protocol):
     def describe(self) -> dict[str, Any]:
         """JSON-ready facts for `Engine.describe`.
 
-        `implementations` maps each op to `choice` and `reason`; a back end of several instruction sets adds `isa`.
+        `implementations` maps each op of the model to `choice` and `reason`; a back end of several instruction sets
+        adds `isa`.
         """
+
+
+def ops_of(model: DialogueModel) -> tuple[str, ...]:
+    """The ops that a model has."""
+    return OPS if model.noise_groups else tuple(op for op in OPS if op not in MIME_OPS)
 
 
 def refuse_nan(what: str, values: Floats, owners: npt.NDArray[np.int64]) -> None:

@@ -12,7 +12,7 @@ import torch
 from mime_fast import _native
 from mime_fast.config import GenerationConfig
 from mime_fast.emotions import NEGATIVE_IDS, POSITIVE_IDS
-from mime_fast.engine.backend import OPS, Contexts, Floats, Heard, Ids, Offsets, Requests, Stop, refuse_nan
+from mime_fast.engine.backend import Contexts, Floats, Heard, Ids, Offsets, Requests, Stop, ops_of, refuse_nan
 from mime_fast.engine.device import Placement
 from mime_fast.errors import BackendError
 from mime_fast.reference.dialogue_model import DialogueModel
@@ -22,8 +22,6 @@ from mime_fast.reference.search import no_response
 
 def why_not(model: DialogueModel, placement: Placement, isa: str) -> str:
     """Why this back end cannot run a model; empty if it can."""
-    if not model.noise_groups:
-        return f"it has no {model.config.model_type} yet"
     return "" if isa == "auto" else _native.why_not(isa)
 
 
@@ -46,7 +44,9 @@ class NativeBackend:
         self.threads = threads
         groups = np.array(POSITIVE_IDS, np.int32), np.array(NEGATIVE_IDS, np.int32)
         tensors = {name: _array(tensor) for name, tensor in model.state_dict().items()}
-        self._model = _native.Model(model.config.to_dict(), groups, tensors, precision, isa)
+        config = {"model_type": model.config.model_type, **model.config.to_dict()}
+        self._ops = ops_of(model)
+        self._model = _native.Model(config, groups, tensors, precision, isa)
 
     def classify(self, contexts: Contexts, stop: Stop | None = None) -> Floats:
         try:
@@ -97,7 +97,7 @@ class NativeBackend:
         why = f"{self.precision} kernels for {self._model.isa}"
         return {
             "isa": self._model.isa,
-            "implementations": {op: {"choice": self.name, "reason": why} for op in OPS},
+            "implementations": {op: {"choice": self.name, "reason": why} for op in self._ops},
         }
 
     def _running(self, stop: Stop | None) -> dict[str, Any]:

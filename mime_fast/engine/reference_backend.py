@@ -13,7 +13,7 @@ from torch import Tensor
 from mime_fast.config import GenerationConfig
 from mime_fast.data.batches import decoder_inputs, pad_rows
 from mime_fast.emotions import LABELS
-from mime_fast.engine.backend import OPS, Contexts, Floats, Heard, Ids, Offsets, Requests, Stop, refuse_nan
+from mime_fast.engine.backend import Contexts, Floats, Heard, Ids, Offsets, Requests, Stop, ops_of, refuse_nan
 from mime_fast.engine.device import Placement
 from mime_fast.errors import BackendError
 from mime_fast.reference.decoder import Memory
@@ -102,7 +102,8 @@ class ReferenceBackend:
         return heard, log_probs
 
     def describe(self) -> dict[str, Any]:
-        return {"implementations": {op: {"choice": self.name, "reason": self.reason} for op in OPS}}
+        found = {"choice": self.name, "reason": self.reason}
+        return {"implementations": {op: dict(found) for op in ops_of(self.model)}}
 
     def _batches(self, contexts: Contexts, stop: Stop | None) -> Iterator[list[int]]:
         """Indices of dialogues that go together, longest first."""

@@ -11,12 +11,14 @@ import numpy.typing as npt
 from hypothesis import strategies as st
 
 from mime_fast import _native
-from mime_fast.config import GenerationConfig, MimeConfig
+from mime_fast.baseline_config import MODEL_CONFIGS, MoelConfig
+from mime_fast.config import GenerationConfig, MimeConfig, ModelConfig
 from mime_fast.emotions import LABELS, NEGATIVE_IDS, POSITIVE_IDS
 from mime_fast.text.special import CLS_ID, EOS_ID, PAD_ID, SYS_ID, USR_ID
 
 Tensors = dict[str, npt.NDArray[np.float32]]
 GROUPS = np.array(POSITIVE_IDS, np.int32), np.array(NEGATIVE_IDS, np.int32)
+KINDS = tuple(MODEL_CONFIGS.values())
 PRECISIONS = ("float32", "bfloat16", "int8")
 ISAS = tuple(
     isa for isa in ("generic", "avx2", "avx512", "avx512_vnni", "avx512_bf16") if _native.why_not(isa) == ""
@@ -25,22 +27,24 @@ SANITIZED = "libasan" in os.environ.get("LD_PRELOAD", "")  # `make asan`: slower
 SMALL: dict[str, Any] = {"hidden_size": 12, "num_heads": 2, "attention_depth": 8, "ffn_channels": 5}
 
 
+SHARED_SWITCHES = ("tie_word_embeddings", "speaker_table", "final_relu", "unbiased_norm")
+MIME_SWITCHES = ("drop_ctx", "shared_response_encoder", "separate_sigma")
+
+
 @st.composite
-def configs(draw: st.DrawFn, max_vocab: int = 2000, max_hidden: int = 320) -> MimeConfig:
+def configs(
+    draw: st.DrawFn, max_vocab: int = 2000, max_hidden: int = 320, kind: type[ModelConfig] = MimeConfig
+) -> ModelConfig:
     """Odd sizes, every switch."""
     heads = draw(st.integers(1, 5))
-    grouping = draw(st.booleans())
-    make = MimeConfig.paper if draw(st.booleans()) else MimeConfig.released
-    switches = (
-        "tie_word_embeddings",
-        "speaker_table",
-        "drop_ctx",
-        "shared_response_encoder",
-        "separate_sigma",
-        "final_relu",
-        "unbiased_norm",
-    )
-    changed = draw(st.dictionaries(st.sampled_from(switches), st.booleans()))
+    make = kind.paper if draw(st.booleans()) else kind.released
+    switches = SHARED_SWITCHES + (MIME_SWITCHES if kind is MimeConfig else ())
+    changed: dict[str, Any] = draw(st.dictionaries(st.sampled_from(switches), st.booleans()))
+    if kind is MimeConfig:
+        grouping = draw(st.booleans())
+        changed |= {"emotion_grouping": grouping, "emotion_mimicry": grouping and draw(st.booleans())}
+    if kind is MoelConfig:
+        changed["top_listeners"] = draw(st.integers(1, len(LABELS)))
     return make(
         draw(st.integers(7, max_vocab)),
         hidden_size=2 * draw(st.integers(2, max_hidden // 2)),
@@ -49,13 +53,11 @@ def configs(draw: st.DrawFn, max_vocab: int = 2000, max_hidden: int = 320) -> Mi
         attention_depth=heads * draw(st.integers(1, 21)),
         ffn_channels=draw(st.integers(1, 70)),
         max_positions=draw(st.integers(12, 40)),
-        emotion_grouping=grouping,
-        emotion_mimicry=grouping and draw(st.booleans()),
         **changed,
     )
 
 
-def tensor_shapes(config: MimeConfig) -> dict[str, tuple[int, ...]]:
+def tensor_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """What the extension reads of a model's tensors."""
     size, depth, channels = config.hidden_size, config.attention_depth, config.ffn_channels
     shapes: dict[str, tuple[int, ...]] = {}
@@ -65,44 +67,61 @@ def tensor_shapes(config: MimeConfig) -> dict[str, tuple[int, ...]]:
         if bias:
             shapes[f"{name}.bias"] = (outputs,)
 
+    def norm(name: str) -> None:
+        shapes[f"{name}.weight"] = shapes[f"{name}.bias"] = (size,)
+
+    def layer(name: str, attentions: tuple[str, ...]) -> None:
+        for each in ("ffn", *attentions):
+            norm(f"{name}.norm_{each}")
+        for attention in attentions:
+            for part in ("query", "key", "value"):
+                linear(f"{name}.{attention}.{part}", depth, size, bias=False)
+            linear(f"{name}.{attention}.output", size, depth, bias=False)
+        linear(f"{name}.ffn.conv1", channels, size, 3)
+        linear(f"{name}.ffn.conv2", size, channels, 3)
+
     def layers(name: str, attentions: tuple[str, ...]) -> None:
         for i in range(config.num_layers):
-            for norm in ("norm_ffn", *(f"norm_{attention}" for attention in attentions)):
-                shapes[f"{name}.layers.{i}.{norm}.weight"] = shapes[f"{name}.layers.{i}.{norm}.bias"] = (size,)
-            for attention in attentions:
-                for part in ("query", "key", "value"):
-                    linear(f"{name}.layers.{i}.{attention}.{part}", depth, size, bias=False)
-                linear(f"{name}.layers.{i}.{attention}.output", size, depth, bias=False)
-            linear(f"{name}.layers.{i}.ffn.conv1", channels, size, 3)
-            linear(f"{name}.layers.{i}.ffn.conv2", size, channels, 3)
-        shapes[f"{name}.norm.weight"] = shapes[f"{name}.norm.bias"] = (size,)
+            layer(f"{name}.layers.{i}", attentions)
+        norm(f"{name}.norm")
 
+    in_decoder = "self_attention", "memory_attention"
     linear("word_embedding", config.vocab_size, size, bias=False)
     if config.speaker_table:
         linear("speaker_embedding", 3, size, bias=False)
     linear("context_encoder.projection", size, size, bias=False)
     layers("context_encoder", ("attention",))
-    linear("emotion_query", size, size, bias=False)
-    linear("emotion_embedding", len(LABELS), size, bias=False)
-    linear("prior.fc_sample", size, size)
-    counts = {"positive": len(POSITIVE_IDS), "negative": len(NEGATIVE_IDS)}
-    for group, count in counts.items() if config.emotion_grouping else [("all", len(LABELS))]:
-        linear(f"prior.fc_mu.{group}", size, size)
-        linear(f"prior.fc_sigma.{group}", size, size)
-        linear(f"prior.fc_d.{group}", count, size)
-    for i in range(1 if config.shared_response_encoder else 2):
-        linear(f"response_encoders.{i}.projection", size, 2 * size, bias=False)
-        layers(f"response_encoders.{i}", ("attention",))
-    linear("fusion.fc_contrib", 2 * size, 2 * size)
-    linear("fusion.fc_fused", size, 2 * size)
+    if isinstance(config, MimeConfig):
+        linear("emotion_query", size, size, bias=False)
+        linear("emotion_embedding", len(LABELS), size, bias=False)
+        linear("prior.fc_sample", size, size)
+        counts = {"positive": len(POSITIVE_IDS), "negative": len(NEGATIVE_IDS)}
+        for group, count in counts.items() if config.emotion_grouping else [("all", len(LABELS))]:
+            linear(f"prior.fc_mu.{group}", size, size)
+            linear(f"prior.fc_sigma.{group}", size, size)
+            linear(f"prior.fc_d.{group}", count, size)
+        for i in range(1 if config.shared_response_encoder else 2):
+            linear(f"response_encoders.{i}.projection", size, 2 * size, bias=False)
+            layers(f"response_encoders.{i}", ("attention",))
+        linear("fusion.fc_contrib", 2 * size, 2 * size)
+        linear("fusion.fc_fused", size, 2 * size)
+    else:
+        linear("emotion_key", len(LABELS), size, bias=False)
     linear("decoder.projection", size, size, bias=False)
-    layers("decoder", ("self_attention", "memory_attention"))
+    if isinstance(config, MoelConfig):
+        layer("decoder.shared_listener", in_decoder)
+        for i in range(len(LABELS)):
+            layer(f"decoder.listeners.{i}", in_decoder)
+    layers("decoder", in_decoder)
     linear("fc_decode", config.vocab_size, size)
     return shapes
 
 
-def random_tensors(config: MimeConfig, seed: int = 0, *, logits: float = 2.0, eos: float = 0.0) -> Tensors:
-    """Weights that keep the size of what passes through; logits of deviation `logits`, EOS raised by `eos`."""
+def random_tensors(config: ModelConfig, seed: int = 0, *, logits: float = 2.0, eos: float = 0.0) -> Tensors:
+    """Weights that keep the size of what passes through; logits of deviation `logits`, EOS raised by `eos`.
+
+    A baseline's emotion logits deviate by 2, so that some listeners of MoEL weigh next to nothing.
+    """
     source = np.random.default_rng(seed)
     tensors: Tensors = {}
     for name, shape in tensor_shapes(config).items():
@@ -116,12 +135,19 @@ def random_tensors(config: MimeConfig, seed: int = 0, *, logits: float = 2.0, eo
         tensors[name] = numbers * np.float32(logits) if name == "fc_decode.weight" else numbers
     if config.tie_word_embeddings:
         tensors["word_embedding.weight"] = tensors["fc_decode.weight"]
+    if "emotion_key.weight" in tensors:
+        tensors["emotion_key.weight"] *= np.float32(2.0)
     tensors["fc_decode.bias"][EOS_ID] += np.float32(eos)
     return tensors
 
 
-def native_model(config: MimeConfig, tensors: Tensors, precision: str = "float32", isa: str = "auto") -> _native.Model:
-    return _native.Model(config.to_dict(), GROUPS, tensors, precision, isa)
+def native_config(config: ModelConfig) -> dict[str, Any]:
+    """As the extension takes it."""
+    return {"model_type": config.model_type, **config.to_dict()}
+
+
+def native_model(config: ModelConfig, tensors: Tensors, precision: str = "float32", isa: str = "auto") -> _native.Model:
+    return _native.Model(native_config(config), GROUPS, tensors, precision, isa)
 
 
 @dataclass(frozen=True)
@@ -163,7 +189,7 @@ class Asked:
 
 
 def random_dialogues(
-    config: MimeConfig, words: list[int], seed: int = 0, *, pads: bool = False, stochastic: bool = True
+    config: ModelConfig, words: list[int], seed: int = 0, *, pads: bool = False, stochastic: bool = True
 ) -> Asked:
     """Contexts of so many words, two turns where there is room, every third with an emotion given.
 

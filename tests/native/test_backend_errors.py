@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mime_fast.config import GenerationConfig, MimeConfig
+from mime_fast.baseline_config import MoelConfig, MultiTaskConfig
+from mime_fast.config import GenerationConfig, MimeConfig, ModelConfig
 from mime_fast.engine.backend import Backend
 from mime_fast.errors import BackendError, ConfigError, MimeFastError
 from mime_fast.text.special import EOS_ID
@@ -59,6 +60,21 @@ def test_nan_in_the_context(call: Callable[[Backend, GenerationConfig], Any], wa
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_nan_in_the_emotions_alone(call: Callable[[Backend, GenerationConfig], Any]) -> None:
     case = Case(CONFIG, broken("emotion_query.weight"))
+    _in_the_emotions(case, call)
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize("kind", [MultiTaskConfig, MoelConfig], ids=lambda kind: kind.model_type)
+def test_nan_in_the_emotions_of_baselines(
+    kind: type[ModelConfig], call: Callable[[Backend, GenerationConfig], Any]
+) -> None:
+    config = kind.paper(60, **SMALL)
+    tensors = random_tensors(config, 1)
+    tensors["emotion_key.weight"][3] = np.nan
+    _in_the_emotions(Case(config, tensors), call)
+
+
+def _in_the_emotions(case: Case, call: Callable[[Backend, GenerationConfig], Any]) -> None:
     reference, native = both_fail(BackendError, [0, 1, 2, 3, 4], case, call)
     assert (
         native == reference == "the model produced NaN in the emotion logits of dialogues [0, 1, 2, 3, 4] of this batch"

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from mime_fast import _native
-from mime_fast.config import MimeConfig
-from tests.native.random_models import GROUPS, SMALL, random_tensors
+from tests.native.random_models import GROUPS, KINDS, SMALL, native_config, random_tensors
 
-CONFIG = MimeConfig.paper(50, **SMALL, max_positions=20)
-TENSORS = random_tensors(CONFIG)
+ALL = {kind.model_type: kind.paper(50, **{**SMALL, "num_layers": 1}, max_positions=20) for kind in KINDS}
+ALL_TENSORS = {name: random_tensors(config) for name, config in ALL.items()}
+CONFIG, TENSORS = ALL["mime"], ALL_TENSORS["mime"]
 
 
 def changed(array: Any, index: int, value: Any) -> Any:
@@ -26,7 +26,8 @@ def refused(message: str, error: type[Exception] = ValueError) -> Any:
 
 
 MODELS: list[tuple[dict[str, Any], type[Exception], str]] = [
-    ({"config": {}}, ValueError, "missing key 'vocab_size'"),
+    ({"config": {}}, ValueError, "missing key 'model_type'"),
+    ({"config": {"model_type": "moel"}}, ValueError, "missing key 'vocab_size'"),
     ({"config": None}, TypeError, "incompatible"),
     ({"precision": "float64"}, ValueError, "precision='float64': 'float32', 'bfloat16' or 'int8' is allowed"),
     ({"precision": 32}, TypeError, "incompatible"),
@@ -42,6 +43,9 @@ MODELS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"tensors": {"word_embedding.weight": 3}}, TypeError, "word_embedding.weight: a numpy array is allowed, not int"),
 ]
 CONFIGS: list[tuple[str, Any, type[Exception], str]] = [
+    ("model_type", "trs", ValueError, "model_type='trs': 'mime', 'multi-tr' or 'moel' is allowed"),
+    ("model_type", 3, ValueError, "model_type=3: 'mime', 'multi-tr' or 'moel' is allowed"),
+    ("model_type", "multi-tr", ValueError, "missing tensor 'emotion_key.weight'"),
     ("vocab_size", 6, ValueError, "vocab_size=6: an integer from 7 to 1048576"),
     ("vocab_size", 51, ValueError, "word_embedding.weight: axis 0 has 50 entries; 51 are allowed"),
     ("vocab_size", 2**70, ValueError, "vocab_size"),
@@ -65,9 +69,21 @@ CONFIGS: list[tuple[str, Any, type[Exception], str]] = [
 ]
 
 
+MOEL_CONFIGS: list[tuple[str, Any, type[Exception], str]] = [
+    ("model_type", "mime", ValueError, "missing key 'drop_ctx'"),
+    ("num_layers", 2, ValueError, "missing tensor 'context_encoder.layers.1"),
+    ("top_listeners", 0, ValueError, "top_listeners=0: an integer from 1 to 32"),
+    ("top_listeners", 33, ValueError, "top_listeners=33: an integer from 1 to 32"),
+    ("top_listeners", 5.0, TypeError, "top_listeners: an integer is allowed, not float"),
+    ("min_listener_weight", -0.1, ValueError, "min_listener_weight=-0.1"),
+    ("min_listener_weight", float("nan"), ValueError, "min_listener_weight=nan"),
+    ("min_listener_weight", "0", TypeError, "min_listener_weight: a number is allowed, not str"),
+]
+
+
 @pytest.mark.parametrize(("change", "error", "message"), MODELS)
 def test_models(change: dict[str, Any], error: type[Exception], message: str) -> None:
-    good = {"config": CONFIG.to_dict(), "emotion_groups": GROUPS, "tensors": TENSORS}
+    good = {"config": native_config(CONFIG), "emotion_groups": GROUPS, "tensors": TENSORS}
     with refused(message, error):
         _native.Model(**(good | {"precision": "float32", "isa": "auto"} | change))
 
@@ -76,14 +92,34 @@ def test_models(change: dict[str, Any], error: type[Exception], message: str) ->
 def test_configs(key: str, value: Any, error: type[Exception], message: str) -> None:
     for precision in ("float32", "int8"):
         with refused(message, error):
-            _native.Model({**CONFIG.to_dict(), key: value}, GROUPS, TENSORS, precision, "auto")
+            _native.Model({**native_config(CONFIG), key: value}, GROUPS, TENSORS, precision, "auto")
 
 
-@pytest.mark.parametrize("name", TENSORS)
-def test_every_tensor(name: str) -> None:
-    config, good = CONFIG.to_dict(), TENSORS[name]
+@pytest.mark.parametrize(("key", "value", "error", "message"), MOEL_CONFIGS)
+def test_configs_of_moel(key: str, value: Any, error: type[Exception], message: str) -> None:
+    with refused(message, error):
+        _native.Model({**native_config(ALL["moel"]), key: value}, GROUPS, ALL_TENSORS["moel"], "float32", "auto")
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_keys_of_other_kinds_are_not_asked_for(kind: str) -> None:
+    """Nor those that only training reads, nor tensors of others."""
+    _native.Model(native_config(ALL[kind]), GROUPS, ALL_TENSORS[kind], "float32", "auto")
+    for key in native_config(ALL[kind]):
+        less = {name: value for name, value in native_config(ALL[kind]).items() if name != key}
+        if key in ("preset", "dropout", "tie_word_embeddings", "posterior_on_emotion"):
+            _native.Model(less, GROUPS, ALL_TENSORS[kind], "float32", "auto")
+            continue
+        with refused(f"missing key '{key}'"):
+            _native.Model(less, GROUPS, ALL_TENSORS[kind], "float32", "auto")
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in ALL for name in ALL_TENSORS[kind]])
+def test_every_tensor(kind: str, name: str) -> None:
+    config, tensors = native_config(ALL[kind]), ALL_TENSORS[kind]
+    good = tensors[name]
     with refused(f"missing tensor '{name}'"):
-        _native.Model(config, GROUPS, {key: TENSORS[key] for key in TENSORS if key != name}, "float32", "auto")
+        _native.Model(config, GROUPS, {key: tensors[key] for key in tensors if key != name}, "float32", "auto")
     bad: list[tuple[Any, type[Exception], str]] = [
         (good.astype(float), TypeError, "dtype float32 is allowed, not float64"),
         (good[None], ValueError, "a contiguous array of shape"),
@@ -94,4 +130,4 @@ def test_every_tensor(name: str) -> None:
     ]
     for value, error, message in bad:
         with refused(f"{name}: {message}", error):
-            _native.Model(config, GROUPS, {**TENSORS, name: value}, "float32", "auto")
+            _native.Model(config, GROUPS, {**tensors, name: value}, "float32", "auto")

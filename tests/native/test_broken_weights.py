@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mime_fast import _native
-from mime_fast.config import MimeConfig
+from mime_fast.config import ModelConfig
 from mime_fast.text.special import EOS_ID
 from tests.native.random_models import (
     ISAS,
+    KINDS,
     PRECISIONS,
     SMALL,
     Asked,
@@ -35,6 +36,7 @@ WAYS = [
     options(num_beams=40, num_return_sequences=40, max_new_tokens=4, length_penalty=-30.0),
     options(num_beams=2, num_return_sequences=2, max_new_tokens=6, search="mime"),
 ]
+by_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.model_type)
 Poison = list[tuple[float, bool, int]]
 POISON = st.lists(st.tuples(st.sampled_from(BAD), st.booleans(), st.integers(0, 2**20)), min_size=1, max_size=4)
 
@@ -66,18 +68,19 @@ def check_generate(model: _native.Model, asked: Asked, way: Any, prefixes: Any, 
         assert prefixes is None or all(list(reply)[: len(prefixes[i])] == prefixes[i] for reply in found)
 
 
+@by_kind
 @settings(max_examples=400, deadline=None)
 @given(
     data=st.data(),
-    config=configs(max_vocab=150, max_hidden=40),
     precision=st.sampled_from(PRECISIONS),
     isa=st.sampled_from(ISAS),
     with_what=POISON,
     seed=st.integers(0, 2**32),
 )
 def test_any_weights(
-    data: st.DataObject, config: MimeConfig, precision: str, isa: str, with_what: Poison, seed: int
+    kind: type[ModelConfig], data: st.DataObject, precision: str, isa: str, with_what: Poison, seed: int
 ) -> None:
+    config = data.draw(configs(max_vocab=150, max_hidden=40, kind=kind))
     tensors = random_tensors(config, seed, logits=data.draw(st.sampled_from([2.0, 1e3, 1e30])))
     poison(tensors, with_what, data)
     model = native_model(config, tensors, precision, isa)
@@ -94,11 +97,14 @@ def test_any_weights(
     assert model.classify(asked.contexts, **run).shape == (len(words), 32)
 
 
+@by_kind
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_word_that_is_broken_is_named_where_it_stands(value: float, precision: str, isa: str) -> None:
-    config = MimeConfig.paper(60, **SMALL)
+def test_a_word_that_is_broken_is_named_where_it_stands(
+    kind: type[ModelConfig], value: float, precision: str, isa: str
+) -> None:
+    config = kind.paper(60, **SMALL)
     tensors = random_tensors(config, 1)
     tensors["word_embedding.weight"][59, 3] = value
     asked = random_dialogues(config, [5, 4, 6, 3], 1)
@@ -115,10 +121,11 @@ def test_a_word_that_is_broken_is_named_where_it_stands(value: float, precision:
     assert np.isnan(log_probs).tolist() == [False, True, True, False]
 
 
+@by_kind
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("threads", [1, 2])
-def test_nan_in_a_later_step_is_named_by_it(precision: str, threads: int) -> None:
-    config = MimeConfig.paper(60, **SMALL)
+def test_nan_in_a_later_step_is_named_by_it(kind: type[ModelConfig], precision: str, threads: int) -> None:
+    config = kind.paper(60, **SMALL)
     tensors = random_tensors(config, 1, eos=-50.0)
     tensors["word_embedding.weight"][9] = np.nan
     asked = random_dialogues(config, [5, 4, 6], 1)

@@ -180,14 +180,36 @@ def test_wide_beams(data: st.DataObject, vocab_size: int, values: list[float], s
     assert_equal(values_of(seed, values, vocab_size), vocab_size, way, count=1)
 
 
-def test_where_rounding_makes_sums_equal_the_scores_are_the_same() -> None:
-    """A row offers its best log-probs, whose sums the lower tokens behind them may equal: as good, but not the same."""
+@pytest.mark.parametrize("search", ["standard", "mime"])
+def test_where_rounding_makes_sums_equal_the_lower_token_comes_first(search: str) -> None:
+    """Also where its log-prob is not among the row's best."""
 
-    def distribution(model: int, tokens: Tokens) -> list[float]:
+    def far(model: int, tokens: Tokens) -> list[float]:
         return [-(2.0**26)] * 8 if not tokens else [-4.0, -3.0, -9.0, -2.0, -1.0, -2.0, -1.0, -1.0]
 
-    way: dict[str, Any] = {"num_beams": 2, "num_return_sequences": 2, "max_new_tokens": 2}
-    for options in (way, {**way, "search": "mime"}):
-        found = native(distribution, 8, GenerationConfig(**options), 1, [0], None)
-        expected = run(FakeDecoder(distribution, 8, torch.float32), eos=EOS_ID, **options)
-        assert [one.score for one in found[0]] == [one.score for one in expected[0]]
+    way: dict[str, Any] = {"num_beams": 2, "num_return_sequences": 2, "max_new_tokens": 2, "search": search}
+    assert_equal(far, 8, way)
+    assert_equal(far, 8, {**way, "max_new_tokens": 4, "min_new_tokens": 3})
+    assert_equal(lambda model, tokens: far(model, tokens)[::-1], 8, {**way, "max_new_tokens": 4, "min_new_tokens": 3})
+
+
+def test_a_log_prob_of_nothing_beside_one_of_almost_nothing() -> None:
+    def distribution(model: int, tokens: Tokens) -> list[float]:
+        return [-1.0] * 4 if not tokens else [-(2.0**-24), 0.0, -3.0, -3.0]
+
+    assert_equal(distribution, 4, {"num_beams": 1, "search": "mime", "max_new_tokens": 3})
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data(), seed=st.integers(0, 2**32), vocab_size=st.integers(4, 90))
+def test_sums_that_rounding_makes_equal(data: st.DataObject, seed: int, vocab_size: int) -> None:
+    """Behind a first word of a log-prob so low that few of the next ones' differences are left."""
+    first = float(np.float32(-(2.0 ** data.draw(st.integers(10, 24)))))
+    values = data.draw(st.lists(st.floats(-4, 0, width=32), min_size=2, max_size=40))
+    beams = data.draw(st.integers(2, 40))
+    way: dict[str, Any] = {"num_beams": beams, "num_return_sequences": beams, "max_new_tokens": 3}
+    way["search"] = data.draw(st.sampled_from(["standard", "mime"]))
+    if way["search"] == "standard":
+        way |= {"suppress_tokens": (3,), "no_repeat_ngram_size": data.draw(st.integers(0, 2))}
+    following = values_of(seed, values, vocab_size)
+    assert_equal(lambda model, tokens: following(model, tokens) if tokens else [first] * vocab_size, vocab_size, way)
