@@ -74,7 +74,7 @@ class MoelDecoder(Decoder):
         for i, (listener, weights) in enumerate(zip(self.listeners, state.weights.unbind(dim=1), strict=True), 1):
             if weights.any():
                 said, caches[i] = listener.step(x, masked, state.memory_masked, caches[i])  # type: ignore[operator]
-                heard = heard + weights[:, None, None] * said
+                heard = heard + torch.where(weights[:, None, None] > 0, weights[:, None, None] * said, 0.0)
         shared, caches[0] = self.shared_listener.step(x, masked, state.memory_masked, caches[0])
         meta = DecoderState(state.layers[count:], state.masked, state.memory_masked)
         out, meta = self.refine_next(heard + shared, masked, meta)
