@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mime_fast.config import GenerationConfig, MimeConfig
+from mime_fast.engine import model_folder
 from mime_fast.engine.model_folder import load_model_folder, load_weights, own_state, save_model_folder
 from mime_fast.errors import CheckpointError
 from mime_fast.reference.mime import Mime
@@ -137,14 +138,24 @@ def test_a_double_beyond_float32_is_infinite(folder: Path) -> None:
     assert "decoder.norm.bias has 12 values" in refused(folder)
 
 
-def test_a_refused_load_changes_no_weight() -> None:
-    model = tiny()
-    before = {name: value.clone() for name, value in own_state(model).items()}
-    tensors = {name: torch.zeros_like(value) for name, value in before.items()}
+def test_a_refused_load_makes_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only its shapes, so that no file takes memory for tensors that it does not hold."""
+    tensors = {name: torch.zeros_like(value) for name, value in own_state(tiny()).items()}
     tensors["decoder.norm.bias"][0] = torch.nan
+    made: list[str] = []
+    new_model = model_folder.new_model
+
+    def noting(config: Any) -> Any:
+        made.append(torch.empty(0).device.type)
+        return new_model(config)
+
+    monkeypatch.setattr(model_folder, "new_model", noting)
     with pytest.raises(CheckpointError, match=r"^here: decoder\.norm\.bias"):
-        load_weights(model, tensors, where="here")
-    assert all(torch.equal(value, before[name]) for name, value in own_state(model).items())
+        load_weights(tiny().config, tensors, where="here")
+    assert made == ["meta"]
+    tensors["decoder.norm.bias"][0] = 0
+    assert not any(value.any() for value in own_state(load_weights(tiny().config, tensors, where="here")).values())
+    assert made == ["meta", "meta", "cpu"]
 
 
 @pytest.mark.parametrize("part", [0.0, 0.001, 0.5, 0.999])

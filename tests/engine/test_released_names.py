@@ -11,7 +11,7 @@ import torch
 
 from mime_fast.config import MimeConfig
 from mime_fast.engine.model_folder import own_state
-from mime_fast.engine.released import our_name, released_names, rename
+from mime_fast.engine.released import MIME
 from mime_fast.reference.mime import Mime
 from tests.engine.released_layout import CHANNELS, DEPTH, HIDDEN, WORDS, released_shapes, released_state
 
@@ -28,16 +28,16 @@ def tiny(layers: int = 1) -> Mime:
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_names_are_those_of_the_layout_in_its_order(layers: int) -> None:
-    assert released_names(layers) == list(released_shapes(layers=layers))
+    assert MIME.names(layers) == list(released_shapes(layers=layers))
 
 
 def test_one_layer_has_110_tensors() -> None:
-    assert len(released_names(1)) == 110
+    assert len(MIME.names(1)) == 110
 
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_every_tensor_has_its_place_and_shape(layers: int) -> None:
-    ours = {our_name(name): shape for name, shape in released_shapes(layers=layers).items()}
+    ours = {MIME.our_name(name): shape for name, shape in released_shapes(layers=layers).items()}
     assert ours == {name: tuple(value.shape) for name, value in own_state(tiny(layers)).items()}
 
 
@@ -66,15 +66,15 @@ def test_every_tensor_has_its_place_and_shape(layers: int) -> None:
     ],
 )
 def test_a_tensor_keeps_its_role(theirs: str, ours: str) -> None:
-    assert our_name(theirs) == ours
+    assert MIME.our_name(theirs) == ours
 
 
 def test_rename_keeps_values_and_names_strangers() -> None:
     state = released_state()
-    renamed, strangers = rename({**state, "moe.gate": torch.zeros(1)})
+    renamed, strangers = MIME.rename({**state, "moe.gate": torch.zeros(1)})
     assert strangers == ["moe.gate"]
     assert len(renamed) == len(state)
-    assert all(renamed[str(our_name(name))] is value for name, value in state.items())
+    assert all(renamed[str(MIME.our_name(name))] is value for name, value in state.items())
 
 
 def spelled_out(name: str) -> list[str]:
@@ -93,4 +93,4 @@ def test_the_documented_table_is_what_happens() -> None:
         for theirs, ours in encoders if row[0].startswith("ENC.") else [("", "")]:
             names = spelled_out(row[0].replace("ENC", theirs)), spelled_out(row[1].replace("ENC", ours))
             documented |= dict(zip(*names, strict=True))
-    assert documented == {name: our_name(name) for name in released_names(1)}
+    assert documented == {name: MIME.our_name(name) for name in MIME.names(1)}
