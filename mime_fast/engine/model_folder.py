@@ -190,7 +190,11 @@ def _read_config(path: Path) -> ModelConfig:
     values = read_json(path)
     kind = values.pop("model_type", None)
     try:
-        return config_class(kind).from_dict(values, where=str(path))
+        make = config_class(kind)
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    try:
+        return make.from_dict(values, where=str(path))
     except ConfigError as error:
         raise CheckpointError(str(error)) from None
 

@@ -30,7 +30,8 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     path: Path = tmp_path_factory.mktemp("models") / "small"
     model = tiny(request.param, "released", vocab_size=tokenizer.vocab_size, num_layers=1)
     with torch.no_grad():
-        model.fc_decode.bias[EOS_ID] += 5.0
+        model.fc_decode.bias[:7] -= 50.0  # words alone are generated, and ends
+        model.fc_decode.bias[EOS_ID] += 55.0
     save_model_folder(path, model, tokenizer, GenerationConfig(num_beams=2, max_new_tokens=4))
     return mime_fast.load(path, device="cpu", precision="float64", threads=1, backend="reference")
 
@@ -67,16 +68,14 @@ def test_an_emotion_that_is_none_is_refused_all_the_same(engine: Engine) -> None
 
 
 def test_scores_are_those_of_the_replies(engine: Engine) -> None:
-    replies = engine.generate(DIALOGUES)
-    ended = [
-        i
-        for i, reply in enumerate(replies)
-        if reply.finish_reason == "eos" and reply.tokens and min(reply.token_ids) >= 7
-    ]
-    assert ended
-    scores = engine.score([DIALOGUES[i] for i in ended], [replies[i].tokens for i in ended])
-    for i, score in zip(ended, scores, strict=True):
-        assert score.token_logprobs == pytest.approx(replies[i].token_logprobs, abs=1e-10)
+    """Word for word; a reply that was cut off has no EOS."""
+    replies = engine.generate(DIALOGUES, min_new_tokens=2)
+    scores = engine.score(DIALOGUES, [reply.tokens for reply in replies])
+    for reply, score in zip(replies, scores, strict=True):
+        assert min(reply.token_ids) >= 7
+        count = len(reply.token_logprobs)
+        assert count >= 2
+        assert score.token_logprobs[:count] == pytest.approx(reply.token_logprobs, abs=1e-10)
         assert score.mixture is None
 
 
