@@ -6,12 +6,13 @@ from argparse import ArgumentParser, Namespace
 
 from mime_fast.cli.command import Command
 
-EXAMPLE = """  mime-fast convert model_checkpoint --vocab dataset_preproc.p mime-released
+EXAMPLE = """  # MIME, or a baseline (Multi-TR, MoEL) trained with MoEL's code: the file shows which
+  mime-fast convert model_checkpoint --vocab dataset_preproc.p mime-released
   mime-fast generate examples/dialogues.jsonl --model mime-released --search mime"""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="file that the released code saved")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="file that the code of MIME or MoEL saved")
     parser.add_argument("out_dir", metavar="OUT_DIR", help="model folder to write")
     parser.add_argument(
         "--vocab",

@@ -1,37 +1,30 @@
-"""From a checkpoint of the released code to a model folder."""
+"""From a checkpoint of the authors' code, of MIME or of a baseline, to a model folder."""
 
 from __future__ import annotations
 
 import os
-import pickle
-import re
 import shutil
 import uuid
-import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from mime_fast.config import GenerationConfig, MimeConfig
-from mime_fast.engine.model_folder import check_tensors, copy_weights, new_model, own_state, save_model_folder
-from mime_fast.engine.released import our_name, released_names, rename
-from mime_fast.engine.released_vocabulary import Inert, read_released_vocabulary
+from mime_fast.config import GenerationConfig, ModelConfig
+from mime_fast.engine.model_folder import check_tensors, copy_weights, expected_shapes, own_state, save_model_folder
+from mime_fast.engine.released import Layout
+from mime_fast.engine.released_checkpoint import Weights, find_weights, read_checkpoint
+from mime_fast.engine.released_vocabulary import read_released_vocabulary
 from mime_fast.errors import CheckpointError, ConfigError, InputError
 from mime_fast.reference.dialogue_model import DialogueModel
+from mime_fast.reference.models import new_model
 from mime_fast.text.special import SPECIAL_TOKENS
 from mime_fast.text.tokenizer import Tokenizer
 
-WORDS = "embedding.lut.weight"
-OUTPUT = "generator.proj.weight"
-QUERY = "encoder.enc.0.multi_head_attention.query_linear.weight"
-FIRST_CONVOLUTION = "encoder.enc.0.positionwise_feed_forward.layers.0.conv.weight"
-
-# The loss beside the weights may be a numpy number: its parts are read as placeholders, numpy itself is not called.
-_NUMPY_NUMBER = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype")
+QUERIES = "enc.0.multi_head_attention.query_linear.weight", "dec.0.multi_head_attention_dec.query_linear.weight"
+CONVOLUTIONS = tuple(f"{layer}.0.positionwise_feed_forward.layers.0.conv.weight" for layer in ("enc", "dec"))
 
 
 def convert(
@@ -40,13 +33,14 @@ def convert(
     """Turn a released checkpoint and its vocabulary into a model folder in float32.
 
     Args:
-        checkpoint: what the released code saves, `{iter, optimizer, current_loss, model}`, or the state dict alone.
+        checkpoint: what MIME's code saves, `{iter, optimizer, current_loss, model}`, or the state dict alone; or what
+            MoEL's code saves of Multi-TR or MoEL, `{iter, optimizer, current_loss, encoder_state_dict, ...}`.
         vocab: its vocabulary, see `read_released_vocabulary`.
         out_dir: a folder that is empty or not there yet; it appears whole or not at all.
 
     Returns:
-        JSON-ready: `out_dir`, `vocab_size`, `hidden_size`, `num_layers`, `tensors`, `parameters`, and `iteration` and
-        `loss` as the checkpoint has them (None where it does not).
+        JSON-ready: `out_dir`, `model_type`, `vocab_size`, `hidden_size`, `num_layers`, `tensors`, `parameters`, and
+        `iteration` and `loss` as the checkpoint has them (None where it does not).
 
     Raises:
         CheckpointError: out_dir is in use or cannot be written, or a file is broken, hostile or does not fit (all
@@ -57,8 +51,8 @@ def convert(
         raise CheckpointError(f"{out}: exists already; give a folder that is empty or not there yet")
     words = read_released_vocabulary(vocab)
     saved = read_checkpoint(checkpoint)
-    tensors = _model_tensors(saved, where=str(checkpoint))
-    model = build_released(tensors, len(words), where=str(checkpoint))
+    weights = find_weights(saved, where=str(checkpoint))
+    model = build_released(weights, len(words), where=str(checkpoint))
     try:
         tokenizer = Tokenizer.from_words(words[len(SPECIAL_TOKENS) :])
     except InputError as error:
@@ -66,110 +60,69 @@ def convert(
     _write_whole(out, model, tokenizer)
     return {
         "out_dir": str(out),
+        "model_type": model.config.model_type,
         "vocab_size": model.config.vocab_size,
         "hidden_size": model.config.hidden_size,
         "num_layers": model.config.num_layers,
-        "tensors": len(tensors),
+        "tensors": len(weights.tensors),
         "parameters": model.num_parameters(),
         "iteration": _number(saved.get("iter")),
         "loss": _number(saved.get("current_loss")),
     }
 
 
-def read_checkpoint(path: str | os.PathLike[str]) -> Mapping[str, Any]:
-    """What `torch.save` wrote, read without running code in it.
-
-    Raises:
-        CheckpointError: missing, truncated, not a checkpoint, or with anything in it besides tensors and plain values.
-    """
-    if not Path(path).is_file():
-        raise CheckpointError(f"{path}: not a file; a checkpoint of the released code is expected")
-    try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals([(Inert, name) for name in _NUMPY_NUMBER]):
-            warnings.simplefilter("ignore")  # about pickle protocols; what cannot be read raises
-            saved = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a broken file can raise anything
-        raise CheckpointError(f"{path}: {_reason(error)}") from None
-    if not isinstance(saved, Mapping):
-        raise CheckpointError(
-            f"{path}: holds {type(saved).__name__}; a dict with 'model', or a state dict, is expected"
-        )
-    return saved
-
-
-def build_released(tensors: Mapping[str, Tensor], num_words: int, *, where: str) -> DialogueModel:
+def build_released(weights: Weights, num_words: int, *, where: str) -> DialogueModel:
     """The `released` preset around tensors under the released names; sizes are read from the tensors.
 
-    The number of heads shows in no tensor: 2, as in the released code. num_words is the length of the vocabulary.
+    The number of heads shows in no tensor: 2, as in the released code; nor does how many listeners of MoEL are heard:
+    5, as in its authors' command. num_words is the length of the vocabulary.
 
     Raises:
         CheckpointError: naming every tensor that is missing, unexpected, mis-shaped, not floating-point or not finite.
     """
-    rows = _size(tensors, WORDS, 0, _size(tensors, OUTPUT, 0, num_words))
-    faults = [] if rows == num_words else [f"{WORDS} has {rows} words, the vocabulary has {num_words}"]
-    stacked = {match[1] for match in map(re.compile(r"encoder\.enc\.(\d+)\.").match, tensors) if match}
-    try:
-        config = MimeConfig.released(
-            rows,
-            hidden_size=_size(tensors, WORDS, 1, _size(tensors, OUTPUT, 1, MimeConfig.hidden_size)),
-            num_layers=max(1, len(stacked)),
-            attention_depth=_size(tensors, QUERY, 0, MimeConfig.attention_depth),
-            ffn_channels=_size(tensors, FIRST_CONVOLUTION, 0, MimeConfig.ffn_channels),
-        )
-    except ConfigError as error:
-        raise CheckpointError(f"{where}: sizes that the model cannot have: {error}") from None
-    model = new_model(config, tensors, where=where)
-    state = own_state(model)
-    expected = {name: state[str(our_name(name))].shape for name in released_names(config.num_layers)}
-    check_tensors(tensors, expected, where=where, faults=faults)
-    copy_weights(model, rename(tensors)[0])
+    layout, tensors = weights.layout, weights.tensors
+    rows = _size(tensors, (layout.words, layout.output), 0, num_words)
+    faults = list(weights.faults)
+    if rows != num_words:
+        faults.append(f"{layout.words} has {rows} words, the vocabulary has {num_words}")
+    config = _released_config(layout, tensors, rows, where=where)
+    shapes = expected_shapes(config, tensors, where=where)
+    names = [name for name in layout.names(config.num_layers) if not name.startswith(weights.named)]
+    if layout.unsaved in tensors:
+        names.append(layout.unsaved)
+    check_tensors(tensors, {name: shapes[str(layout.our_name(name))] for name in names}, where=where, faults=faults)
+    model = new_model(config)
+    zeros = {name: value.new_zeros(value.shape) for name, value in own_state(model).items()}
+    copy_weights(model, zeros | layout.rename(tensors)[0])
     return model.eval()
 
 
-def _model_tensors(saved: Mapping[str, Any], *, where: str) -> dict[str, Tensor]:
-    """The state dict of a checkpoint, whose values must all be plain tensors."""
-    state = saved.get("model", saved)
-    if not isinstance(state, Mapping) or not any(isinstance(value, Tensor) for value in state.values()):
-        keys = ", ".join(sorted(map(repr, saved))[:8]) or "none"
-        raise CheckpointError(f"{where}: no tensors under 'model' nor beside it; keys: {keys}")
-    faults = [
-        f"{name!r} is {type(value).__name__}, expected a tensor under a name"
-        for name, value in state.items()
-        if not isinstance(name, str) or not isinstance(value, Tensor)
-    ]
-    faults += [f"{name} is no plain tensor in memory" for name, value in state.items() if not _plain(value)]
-    if faults:
-        raise CheckpointError(f"{where}: {'; '.join(faults[:8])}")
-    return dict(state)
+def _released_config(layout: Layout, tensors: Mapping[str, Tensor], vocab_size: int, *, where: str) -> ModelConfig:
+    kind = layout.config
+    stacks = layout.encoder, layout.decoder
+    queries, convolutions = (
+        [f"{stack}.{name}" for stack, name in zip(stacks, names, strict=True)] for names in (QUERIES, CONVOLUTIONS)
+    )
+    try:
+        return kind.released(
+            vocab_size,
+            hidden_size=_size(tensors, (layout.words, layout.output), 1, kind.hidden_size),
+            num_layers=layout.num_layers(tensors),
+            attention_depth=_size(tensors, queries, 0, kind.attention_depth),
+            ffn_channels=_size(tensors, convolutions, 0, kind.ffn_channels),
+        )
+    except ConfigError as error:
+        raise CheckpointError(f"{where}: sizes that the model cannot have: {error}") from None
 
 
-def _plain(value: object) -> bool:
-    """Whether a tensor has all its values in memory; a small file can claim a huge tensor that repeats one value."""
-    if not isinstance(value, Tensor):
-        return True  # named already
-    if type(value) not in (Tensor, torch.nn.Parameter) or value.layout != torch.strided or value.device.type != "cpu":
-        return False
-    return value.untyped_storage().nbytes() >= value.numel() * value.element_size()
-
-
-def _size(tensors: Mapping[str, Tensor], name: str, axis: int, default: int) -> int:
-    tensor = tensors.get(name)
-    return tensor.shape[axis] if tensor is not None and tensor.dim() > axis else default
+def _size(tensors: Mapping[str, Tensor], names: Sequence[str], axis: int, default: int) -> int:
+    """From the first of these tensors that is there."""
+    found = (tensors[name].shape[axis] for name in names if name in tensors and tensors[name].dim() > axis)
+    return next(found, default)
 
 
 def _number(value: object) -> float | int | None:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _reason(error: Exception) -> str:
-    """What is wrong with the file, without torch's advice to switch the protection off."""
-    text = str(error)
-    named = re.search(r"GLOBAL (\S+)", text) or re.search(r"unrecognized function (.+)", text)
-    if named:
-        return f"refused: it names {named[1]}, which a checkpoint does not need and might run code"
-    if isinstance(error, pickle.UnpicklingError):
-        return "refused: it is not written by torch.save, or holds something besides tensors and plain values"
-    return f"not a readable checkpoint: truncated, or not written by torch.save ({type(error).__name__})"
 
 
 def _write_whole(out: Path, model: DialogueModel, tokenizer: Tokenizer) -> None:

@@ -17,13 +17,13 @@ from torch import Tensor
 from mime_fast.baseline_config import config_class
 from mime_fast.config import GenerationConfig, ModelConfig
 from mime_fast.errors import CheckpointError, ConfigError
-from mime_fast.reference import models
 from mime_fast.reference.dialogue_model import DialogueModel
+from mime_fast.reference.models import new_model
 from mime_fast.text.tokenizer import Tokenizer
 
 CONFIG, GENERATION, TOKENIZER, WEIGHTS = "config.json", "generation_config.json", "tokenizer.json", "model.safetensors"
 MAX_FAULTS = 20  # named in one message; further ones are counted
-SMALL = 10_000_000  # values; a model with no larger matrix is built whatever the file holds
+SMALL = 10_000_000  # values; the tensors of a model with no larger matrix are named whatever the file holds
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,7 @@ def load_model_folder(path: str | os.PathLike[str]) -> ModelFolder:
         )
     weights = str(folder / WEIGHTS)
     tensors = read_tensors(folder / WEIGHTS)
-    model = new_model(config, tensors, where=weights)
-    load_weights(model, tensors, where=weights)
+    model = load_weights(config, tensors, where=weights)
     return ModelFolder(model.eval(), tokenizer, generation)
 
 
@@ -90,11 +89,11 @@ def own_state(model: DialogueModel) -> dict[str, Tensor]:
     return state
 
 
-def new_model(config: ModelConfig, tensors: Mapping[str, Tensor], *, where: str) -> DialogueModel:
-    """An untrained model to load the tensors into.
+def expected_shapes(config: ModelConfig, tensors: Mapping[str, Tensor], *, where: str) -> dict[str, torch.Size]:
+    """Names and shapes of the tensors of a model, which is not made: a wrong number in a file must not take all memory.
 
     Raises:
-        CheckpointError: sizes far beyond what the tensors hold; a wrong number in a file must not take all memory.
+        CheckpointError: sizes far beyond what the tensors hold.
     """
     widest = max(config.vocab_size, config.hidden_size, config.attention_depth, 3 * config.ffn_channels)
     held = sum(value.numel() for value in tensors.values())
@@ -104,17 +103,20 @@ def new_model(config: ModelConfig, tensors: Mapping[str, Tensor], *, where: str)
             f"vocab_size={config.vocab_size}, attention_depth={config.attention_depth}, "
             f"ffn_channels={config.ffn_channels}, num_layers={config.num_layers}"
         )
-    return models.new_model(config)
+    with torch.device("meta"):
+        return {name: value.shape for name, value in own_state(new_model(config)).items()}
 
 
-def load_weights(model: DialogueModel, tensors: Mapping[str, Tensor], *, where: str) -> None:
-    """Copy tensors into the model after checking names, shapes, types and values.
+def load_weights(config: ModelConfig, tensors: Mapping[str, Tensor], *, where: str) -> DialogueModel:
+    """A model of these weights, made after checking names, shapes, types and values.
 
     Raises:
         CheckpointError: naming every fault.
     """
-    check_tensors(tensors, {name: value.shape for name, value in own_state(model).items()}, where=where)
+    check_tensors(tensors, expected_shapes(config, tensors, where=where), where=where)
+    model = new_model(config)
     copy_weights(model, tensors)
+    return model
 
 
 def copy_weights(model: DialogueModel, tensors: Mapping[str, Tensor]) -> None:
@@ -188,7 +190,11 @@ def _read_config(path: Path) -> ModelConfig:
     values = read_json(path)
     kind = values.pop("model_type", None)
     try:
-        return config_class(kind).from_dict(values, where=str(path))
+        make = config_class(kind)
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    try:
+        return make.from_dict(values, where=str(path))
     except ConfigError as error:
         raise CheckpointError(str(error)) from None
 

@@ -1,13 +1,16 @@
-"""Released checkpoints: how the authors' parameter names map to ours."""
+"""Released checkpoints of MIME: how the authors' parameter names map to ours."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from torch import Tensor
 
-_ENCODER_RULES: tuple[tuple[str, str], ...] = (
+from mime_fast.config import MimeConfig, ModelConfig
+
+_LAYER_RULES: tuple[tuple[str, str], ...] = (
     (r"embedding_proj", "projection"),
     (r"(enc|dec)\.(\d+)\.", r"layers.\2."),
     (r"multi_head_attention_dec", "self_attention"),
@@ -51,60 +54,85 @@ _PREFIXES: tuple[tuple[str, str], ...] = (
 )
 
 _NORM = ("gamma", "beta")
-_AFFINE = ("weight", "bias")
+AFFINE = ("weight", "bias")
 _ATTENTION = tuple(f"{part}_linear.weight" for part in ("query", "key", "value", "output"))
-_FFN = tuple(f"positionwise_feed_forward.layers.{i}.conv.{part}" for i in (0, 1) for part in _AFFINE)
+_FFN = tuple(f"positionwise_feed_forward.layers.{i}.conv.{part}" for i in (0, 1) for part in AFFINE)
+
+ENCODER_LAYER = (
+    *(f"multi_head_attention.{part}" for part in _ATTENTION),
+    *_FFN,
+    *(f"layer_norm_{which}.{part}" for which in ("mha", "ffn") for part in _NORM),
+)
+DECODER_LAYER = (
+    *(f"multi_head_attention_{which}.{part}" for which in ("dec", "enc_dec") for part in _ATTENTION),
+    *_FFN,
+    *(f"layer_norm_{which}.{part}" for which in ("mha_dec", "mha_enc", "ffn") for part in _NORM),
+)
 
 _STACKS = ("context_encoder.", "response_encoders.", "decoder.")
 
 
-def our_name(name: str) -> str | None:
-    """Our name of a released tensor; None where the released layout has no such tensor."""
-    for theirs, ours in _PREFIXES:
-        if name.startswith(theirs):
-            rest = name[len(theirs) :]
-            if ours.startswith(_STACKS):
-                for pattern, replacement in _ENCODER_RULES:
-                    rest = re.sub(pattern, replacement, rest)
-            return ours + rest
-    return None
+@dataclass(frozen=True)
+class Layout:
+    """How the tensors of a kind of released model are called."""
+
+    config: type[ModelConfig]
+    prefixes: tuple[tuple[str, str], ...]  # theirs and ours; the first that fits counts
+    names: Callable[[int], list[str]]  # of all tensors of a model with so many layers
+    encoder: str = "encoder"
+    decoder: str = "decoder"
+    words: str = "embedding.lut.weight"
+    output: str = "generator.proj.weight"
+    unsaved: str = ""  # a tensor that a checkpoint may lack; it is zero then
+
+    def our_name(self, name: str) -> str | None:
+        """Our name of a released tensor; None where the layout has no such tensor."""
+        for theirs, ours in self.prefixes:
+            if name.startswith(theirs):
+                rest = name[len(theirs) :]
+                if ours.startswith(_STACKS):
+                    for pattern, replacement in _LAYER_RULES:
+                        rest = re.sub(pattern, replacement, rest)
+                return ours + rest
+        return None
+
+    def rename(self, tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+        """The tensors under our names, and the names that the layout does not have."""
+        renamed = {name: self.our_name(name) for name in tensors}
+        strangers = [name for name, ours in renamed.items() if ours is None]
+        return {ours: tensors[name] for name, ours in renamed.items() if ours is not None}, strangers
+
+    def num_layers(self, tensors: Mapping[str, Tensor]) -> int:
+        """Layers of the context encoder, or else of the decoder; 1 where neither has any."""
+        for stack in (f"{self.encoder}.enc", f"{self.decoder}.dec"):
+            layer = re.compile(re.escape(stack) + r"\.(\d+)\.")
+            found = {match[1] for match in map(layer.match, tensors) if match}
+            if found:
+                return len(found)
+        return 1
 
 
-def rename(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """The tensors under our names, and the names that the released layout does not have."""
-    renamed = {name: our_name(name) for name in tensors}
-    strangers = [name for name, ours in renamed.items() if ours is None]
-    return {ours: tensors[name] for name, ours in renamed.items() if ours is not None}, strangers
-
-
-def released_names(num_layers: int) -> list[str]:
-    """The names of all tensors of a released checkpoint (110 with one layer), in its order."""
-    names = ["embedding.lut.weight", *_encoder_names("encoder", num_layers), *_decoder_names(num_layers)]
+def _names(num_layers: int) -> list[str]:
+    """110 with one layer, in the order of a checkpoint."""
+    names = ["embedding.lut.weight", *stack_names("encoder", "enc", ENCODER_LAYER, num_layers)]
+    names += stack_names("decoder", "dec", DECODER_LAYER, num_layers)
     for net, hidden in (("prior", ("h_prior",)), ("posterior", ("h_posterior_postive", "h_posterior_negative"))):
         layers = [f"{kind}_{net}_{group}" for group in ("positive", "negative") for kind in ("mu", "logvar", "Dense_z")]
-        names += [f"vae_sampler.{layer}.{part}" for layer in (*hidden, *layers) for part in _AFFINE]
-    names += _encoder_names("emotion_input_encoder_1.enc", num_layers)
-    names += _encoder_names("emotion_input_encoder_2.enc", num_layers)
-    names += [f"cdecoder.{layer}.{part}" for layer in ("fc1", "fc2") for part in _AFFINE]
+        names += [f"vae_sampler.{layer}.{part}" for layer in (*hidden, *layers) for part in AFFINE]
+    for encoder in ("emotion_input_encoder_1.enc", "emotion_input_encoder_2.enc"):
+        names += stack_names(encoder, "enc", ENCODER_LAYER, num_layers)
+    names += [f"cdecoder.{layer}.{part}" for layer in ("fc1", "fc2") for part in AFFINE]
     names += ["s_weight.weight", "decoder_key.weight"]
     rest = ("e_weight", "generator.proj", "generator.p_gen_linear")
-    names += [f"{layer}.{part}" for layer in rest for part in _AFFINE]
+    names += [f"{layer}.{part}" for layer in rest for part in AFFINE]
     return [*names, "emoji_embedding.weight"]
 
 
-def _encoder_names(prefix: str, num_layers: int) -> list[str]:
-    layer = [f"multi_head_attention.{part}" for part in _ATTENTION] + list(_FFN)
-    layer += [f"layer_norm_{which}.{part}" for which in ("mha", "ffn") for part in _NORM]
-    return _stack_names(prefix, "enc", layer, num_layers)
-
-
-def _decoder_names(num_layers: int) -> list[str]:
-    layer = [f"multi_head_attention_{which}.{part}" for which in ("dec", "enc_dec") for part in _ATTENTION] + list(_FFN)
-    layer += [f"layer_norm_{which}.{part}" for which in ("mha_dec", "mha_enc", "ffn") for part in _NORM]
-    return _stack_names("decoder", "dec", layer, num_layers)
-
-
-def _stack_names(prefix: str, kind: str, layer: list[str], num_layers: int) -> list[str]:
+def stack_names(prefix: str, kind: str, layer: tuple[str, ...], num_layers: int) -> list[str]:
+    """The names of an encoder's or decoder's tensors."""
     layers = [f"{kind}.{i}.{name}" for i in range(num_layers) for name in layer]
     names = ["embedding_proj.weight", *layers, *(f"layer_norm.{part}" for part in _NORM)]
     return [f"{prefix}.{name}" for name in names]
+
+
+MIME = Layout(MimeConfig, _PREFIXES, _names)

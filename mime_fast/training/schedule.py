@@ -25,12 +25,12 @@ def learning_rate(recipe: Recipe, step: int, total_steps: int, hidden_size: int)
 def gold_listener_chance(recipe: Recipe, step: int) -> float:
     """How likely a step of a MoEL hears the labelled emotion's listener alone: the released code's decaying oracle.
 
-    A step decides for the next one there, so the first has none.
+    A step, counted from 0, decides for the next one there: the first has none, the second surely.
     """
     if not recipe.gold_listener_steps or step == 1:
         return 0.0
     floor = 1e-4
-    return floor + (1 - floor) * math.exp(-(step - 1) / recipe.gold_listener_steps)
+    return floor + (1 - floor) * math.exp(-(step - 2) / recipe.gold_listener_steps)
 
 
 def kl_weight(recipe: Recipe, step: int) -> float:

@@ -17,7 +17,7 @@ from torch import Tensor
 from mime_fast.config import GenerationConfig
 from mime_fast.engine.convert import convert
 from mime_fast.engine.model_folder import load_model_folder, own_state
-from mime_fast.engine.released import our_name
+from mime_fast.engine.released import MIME
 from mime_fast.errors import CheckpointError
 from tests.engine.released_layout import CHANNELS, DEPTH, HIDDEN, WORDS, released_state, save_released
 
@@ -61,7 +61,7 @@ def test_every_value_arrives_under_its_name(vocab: Path, tmp_path: Path, layers:
     loaded = load_model_folder(tmp_path / "new" / "out")
     ours = own_state(loaded.model)
     assert len(ours) == len(state)
-    assert all(torch.equal(ours[str(our_name(name))], value) for name, value in state.items())
+    assert all(torch.equal(ours[str(MIME.our_name(name))], value) for name, value in state.items())
     assert loaded.tokenizer.words == WORDS
     assert loaded.generation == GenerationConfig()
     config = loaded.model.config
@@ -69,6 +69,7 @@ def test_every_value_arrives_under_its_name(vocab: Path, tmp_path: Path, layers:
     assert (config.ffn_channels, config.num_layers, config.num_heads) == (CHANNELS, layers, 2)
     assert summary == {
         "out_dir": str(tmp_path / "new" / "out"),
+        "model_type": "mime",
         "vocab_size": len(WORDS),
         "hidden_size": HIDDEN,
         "num_layers": layers,
@@ -266,4 +267,4 @@ def test_the_fixture(fixtures_dir: Path, tmp_path: Path) -> None:
     assert loaded.tokenizer.words == words
     state: OrderedDict[str, Tensor] = torch.load(folder / "checkpoint.pt", weights_only=True)["model"]
     ours = own_state(loaded.model)
-    assert all(torch.equal(ours[str(our_name(name))], value) for name, value in state.items())
+    assert all(torch.equal(ours[str(MIME.our_name(name))], value) for name, value in state.items())

@@ -11,11 +11,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mime_fast.config import GenerationConfig, MimeConfig
+from mime_fast.baseline_config import MoelConfig, MultiTaskConfig
+from mime_fast.config import GenerationConfig, MimeConfig, ModelConfig
+from mime_fast.engine import model_folder
 from mime_fast.engine.model_folder import load_model_folder, load_weights, own_state, save_model_folder
 from mime_fast.errors import CheckpointError
 from mime_fast.reference.mime import Mime
 from mime_fast.text.tokenizer import Tokenizer
+from tests.reference.tiny import tiny as of_kind
 
 WORDS = ["i", "lost", "my", "kite", "."]
 VOCAB = 7 + len(WORDS)
@@ -74,6 +77,34 @@ def test_what_is_written_comes_back(tmp_path: Path, preset: str, changes: dict[s
     state = model.state_dict()
     assert loaded.model.state_dict().keys() == state.keys()
     assert all(torch.equal(value, state[name]) for name, value in loaded.model.state_dict().items())
+
+
+@pytest.mark.parametrize("preset", ["paper", "released"])
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [(MultiTaskConfig, {"tie_word_embeddings": True}), (MoelConfig, {"top_listeners": 3, "min_listener_weight": 0.01})],
+)
+def test_a_baseline_comes_back(tmp_path: Path, preset: str, kind: type[ModelConfig], changes: dict[str, Any]) -> None:
+    model = of_kind(kind, preset, VOCAB, **SIZES, **changes).float()
+    save_model_folder(tmp_path, model, Tokenizer.from_words(WORDS), GENERATION)
+    assert json.loads((tmp_path / "config.json").read_text())["model_type"] == kind.model_type
+    loaded = load_model_folder(tmp_path).model
+    assert loaded.config == model.config
+    state = model.state_dict()
+    assert loaded.state_dict().keys() == state.keys()
+    assert all(torch.equal(value, state[name]) for name, value in loaded.state_dict().items())
+
+
+@pytest.mark.parametrize("kind", ["multi-tr", "moel"])
+def test_the_weights_of_another_kind(folder: Path, kind: str) -> None:
+    make = MoelConfig if kind == "moel" else MultiTaskConfig
+    config = make.paper(VOCAB, **SIZES, num_layers=1).to_dict()
+    (folder / "config.json").write_text(json.dumps({"model_type": kind, **config}))
+    message = refused(folder)
+    assert "missing emotion_key.weight (32, 12)" in message or kind == "moel"
+    assert ("missing decoder.listeners.0." in message) == (kind == "moel")
+    change_json(folder / "config.json", drop_ctx=True)
+    assert "unknown key 'drop_ctx'" in refused(folder)
 
 
 def test_sixteen_bits_come_back_rounded_in_float32(tmp_path: Path) -> None:
@@ -137,14 +168,24 @@ def test_a_double_beyond_float32_is_infinite(folder: Path) -> None:
     assert "decoder.norm.bias has 12 values" in refused(folder)
 
 
-def test_a_refused_load_changes_no_weight() -> None:
-    model = tiny()
-    before = {name: value.clone() for name, value in own_state(model).items()}
-    tensors = {name: torch.zeros_like(value) for name, value in before.items()}
+def test_a_refused_load_makes_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only its shapes, so that no file takes memory for tensors that it does not hold."""
+    tensors = {name: torch.zeros_like(value) for name, value in own_state(tiny()).items()}
     tensors["decoder.norm.bias"][0] = torch.nan
+    made: list[str] = []
+    new_model = model_folder.new_model
+
+    def noting(config: Any) -> Any:
+        made.append(torch.empty(0).device.type)
+        return new_model(config)
+
+    monkeypatch.setattr(model_folder, "new_model", noting)
     with pytest.raises(CheckpointError, match=r"^here: decoder\.norm\.bias"):
-        load_weights(model, tensors, where="here")
-    assert all(torch.equal(value, before[name]) for name, value in own_state(model).items())
+        load_weights(tiny().config, tensors, where="here")
+    assert made == ["meta"]
+    tensors["decoder.norm.bias"][0] = 0
+    assert not any(value.any() for value in own_state(load_weights(tiny().config, tensors, where="here")).values())
+    assert made == ["meta", "meta", "cpu"]
 
 
 @pytest.mark.parametrize("part", [0.0, 0.001, 0.5, 0.999])
@@ -193,7 +234,10 @@ def test_json_that_is_no_object(folder: Path, name: str) -> None:
     ("changes", "fault"),
     [
         ({"hiden_size": 3, "colour": 1}, "unknown key 'colour'; unknown key 'hiden_size'"),
-        ({"model_type": "gpt2"}, "model_type='gpt2'"),
+        ({"model_type": "gpt2"}, "model_type='gpt2': 'mime', 'multi-tr', 'moel' are allowed"),
+        ({"model_type": ["moel"]}, "model_type=['moel']"),
+        ({"model_type": None}, "model_type=None"),
+        ({"top_listeners": 5}, "unknown key 'top_listeners'"),
         ({"hidden_size": "12"}, "hidden_size='12'"),
         ({"hidden_size": 13}, "hidden_size=13"),
         ({"num_heads": 3}, "num_heads=3"),

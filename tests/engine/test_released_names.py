@@ -11,7 +11,8 @@ import torch
 
 from mime_fast.config import MimeConfig
 from mime_fast.engine.model_folder import own_state
-from mime_fast.engine.released import our_name, released_names, rename
+from mime_fast.engine.released import MIME, Layout
+from mime_fast.engine.released_baselines import MOEL, MULTITASK
 from mime_fast.reference.mime import Mime
 from tests.engine.released_layout import CHANNELS, DEPTH, HIDDEN, WORDS, released_shapes, released_state
 
@@ -28,16 +29,16 @@ def tiny(layers: int = 1) -> Mime:
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_names_are_those_of_the_layout_in_its_order(layers: int) -> None:
-    assert released_names(layers) == list(released_shapes(layers=layers))
+    assert MIME.names(layers) == list(released_shapes(layers=layers))
 
 
 def test_one_layer_has_110_tensors() -> None:
-    assert len(released_names(1)) == 110
+    assert len(MIME.names(1)) == 110
 
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_every_tensor_has_its_place_and_shape(layers: int) -> None:
-    ours = {our_name(name): shape for name, shape in released_shapes(layers=layers).items()}
+    ours = {MIME.our_name(name): shape for name, shape in released_shapes(layers=layers).items()}
     assert ours == {name: tuple(value.shape) for name, value in own_state(tiny(layers)).items()}
 
 
@@ -66,15 +67,15 @@ def test_every_tensor_has_its_place_and_shape(layers: int) -> None:
     ],
 )
 def test_a_tensor_keeps_its_role(theirs: str, ours: str) -> None:
-    assert our_name(theirs) == ours
+    assert MIME.our_name(theirs) == ours
 
 
 def test_rename_keeps_values_and_names_strangers() -> None:
     state = released_state()
-    renamed, strangers = rename({**state, "moe.gate": torch.zeros(1)})
+    renamed, strangers = MIME.rename({**state, "moe.gate": torch.zeros(1)})
     assert strangers == ["moe.gate"]
     assert len(renamed) == len(state)
-    assert all(renamed[str(our_name(name))] is value for name, value in state.items())
+    assert all(renamed[str(MIME.our_name(name))] is value for name, value in state.items())
 
 
 def spelled_out(name: str) -> list[str]:
@@ -84,7 +85,8 @@ def spelled_out(name: str) -> list[str]:
 
 
 def test_the_documented_table_is_what_happens() -> None:
-    rows = re.findall(r"^\| `([^`]+)` .*?\| `([^`]+)`", DOCUMENT.read_text().partition("## Names")[2], re.MULTILINE)
+    section = DOCUMENT.read_text().partition("## Names\n")[2].partition("## Names of the baselines")[0]
+    rows = re.findall(r"^\| `([^`]+)` .*?\| `([^`]+)`", section, re.MULTILINE)
     encoders = [pair for row in rows if row[0] in ENCODERS for pair in zip(*map(spelled_out, row), strict=True)]
     documented: dict[str, str] = {}
     for row in rows:
@@ -93,4 +95,32 @@ def test_the_documented_table_is_what_happens() -> None:
         for theirs, ours in encoders if row[0].startswith("ENC.") else [("", "")]:
             names = spelled_out(row[0].replace("ENC", theirs)), spelled_out(row[1].replace("ENC", ours))
             documented |= dict(zip(*names, strict=True))
-    assert documented == {name: our_name(name) for name in released_names(1)}
+    assert documented == {name: MIME.our_name(name) for name in MIME.names(1)}
+
+
+def behind(prefix: str, ours: str) -> dict[str, str]:
+    """MIME's names behind a prefix, theirs to ours."""
+    found = (name for name in MIME.names(1) if name.startswith(prefix))
+    return {name.removeprefix(prefix): str(MIME.our_name(name)).removeprefix(ours) for name in found}
+
+
+@pytest.mark.parametrize("layout", [MULTITASK, MOEL])
+def test_the_documented_table_of_the_baselines_is_what_happens(layout: Layout) -> None:
+    section = DOCUMENT.read_text().partition("## Names of the baselines")[2]
+    rows = re.findall(r"^\| `([^`]+)` \| `([^`]+)`(.*?)\| `([^`]+)`", section, re.MULTILINE)
+    assert len(rows) == 11
+    shared = {"ENC": behind("encoder.", "context_encoder."), "LAYER": behind("decoder.dec.0.", "decoder.layers.0.")}
+    numbers = {"{i}": "{0,1}", "{e}": "{" + ",".join(map(str, range(32))) + "}"}
+    documented: dict[str, str] = {}
+    for part, theirs, note, ours in rows:
+        if "MoEL" in note and layout is MULTITASK:
+            continue
+        for sign, values in numbers.items():
+            theirs, ours = theirs.replace(sign, values), ours.replace(sign, values)  # noqa: PLW2901
+        for pair in zip(spelled_out(f"{part}.{theirs}"), spelled_out(ours), strict=True):
+            sign = next((sign for sign in shared if sign in pair[0]), "")
+            inner = shared[sign].items() if sign else [("", "")]
+            documented |= {pair[0].replace(sign or " ", a): pair[1].replace(sign or " ", b) for a, b in inner}
+    second = {name.replace("enc.0.", "enc.1.") for name in documented if "encoder_state_dict.enc.0." in name}
+    unsaved = {layout.unsaved} - {""}
+    assert documented == {name: layout.our_name(name) for name in {*layout.names(2), *unsaved} - second}

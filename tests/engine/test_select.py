@@ -13,11 +13,13 @@ import pytest
 import torch
 
 import mime_fast
+from mime_fast.baseline_config import MoelConfig, MultiTaskConfig
+from mime_fast.config import ModelConfig
 from mime_fast.engine.device import Placement
 from mime_fast.engine.reference_backend import ReferenceBackend
 from mime_fast.engine.select import CONTRACTS, Wanted, available_cores, choose
 from mime_fast.errors import BackendError, ConfigError
-from tests.reference.tiny import tiny_model
+from tests.reference.tiny import tiny, tiny_model
 
 
 class StandIn:
@@ -161,6 +163,18 @@ def test_the_reference_on_a_gpu_for_float64(gpu: None) -> None:
     assert isinstance(choose(tiny_model(), Wanted(backend="reference")).backend, ReferenceBackend)
     with pytest.raises(BackendError, match="runs on the CPU, not on cuda"):
         choose(tiny_model(), Wanted(device="cuda", precision="int8"))
+
+
+@pytest.mark.parametrize("kind", [MultiTaskConfig, MoelConfig])
+def test_a_gpu_is_not_for_baselines(gpu: None, kind: type[ModelConfig]) -> None:
+    model = tiny(kind)
+    choice = choose(model, Wanted(backend="reference"))
+    assert isinstance(choice.backend, ReferenceBackend)
+    assert choice.placement.device.type == "cpu"
+    assert choice.placement.reason == "the GPU back end runs MIME alone"
+    why = f"^backend='cuda' cannot run a model of type '{kind.model_type}': the GPU back end runs MIME alone"
+    with pytest.raises(BackendError, match=why):
+        choose(model, Wanted(backend="cuda"))
 
 
 FOUND: dict[str, Any] = {"torch.cuda.is_available": lambda: True}

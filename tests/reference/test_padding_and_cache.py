@@ -7,44 +7,63 @@ from typing import Any
 import pytest
 import torch
 
-from mime_fast.config import MimeConfig
+from mime_fast.baseline_config import MoelConfig, MultiTaskConfig
+from mime_fast.config import MimeConfig, ModelConfig
+from mime_fast.reference.decoder import Memory
+from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.mime import FusedMemory, Mime
+from mime_fast.reference.moel import MoelMemory
 from mime_fast.reference.noise import prior_noise, training_noise
 from mime_fast.text.special import PAD_ID, SOS_ID
 from tests.parity import assert_close
-from tests.reference.tiny import SMALL, random_contexts, tiny_model
+from tests.reference.tiny import SMALL, random_contexts, tiny, tiny_model
 
 LENGTHS = [1, 7, 2, 13, 5]
-PRESETS: list[dict[str, Any]] = [{"preset": "paper"}, {"preset": "released"}, {"preset": "paper", "num_layers": 3}]
+MODELS = pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        (MimeConfig, {"preset": "paper"}),
+        (MimeConfig, {"preset": "released"}),
+        (MimeConfig, {"preset": "paper", "num_layers": 3}),
+        (MultiTaskConfig, {"preset": "paper"}),
+        (MultiTaskConfig, {"preset": "released"}),
+        (MoelConfig, {"preset": "paper", "num_layers": 2}),
+        (MoelConfig, {"preset": "released"}),
+    ],
+)
 
 
-def remember(model: Mime, lengths: list[int], keep: slice) -> tuple[FusedMemory, torch.Tensor]:
+def remember(model: DialogueModel, lengths: list[int], keep: slice) -> tuple[Memory, torch.Tensor]:
     """The memory of some contexts, cut to their own longest."""
     ids, states = random_contexts(lengths)
     width = max(lengths[keep]) + 1
     context = model.encode(ids[keep, :width], states[keep, :width])
     requests = list(range(len(lengths)))[keep]
-    mixture = model.sample(context.c, prior_noise(model, [7] * len(requests), requests))
-    return model.remember(context, mixture, context.emotion_logits.argmax(1)), context.emotion_logits
+    noise = prior_noise(model, [7] * len(requests), requests)
+    memory, _ = model.hear(context, context.emotion_logits.argmax(1), noise)
+    return memory, context.emotion_logits
 
 
-@pytest.mark.parametrize("changes", PRESETS)
-def test_a_padded_batch_equals_its_singles(changes: dict[str, Any]) -> None:
-    model = tiny_model(**changes)
+@MODELS
+def test_a_padded_batch_equals_its_singles(kind: type[ModelConfig], changes: dict[str, Any]) -> None:
+    model = tiny(kind, **changes)
     batch, logits = remember(model, LENGTHS, slice(None))
     for i, length in enumerate(LENGTHS):
         single, single_logits = remember(model, LENGTHS, slice(i, i + 1))
-        rows = length + (0 if model.config.drop_ctx else 1)
+        rows = length + (0 if isinstance(model, Mime) and model.config.drop_ctx else 1)
         assert single.fused.shape[1] == rows
         assert_close(batch.fused[i, :rows], single.fused[0])
-        assert_close(batch.mimic_share[i, :rows], single.mimic_share[0])
+        if isinstance(batch, FusedMemory) and isinstance(single, FusedMemory):
+            assert_close(batch.mimic_share[i, :rows], single.mimic_share[0])
+        if isinstance(batch, MoelMemory) and isinstance(single, MoelMemory):
+            assert_close(batch.weights[i], single.weights[0])
         assert not batch.real[i, rows:].any()
         assert_close(logits[i], single_logits[0])
 
 
-@pytest.mark.parametrize("changes", PRESETS)
-def test_padding_changes_no_log_prob(changes: dict[str, Any]) -> None:
-    model = tiny_model(**changes)
+@MODELS
+def test_padding_changes_no_log_prob(kind: type[ModelConfig], changes: dict[str, Any]) -> None:
+    model = tiny(kind, **changes)
     batch, _ = remember(model, LENGTHS, slice(None))
     ids = torch.tensor([[SOS_ID, 8, 9, 10]] * len(LENGTHS))
     out = model.decode(ids, batch)
@@ -53,19 +72,41 @@ def test_padding_changes_no_log_prob(changes: dict[str, Any]) -> None:
         assert_close(out[i], model.decode(ids[:1], single)[0])
 
 
-@pytest.mark.parametrize("changes", PRESETS)
-def test_steps_equal_whole_prefixes(changes: dict[str, Any]) -> None:
-    """A generated PAD included, which later positions do not see, nor it itself."""
-    model = tiny_model(**changes)
-    memory, _ = remember(model, LENGTHS, slice(None))
+def prefixes() -> torch.Tensor:
+    """A row for each context; generated PADs are in some, which later positions do not see, nor they themselves."""
     ids = torch.randint(7, 29, (len(LENGTHS), 9), generator=torch.Generator().manual_seed(2))
     ids[:, 0] = SOS_ID
     ids[1, 4] = ids[2, 1] = ids[2, 2] = PAD_ID
+    return ids
+
+
+@MODELS
+def test_steps_equal_whole_prefixes(kind: type[ModelConfig], changes: dict[str, Any]) -> None:
+    model = tiny(kind, **changes)
+    memory, _ = remember(model, LENGTHS, slice(None))
+    ids = prefixes()
     whole = model.fc_decode(model.decode(ids, memory)).log_softmax(-1)
     state = model.start_decoding(memory)
     for t in range(ids.shape[1]):
         logprobs, state = model.step(ids[:, t], state)
         assert_close(logprobs, whole[:, t])
+
+
+@MODELS
+def test_selected_rows_go_on_as_their_originals(kind: type[ModelConfig], changes: dict[str, Any]) -> None:
+    """Rows change places, repeat and drop out, twice; in MoEL, so do some listeners."""
+    model = tiny(kind, **changes)
+    memory, _ = remember(model, LENGTHS, slice(None))
+    ids = prefixes()
+    whole = model.fc_decode(model.decode(ids, memory)).log_softmax(-1)
+    state, rows = model.start_decoding(memory), torch.arange(5)
+    picks = {2: torch.tensor([4, 1, 0, 2, 2, 1]), 5: torch.tensor([5, 3, 3])}  # by step
+    for t in range(ids.shape[1]):
+        if t in picks:
+            state, rows = model.select(state, picks[t]), rows[picks[t]]
+        logprobs, state = model.step(ids[rows, t], state)
+        assert_close(logprobs, whole[rows, t])
+    assert rows.tolist() == [1, 2, 2]
 
 
 def test_a_generated_pad_is_not_seen() -> None:
@@ -74,18 +115,6 @@ def test_a_generated_pad_is_not_seen() -> None:
     ids = torch.tensor([[SOS_ID, PAD_ID, 9]])
     seen = model.decoder(model.embed_response(ids), torch.tensor([[SOS_ID, 8, 9]]), memory)
     assert (model.decode(ids, memory)[0, 2] - seen[0, 2]).abs().max() > 1e-3
-
-
-def test_selected_rows_go_on_as_their_originals() -> None:
-    model = tiny_model(num_layers=2)
-    memory, _ = remember(model, LENGTHS, slice(None))
-    state = model.start_decoding(memory)
-    _, state = model.step(torch.full((5,), SOS_ID), state)
-    _, state = model.step(torch.arange(7, 12), state)
-    rows = torch.tensor([4, 0, 0, 2])
-    expected, _ = model.step(torch.arange(10, 15), state)
-    picked, _ = model.step(torch.arange(10, 15)[rows], model.select(state, rows))
-    assert_close(picked, expected[rows])
 
 
 def test_float32_agrees_with_float64() -> None:

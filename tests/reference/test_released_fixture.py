@@ -15,7 +15,7 @@ from torch import Tensor
 from mime_fast.config import GenerationConfig, MimeConfig
 from mime_fast.data.batches import decoder_inputs
 from mime_fast.engine.model_folder import load_weights
-from mime_fast.engine.released import rename
+from mime_fast.engine.released import MIME
 from mime_fast.reference.dialogue_model import Context
 from mime_fast.reference.mime import FusedMemory, Mime, Refined
 from mime_fast.reference.response_emotion import Mixture
@@ -37,11 +37,11 @@ def golden(fixtures_dir: Path) -> Golden:
 @pytest.fixture(scope="module")
 def model(fixtures_dir: Path) -> Mime:
     checkpoint = torch.load(fixtures_dir / "released" / "checkpoint.pt", map_location="cpu", weights_only=True)
-    tensors, strangers = rename(checkpoint["model"])
+    tensors, strangers = MIME.rename(checkpoint["model"])
     assert not strangers
     assert len(tensors) == 110
-    model = Mime(MimeConfig.released(len(tensors["word_embedding.weight"])))
-    load_weights(model, tensors, where="fixture")
+    model = load_weights(MimeConfig.released(len(tensors["word_embedding.weight"])), tensors, where="fixture")
+    assert isinstance(model, Mime)
     return model.eval().requires_grad_(False)
 
 

@@ -213,6 +213,22 @@ def test_the_tables_have_one_budget() -> None:
     assert len({json.dumps({name: each[name] for name in sorted(own)}) for each in found.values()}) == len(found)
 
 
+@pytest.mark.parametrize("model_type", ["multi-tr", "moel"])
+def test_gold_listeners_are_for_training_alone(tmp_path: Path, data: Path, model_type: str) -> None:
+    """With a rate near 0 the weights stay, and so must validation; MoEL's training loss alone differs."""
+    found = []
+    for steps in (0, 10**9):
+        plan = recipe(model_type=model_type, model=SMALL | {"dropout": 0.0}, learning_rate=1e-30, max_steps=3)
+        out = tmp_path / str(steps)
+        run.train(plan.replace(gold_listener_steps=steps, eval_every_steps=3), data, out, show_progress=False)
+        found.append(metrics_of(out)[-1])
+        assert load_model_folder(out).model.config.model_type == model_type
+    plain, gold = found
+    for name in ("ppl", "ppl_unk_free", "top1", "polarity_accuracy"):
+        assert gold[name] == plain[name]
+    assert (gold["response"] != plain["response"]) == (model_type == "moel")
+
+
 def test_patience_ends_a_run(tmp_path: Path, data: Path) -> None:
     plan = recipe(max_epochs=100, patience=2, schedule="constant", learning_rate=0.3, max_grad_norm=0.0, ema_decay=0.0)
     progress = run.train(plan, data, tmp_path / "out", show_progress=False)
