@@ -1,16 +1,26 @@
-"""A child process of test_corpora: a job, or the back end alone on the same rows; prints seconds and MiB as JSON."""
+"""A child process of test_corpora: a job, or the back end alone on the same rows; prints what was done when."""
 
 from __future__ import annotations
 
 import json
-import resource
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.peak_memory import peak
+from mime_fast import load
+from mime_fast.corpora.answering import CHUNK
+from mime_fast.corpora.job import PART_ROWS, CorpusJob
+from mime_fast.corpora.tasks import Task
+from mime_fast.engine.reading import Given, Reading
+
+EVERY = 0.01  # seconds between looks at the finished parts
 
 
 @dataclass(frozen=True)
@@ -24,31 +34,62 @@ class Run:
     output: str | None  # None: the back end alone, arrays in and arrays out
     workers: int = 1
     search: dict[str, Any] = field(default_factory=dict)
+    part_rows: int = PART_ROWS
+    chunks: int = 0  # for the back end alone: how many it gets
 
 
-def main(run: Run) -> dict[str, float]:
+class PartTimes:
+    """What was done when: an event a finished part. The CPU time is this process's alone."""
+
+    def __init__(self, folder: Path, part_rows: int) -> None:
+        self.events: list[tuple[float, float, int]] = []
+        self._folder = folder
+        self._part_rows = part_rows
+        self._over = threading.Event()
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        watcher = threading.Thread(target=self._watch)
+        watcher.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            watcher.join()
+
+    def _watch(self) -> None:
+        over = False
+        while not over:
+            over = self._over.wait(EVERY)
+            done = sum(1 for _ in self._folder.glob("_part-*[0-9].json"))
+            for count in range(len(self.events) + 1, done + 1):
+                self.events.append((time.monotonic(), time.process_time(), count * self._part_rows))
+
+
+def main(run: Run) -> dict[str, object]:
     options = {"precision": run.precision, "threads": 1, "device": "cpu"}
-    started, used = time.perf_counter(), _cpu()
     if run.output is None:
-        seconds, cpu = _arrays(run, options)
-        return {"seconds": seconds, "cpu": cpu, "peak": peak()}
-    from mime_fast.corpora.job import CorpusJob
-    from mime_fast.corpora.tasks import Task
-
+        return {"events": _arrays(run, options)}
     task = Task(run.kind, search=run.search)
-    summary = CorpusJob(
-        task, run.source, run.output, run.model, options, workers=run.workers, restart=True, quiet=True
-    ).run()
+    times = PartTimes(Path(run.output), run.part_rows)
+    with times.watched():
+        summary = CorpusJob(
+            task,
+            run.source,
+            run.output,
+            run.model,
+            options,
+            workers=run.workers,
+            part_rows=run.part_rows,
+            restart=True,
+            quiet=True,
+        ).run()
     assert summary.errors == 0, summary
-    return {"seconds": time.perf_counter() - started, "cpu": _cpu() - used, "peak": peak()}
+    return {"events": times.events, "peak": peak(), "rate": summary.rows_per_second}
 
 
-def _arrays(run: Run, options: dict[str, Any]) -> tuple[float, float]:
-    """Seconds and CPU time of the back end for the chunks that a job would give it."""
-    from mime_fast import load
-    from mime_fast.corpora.answering import CHUNK
-    from mime_fast.engine.reading import Given, Reading
-
+def _arrays(run: Run, options: dict[str, Any]) -> list[tuple[float, float, int]]:
+    """An event a chunk that the back end was given, as a job would."""
     engine = load(run.model, **options)
     rows = [json.loads(line) for line in Path(run.source).read_text().splitlines()]
     contexts, responses = ([row[name] for row in rows] for name in ("context", "response"))
@@ -56,19 +97,14 @@ def _arrays(run: Run, options: dict[str, Any]) -> tuple[float, float]:
     windows = list(reading.windows(contexts, Given.with_list(contexts, None, responses=responses), CHUNK))
     targets = [window.targets(engine.tokenizer) for window in windows]
     search = engine.generation_config.replace(**run.search)
-    started, used = time.perf_counter(), _cpu()
-    for window, target in zip(windows, targets, strict=True):
+    events = [(time.monotonic(), time.process_time(), 0)]
+    for window, target in islice(cycle(zip(windows, targets, strict=True)), run.chunks):
         if run.kind == "score":
             engine.backend.score(window.contexts, window.requests, *target)
         else:
             engine.backend.generate(window.contexts, window.requests, search, None)
-    return time.perf_counter() - started, _cpu() - used
-
-
-def _cpu() -> float:
-    """CPU seconds of this process and of its children that have ended."""
-    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(one.ru_utime + one.ru_stime for one in used)
+        events.append((time.monotonic(), time.process_time(), events[-1][2] + len(window.requests.seeds)))
+    return events
 
 
 if __name__ == "__main__":

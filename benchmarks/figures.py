@@ -116,12 +116,16 @@ class Agreement:
 
 @dataclass(frozen=True)
 class CorpusRate:
-    """A corpus job from file to file beside its back end, arrays in and out, one thread each; rows a second."""
+    """A corpus job from file to file beside its back end, arrays in and out, one thread each; rows a second.
+
+    A job's rate is that between its first and its last finished parts, so start-up is left out.
+    """
 
     kind: ClassVar[str] = "corpus"
     task: str
     precision: str
-    rows: int
+    contexts: str  # where the dialogues are from
+    rows: int  # that one worker's rate is of
     workers: int  # processes of `workers_wall`
     arrays_wall: float
     arrays_cpu: float

@@ -24,6 +24,7 @@ from benchmarks.figures import (
 )
 from benchmarks.machine import Facts
 from benchmarks.tasks import TITLES
+from mime_fast.corpora.answering import CHUNK
 
 T = TypeVar("T")
 RATES_LEGEND = (
@@ -33,6 +34,13 @@ RATES_LEGEND = (
 SHIPPED_LEGEND = (
     "The peers' models here have mime-ed's vocabulary and random weights: they decode as many tokens as mime-ed's "
     "search takes for the same call in the mean, and need not wait for the longest."
+)
+
+CORPORA_LEGEND = (
+    "A job's rate is that of the parts finished behind the first of each worker: start-up is left out; reading, "
+    "writing, fsync and the end of each part are in it. Arrays: the back end alone, on the same rows. One thread an "
+    "engine. All parts are equal work; the four that a row compares take turns of seconds, so that a drift of the "
+    "machine hits all of them. CPU: rows a second of the process's CPU time."
 )
 
 
@@ -210,7 +218,8 @@ def _corpora(rows: Sequence[CorpusRate]) -> str:
         pairs = ((row.workers_wall, row.job_wall), (row.machine_wall, row.arrays_wall))
         several = [f"{_number(many)} ({many / one:.2f})" for many, one in pairs]
         lines.append([row.task, row.precision, *wall, *cpu, *(several if row.workers > 1 else ["-", "-"])])
-    return _table([*head, f"{workers} processes (times one)", f"{workers} back ends at once (times one)"], lines)
+    table = _table([*head, f"{workers} processes (times one)", f"{workers} back ends at once (times one)"], lines)
+    return f"{CORPORA_LEGEND} Dialogues: {CHUNK} {rows[0].contexts}, over and over.\n\n{table}"
 
 
 def _corpus_memory(rows: Sequence[CorpusMemory]) -> str:

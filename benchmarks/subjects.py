@@ -12,6 +12,7 @@ from benchmarks.figures import OURS, REFERENCE, Agreement
 from benchmarks.parity import agreement
 from benchmarks.random_mime import make_random_mime
 from benchmarks.tasks import TOKENS, VOCABULARY, Task, Work, random_work, real_dialogues, task_of
+from mime_fast.corpora.job import PART_ROWS
 from mime_fast.engine.load import find_model
 from mime_fast.text import tokenize
 
@@ -29,8 +30,9 @@ class Effort:
     calls: int  # for latency
     contexts: int  # for what the precisions keep
     kernel_seconds: float
-    corpus_rows: tuple[int, int]  # of the shorter and of the longer job
-    corpus_rounds: int
+    corpus_part_rows: int
+    corpus_parts: int  # that are measured, a worker
+    corpus_turn: float  # seconds
     memory_rows: tuple[int, int, int]
 
 
@@ -42,11 +44,12 @@ FULL = Effort(
     150,
     500,
     0.25,
-    (1_280, 5_120),
+    PART_ROWS,
     2,
+    2.0,
     (10_000, 100_000, 1_000_000),
 )
-QUICK = Effort((16,), {16: 16}, 2, 0.5, 5, 16, 0.02, (64, 128), 1, (100, 200, 400))
+QUICK = Effort((16,), {16: 16}, 2, 0.5, 5, 16, 0.02, 64, 1, 0.5, (100, 200, 400))
 
 
 @dataclass(frozen=True)

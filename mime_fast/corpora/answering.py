@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from mime_fast.corpora.rows import BadRow, RawRow, bad_row, check
-from mime_fast.corpora.tasks import Task
+from mime_fast.corpora.tasks import Ready, Task
 from mime_fast.data.dialogues import Row
 from mime_fast.errors import DataError, InputError
 
@@ -46,12 +46,11 @@ class Answerer:
         """
         coming = iter(rows)
         pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mime_fast corpora")
-        running: tuple[list[Row | BadRow], Future[Any]] | None = None
+        running: tuple[list[Row | BadRow], Ready | None, Future[Any]] | None = None
         try:
             while chunk := list(islice(coming, size or CHUNK)):
-                ready = self._ready(chunk)
-                good = [row for row in ready if isinstance(row, Row)]
-                following = ready, pool.submit(self.task.answer, self.engine, good)
+                checked, ready = self._ready(chunk)
+                following = checked, ready, pool.submit(self._run, ready)
                 if running is not None:
                     yield self._records(*running)
                 running = following
@@ -60,8 +59,12 @@ class Answerer:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _records(self, rows: Sequence[Row | BadRow], found: Future[Any]) -> list[Answered]:
-        answers = iter(found.result())
+    def _run(self, ready: Ready | None) -> Any:
+        return None if ready is None else self.task.run(self.engine, ready)
+
+    def _records(self, rows: Sequence[Row | BadRow], ready: Ready | None, running: Future[Any]) -> list[Answered]:
+        found = running.result()
+        answers = iter(()) if ready is None else self.task.answers(self.engine, ready, found)
         records = []
         for row in rows:
             if isinstance(row, BadRow):
@@ -72,28 +75,34 @@ class Answerer:
                 records.append(Answered(row.index, record, None, len(answer.token_logprobs), answer.logprob))
         return records
 
-    def _ready(self, chunk: Sequence[RawRow]) -> list[Row | BadRow]:
-        ready = [self._prepared(raw) for raw in chunk]
-        if self.strict:
-            first = next((row for row in ready if isinstance(row, BadRow)), None)
-            if first is not None:
-                raise DataError(f"{first} (the first bad row; without --strict it would be left out)")
-        return ready
+    def _ready(self, chunk: Sequence[RawRow]) -> tuple[list[Row | BadRow], Ready | None]:
+        """The rows, checked, and those that are good as the back end takes them."""
+        task = self.task
+        rows = [
+            check(raw, task.columns, need_response=task.kind == "score", strict_turns=task.strict_turns)
+            for raw in chunk
+        ]
+        try:
+            ready = self._fitting(rows)
+        except InputError:
+            rows = [self._alone(raw, row) for raw, row in zip(chunk, rows, strict=True)]
+            ready = self._fitting(rows)
+        first = next((row for row in rows if isinstance(row, BadRow)), None)
+        if self.strict and first is not None:
+            raise DataError(f"{first} (the first bad row; without --strict it would be left out)")
+        return rows, ready
 
-    def _prepared(self, raw: RawRow) -> Row | BadRow:
-        """The row, checked, cut into tokens and known to fit the model."""
-        from mime_fast.engine.inputs import prepare_responses
+    def _fitting(self, rows: Sequence[Row | BadRow]) -> Ready | None:
+        good = [row for row in rows if isinstance(row, Row)]
+        return self.task.ready(self.engine, good) if good else None
 
-        task, engine = self.task, self.engine
-        row = check(raw, task.columns, need_response=task.kind == "score", strict_turns=task.strict_turns)
+    def _alone(self, raw: RawRow, row: Row | BadRow) -> Row | BadRow:
+        """The row, or why it does not fit the model."""
         if isinstance(row, BadRow):
             return row
         try:
-            context = engine.prepare(row.context, strict_turns=task.strict_turns, truncation=task.truncation)
-            response = None
-            if row.response is not None:
-                (response,) = prepare_responses([row.response], engine.tokenizer, engine.config.max_positions - 1)
+            self._fitting([row])
         except InputError as error:
             reason = str(error).replace("dialogue 0", "context").replace("response 0", "response")
             return bad_row(raw, row.id, reason, malformed=False)
-        return replace(row, context=list(context), response=response)
+        return row

@@ -12,6 +12,8 @@ from typing import Any, BinaryIO, Protocol
 
 from mime_fast.corpora.tasks import Task
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+ROW_GROUP = 20_000  # rows of a joined Parquet file's row group, at least
 SCRATCH = ".tmp"  # ending of a file that is not done
 
 
@@ -70,17 +72,30 @@ def make_writer(name: str, stream: BinaryIO, task: Task) -> Writer:
 
 
 def join(parts: Iterable[Path], stream: BinaryIO, name: str, task: Task) -> None:
-    """All parts in one file; one of them in memory at a time."""
+    """All parts in one file; a row group of Parquet is in memory at a time."""
     if not is_parquet(name):
         join_lines(parts, stream)
         return
     from pyarrow import parquet
 
     with parquet.ParquetWriter(stream, task.schema(), compression="zstd") as writer:
-        for part in parts:
-            table = parquet.read_table(part)
-            if table.num_rows:
-                writer.write_table(table)
+        for table in _row_groups(parts):
+            writer.write_table(table, row_group_size=table.num_rows)
+
+
+def _row_groups(parts: Iterable[Path]) -> Iterator[Any]:
+    """The rows of several parts together: what is noted of each group stays in memory until the file is closed."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    tables: list[Any] = []
+    for part in parts:
+        tables.append(parquet.read_table(part))
+        if sum(table.num_rows for table in tables) >= ROW_GROUP:
+            yield pa.concat_tables(tables)
+            tables = []
+    if any(table.num_rows for table in tables):
+        yield pa.concat_tables(tables)
 
 
 def join_lines(parts: Iterable[Path], stream: BinaryIO) -> None:
@@ -114,7 +129,7 @@ def write_json(path: Path, value: object) -> None:
 
 
 def json_line(record: dict[str, Any]) -> bytes:
-    return json.dumps(record, ensure_ascii=False).encode() + b"\n"
+    return _encode(record).encode() + b"\n"
 
 
 def sync_folder(folder: Path) -> None:

@@ -100,7 +100,7 @@ class Engine:
             "no_repeat_ngram_size": no_repeat_ngram_size,
             "num_return_sequences": num_return_sequences,
         }
-        options = self._options(search, given_options)
+        options = self.search_options(search, given_options)
         given = Given.with_list(
             dialogues,
             request_ids,
@@ -109,7 +109,7 @@ class Engine:
             prefixes=prefixes,
             max_new_tokens=options.max_new_tokens,
         )
-        windows = self._reading(strict_turns, truncation, stochastic).windows(dialogues, given)
+        windows = self.reading(strict_turns, truncation, stochastic).windows(dialogues, given)
         return list(self._replies(list(windows), options))
 
     def generate_iter(
@@ -134,12 +134,12 @@ class Engine:
         the iterator ends or is closed; no more than three windows are held. A bad dialogue raises behind the replies
         to the windows before it.
         """
-        options = self._options(search, search_options)
+        options = self.search_options(search, search_options)
         given = Given.with_stream(
             first_request_id, seed=seed, emotions=emotions, prefixes=prefixes, max_new_tokens=options.max_new_tokens
         )
         check_int("window", window, 1)
-        reading = self._reading(strict_turns, truncation, stochastic)
+        reading = self.reading(strict_turns, truncation, stochastic)
         return self._replies(reading.windows(stream("dialogues", dialogues), given, window), options)
 
     def classify(
@@ -147,7 +147,7 @@ class Engine:
     ) -> list[Classification]:
         """The user's emotion in each dialogue (eq. 4-5); arguments and errors as for `generate`."""
         given = Given.with_list(dialogues, None)
-        windows = list(self._reading(strict_turns, truncation).windows(dialogues, given))
+        windows = list(self.reading(strict_turns, truncation).windows(dialogues, given))
         found = overlapped(windows, lambda window, stop: self.backend.classify(window.contexts, stop))
         return [one for _, logits in found for one in classifications_of(logits)]
 
@@ -165,7 +165,7 @@ class Engine:
     ) -> list[Score]:
         """Log-probs of given responses, one a dialogue, EOS counted; arguments and errors as for `generate`."""
         given = Given.with_list(dialogues, request_ids, seed=seed, emotions=emotions, responses=responses)
-        windows = self._reading(strict_turns, truncation, stochastic).windows(dialogues, given)
+        windows = self.reading(strict_turns, truncation, stochastic).windows(dialogues, given)
         return list(self._scores(list(windows)))
 
     def score_iter(
@@ -184,13 +184,13 @@ class Engine:
         dialogues, responses = pairs_apart(stream("pairs", pairs))
         given = Given.with_stream(first_request_id, seed=seed, emotions=emotions, responses=responses)
         check_int("window", window, 1)
-        return self._scores(self._reading(strict_turns, truncation, stochastic).windows(dialogues, given, window))
+        return self._scores(self.reading(strict_turns, truncation, stochastic).windows(dialogues, given, window))
 
     def prepare(
         self, dialogue: Dialogue, *, strict_turns: bool = True, truncation: Truncation | None = None
     ) -> list[list[str]]:
         """One dialogue as the tokens that the model would read; InputError as for `generate`."""
-        return self._reading(strict_turns, truncation).words([dialogue])[0]
+        return self.reading(strict_turns, truncation).words([dialogue])[0]
 
     def describe(self) -> dict[str, Any]:
         """What runs where, and why; JSON-ready."""
@@ -217,12 +217,14 @@ class Engine:
         """No gradients, and this engine's number of threads, while the block runs; for work with `model`."""
         return torch_running(self._threads)
 
-    def _options(self, search: Search, given: SearchOptions) -> GenerationConfig:
+    def search_options(self, search: Search, given: SearchOptions) -> GenerationConfig:
+        """What `generate` does with its search options. ConfigError: one is not allowed."""
         options = resolve_options(self.generation_config, search, dict(given), self.config.max_positions)
         check_options(options, self.config.vocab_size)
         return options
 
-    def _reading(self, strict_turns: bool, truncation: Truncation | None, stochastic: bool = True) -> Reading:
+    def reading(self, strict_turns: bool, truncation: Truncation | None, stochastic: bool = True) -> Reading:
+        """How dialogues are made ready for `backend`. ConfigError: a value is not allowed."""
         return Reading(self.tokenizer, self.config.max_positions - 1, strict_turns, truncation, stochastic)
 
     def _replies(self, windows: Iterable[Window], options: GenerationConfig) -> Iterator[Reply]:

@@ -7,6 +7,7 @@ whose matches are the tokens. It is written in the subset that Python's ``re`` a
 """
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 CONTRACTIONS: Final = (
@@ -137,6 +138,9 @@ OPENING_QUOTE_PATTERN: Final = _opening_quote()
 
 _tokens_from = re.compile(TOKEN_PATTERN).finditer
 _TORN = frozenset(("cannot", "gimme", "gonna", "gotta", "lemme", "wanna"))
+_plain: dict[str, tuple[str, ...]] = {}  # tokens of chunks that are cut alike wherever they stand
+_PLAIN_COUNT: Final = 1 << 15
+_PLAIN_LENGTH: Final = 32
 _open_quotes = re.compile(OPENING_QUOTE_PATTERN).sub
 
 
@@ -151,18 +155,30 @@ def split_words(text: str) -> list[str]:
     tokens: list[str] = []
     start = 0
     for chunk in text.split(" "):
-        end = start + len(chunk)
-        word = chunk[:-1] if chunk.endswith((",", "?", "!")) or (end == len(text) and chunk[-1:] == ".") else chunk
-        if word.isalpha() and word.isascii() and word not in _TORN:  # what the pattern would find, sooner
-            tokens.append(word)
-            if word is not chunk:
-                tokens.append(chunk[-1])
+        known = _plain.get(chunk)
+        if known is not None:
+            tokens += known
         elif chunk:
-            for match in _tokens_from(text, start):  # not of a slice: it looks at what is around the chunk
-                if match.start() >= end:
-                    break
-                tokens.append(match[0])
-        start = end + 1
+            tokens += _split_chunk(text, start, chunk)
+        start += len(chunk) + 1
+    return tokens
+
+
+def _split_chunk(text: str, start: int, chunk: str) -> Sequence[str]:
+    """Tokens of what stands between two spaces; those of plain words are what the pattern would find, sooner."""
+    end = start + len(chunk)
+    marked = chunk.endswith((",", "?", "!"))
+    word = chunk[:-1] if marked or (end == len(text) and chunk[-1] == ".") else chunk
+    if word.isalpha() and word.isascii() and word not in _TORN:
+        found = (word,) if word is chunk else (word, chunk[-1])
+        if (marked or word is chunk) and len(chunk) <= _PLAIN_LENGTH and len(_plain) < _PLAIN_COUNT:
+            _plain[chunk] = found
+        return found
+    tokens = []
+    for match in _tokens_from(text, start):  # not of a slice: it looks at what is around the chunk
+        if match.start() >= end:
+            break
+        tokens.append(match[0])
     return tokens
 
 

@@ -54,7 +54,19 @@ FIGURES: list[Figure] = [
     TextShare("int8", 1, 64, text_cpu=180.0, arrays_cpu=200.0, text_wall=190.0, arrays_wall=200.0),
     Agreement("int8", "float32", "made-up contexts", 200, 193, 0.31, 0.0123, 0.04),
     Kernel("vocab_topk", "int8", "auto", 320, (300.0, 320.0, 330.0), (400.0, 400.0, 410.0)),
-    CorpusRate("score", "int8", 900, 2, 800.0, 810.0, 760.0, 750.0, 1482.0, 1600.0),
+    CorpusRate(
+        "score",
+        "int8",
+        "made-up contexts",
+        2560,
+        2,
+        800.0,
+        810.0,
+        760.0,
+        750.0,
+        1482.0,
+        1600.0,
+    ),
     CorpusMemory("score", 1_000_000, 95.06, 301.4, 5123.4),
 ]
 
@@ -160,5 +172,18 @@ def test_corpora() -> None:
         "1600 (2.00)",
     ]
     assert rows(text, "1,000,000")[0][1:] == ["95.1 MiB", "301 MiB", "5123"]
-    alone = CorpusRate("score", "int8", 900, 1, 800.0, 810.0, 760.0, 750.0, 760.0, 800.0)
+    assert "A job's rate" in text
+    alone = CorpusRate(
+        "score",
+        "int8",
+        "made-up contexts",
+        2560,
+        1,
+        800.0,
+        810.0,
+        760.0,
+        750.0,
+        760.0,
+        800.0,
+    )
     assert rows(report.markdown([alone], FACTS), "score")[0][-2:] == ["-", "-"]

@@ -13,9 +13,10 @@ import pytest
 from pyarrow import parquet
 
 import mime_fast
+from mime_fast.corpora import writers
 from mime_fast.corpora.rows import Columns
 from mime_fast.emotions import LABELS
-from mime_fast.errors import ConfigError, DataError
+from mime_fast.errors import ConfigError, DataError, InputError
 from tests.corpora.conftest import MakeJob, some_rows, write_rows
 
 
@@ -32,6 +33,9 @@ def test_scores_are_the_engines(tmp_path: Path, make_job: MakeJob, model_dir: Pa
         assert (line["tokens"], line["token_logprobs"]) == (score.tokens, score.token_logprobs)
         assert (line["logprob"], line["perplexity"]) == (score.logprob, score.perplexity)
         assert (line["emotion"], len(line["emotion_probs"])) == (score.emotion, 3)
+        weights = score.mixture.positive | score.mixture.negative | {"": score.mixture.mimic_share}
+        found = line["mixture"]["positive"] | line["mixture"]["negative"] | {"": line["mixture"]["mimic_share"]}
+        assert found == {name: round(weight, 4) for name, weight in weights.items()}
     count = sum(len(score.token_logprobs) for score in scores)
     assert summary.tokens == count
     assert summary.perplexity_micro == pytest.approx(math.exp(-sum(score.logprob for score in scores) / count))
@@ -41,7 +45,10 @@ def test_scores_are_the_engines(tmp_path: Path, make_job: MakeJob, model_dir: Pa
 
 
 @pytest.mark.parametrize("kind", ["score", "generate"])
-def test_parquet_holds_what_json_lines_hold(tmp_path: Path, make_job: MakeJob, kind: str) -> None:
+def test_parquet_holds_what_json_lines_hold(
+    tmp_path: Path, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(writers, "ROW_GROUP", 50)
     source = write_rows(tmp_path / "in.jsonl", some_rows(100))
     search = {} if kind == "score" else {"num_return_sequences": 2}
     task = {"top_emotions": 32, "search": search}
@@ -49,7 +56,8 @@ def test_parquet_holds_what_json_lines_hold(tmp_path: Path, make_job: MakeJob, k
         make_job(source, tmp_path / name, kind=kind, task=task).run()
     table = parquet.read_table(tmp_path / "out.parquet")
     assert table.to_pylist() == lines(tmp_path / "out.jsonl")
-    assert parquet.ParquetFile(tmp_path / "out.parquet").num_row_groups == 3
+    metadata = parquet.read_metadata(tmp_path / "out.parquet")
+    assert [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)] == [80, 20]
     assert set(lines(tmp_path / "out.jsonl")[0]["emotion_probs"]) == set(LABELS)
 
 
@@ -115,8 +123,8 @@ def test_an_empty_input(tmp_path: Path, make_job: MakeJob, name: str) -> None:
 def test_options_are_checked(make_job: MakeJob, wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         make_job("in.jsonl", "out.jsonl", **wrong)
-    for task in ({"top_emotions": 33}, {"columns": Columns(separator="")}):
-        with pytest.raises(ConfigError):
+    for task in ({"top_emotions": 33}, {"columns": Columns(separator="")}, {"seed": -1}, {"emotion": "merry"}):
+        with pytest.raises((ConfigError, InputError)):
             make_job("in.jsonl", "out.jsonl", task=task)
     with pytest.raises(ConfigError, match="workers=2"):
         make_job("in.jsonl", None, workers=2)
