@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 EXAMPLE = """  mime-fast cases examples/dialogues.jsonl
   mime-fast cases --data empatheticdialogues.tar.gz --split test --per-emotion 2 --seed 7 --out cases.md \\
       --models MIME=mime-ed 'MIME w/o STC=mime-ed,stochastic=false' MoEL=runs/moel
-  mime-fast cases --data empatheticdialogues.tar.gz --ids hit:11_conv:22 hit:33_conv:66/2 --json cases.json"""
+  mime-fast cases --data empatheticdialogues.tar.gz --ids CONVERSATION OTHER_CONVERSATION/2 --json cases.json"""
 MODELS = ("MIME=mime-ed", "MIME w/o STC=mime-ed,stochastic=false")
 
 

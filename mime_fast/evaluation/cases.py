@@ -43,7 +43,7 @@ class Answered:
 
 
 def cases_by_id(pairs: Sequence[Pair], ids: Sequence[str]) -> list[Case]:
-    """The pairs of conversations (`hit:0_conv:1`: all of them), or single pairs (`hit:0_conv:1/4`), as asked for.
+    """The pairs of conversations (`ID`: all of them), or single pairs (`ID/4`), as asked for.
 
     Raises:
         DataError: the split has no such conversation or pair; all that are missing are named.
