@@ -154,6 +154,8 @@ def test_chart(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     chart.draw(FIGURES, tmp_path / "cpu.png")
     assert (tmp_path / "cpu.png").read_bytes().startswith(b"\x89PNG")
+    chart.draw(FIGURES[-2:], tmp_path / "corpora.png")
+    assert (tmp_path / "corpora.png").read_bytes().startswith(b"\x89PNG")
     chart.draw(FIGURES[-1:], tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists(), "nothing to draw"
 
