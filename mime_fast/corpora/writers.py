@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Protocol
 from mime_fast.corpora.tasks import Task
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
-ROW_GROUP = 20_000  # rows of a joined Parquet file's row group, at least
+ROW_GROUP = 10_000  # rows of a joined Parquet file's row group, at least
 SCRATCH = ".tmp"  # ending of a file that is not done
 
 
