@@ -6,9 +6,10 @@ from argparse import ArgumentParser, Namespace
 
 from mime_fast.cli.command import Command
 
-EXAMPLE = """  # MIME, or a baseline (Multi-TR, MoEL) trained with MoEL's code: the file shows which
-  mime-fast convert model_checkpoint --vocab dataset_preproc.p mime-released
-  mime-fast generate examples/dialogues.jsonl --model mime-released --search mime"""
+EXAMPLE = """  mime-fast convert model_checkpoint --vocab dataset_preproc.p mime-released
+  mime-fast generate examples/dialogues.jsonl --model mime-released --search mime
+
+The file shows whether it is MIME's, or that of a baseline (Multi-TR, MoEL) trained with MoEL's code."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -15,8 +15,11 @@ from typing import Any
 import pytest
 
 import mime_fast
+from mime_fast.config import GenerationConfig
 from mime_fast.corpora import answering
 from mime_fast.emotions import LABELS, NEGATIVE, POSITIVE
+from mime_fast.engine.backend import Requests
+from mime_fast.engine.native import NativeBackend
 from tests.cli.conftest import Run, json_lines
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,24 +73,31 @@ def test_generate_gives_what_the_engine_gives(run: Run, model_dir: Path) -> None
 
 
 def test_generate_passes_every_search_option(run: Run, model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[dict[str, Any]] = []
-    generate = mime_fast.Engine.generate
+    seen: list[tuple[Requests, GenerationConfig]] = []
+    readings: list[tuple[Any, ...]] = []
+    generate, reading = NativeBackend.generate, mime_fast.Engine.reading
 
-    def record(self: mime_fast.Engine, dialogues: Any, **options: Any) -> list[mime_fast.Reply]:
-        seen.append(options)
-        return generate(self, dialogues, **options)
+    def record(self: NativeBackend, contexts: Any, requests: Requests, options: GenerationConfig, *rest: Any) -> Any:
+        seen.append((requests, options))
+        return generate(self, contexts, requests, options, *rest)
 
-    monkeypatch.setattr(mime_fast.Engine, "generate", record)
+    def note(self: mime_fast.Engine, *options: Any) -> Any:
+        readings.append(options)
+        return reading(self, *options)
+
+    monkeypatch.setattr(NativeBackend, "generate", record)
+    monkeypatch.setattr(mime_fast.Engine, "reading", note)
     given = {"num_beams": 1, "max_new_tokens": 5, "min_new_tokens": 1, "top_k": 9, "top_p": 0.9, "temperature": 1.5}
     given |= {"length_penalty": 0.5, "no_repeat_ngram_size": 2, "num_return_sequences": 2}
     flags = [text for name, value in given.items() for text in ("--" + name.replace("_", "-"), value)]
     argv = ["generate", "-", "--model", model_dir, *flags, "--do-sample", "--no-stochastic", "--no-strict-turns"]
     outcome = run(*argv, "--truncation", "oldest", "--emotion", "sad", stdin=json_lines(DIALOGUES[:1]))
     assert outcome.code == 0, outcome.err
-    (options,) = seen
-    expected = given | {"do_sample": True, "stochastic": False, "strict_turns": False, "truncation": "oldest"}
-    expected |= {"search": "standard", "seed": [0], "request_ids": [0], "emotions": [LABELS.index("sad")]}
-    assert options == expected
+    ((requests, options),) = seen
+    assert options == GenerationConfig(**given, do_sample=True)
+    assert (requests.seeds.tolist(), requests.request_ids.tolist(), requests.stochastic) == ([0], [0], False)
+    assert requests.emotions.tolist() == [LABELS.index("sad")]
+    assert set(readings) == {(False, "oldest", False)}
     assert len(outcome.lines[0]["candidates"]) == 2
 
 

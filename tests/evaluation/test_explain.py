@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mime_fast.config import GenerationConfig
+from mime_fast.baseline_config import MultiTaskConfig
+from mime_fast.config import GenerationConfig, MimeConfig, ModelConfig
 from mime_fast.emotions import LABELS, NEGATIVE, POSITIVE
 from mime_fast.engine.engine import Engine
 from mime_fast.engine.model_folder import ModelFolder
@@ -18,15 +19,17 @@ from mime_fast.errors import ConfigError, InputError
 from mime_fast.evaluation.explain import Explanation, explain, explanation_json
 from mime_fast.evaluation.explain_bars import format_explanation
 from mime_fast.text.tokenizer import Tokenizer
-from tests.reference.tiny import tiny_model
+from tests.reference.tiny import tiny
 
 DIALOGUE = ["my cat ran away", "oh no , when ?", "this morning , and it rains $ so much !"]
 WORDS = sorted({word for turn in DIALOGUE for word in turn.split()} - {"rains"})
 
 
-def make_engine(preset: str = "paper", precision: str = "float64", **changes: object) -> Engine:
+def make_engine(
+    preset: str = "paper", precision: str = "float64", kind: type[ModelConfig] = MimeConfig, **changes: object
+) -> Engine:
     tokenizer = Tokenizer.from_words(WORDS)
-    model = tiny_model(preset, tokenizer.vocab_size, **changes)
+    model = tiny(kind, preset, tokenizer.vocab_size, **changes)
     choice = choose(model, Wanted(device="cpu", precision=precision, threads=1))
     return Engine(ModelFolder(model, tokenizer, GenerationConfig(max_new_tokens=6)), "tiny", choice, 1)
 
@@ -150,6 +153,5 @@ def test_what_cannot_be_explained() -> None:
         explain(engine, DIALOGUE[:2])
     with pytest.raises(InputError, match="unknown emotion 'hungry'"):
         explain(engine, DIALOGUE, emotion="hungry")
-    engine.model = object()  # type: ignore[assignment]
-    with pytest.raises(ConfigError, match="tiny: object has no gate"):
-        explain(engine, DIALOGUE)
+    with pytest.raises(ConfigError, match="tiny: a model of type 'multi-tr' has no gate and no mixture"):
+        explain(make_engine(kind=MultiTaskConfig), DIALOGUE)
