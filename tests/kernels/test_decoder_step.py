@@ -129,6 +129,7 @@ def test_attentions(depth: int, dtype: torch.dtype, device: str) -> None:
         check_exactness(memory_attention, plain.memory_attention, inputs, dtype, device)
 
 
+@pytest.mark.usefixtures("products_in_order")
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_a_dialogue_depends_on_itself_alone(dtype: torch.dtype, device: str) -> None:
     """Dialogues change places, leave, and stand at different positions."""

@@ -36,6 +36,7 @@ def test_no_rows(device: str) -> None:
     assert fused.shape == (0, 6) and share.shape == (0,)
 
 
+@pytest.mark.usefixtures("products_in_order")
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_a_row_depends_on_itself_alone(dtype: torch.dtype, device: str) -> None:
     mimic, other, *weights = move(inputs(70, 34), dtype, device)

@@ -14,6 +14,7 @@ from mime_fast.kernels.plain_noise import philox4x32, standard_normal
 from mime_fast.kernels.weights import DecoderCache, DecoderWeights, PriorWeights
 from mime_fast.reference import philox
 from mime_fast.reference.candidates import exact_topk
+from mime_fast.reference.decoder import Memory
 from mime_fast.reference.mime import Mime
 from mime_fast.reference.noise import prior_noise
 from mime_fast.reference.response_emotion import GROUPS
@@ -124,7 +125,7 @@ def test_decoder_steps_with_beams_that_part_and_die(preset: str) -> None:
     generator = torch.Generator().manual_seed(2)
     memory = torch.randn(dialogues, max(lengths), model.config.hidden_size, dtype=torch.float64, generator=generator)
     real = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
-    state = model.decoder.start(memory.repeat_interleave(beams, 0), real.repeat_interleave(beams, 0))
+    state = model.decoder.start(Memory(memory.repeat_interleave(beams, 0), real.repeat_interleave(beams, 0)))
     caches = tuple(
         DecoderCache.empty(model.config, rows, length, dialogues, max(lengths), memory)
         for _ in range(model.config.num_layers)

@@ -65,6 +65,7 @@ def test_normals_are_the_references(purpose: int, device: str) -> None:
     torch.testing.assert_close(found.cpu().double(), torch.from_numpy(expected), atol=4e-6, rtol=0)
 
 
+@pytest.mark.usefixtures("products_in_order")
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_a_row_depends_on_itself_alone(dtype: torch.dtype, device: str) -> None:
     c, seeds, requests, mimicked, prior = move(inputs(34, rows=37), dtype, device)

@@ -93,6 +93,7 @@ def test_any_logits(data: st.DataObject, rows: int, words: int, k: int, device: 
     torch.testing.assert_close(*scores, atol=1e-4, rtol=0, equal_nan=True)
 
 
+@pytest.mark.usefixtures("products_in_order")
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_a_row_depends_on_itself_alone(dtype: torch.dtype, device: str) -> None:
     rows, words, k = 70, 300, 2
