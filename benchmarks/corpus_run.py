@@ -20,7 +20,7 @@ from mime_fast.corpora.job import PART_ROWS, CorpusJob
 from mime_fast.corpora.tasks import Task
 from mime_fast.engine.reading import Given, Reading
 
-EVERY = 0.01  # seconds between looks at the finished parts
+EVERY = 0.05  # seconds between looks at the finished parts
 
 
 @dataclass(frozen=True)

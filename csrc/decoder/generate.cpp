@@ -10,6 +10,7 @@ namespace mime_fast {
 namespace {
 
 constexpr std::size_t kEncodeTogether = 8;  // dialogues
+constexpr std::size_t kCandidates = std::size_t{1} << 20;  // of all rows between two looks at whether to stop
 
 // A dialogue being decoded.
 struct Slot {
@@ -71,6 +72,11 @@ class Worker {
     return std::max<std::size_t>(1, std::min(job_.queue.capacity(), kMaxVocabRows / width));
   }
 
+  // Rows that are decoded and looked up together; few of a search so wide that each gives thousands of candidates.
+  std::size_t block_rows() const {
+    return std::clamp<std::size_t>(kCandidates / job_.options.candidates(), 1, kMaxVocabRows);
+  }
+
   // Encode dialogues for the free places, once an eighth of the places is free.
   void fill() {
     const std::size_t places = capacity();
@@ -108,16 +114,20 @@ class Worker {
         owners_.push_back({s, i});
       }
     }
-    float* out = out_.need(kMaxVocabRows * job_.model.config.hidden_size);
-    for (std::size_t first = 0; first < rows_.size(); first += kMaxVocabRows) {
+    const std::size_t block = block_rows();
+    float* out = out_.need(block * job_.model.config.hidden_size);
+    for (std::size_t first = 0; first < rows_.size(); first += block) {
       job_.queue.check(on_caller_);
-      const std::size_t last = std::min(rows_.size(), first + kMaxVocabRows);
+      const std::size_t last = std::min(rows_.size(), first + block);
       block_.assign(rows_.begin() + static_cast<std::ptrdiff_t>(first),
                     rows_.begin() + static_cast<std::ptrdiff_t>(last));
       decode(job_.model, scratch_, block_, out);
       look_up(first, last, out);
     }
-    for (const auto& slot : slots_) slot->search.advance();
+    for (const auto& slot : slots_) {
+      job_.queue.check(on_caller_);
+      slot->search.advance();
+    }
   }
 
   // out: O of the rows from first to last - 1.

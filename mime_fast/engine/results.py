@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 
 from mime_fast.emotions import Polarity
 from mime_fast.reference.hypothesis import FinishReason
@@ -109,7 +110,7 @@ class Score:
     emotion_probs: list[float]
     mixture: EmotionMixture | None
 
-    @property
+    @cached_property
     def logprob(self) -> float:
         return math.fsum(self.token_logprobs)
 
