@@ -8,6 +8,7 @@ whose matches are the tokens. It is written in the subset that Python's ``re`` a
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 CONTRACTIONS: Final = (
@@ -138,8 +139,6 @@ OPENING_QUOTE_PATTERN: Final = _opening_quote()
 
 _tokens_from = re.compile(TOKEN_PATTERN).finditer
 _TORN = frozenset(("cannot", "gimme", "gonna", "gotta", "lemme", "wanna"))
-_plain: dict[str, tuple[str, ...]] = {}  # tokens of chunks that are cut alike wherever they stand
-_PLAIN_COUNT: Final = 1 << 15
 _PLAIN_LENGTH: Final = 32
 _open_quotes = re.compile(OPENING_QUOTE_PATTERN).sub
 
@@ -155,7 +154,7 @@ def split_words(text: str) -> list[str]:
     tokens: list[str] = []
     start = 0
     for chunk in text.split(" "):
-        known = _plain.get(chunk)
+        known = _plain_tokens(chunk) if len(chunk) <= _PLAIN_LENGTH else None
         if known is not None:
             tokens += known
         elif chunk:
@@ -164,16 +163,24 @@ def split_words(text: str) -> list[str]:
     return tokens
 
 
+@lru_cache(maxsize=1 << 15)
+def _plain_tokens(chunk: str) -> tuple[str, ...] | None:
+    """What the pattern finds in a chunk that is cut alike wherever it stands, sooner; None for any other chunk."""
+    word = chunk[:-1] if chunk.endswith((",", "?", "!")) else chunk
+    if not _is_plain(word):
+        return None
+    return (chunk,) if word is chunk else (word, chunk[-1])
+
+
+def _is_plain(word: str) -> bool:
+    return word.isalpha() and word.isascii() and word not in _TORN
+
+
 def _split_chunk(text: str, start: int, chunk: str) -> Sequence[str]:
-    """Tokens of what stands between two spaces; those of plain words are what the pattern would find, sooner."""
+    """Tokens of what stands between two spaces."""
     end = start + len(chunk)
-    marked = chunk.endswith((",", "?", "!"))
-    word = chunk[:-1] if marked or (end == len(text) and chunk[-1] == ".") else chunk
-    if word.isalpha() and word.isascii() and word not in _TORN:
-        found = (word,) if word is chunk else (word, chunk[-1])
-        if (marked or word is chunk) and len(chunk) <= _PLAIN_LENGTH and len(_plain) < _PLAIN_COUNT:
-            _plain[chunk] = found
-        return found
+    if end == len(text) and chunk[-1] == "." and _is_plain(chunk[:-1]):
+        return chunk[:-1], "."
     tokens = []
     for match in _tokens_from(text, start):  # not of a slice: it looks at what is around the chunk
         if match.start() >= end:
