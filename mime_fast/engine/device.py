@@ -52,7 +52,8 @@ def place(device: str, precision: str, *, cpu_because: str = "", kernels: bool =
     if not isinstance(device, str) or not (device in ("auto", "cpu", "cuda") or device.startswith("cuda:")):
         raise ConfigError(f"device={device!r}: 'auto', 'cpu', 'cuda' or 'cuda:N' is allowed")
     if precision in GPU_ONLY and (device == "cpu" or cpu_because):
-        raise BackendError(f"precision={precision!r} runs on a GPU alone")
+        reason = "device='cpu' was asked for" if device == "cpu" else f"the CPU is taken: {cpu_because}"
+        raise BackendError(f"precision={precision!r} runs on a GPU alone; {reason}")
     if device == "cpu":
         return Placement(torch.device("cpu"), precision, "asked for")
     if precision in CPU_ONLY:

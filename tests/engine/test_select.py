@@ -15,9 +15,9 @@ import torch
 import mime_fast
 from mime_fast.baseline_config import MoelConfig, MultiTaskConfig
 from mime_fast.config import ModelConfig
-from mime_fast.engine.device import Placement
+from mime_fast.engine.device import Placement, place
 from mime_fast.engine.reference_backend import ReferenceBackend
-from mime_fast.engine.select import CONTRACTS, Wanted, available_cores, choose
+from mime_fast.engine.select import CONTRACTS, MIME_ALONE, Wanted, available_cores, choose
 from mime_fast.errors import BackendError, ConfigError
 from tests.reference.tiny import tiny, tiny_model
 
@@ -204,8 +204,10 @@ def test_what_a_gpu_lacks(monkeypatch: pytest.MonkeyPatch, changes: dict[str, An
             Wanted(**wanted)
     assert why in Wanted().place().reason
     assert Wanted(precision="bfloat16").place().device.type == "cpu"
-    with pytest.raises(BackendError, match="float16' runs on a GPU alone"):
+    with pytest.raises(BackendError, match="float16' runs on a GPU alone; device='cpu' was asked for"):
         Wanted(device="cpu", precision="float16")
+    with pytest.raises(BackendError, match=r"float16' runs on a GPU alone; the CPU is taken: .* MIME alone"):
+        place("auto", "float16", cpu_because=MIME_ALONE)
 
 
 def test_cores_are_those_of_this_process() -> None:
