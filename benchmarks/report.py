@@ -39,8 +39,8 @@ SHIPPED_LEGEND = (
 CORPORA_LEGEND = (
     "A job's rate is that of the parts finished behind the first of each worker: start-up is left out; reading, "
     "writing, fsync and the end of each part are in it. Arrays: the back end alone, on the same rows. One thread an "
-    "engine. All parts are equal work; the four that a row compares take turns of half a second at most, so that a drift of the "
-    "machine hits all of them. CPU: rows a second of the process's CPU time."
+    "engine. All parts are equal work; the four that a row compares take turns of half a second at most, so that "
+    "a drift of the machine hits all of them. CPU: rows a second of the process's CPU time."
 )
 
 
