@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -63,9 +62,7 @@ def classifying(model: _native.Model, asked: Asked) -> Call:
 
 
 @contextmanager
-def ended_soon(
-    error: type[BaseException], message: str | None, stop: Callable[[], Any]
-) -> Iterator[None]:
+def ended_soon(error: type[BaseException], message: str | None, stop: Callable[[], Any]) -> Iterator[None]:
     """The block, which would run for long, ends by the error, not much later than `stop` was called."""
     called: list[float] = []
 
