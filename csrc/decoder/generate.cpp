@@ -9,7 +9,7 @@
 namespace mime_fast {
 namespace {
 
-constexpr std::size_t kEncodeTogether = 8;  // dialogues
+constexpr std::size_t kEncodeTogether = 8;                 // dialogues
 constexpr std::size_t kCandidates = std::size_t{1} << 20;  // of all rows between two looks at whether to stop
 
 // A dialogue being decoded.
