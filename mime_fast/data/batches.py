@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -26,6 +27,7 @@ class Example:
     state_ids: list[int]  # CTX, USR, SYS
     target_ids: list[int]  # words and EOS
     emotion: int
+    teacher: npt.NDArray[np.float32] | None = None  # [32], what a teacher of L_cls says of the context
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Batch:
     target_ids: Tensor  # [B, T]
     emotion: Tensor  # [B]
     index: Tensor  # [B], each example's place in its split: the request id of its noise
+    teacher: Tensor | None = None  # [B, 32], where all examples have it
 
 
 def make_examples(pairs: Sequence[Pair], tokenizer: Tokenizer) -> list[Example]:
@@ -62,12 +65,14 @@ def pad_rows(rows: Sequence[Sequence[int]], device: torch.device | str = "cpu") 
 def collate(examples: Sequence[Example], indices: Sequence[int], device: torch.device | str = "cpu") -> Batch:
     """The examples at `indices` as one batch."""
     chosen = [examples[i] for i in indices]
+    taught = [example.teacher for example in chosen if example.teacher is not None]
     return Batch(
         pad_rows([example.context_ids for example in chosen], device),
         pad_rows([example.state_ids for example in chosen], device),
         pad_rows([example.target_ids for example in chosen], device),
         torch.tensor([example.emotion for example in chosen], device=device),
         torch.tensor(list(indices), device=device),
+        torch.from_numpy(np.stack(taught)).to(device) if len(taught) == len(chosen) > 0 else None,
     )
 
 

@@ -45,6 +45,7 @@ def loss_terms(
     noise: Tensor,
     label_smoothing: float = 0.0,
     emotion_smoothing: float = 0.0,
+    emotion_teacher: float = 0.0,
     bfloat16_projection: bool = False,
     gold_listeners: bool = False,
 ) -> LossTerms:
@@ -56,11 +57,12 @@ def loss_terms(
         noise: standard normals [B, 2 G, C]: the prior's for each group, then the posterior's.
         label_smoothing: mass spread evenly over the words that are neither gold nor PAD.
         emotion_smoothing: mass of L_cls spread evenly over all emotions.
+        emotion_teacher: share of L_cls that is told by the batch's teacher, not by the label.
         bfloat16_projection: project on the vocabulary in bfloat16, forward and backward; the softmax stays as it is.
         gold_listeners: MoEL hears the labelled emotion's listener alone.
     """
     context = model.encode(batch.context_ids, batch.state_ids)
-    classification = F.cross_entropy(context.emotion_logits, batch.emotion, label_smoothing=emotion_smoothing)
+    classification = classification_loss(context.emotion_logits, batch, emotion_smoothing, emotion_teacher)
     kl = reconstruction = mixture = classification.new_zeros(())
     if isinstance(model, Mime):
         kl, reconstruction, mixture, memory = _mime_terms(model, context, batch.emotion, noise)
@@ -73,6 +75,15 @@ def loss_terms(
         size = len(batch.emotion)
         kl, reconstruction, response = kl / size, reconstruction / size, response / size
     return LossTerms(classification, kl, reconstruction, response, mixture)
+
+
+def classification_loss(logits: Tensor, batch: Batch, smoothing: float, teacher: float) -> Tensor:
+    """L_cls (eq. 6) for logits [B, 32]: the cross-entropy with the label, and with the teacher's distribution."""
+    told = F.cross_entropy(logits, batch.emotion, label_smoothing=smoothing)
+    if teacher == 0:
+        return told
+    assert batch.teacher is not None, "emotion_teacher needs examples with a teacher"
+    return torch.lerp(told, F.cross_entropy(logits, batch.teacher.to(logits.dtype)), teacher)
 
 
 def _mime_terms(model: Mime, context: Context, emotion: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor, Memory]:

@@ -42,6 +42,7 @@ class Recipe(Config):
     max_grad_norm: float = 0.0  # 0: no clipping
     label_smoothing: float = 0.0
     emotion_smoothing: float = 0.0  # label smoothing of L_cls
+    emotion_teacher: float = 0.0  # share of L_cls that a linear classifier tells (training/emotion_teacher.py)
     bfloat16_projection: bool = False  # of the decoder's output on the vocabulary, in training only
     alpha: float = 1.0  # weight of L_cls, eq. 32
     beta: float = 1.0  # weight of the ELBOs
@@ -68,7 +69,7 @@ class Recipe(Config):
             check_float(name, getattr(self, name), 0.0, 1.0, open_low=True)
         for name in ("weight_decay", "alpha", "beta", "gamma", "mixture_weight", "max_grad_norm"):
             check_float(name, getattr(self, name), 0.0, 1e6)
-        for name in ("label_smoothing", "emotion_smoothing", "word_dropout", "ema_decay"):
+        for name in ("label_smoothing", "emotion_smoothing", "emotion_teacher", "word_dropout", "ema_decay"):
             check_float(name, getattr(self, name), 0.0, 0.99999)
         for name, allowed in (
             ("preset", ("paper", "released")),

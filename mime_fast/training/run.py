@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from mime_fast.data.batches import make_examples
+from mime_fast.data.batches import Example, make_examples
 from mime_fast.data.empathetic_dialogues import Pair, read_pairs
 from mime_fast.engine.model_folder import load_model_folder
 from mime_fast.errors import ConfigError
@@ -20,6 +21,7 @@ from mime_fast.reference.models import new_model
 from mime_fast.text.tokenizer import Tokenizer
 from mime_fast.text.vocabulary import build_vocabulary
 from mime_fast.training.augmentation import extra_pairs
+from mime_fast.training.emotion_teacher import teach
 from mime_fast.training.recipe import Recipe
 from mime_fast.training.trainer import Progress, Trainer
 from mime_fast.training.vectors import initial_embedding, read_vectors
@@ -56,19 +58,28 @@ def train(
         first = Path(out) / "start"
         train(recipe.start, data, first, vectors=vectors, device=device, show_progress=show_progress)
         go_on_from(first, model, tokenizer)
+    extra = {kind: extra_pairs(kind, data, train_pairs, style) for kind in recipe.extra_epochs}
+    examples = _train_examples(recipe, [train_pairs, *extra.values()], tokenizer)
     trainer = Trainer(
         recipe,
         model.to(device),
         tokenizer,
-        make_examples(train_pairs, tokenizer),
+        examples[0],
         make_examples(valid_pairs, tokenizer),
         Path(out),
-        extra={
-            kind: make_examples(extra_pairs(kind, data, train_pairs, style), tokenizer) for kind in recipe.extra_epochs
-        },
+        extra=dict(zip(extra, examples[1:], strict=True)),
         show_progress=show_progress,
     )
     return trainer.run()
+
+
+def _train_examples(recipe: Recipe, kinds: Sequence[Sequence[Pair]], tokenizer: Tokenizer) -> list[list[Example]]:
+    """The examples of each kind of pairs, with what the teacher says of them if the recipe asks for one."""
+    examples = [make_examples(pairs, tokenizer) for pairs in kinds]
+    if recipe.emotion_teacher == 0:
+        return examples
+    probs = iter(teach([pair for pairs in kinds for pair in pairs]))
+    return [[dataclasses.replace(example, teacher=next(probs)) for example in each] for each in examples]
 
 
 def make_tokenizer(recipe: Recipe, splits: Sequence[Sequence[Pair]]) -> Tokenizer:

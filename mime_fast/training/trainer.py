@@ -146,8 +146,16 @@ class Trainer:
         self.model.train()
         batch = drop_words(collate(self.epoch_examples, indices, self.device), recipe.word_dropout)
         noise = training_noise(self.model, recipe.seed, indices, progress.epoch)
-        options = recipe.label_smoothing, recipe.emotion_smoothing, recipe.bfloat16_projection
-        terms = loss_terms(self.model, batch, noise, *options, gold_listeners=self._draw_gold_listeners())
+        terms = loss_terms(
+            self.model,
+            batch,
+            noise,
+            label_smoothing=recipe.label_smoothing,
+            emotion_smoothing=recipe.emotion_smoothing,
+            emotion_teacher=recipe.emotion_teacher,
+            bfloat16_projection=recipe.bfloat16_projection,
+            gold_listeners=self._draw_gold_listeners(),
+        )
         weights = recipe.alpha, recipe.beta, recipe.gamma, kl_weight(recipe, progress.step), recipe.mixture_weight
         total = terms.total(*weights)
         if not torch.isfinite(total):

@@ -1,0 +1,79 @@
+"""A linear classifier of contexts that teaches L_cls: what it expects of dialogues that it was not fitted on."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from mime_fast.data.empathetic_dialogues import Pair
+from mime_fast.emotions import LABELS, emotion_index
+from mime_fast.errors import BackendError, ConfigError
+from mime_fast.text.rules import split_words
+
+FOLDS = 5
+MIN_DOCUMENTS = 3  # a word or a pair of words that fewer contexts have is left out
+INVERSE_DECAY, ITERATIONS = 5.0, 60  # of the fit, which stops early on purpose
+
+
+def check_sklearn() -> None:
+    """BackendError if scikit-learn cannot be imported."""
+    try:
+        import sklearn  # noqa: F401 (asked for here, used by `teach`)
+    except ImportError as error:
+        raise BackendError(f"emotion_teacher needs scikit-learn ({error}): pip install mime-fast[train]") from None
+
+
+def teach(pairs: Sequence[Pair]) -> npt.NDArray[np.float32]:
+    """P(emotion | context) of every pair, [n, 32], by classifiers that saw no pair of the same dialogue.
+
+    Logistic regression on the tf-idf weights of words and pairs of neighbouring words, each marked by who said it. The
+    dialogues are cut into five folds, and each fold is answered by a classifier that is fitted on the other four.
+
+    Raises:
+        ConfigError: fewer than five dialogues.
+        BackendError: scikit-learn is not installed.
+    """
+    check_sklearn()
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GroupKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+
+    emotions = np.array([emotion_index(pair.emotion) for pair in pairs])
+    dialogues = [pair.conv_id for pair in pairs]
+    if len(set(dialogues)) < FOLDS:
+        raise ConfigError(f"emotion_teacher: {len(set(dialogues))} dialogues; {FOLDS} or more are allowed")
+    classifier = make_pipeline(
+        TfidfVectorizer(analyzer=list, min_df=MIN_DOCUMENTS, binary=True, dtype=np.float32),
+        LogisticRegression(C=INVERSE_DECAY, max_iter=ITERATIONS),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found = cross_val_predict(
+            classifier,
+            [_features(pair.context) for pair in pairs],
+            emotions,
+            groups=dialogues,
+            cv=GroupKFold(FOLDS),
+            method="predict_proba",
+            n_jobs=-1,
+        )
+    probs = np.zeros((len(pairs), len(LABELS)), dtype=np.float32)
+    probs[:, np.unique(emotions)] = found
+    return probs
+
+
+def _features(context: Sequence[str]) -> list[str]:
+    """Words and neighbouring words, each with its speaker in front."""
+    features = []
+    for turn, text in enumerate(context):
+        who = "sl"[turn % 2]
+        words = split_words(text)
+        features += [f"{who} {word}" for word in words]
+        features += [f"{who} {first} {second}" for first, second in pairwise(words)]
+    return features

@@ -1,0 +1,94 @@
+"""The linear teacher of L_cls: right where words tell, ignorant of dialogues that it has not seen, mixed in by its share."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mime_fast.data.empathetic_dialogues import Pair
+from mime_fast.emotions import emotion_index
+from mime_fast.errors import BackendError, ConfigError
+from mime_fast.training.emotion_teacher import teach
+from mime_fast.training.losses import classification_loss
+from mime_fast.training.run import train
+from tests.reference.tiny import random_batch
+from tests.training.small_run import recipe, state_of
+
+EMOTIONS = ["joyful", "sad", "proud"]
+
+
+def pair(dialogue: int, text: str, emotion: str) -> Pair:
+    return Pair([text], "oh .", emotion, text, f"d{dialogue}")
+
+
+def test_it_names_emotions_by_words() -> None:
+    said = {"joyful": "the sun shines", "sad": "the rain falls", "proud": "the medal shines"}
+    pairs = [pair(i, said[emotion], emotion) for i in range(20) for emotion in EMOTIONS]
+    probs = teach(pairs)
+    gold = np.array([emotion_index(each.emotion) for each in pairs])
+    assert probs.shape == (60, 32)
+    assert probs.dtype == np.float32
+    np.testing.assert_allclose(probs.sum(axis=1), 1, rtol=1e-5)
+    assert (probs.argmax(axis=1) == gold).all()
+    absent = np.setdiff1d(np.arange(32), gold)
+    assert (probs[:, absent] == 0).all()
+
+
+def test_who_said_it_matters() -> None:
+    turns = [("lost it", "found it", "sad"), ("found it", "lost it", "joyful")]
+    pairs = [Pair([said, heard], "oh .", emotion, "", f"d{i}") for i in range(20) for said, heard, emotion in turns]
+    gold = [emotion_index(each.emotion) for each in pairs]
+    assert teach(pairs).argmax(axis=1).tolist() == gold
+
+
+def test_no_pair_is_answered_by_a_classifier_that_saw_its_dialogue() -> None:
+    """A word of one dialogue alone would give its label away."""
+    draw = np.random.default_rng(0)
+    pairs = []
+    for dialogue in range(60):
+        emotion = EMOTIONS[draw.integers(3)]
+        pairs += [pair(dialogue, f"secret{dialogue} word", emotion)] * 4
+    probs = teach(pairs)
+    gold = np.array([emotion_index(each.emotion) for each in pairs])
+    assert probs[np.arange(len(pairs)), gold].mean() < 0.45  # a third by chance
+    np.testing.assert_allclose(probs[::4], probs[3::4], rtol=1e-6)
+
+
+def test_too_few_dialogues() -> None:
+    with pytest.raises(ConfigError, match="emotion_teacher: 4 dialogues; 5 or more are allowed"):
+        teach([pair(i, "word", EMOTIONS[i % 2]) for i in range(4)])
+
+
+def test_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(BackendError, match=r"emotion_teacher needs scikit-learn .*pip install mime-fast\[train\]"):
+        teach([])
+
+
+def test_share_of_the_loss_by_hand() -> None:
+    generator = torch.Generator().manual_seed(3)
+    logits = torch.randn(3, 32, dtype=torch.float64, generator=generator)
+    teacher = torch.rand(3, 32, dtype=torch.float64, generator=generator).softmax(dim=1)
+    batch = dataclasses.replace(random_batch([3, 6, 1], [4, 2, 6]), teacher=teacher)
+    logs = logits.log_softmax(dim=1)
+    told = -(0.9 * logs[torch.arange(3), batch.emotion] + 0.1 * logs.mean(dim=1))
+    taught = -(teacher * logs).sum(dim=1)
+    expected = (0.3 * told + 0.7 * taught).mean()
+    torch.testing.assert_close(classification_loss(logits, batch, 0.1, 0.7), expected, rtol=1e-12, atol=0)
+    torch.testing.assert_close(classification_loss(logits, batch, 0.1, 0.0), told.mean(), rtol=1e-12, atol=0)
+
+
+def test_a_run_listens_to_the_teacher(data: Path, tmp_path: Path) -> None:
+    """Extra pairs have a teacher, too, and a share of nothing changes nothing."""
+    models = []
+    for name, share in (("without", 0.0), ("with", 0.5)):
+        options = recipe(max_steps=6, emotion_teacher=share, extra_epochs={"speaker_turns": 1, "situations": 1})
+        train(options, data, tmp_path / name, show_progress=False)
+        models.append(state_of(tmp_path / name)["model"])
+    changed = [name for name in models[0] if not torch.equal(models[0][name], models[1][name])]
+    assert any("emotion" in name for name in changed)
