@@ -21,18 +21,27 @@ def corpus_bleu(hypotheses: Sequence[Sequence[str]], references: Sequence[Sequen
     correct, total = [0] * MAX_ORDER, [0] * MAX_ORDER
     length = reference_length = 0
     for hypothesis, reference in zip(hypotheses, references, strict=True):
-        said, wanted = _lower(hypothesis), _lower(reference)
-        length += len(said)
-        reference_length += len(wanted)
-        for n in range(1, MAX_ORDER + 1):
-            found = Counter(ngrams(said, n))
-            correct[n - 1] += (found & Counter(ngrams(wanted, n))).total()
-            total[n - 1] += found.total()
+        length += len(hypothesis)
+        reference_length += len(reference)
+        for n, (matches, count) in enumerate(zip(*count_matches(hypothesis, reference), strict=True)):
+            correct[n] += matches
+            total[n] += count
     if not all(correct):
         return 0.0
     mean_log = sum(math.log(c / t) for c, t in zip(correct, total, strict=True)) / MAX_ORDER
     brevity = min(0.0, 1 - reference_length / length)
     return 100 * math.exp(brevity + mean_log)
+
+
+def count_matches(hypothesis: Sequence[str], reference: Sequence[str]) -> tuple[list[int], list[int]]:
+    """For n = 1 to 4: how many n-grams of the hypothesis the reference has, too (clipped), and how many there are."""
+    said, wanted = _lower(hypothesis), _lower(reference)
+    correct, total = [], []
+    for n in range(1, MAX_ORDER + 1):
+        found = Counter(ngrams(said, n))
+        correct.append((found & Counter(ngrams(wanted, n))).total())
+        total.append(found.total())
+    return correct, total
 
 
 def ngrams(tokens: Sequence[str], n: int) -> list[tuple[str, ...]]:

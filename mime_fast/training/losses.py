@@ -17,6 +17,7 @@ from mime_fast.reference.mime import Mime, Refined
 from mime_fast.reference.moel import Moel
 from mime_fast.reference.response_emotion import GROUPS, Gaussian, Mixture, group_names
 from mime_fast.text.special import PAD_ID
+from mime_fast.training.risk import CandidateBatch, risk
 
 RELEASED_SMOOTHING = 0.1
 
@@ -30,13 +31,22 @@ class LossTerms:
     reconstruction: Tensor  # -E_Q[log P(e_g | z_g, C)] of all groups, eq. 16
     response: Tensor  # L_resp, eq. 31
     mixture: Tensor  # no term of the paper's: see `mixture_loss`
+    risk: Tensor  # nor this one: see training/risk.py
+    reply_length: float = 0.0  # no term at all: mean words of the risk's candidates, as the model weighs them
 
     def total(
-        self, alpha: float = 1.0, beta: float = 1.0, gamma: float = 1.0, kl: float = 1.0, mixture: float = 0.0
+        self,
+        alpha: float = 1.0,
+        beta: float = 1.0,
+        gamma: float = 1.0,
+        kl: float = 1.0,
+        mixture: float = 0.0,
+        risk: float = 0.0,
     ) -> Tensor:
-        """Eq. 32; `kl` scales the KL part of the ELBO alone (its warm-up), `mixture` the term that eq. 32 lacks."""
+        """Eq. 32; `kl` scales the KL part of the ELBO alone (its warm-up), `mixture` and `risk` what eq. 32 lacks."""
         elbo = kl * self.kl + self.reconstruction
-        return alpha * self.classification + beta * elbo + gamma * self.response + mixture * self.mixture
+        paper = alpha * self.classification + beta * elbo + gamma * self.response
+        return paper + mixture * self.mixture + risk * self.risk
 
 
 def loss_terms(
@@ -48,6 +58,8 @@ def loss_terms(
     emotion_teacher: float = 0.0,
     bfloat16_projection: bool = False,
     gold_listeners: bool = False,
+    candidates: CandidateBatch | None = None,
+    word_cost: float = 0.0,
 ) -> LossTerms:
     """All terms for one batch of gold responses; the baselines' are L_cls and L_resp alone.
 
@@ -60,6 +72,8 @@ def loss_terms(
         emotion_teacher: share of L_cls that is told by the batch's teacher, not by the label.
         bfloat16_projection: project on the vocabulary in bfloat16, forward and backward; the softmax stays as it is.
         gold_listeners: MoEL hears the labelled emotion's listener alone.
+        candidates: of the risk; None: no risk.
+        word_cost: of each candidate's length (`word_cost` in training/risk.py).
     """
     context = model.encode(batch.context_ids, batch.state_ids)
     classification = classification_loss(context.emotion_logits, batch, emotion_smoothing, emotion_teacher)
@@ -71,10 +85,14 @@ def loss_terms(
     else:
         memory, _ = model.hear(context, batch.emotion, None)
     response = _response_loss(model, batch, memory, label_smoothing, bfloat16_projection)
+    expected, reply_length = response.new_zeros(()), 0.0
+    if candidates is not None:
+        expected, reply_length = risk(model, memory, candidates, word_cost)
+        expected = expected / len(batch.emotion)
     if model.config.preset == "paper":
         size = len(batch.emotion)
         kl, reconstruction, response = kl / size, reconstruction / size, response / size
-    return LossTerms(classification, kl, reconstruction, response, mixture)
+    return LossTerms(classification, kl, reconstruction, response, mixture, expected, reply_length)
 
 
 def classification_loss(logits: Tensor, batch: Batch, smoothing: float, teacher: float) -> Tensor:

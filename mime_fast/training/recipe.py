@@ -48,6 +48,8 @@ class Recipe(Config):
     beta: float = 1.0  # weight of the ELBOs
     gamma: float = 1.0  # weight of L_resp
     mixture_weight: float = 0.0  # of -log d_g[e] for the labelled emotion e, a term that eq. 32 lacks
+    risk_weight: float = 0.0  # of the start's beams' expected loss in BLEU, another such term (training/risk.py)
+    reply_length: float = 0.0  # words a reply above which the risk counts length; 0: the training responses' mean
     gold_listener_steps: int = 0  # of MoEL: the decay of its oracle's chance (training/schedule.py); 0: no oracle
     kl_warmup_steps: int = 0  # steps in which the KL term's weight grows from 0 to 1
     ema_decay: float = 0.0  # of the averaged weights that are evaluated and saved; 0: the weights themselves
@@ -67,7 +69,8 @@ class Recipe(Config):
         check_int("warmup_steps", self.warmup_steps, 1)
         for name in ("learning_rate", "epsilon"):
             check_float(name, getattr(self, name), 0.0, 1.0, open_low=True)
-        for name in ("weight_decay", "alpha", "beta", "gamma", "mixture_weight", "max_grad_norm"):
+        weights = "alpha", "beta", "gamma", "mixture_weight", "risk_weight"
+        for name in (*weights, "weight_decay", "reply_length", "max_grad_norm"):
             check_float(name, getattr(self, name), 0.0, 1e6)
         for name in ("label_smoothing", "emotion_smoothing", "emotion_teacher", "word_dropout", "ema_decay"):
             check_float(name, getattr(self, name), 0.0, 0.99999)
@@ -84,6 +87,10 @@ class Recipe(Config):
                     f"extra_epochs of {kind!r}: {' or '.join(map(repr, get_args(ExtraPairs)))} is allowed"
                 )
             check_int(f"extra_epochs of {kind!r}", epochs, 1, self.max_epochs)
+        if self.risk_weight and (self.start is None or self.extra_epochs):
+            raise ConfigError(
+                f"risk_weight={self.risk_weight}: needs a [start], whose beams it weighs, and no extra_epochs"
+            )
         check_bool("bfloat16_projection", self.bfloat16_projection)
         self.model_config(7)
         GenerationConfig.from_dict(self.generation, where="generation")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from mime_fast.config import GenerationConfig
@@ -29,6 +29,7 @@ from mime_fast.text.tokenizer import Tokenizer
 from mime_fast.training.augmentation import drop_words
 from mime_fast.training.losses import loss_terms
 from mime_fast.training.recipe import ExtraPairs, Recipe
+from mime_fast.training.risk import CandidateBatch, CandidateSource, word_cost
 from mime_fast.training.schedule import gold_listener_chance, kl_weight, learning_rate
 
 STATE, METRICS = "training_state.pt", "metrics.jsonl"
@@ -45,6 +46,7 @@ class Progress:
     bad_evaluations: int = 0
     stopped: bool = False
     seconds: float = 0.0
+    reply_length: float = 0.0  # a running mean of the risk's; 0: none yet
 
 
 class Trainer:
@@ -64,6 +66,7 @@ class Trainer:
         out: str | os.PathLike[str],
         *,
         extra: Mapping[ExtraPairs, Sequence[Example]] | None = None,
+        candidates: CandidateSource | None = None,
         save_every_seconds: float = 120.0,
         show_progress: bool = True,
     ) -> None:
@@ -72,6 +75,7 @@ class Trainer:
         self.tokenizer = tokenizer
         self.train_examples = train
         self.extra = extra or {}
+        self.candidates = candidates
         self.valid_examples = valid
         self.out = Path(out)
         self.save_every_seconds = save_every_seconds
@@ -146,6 +150,7 @@ class Trainer:
         self.model.train()
         batch = drop_words(collate(self.epoch_examples, indices, self.device), recipe.word_dropout)
         noise = training_noise(self.model, recipe.seed, indices, progress.epoch)
+        candidates, cost = self._candidates(indices)
         terms = loss_terms(
             self.model,
             batch,
@@ -155,9 +160,12 @@ class Trainer:
             emotion_teacher=recipe.emotion_teacher,
             bfloat16_projection=recipe.bfloat16_projection,
             gold_listeners=self._draw_gold_listeners(),
+            candidates=candidates,
+            word_cost=cost,
         )
-        weights = recipe.alpha, recipe.beta, recipe.gamma, kl_weight(recipe, progress.step), recipe.mixture_weight
-        total = terms.total(*weights)
+        kl = kl_weight(recipe, progress.step)
+        beside = recipe.mixture_weight, recipe.risk_weight
+        total = terms.total(recipe.alpha, recipe.beta, recipe.gamma, kl, *beside)
         if not torch.isfinite(total):
             raise MimeFastError(f"step {progress.step}: the loss is {total.item()}; a lower learning rate may help")
         self.optimizer.zero_grad(set_to_none=True)
@@ -168,10 +176,17 @@ class Trainer:
             group["lr"] = learning_rate(recipe, progress.step, self.total_steps, self.model.config.hidden_size)
         self.optimizer.step()
         self._update_average()
-        return {
-            "loss": total.item(),
-            **{field.name: getattr(terms, field.name).item() for field in dataclasses.fields(terms)},
-        }
+        if candidates is not None:
+            progress.reply_length = (progress.reply_length or terms.reply_length) * 0.95 + terms.reply_length * 0.05
+        return {"loss": total.item(), **{name: _number(value) for name, value in vars(terms).items()}}
+
+    def _candidates(self, indices: Sequence[int]) -> tuple[CandidateBatch | None, float]:
+        """The risk's candidates and what a word of them costs."""
+        if self.candidates is None:
+            return None, 0.0
+        wanted = self.recipe.reply_length or self.candidates.mean_length
+        cost = word_cost(self.progress.reply_length or wanted, wanted)
+        return self.candidates(indices).to(self.device), cost
 
     def _draw_gold_listeners(self) -> bool:
         """Whether this step of a MoEL hears gold emotions; PyTorch's own generator draws it on the CPU."""
@@ -260,6 +275,10 @@ class Trainer:
             rows = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("}\n")]
             kept = [row for row in rows if json.loads(row)["step"] <= self.progress.step]
             path.write_text("".join(kept), encoding="utf-8")
+
+
+def _number(value: Tensor | float) -> float:
+    return value.item() if isinstance(value, Tensor) else value
 
 
 def _copy(model: DialogueModel) -> DialogueModel:

@@ -1,4 +1,4 @@
-"""The linear teacher of L_cls: right where words tell, ignorant of dialogues that it has not seen, mixed in by its share."""
+"""The linear teacher of L_cls: right where words tell, no word of a dialogue seen before, mixed in by its share."""
 
 from __future__ import annotations
 

@@ -166,9 +166,10 @@ def test_mixture_loss_by_hand(grouping: bool) -> None:
 
 def test_total_is_the_weighted_sum() -> None:
     """Eq. 32; the KL weight scales KL alone."""
-    terms = LossTerms(*(torch.tensor(value) for value in (1.0, 10.0, 100.0, 1000.0, 10_000.0)))
+    terms = LossTerms(*(torch.tensor(value) for value in (1.0, 10.0, 100.0, 1000.0, 10_000.0, 100_000.0)))
     assert terms.total().item() == 1111
-    assert terms.total(alpha=2, beta=3, gamma=4, kl=0.5, mixture=0.1).item() == 2 + 3 * (5 + 100) + 4000 + 1000
+    weighted = terms.total(alpha=2, beta=3, gamma=4, kl=0.5, mixture=0.1, risk=0.7)
+    assert weighted.item() == 2 + 3 * (5 + 100) + 4000 + 1000 + 70_000
 
 
 @pytest.mark.parametrize(

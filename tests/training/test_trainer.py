@@ -42,12 +42,13 @@ STARTED = {"start": {"model": SMALL, "batch_size": 4, "max_epochs": 1, "eval_eve
 
 
 MOEL = {"model_type": "moel", "gold_listener_steps": 10}
+RISKY = {"start": STARTED["start"] | {"max_steps": 2}, "risk_weight": 5.0, "emotion_teacher": 0.5}
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"preset": "paper"}, {"preset": "released"}, AUGMENTED, STARTED, {"model_type": "multi-tr"}, MOEL],
-    ids=["paper", "released", "augmented", "started", "multi-tr", "moel"],
+    [{"preset": "paper"}, {"preset": "released"}, AUGMENTED, STARTED, {"model_type": "multi-tr"}, MOEL, RISKY],
+    ids=["paper", "released", "augmented", "started", "multi-tr", "moel", "risky"],
 )
 def test_a_killed_run_goes_on_bit_for_bit(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
@@ -134,10 +135,10 @@ def test_gold_listeners_are_of_training_and_grow_rare(
     heard: list[bool] = []
     terms = trainer.loss_terms
 
-    def noting(model: Any, *args: Any, gold_listeners: bool) -> Any:
+    def noting(model: Any, *args: Any, gold_listeners: bool, **options: Any) -> Any:
         assert model.training
         heard.append(gold_listeners)
-        return terms(model, *args, gold_listeners=gold_listeners)
+        return terms(model, *args, gold_listeners=gold_listeners, **options)
 
     monkeypatch.setattr(trainer, "loss_terms", noting)
     plan = recipe(model_type="moel", gold_listener_steps=12, max_epochs=5)
