@@ -15,17 +15,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mime_fast.config import GenerationConfig
 from mime_fast.data.batches import decoder_inputs, pad_rows
 from mime_fast.data.empathetic_dialogues import Pair
 from mime_fast.engine.engine import Engine
+from mime_fast.engine.model_folder import ModelFolder
 from mime_fast.engine.results import Candidate
+from mime_fast.engine.select import Wanted, choose
 from mime_fast.evaluation.answering import BEAM
 from mime_fast.evaluation.bleu import MAX_ORDER, count_matches
 from mime_fast.reference.decoder import Memory
 from mime_fast.reference.dialogue_model import DialogueModel
-from mime_fast.text.special import EOS_ID
+from mime_fast.reference.models import new_model
+from mime_fast.text.special import EOS_ID, SPECIAL_TOKENS
+from mime_fast.text.tokenizer import Tokenizer
 
 SEARCHES: tuple[dict[str, Any], ...] = (BEAM, BEAM | {"no_repeat_ngram_size": 3})
+FOLLOW_STEPS = 10  # training steps between two looks at the weights
+NOT_SAID = tuple(i for i in range(len(SPECIAL_TOKENS)) if i != EOS_ID)
 KEPT = 4  # best candidates of each search; what both find counts once
 SHARPNESS = 10.0  # of the distribution over a context's candidates
 SAMPLE = 2000  # first training pairs, whose replies give the corpus' totals
@@ -47,22 +54,32 @@ class CandidateBatch:
 
 
 class CandidateSource:
-    """Candidates for training pairs, made when they are asked for; a function of the engine's weights and the seed.
+    """Candidates for training pairs, made when they are asked for, by weights that it is shown from time to time.
 
     A candidate's gain is BLEU's logarithm to first order (Tromble et al. 2008), 1/4 sum_n m_n / M_n: m_n of its n-grams
     are the reference's (clipped), and M_n are so in a mean reply. What its length costs is told by `word_cost`.
     """
 
-    def __init__(self, engine: Engine, pairs: Sequence[Pair], seed: int) -> None:
-        self.engine = engine
+    def __init__(self, model: DialogueModel, tokenizer: Tokenizer, pairs: Sequence[Pair], seed: int) -> None:
+        """`model` says what a mean reply is, and the candidates until `follow` is called."""
+        self.tokenizer = tokenizer
         self.contexts = [pair.context for pair in pairs]
-        self.references = engine.tokenizer.tokenize_batch([pair.response for pair in pairs])
+        self.references = tokenizer.tokenize_batch([pair.response for pair in pairs])
+        self.follow(model)
         self.seed = seed
         sample = range(min(SAMPLE, len(pairs)))
         replies = self._search(sample, BEAM | {"num_return_sequences": 1})
         counts = [count_matches(reply[0].tokens, self.references[i]) for i, reply in zip(sample, replies, strict=True)]
         self.mean_matches = np.maximum(np.mean([correct for correct, _ in counts], axis=0), 1 / len(counts))
         self.mean_length = float(np.mean([len(reference) for reference in self.references]))
+
+    def follow(self, model: DialogueModel) -> None:
+        """Take a copy of this model's weights for the candidates to come; the native back end searches, in int8."""
+        twin = new_model(model.config)
+        twin.load_state_dict(model.state_dict())
+        folder = ModelFolder(twin.eval(), self.tokenizer, GenerationConfig(suppress_tokens=NOT_SAID))
+        threads = torch.get_num_threads()
+        self.engine = Engine(folder, "candidates", choose(twin, Wanted("cpu", "int8", threads)), threads)
 
     def __call__(self, indices: Sequence[int]) -> CandidateBatch:
         """The candidates of the pairs at `indices`."""

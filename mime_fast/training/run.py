@@ -13,7 +13,6 @@ from torch import nn
 
 from mime_fast.data.batches import Example, make_examples
 from mime_fast.data.empathetic_dialogues import Pair, read_pairs
-from mime_fast.engine.load import load
 from mime_fast.engine.model_folder import load_model_folder
 from mime_fast.errors import ConfigError
 from mime_fast.reference.dialogue_model import DialogueModel
@@ -70,7 +69,7 @@ def train(
         make_examples(valid_pairs, tokenizer),
         Path(out),
         extra=dict(zip(extra, examples[1:], strict=True)),
-        candidates=_candidates(recipe, Path(out) / "start", train_pairs) if recipe.risk_weight else None,
+        candidates=CandidateSource(model, tokenizer, train_pairs, recipe.seed) if recipe.risk_weight else None,
         show_progress=show_progress,
     )
     return trainer.run()
@@ -83,12 +82,6 @@ def _train_examples(recipe: Recipe, kinds: Sequence[Sequence[Pair]], tokenizer: 
         return examples
     probs = iter(teach([pair for pairs in kinds for pair in pairs]))
     return [[dataclasses.replace(example, teacher=next(probs)) for example in each] for each in examples]
-
-
-def _candidates(recipe: Recipe, start: Path, pairs: Sequence[Pair]) -> CandidateSource:
-    """What the weights that the run starts from say of the listener's pairs, by the native back end."""
-    engine = load(start, device="cpu", precision="int8", threads=torch.get_num_threads())
-    return CandidateSource(engine, pairs, recipe.seed)
 
 
 def make_tokenizer(recipe: Recipe, splits: Sequence[Sequence[Pair]]) -> Tokenizer:

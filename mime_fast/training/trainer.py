@@ -29,7 +29,7 @@ from mime_fast.text.tokenizer import Tokenizer
 from mime_fast.training.augmentation import drop_words
 from mime_fast.training.losses import loss_terms
 from mime_fast.training.recipe import ExtraPairs, Recipe
-from mime_fast.training.risk import CandidateBatch, CandidateSource, word_cost
+from mime_fast.training.risk import FOLLOW_STEPS, CandidateBatch, CandidateSource, word_cost
 from mime_fast.training.schedule import gold_listener_chance, kl_weight, learning_rate
 
 STATE, METRICS = "training_state.pt", "metrics.jsonl"
@@ -135,7 +135,7 @@ class Trainer:
             due = self.progress.step % self.recipe.eval_every_steps == 0 or self.progress.step == self.total_steps
             if due:
                 self._evaluate(losses)
-            if due or time.monotonic() - saved > self.save_every_seconds:
+            if self._can_save() and (due or time.monotonic() - saved > self.save_every_seconds):
                 self._save()
                 saved = time.monotonic()
             if self._finished():
@@ -184,6 +184,8 @@ class Trainer:
         """The risk's candidates and what a word of them costs."""
         if self.candidates is None:
             return None, 0.0
+        if (self.progress.step - 1) % FOLLOW_STEPS == 0:
+            self.candidates.follow(self.average or self.model)
         wanted = self.recipe.reply_length or self.candidates.mean_length
         cost = word_cost(self.progress.reply_length or wanted, wanted)
         return self.candidates(indices).to(self.device), cost
@@ -230,6 +232,10 @@ class Trainer:
 
     def _finished(self) -> bool:
         return self.progress.stopped or self.progress.step >= self.total_steps
+
+    def _can_save(self) -> bool:
+        """A run that goes on must look at the weights where the unbroken one did."""
+        return self.candidates is None or self.progress.step % FOLLOW_STEPS == 0
 
     def _save(self) -> None:
         state = {

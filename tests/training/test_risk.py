@@ -13,6 +13,7 @@ from torch import Tensor
 import mime_fast
 from mime_fast.data.batches import decoder_inputs
 from mime_fast.data.empathetic_dialogues import read_pairs
+from mime_fast.engine.model_folder import load_model_folder
 from mime_fast.errors import ConfigError
 from mime_fast.evaluation.bleu import corpus_bleu, count_matches
 from mime_fast.reference.decoder import Memory
@@ -26,6 +27,7 @@ from tests.parity import assert_close
 from tests.reference.tiny import random_batch, tiny_model
 from tests.training.small_run import metrics_of, recipe, state_of
 
+SAID = {"suppress_tokens": [0, 1, 3, 4, 5, 6]}  # as a run's own candidates
 ROWS = [0, 0, 0, 1, 2, 2]
 WORDS = [[7, 8, 9, EOS_ID], [7, 8, EOS_ID], [7, 9, 9, 9, 9], [10, EOS_ID], [8, 8, EOS_ID], [8, EOS_ID]]
 
@@ -111,14 +113,15 @@ def test_word_cost_is_the_slope_above_the_wanted_length() -> None:
 @pytest.fixture
 def start(data: Path, tmp_path: Path) -> Path:
     """The folder of a run whose beams say more than one thing."""
-    train(recipe(max_steps=12), data, tmp_path / "start", show_progress=False)
+    train(recipe(max_steps=12, generation=SAID), data, tmp_path / "start", show_progress=False)
     return tmp_path / "start"
 
 
 def test_candidates_and_gains(data: Path, start: Path) -> None:
     pairs = read_pairs(data, "train")
-    engine = mime_fast.load(start, device="cpu", threads=1)
-    source = CandidateSource(engine, pairs, seed=3)
+    folder = load_model_folder(start)
+    source = CandidateSource(folder.model, folder.tokenizer, pairs, seed=3)
+    engine = mime_fast.load(start, device="cpu", threads=1, precision="int8")
     indices = [5, 0, 30]
     found, again = source(indices), source(indices)
     for name in ("ids", "sizes", "rows", "gains", "lengths"):
@@ -158,16 +161,51 @@ def test_the_gain_is_bleu_to_first_order() -> None:
         assert (after - before) * 6000 == pytest.approx(gain - cost * longer, rel=0.02, abs=0.02)
 
 
-def test_a_run_lowers_the_risk(data: Path, tmp_path: Path) -> None:
-    """From the same start, steps that see the risk leave it lower than steps that do not."""
-    rows = []
-    for name, weight in (("with", 20.0), ("without", 1e-9)):
-        first = recipe(max_steps=12)
-        plan = recipe(max_steps=30, eval_every_steps=30, start=first, risk_weight=weight, reply_length=4.0)
-        train(plan, data, tmp_path / name, show_progress=False)
-        rows += metrics_of(tmp_path / name)
-        assert state_of(tmp_path / name)["progress"]["reply_length"] > 0
-    assert rows[0]["risk"] < rows[1]["risk"] - 0.05
+def test_descent_finds_the_best_candidates() -> None:
+    """Each context's best gain less the cost of its words: 3 - 5 cost, 2 - cost, 4 - cost."""
+    model = tiny_model().eval()
+    memory = memory_of(model)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss, length = risk(model, memory, candidates(), 0.1)
+        loss.backward()
+        optimizer.step()
+    assert loss.item() == pytest.approx(-(2.5 + 1.9 + 3.9), abs=0.1)
+    assert length == pytest.approx((5 + 1 + 1) / 3, abs=0.1)
+
+
+def test_a_run_looks_at_its_weights_every_ten_steps(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Tensor] = []
+    follow = CandidateSource.follow
+
+    def noting(self: CandidateSource, model: Mime) -> None:
+        seen.append(model.fc_decode.weight.detach().clone())
+        follow(self, model)
+
+    monkeypatch.setattr(CandidateSource, "follow", noting)
+    plan = recipe(max_steps=21, start=recipe(max_steps=12, generation=SAID), risk_weight=1.0)
+    train(plan, data, tmp_path / "out", show_progress=False)
+    started, *during = seen
+    assert len(during) == 3  # before steps 1, 11 and 21
+    assert torch.equal(during[0], started)
+    assert not torch.equal(during[1], during[2])
+    assert metrics_of(tmp_path / "out")[-1]["risk"] != 0
+    assert state_of(tmp_path / "out")["progress"]["reply_length"] > 0
+
+
+def test_candidates_follow_the_weights(data: Path, start: Path, tmp_path: Path) -> None:
+    pairs = read_pairs(data, "train")
+    train(recipe(max_steps=30, seed=5), data, tmp_path / "other", show_progress=False)
+    first, other = (load_model_folder(folder) for folder in (start, tmp_path / "other"))
+    source = CandidateSource(first.model, first.tokenizer, pairs, seed=3)
+    before = source([0, 1, 2]).ids
+    source.follow(other.model)
+    after = source([0, 1, 2]).ids
+    assert not torch.equal(before, after)
+    assert torch.equal(after, CandidateSource(other.model, first.tokenizer, pairs, seed=3)([0, 1, 2]).ids)
 
 
 @pytest.mark.parametrize("changes", [{"start": None}, {"extra_epochs": {"situations": 1}}])
