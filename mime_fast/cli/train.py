@@ -12,7 +12,7 @@ from mime_fast.config import check_int
 MODEL_TYPES = ("mime", "multi-tr", "moel")  # baseline_config's
 
 EXAMPLE = """  mime-fast train --recipe recipes/mime-ed.toml --data empatheticdialogues.tar.gz --out run
-  mime-fast train --recipe recipes/mime-ed.toml --model multi-tr --data empatheticdialogues.tar.gz --out baseline
+  mime-fast train --recipe recipes/mime-ed-1.toml --model multi-tr --data empatheticdialogues.tar.gz --out baseline
 
 OUT becomes a model folder with the best weights so far, metrics.jsonl and the state to go on from: a run that was
 stopped goes on when it is started again with the same arguments."""

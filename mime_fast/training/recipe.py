@@ -14,6 +14,7 @@ from mime_fast.errors import ConfigError, DataError
 
 Schedule = Literal["noam", "cosine", "constant"]
 ExtraPairs = Literal["speaker_turns", "situations"]
+EXTRA_PAIRS: tuple[ExtraPairs, ...] = get_args(ExtraPairs)
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,8 @@ class Recipe(Config):
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{name}={getattr(self, name)!r}: {' or '.join(map(repr, allowed))} is allowed")
         for kind, epochs in self.extra_epochs.items():
-            if kind not in get_args(ExtraPairs):
-                raise ConfigError(
-                    f"extra_epochs of {kind!r}: {' or '.join(map(repr, get_args(ExtraPairs)))} is allowed"
-                )
+            if kind not in EXTRA_PAIRS:
+                raise ConfigError(f"extra_epochs of {kind!r}: {' or '.join(map(repr, EXTRA_PAIRS))} is allowed")
             check_int(f"extra_epochs of {kind!r}", epochs, 1, self.max_epochs)
         if self.risk_weight and (self.start is None or self.extra_epochs):
             raise ConfigError(

@@ -22,7 +22,7 @@ from mime_fast.text.tokenizer import Tokenizer
 from mime_fast.text.vocabulary import build_vocabulary
 from mime_fast.training.augmentation import extra_pairs
 from mime_fast.training.emotion_teacher import teach
-from mime_fast.training.recipe import Recipe
+from mime_fast.training.recipe import EXTRA_PAIRS, Recipe
 from mime_fast.training.risk import CandidateSource
 from mime_fast.training.trainer import Progress, Trainer
 from mime_fast.training.vectors import initial_embedding, read_vectors
@@ -59,16 +59,16 @@ def train(
         first = Path(out) / "start"
         train(recipe.start, data, first, vectors=vectors, device=device, show_progress=show_progress)
         go_on_from(first, model, tokenizer)
-    extra = {kind: extra_pairs(kind, data, train_pairs, style) for kind in recipe.extra_epochs}
-    examples = _train_examples(recipe, [train_pairs, *extra.values()], tokenizer)
+    extra = {kind: extra_pairs(kind, data, train_pairs, style) for kind in EXTRA_PAIRS}
+    examples, *extra_examples = _train_examples(recipe, [train_pairs, *extra.values()], tokenizer)
     trainer = Trainer(
         recipe,
         model.to(device),
         tokenizer,
-        examples[0],
+        examples,
         make_examples(valid_pairs, tokenizer),
         Path(out),
-        extra=dict(zip(extra, examples[1:], strict=True)),
+        extra=dict(zip(extra, extra_examples, strict=True)),
         candidates=CandidateSource(model, tokenizer, train_pairs, recipe.seed) if recipe.risk_weight else None,
         show_progress=show_progress,
     )
@@ -76,7 +76,7 @@ def train(
 
 
 def _train_examples(recipe: Recipe, kinds: Sequence[Sequence[Pair]], tokenizer: Tokenizer) -> list[list[Example]]:
-    """The examples of each kind of pairs, with what the teacher says of them if the recipe asks for one."""
+    """The examples of each kind of pairs; with a teacher, which learns from all of them, if the recipe has one."""
     examples = [make_examples(pairs, tokenizer) for pairs in kinds]
     if recipe.emotion_teacher == 0:
         return examples
