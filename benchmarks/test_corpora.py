@@ -28,7 +28,7 @@ pytestmark = pytest.mark.benchmark(timer=CLOCK.now)
 CASES = [
     ("score", "float32", {}),
     ("score", "int8", {}),
-    ("generate", "int8", {}),
+    ("generate", "int8", {"num_beams": 3, "do_sample": False, "length_penalty": 0.7, "no_repeat_ngram_size": 3}),
     ("generate", "int8", {"num_beams": 1, "do_sample": False}),
 ]
 
@@ -78,7 +78,7 @@ def test_rate(
     found = in_turn(wanted | ({"workers": [job(workers)]} if workers > 1 else {}), effort.corpus_turn)
     alone, one = found["arrays"].rates(), found["job"].rates()
     figure = CorpusRate(
-        f"{kind} {'greedy' if search else ''}".strip(),
+        f"{kind} {'greedy' if search.get('num_beams') == 1 else ''}".strip(),
         precision,
         real_dialogues(1)[0],
         parts * part,

@@ -48,7 +48,7 @@ def test_text_share(
     count = max(effort.replies.values())
     texts = shipped_subject.texts[:count]
     contexts, requests = arrays(engine, shipped_subject.work.dialogues[:count])
-    options = engine.generation_config.replace(num_beams=5)
+    options = engine.generation_config.replace(num_beams=5, do_sample=False)
 
     def from_text() -> None:
         engine.generate(texts, num_beams=5)
