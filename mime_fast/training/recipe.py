@@ -49,7 +49,7 @@ class Recipe(Config):
     beta: float = 1.0  # weight of the ELBOs
     gamma: float = 1.0  # weight of L_resp
     mixture_weight: float = 0.0  # of -log d_g[e] for the labelled emotion e, a term that eq. 32 lacks
-    risk_weight: float = 0.0  # of the start's beams' expected loss in BLEU, another such term (training/risk.py)
+    risk_weight: float = 0.0  # of its own beams' expected loss in BLEU, another such term (training/risk.py)
     reply_length: float = 0.0  # words a reply above which the risk counts length; 0: the training responses' mean
     gold_listener_steps: int = 0  # of MoEL: the decay of its oracle's chance (training/schedule.py); 0: no oracle
     kl_warmup_steps: int = 0  # steps in which the KL term's weight grows from 0 to 1
@@ -88,7 +88,7 @@ class Recipe(Config):
             check_int(f"extra_epochs of {kind!r}", epochs, 1, self.max_epochs)
         if self.risk_weight and (self.start is None or self.extra_epochs):
             raise ConfigError(
-                f"risk_weight={self.risk_weight}: needs a [start], whose beams it weighs, and no extra_epochs"
+                f"risk_weight={self.risk_weight}: needs a [start], whose beams say something, and no extra_epochs"
             )
         check_bool("bfloat16_projection", self.bfloat16_projection)
         self.model_config(7)

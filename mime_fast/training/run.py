@@ -59,7 +59,8 @@ def train(
         first = Path(out) / "start"
         train(recipe.start, data, first, vectors=vectors, device=device, show_progress=show_progress)
         go_on_from(first, model, tokenizer)
-    extra = {kind: extra_pairs(kind, data, train_pairs, style) for kind in EXTRA_PAIRS}
+    kinds = EXTRA_PAIRS if recipe.emotion_teacher else tuple(recipe.extra_epochs)
+    extra = {kind: extra_pairs(kind, data, train_pairs, style) for kind in kinds}
     examples, *extra_examples = _train_examples(recipe, [train_pairs, *extra.values()], tokenizer)
     trainer = Trainer(
         recipe,
