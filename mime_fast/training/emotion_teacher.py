@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from mime_fast.emotions import LABELS, emotion_index
 from mime_fast.errors import BackendError, ConfigError
 from mime_fast.text.rules import split_words
 
+ANSWERS = "emotion_teacher.npy"
 FOLDS = 5
 MIN_DOCUMENTS = 3  # a word or a pair of words that fewer contexts have is left out
 INVERSE_DECAY, ITERATIONS = 5.0, 60  # of the fit, which stops early on purpose
@@ -65,6 +67,22 @@ def teach(pairs: Sequence[Pair]) -> npt.NDArray[np.float32]:
         )
     probs = np.zeros((len(pairs), len(LABELS)), dtype=np.float32)
     probs[:, np.unique(emotions)] = found
+    return probs
+
+
+def teach_once(pairs: Sequence[Pair], out: Path) -> npt.NDArray[np.float32]:
+    """What `teach` says, kept in a run's folder `out`; a run that goes on, or from a start, reads it there again."""
+    place = out / ANSWERS
+    for known in (place, out / "start" / ANSWERS):
+        if known.is_file():
+            probs: npt.NDArray[np.float32] = np.load(known)
+            if len(probs) == len(pairs):
+                return probs
+    probs = teach(pairs)
+    out.mkdir(parents=True, exist_ok=True)
+    scratch = place.with_suffix(".tmp.npy")
+    np.save(scratch, probs)
+    scratch.replace(place)
     return probs
 
 

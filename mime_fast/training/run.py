@@ -21,7 +21,7 @@ from mime_fast.reference.models import new_model
 from mime_fast.text.tokenizer import Tokenizer
 from mime_fast.text.vocabulary import build_vocabulary
 from mime_fast.training.augmentation import extra_pairs
-from mime_fast.training.emotion_teacher import teach
+from mime_fast.training.emotion_teacher import teach_once
 from mime_fast.training.recipe import EXTRA_PAIRS, Recipe
 from mime_fast.training.risk import CandidateSource
 from mime_fast.training.trainer import Progress, Trainer
@@ -61,7 +61,7 @@ def train(
         go_on_from(first, model, tokenizer)
     kinds = EXTRA_PAIRS if recipe.emotion_teacher else tuple(recipe.extra_epochs)
     extra = {kind: extra_pairs(kind, data, train_pairs, style) for kind in kinds}
-    examples, *extra_examples = _train_examples(recipe, [train_pairs, *extra.values()], tokenizer)
+    examples, *extra_examples = _train_examples(recipe, [train_pairs, *extra.values()], tokenizer, Path(out))
     trainer = Trainer(
         recipe,
         model.to(device),
@@ -76,12 +76,14 @@ def train(
     return trainer.run()
 
 
-def _train_examples(recipe: Recipe, kinds: Sequence[Sequence[Pair]], tokenizer: Tokenizer) -> list[list[Example]]:
+def _train_examples(
+    recipe: Recipe, kinds: Sequence[Sequence[Pair]], tokenizer: Tokenizer, out: Path
+) -> list[list[Example]]:
     """The examples of each kind of pairs; with a teacher, which learns from all of them, if the recipe has one."""
     examples = [make_examples(pairs, tokenizer) for pairs in kinds]
     if recipe.emotion_teacher == 0:
         return examples
-    probs = iter(teach([pair for pairs in kinds for pair in pairs]))
+    probs = iter(teach_once([pair for pairs in kinds for pair in pairs], out))
     return [[dataclasses.replace(example, teacher=next(probs)) for example in each] for each in examples]
 
 

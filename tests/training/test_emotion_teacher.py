@@ -13,7 +13,8 @@ import torch
 from mime_fast.data.empathetic_dialogues import Pair
 from mime_fast.emotions import emotion_index
 from mime_fast.errors import BackendError, ConfigError
-from mime_fast.training.emotion_teacher import teach
+from mime_fast.training import emotion_teacher
+from mime_fast.training.emotion_teacher import teach, teach_once
 from mime_fast.training.losses import classification_loss
 from mime_fast.training.run import train
 from tests.reference.tiny import random_batch
@@ -57,6 +58,19 @@ def test_no_pair_is_answered_by_a_classifier_that_saw_its_dialogue() -> None:
     gold = np.array([emotion_index(each.emotion) for each in pairs])
     assert probs[np.arange(len(pairs)), gold].mean() < 0.45  # a third by chance
     np.testing.assert_allclose(probs[::4], probs[3::4], rtol=1e-6)
+
+
+def test_answers_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a run that goes on, and for one that starts from it; not for other pairs."""
+    pairs = [pair(i, f"the word{i % 3} is out", EMOTIONS[i % 3]) for i in range(30)]
+    start = tmp_path / "run" / "start"
+    first = teach_once(pairs, start)
+    np.testing.assert_array_equal(first, teach(pairs))
+    monkeypatch.setattr(emotion_teacher, "teach", lambda several: np.full((len(several), 32), 0.5, np.float32))
+    for out in (start, tmp_path / "run"):
+        np.testing.assert_array_equal(teach_once(pairs, out), first)
+    assert (teach_once(pairs[:20], start) == 0.5).all()
+    assert teach_once(pairs[:20], start).shape == (20, 32)
 
 
 def test_too_few_dialogues() -> None:
