@@ -18,3 +18,10 @@ def new_model(config: ModelConfig) -> DialogueModel:
         return MultiTask(config)
     assert isinstance(config, MoelConfig)
     return Moel(config)
+
+
+def frozen_copy(model: DialogueModel) -> DialogueModel:
+    """The same weights on the CPU, in evaluation mode, without gradients."""
+    twin = new_model(model.config)
+    twin.load_state_dict(model.state_dict())
+    return twin.eval().requires_grad_(False)

@@ -21,9 +21,9 @@ from mime_fast.reference.models import new_model
 from mime_fast.text.tokenizer import Tokenizer
 from mime_fast.text.vocabulary import build_vocabulary
 from mime_fast.training.augmentation import extra_pairs
-from mime_fast.training.emotion_teacher import teach_once
+from mime_fast.training.candidates import CandidateSource
+from mime_fast.training.emotion_teacher import check_sklearn, teach_once
 from mime_fast.training.recipe import EXTRA_PAIRS, Recipe
-from mime_fast.training.risk import CandidateSource
 from mime_fast.training.trainer import Progress, Trainer
 from mime_fast.training.vectors import initial_embedding, read_vectors
 
@@ -45,6 +45,8 @@ def train(
         data: EmpatheticDialogues as officially distributed (see `read_pairs`).
         vectors: word vectors in GloVe's text form that word embeddings start from.
     """
+    if recipe.emotion_teacher:
+        check_sklearn()  # now, not after hours of the start
     style: Literal["true", "released"] = "released" if recipe.preset == "released" else "true"
     train_pairs = read_pairs(data, "train", style=style)
     valid_pairs = read_pairs(data, "valid", style=style)

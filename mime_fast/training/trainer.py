@@ -23,13 +23,14 @@ from mime_fast.engine.model_folder import save_model_folder
 from mime_fast.errors import CheckpointError, MimeFastError
 from mime_fast.evaluation.likelihood import Likelihood, evaluate_likelihood
 from mime_fast.reference.dialogue_model import DialogueModel
-from mime_fast.reference.models import new_model
+from mime_fast.reference.models import frozen_copy
 from mime_fast.reference.noise import training_noise
 from mime_fast.text.tokenizer import Tokenizer
 from mime_fast.training.augmentation import drop_words
+from mime_fast.training.candidates import FOLLOW_STEPS, CandidateSource
 from mime_fast.training.losses import loss_terms
 from mime_fast.training.recipe import ExtraPairs, Recipe
-from mime_fast.training.risk import FOLLOW_STEPS, CandidateBatch, CandidateSource, word_cost
+from mime_fast.training.risk import CandidateBatch, word_cost
 from mime_fast.training.schedule import gold_listener_chance, kl_weight, learning_rate
 
 STATE, METRICS = "training_state.pt", "metrics.jsonl"
@@ -81,7 +82,7 @@ class Trainer:
         self.save_every_seconds = save_every_seconds
         self.show_progress = show_progress
         self.device = next(model.parameters()).device
-        self.average = _copy(model) if recipe.ema_decay else None
+        self.average = frozen_copy(model).to(self.device) if recipe.ema_decay else None
         self.optimizer = torch.optim.AdamW(
             model.parameters(),
             betas=recipe.betas,
@@ -285,9 +286,3 @@ class Trainer:
 
 def _number(value: Tensor | float) -> float:
     return value.item() if isinstance(value, Tensor) else value
-
-
-def _copy(model: DialogueModel) -> DialogueModel:
-    twin = new_model(model.config).to(next(model.parameters()).device)
-    twin.load_state_dict(model.state_dict())
-    return twin.eval().requires_grad_(False)

@@ -84,6 +84,14 @@ def test_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
         teach([])
 
 
+def test_a_run_asks_for_scikit_learn_first(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not after the hours that its start takes."""
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(BackendError, match="needs scikit-learn"):
+        train(recipe(start=recipe(), emotion_teacher=0.5), data, tmp_path / "out", show_progress=False)
+    assert not (tmp_path / "out").exists()
+
+
 def test_share_of_the_loss_by_hand() -> None:
     generator = torch.Generator().manual_seed(3)
     logits = torch.randn(3, 32, dtype=torch.float64, generator=generator)
@@ -98,7 +106,7 @@ def test_share_of_the_loss_by_hand() -> None:
 
 
 def test_a_run_listens_to_the_teacher(data: Path, tmp_path: Path) -> None:
-    """Extra pairs have a teacher, too, and a share of nothing changes nothing."""
+    """Extra pairs have a teacher, too."""
     models = []
     for name, share in (("without", 0.0), ("with", 0.5)):
         options = recipe(max_steps=6, emotion_teacher=share, extra_epochs={"speaker_turns": 1, "situations": 1})

@@ -19,9 +19,10 @@ from mime_fast.evaluation.bleu import corpus_bleu, count_matches
 from mime_fast.reference.decoder import Memory
 from mime_fast.reference.mime import Mime
 from mime_fast.text.special import EOS_ID, PAD_ID
+from mime_fast.training.candidates import CandidateSource
 from mime_fast.training.losses import loss_terms
 from mime_fast.training.recipe import Recipe
-from mime_fast.training.risk import CandidateBatch, CandidateSource, risk, shared_prefixes, word_cost
+from mime_fast.training.risk import CandidateBatch, risk, shared_prefixes, word_cost
 from mime_fast.training.run import train
 from tests.parity import assert_close
 from tests.reference.tiny import random_batch, tiny_model
