@@ -102,6 +102,7 @@ class ModelConfig(Config):
     preset: Preset = "paper"
     hidden_size: int = 300  # D_emb = D_h
     num_layers: int = 1
+    context_layers: int = 0  # of TR_ctx_enc alone (eq. 2); 0: num_layers
     num_heads: int = 2
     attention_depth: int = 40  # keys and values of all heads together
     ffn_channels: int = 50
@@ -118,6 +119,7 @@ class ModelConfig(Config):
         check_int("vocab_size", self.vocab_size, 7)
         for name in ("hidden_size", "num_layers", "num_heads", "attention_depth", "ffn_channels", "max_positions"):
             check_int(name, getattr(self, name), 1)
+        check_int("context_layers", self.context_layers, 0)
         check_int("hidden_size", self.hidden_size, 4)
         if self.hidden_size % 2:
             raise ConfigError(f"hidden_size={self.hidden_size}: an even number is allowed (sines and cosines)")
@@ -130,6 +132,11 @@ class ModelConfig(Config):
             if field.type == "bool":
                 check_bool(field.name, getattr(self, field.name))
         self._make_plain()
+
+    @property
+    def num_context_layers(self) -> int:
+        """Layers of the context encoder."""
+        return self.context_layers or self.num_layers
 
     @classmethod
     def paper(cls, vocab_size: int, **changes: Any) -> Self:

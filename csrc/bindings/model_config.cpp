@@ -55,6 +55,8 @@ ModelConfig model_config_of(const py::dict& values, const py::tuple& emotion_gro
   config.vocab_size = checked_count(values, "vocab_size", 7, kMaxSize);
   config.hidden_size = checked_count(values, "hidden_size", 4, kMaxSize);
   config.num_layers = checked_count(values, "num_layers", 1, kMaxSize);
+  const std::size_t own = checked_count(values, "context_layers", 0, kMaxSize);
+  config.context_layers = own == 0 ? config.num_layers : own;
   config.num_heads = checked_count(values, "num_heads", 1, kMaxSize);
   config.attention_depth = checked_count(values, "attention_depth", 1, kMaxSize);
   config.ffn_channels = checked_count(values, "ffn_channels", 1, kMaxSize);

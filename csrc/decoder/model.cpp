@@ -55,12 +55,12 @@ class Maker {
             pack(precision_, windows.data(), size, 3 * channels, 3 * channels, find_(name + ".conv2.bias", {size}))};
   }
 
-  Encoder context_encoder() const { return layers_of("context_encoder"); }
+  Encoder context_encoder() const { return layers_of("context_encoder", config_.context_layers); }
 
   Encoder response_encoder(const std::string& name) const {
     const std::size_t size = config_.hidden_size;
     const float* projection = find_(name + ".projection.weight", {size, 2 * size});
-    Encoder encoder = layers_of(name);
+    Encoder encoder = layers_of(name, config_.num_layers);
     encoder.projection = pack(precision_, projection, size, size, 2 * size, nullptr);
     encoder.emotion_projection = pack(precision_, projection + size, size, size, 2 * size, nullptr);
     return encoder;
@@ -85,10 +85,10 @@ class Maker {
     return out;
   }
 
-  Encoder layers_of(const std::string& name) const {
+  Encoder layers_of(const std::string& name, std::size_t count) const {
     const std::size_t size = config_.hidden_size, depth = config_.attention_depth;
     Encoder encoder;
-    for (std::size_t i = 0; i < config_.num_layers; ++i) {
+    for (std::size_t i = 0; i < count; ++i) {
       const std::string layer = name + ".layers." + std::to_string(i);
       const std::string attention = layer + ".attention";
       encoder.layers.push_back({norm(layer + ".norm_attention"),

@@ -27,6 +27,7 @@ struct ModelConfig {
   std::size_t vocab_size = 0;
   std::size_t hidden_size = 0;
   std::size_t num_layers = 0;
+  std::size_t context_layers = 0;  // of the context encoder alone
   std::size_t num_heads = 0;
   std::size_t attention_depth = 0;
   std::size_t ffn_channels = 0;

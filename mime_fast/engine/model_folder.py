@@ -97,11 +97,12 @@ def expected_shapes(config: ModelConfig, tensors: Mapping[str, Tensor], *, where
     """
     widest = max(config.vocab_size, config.hidden_size, config.attention_depth, 3 * config.ffn_channels)
     held = sum(value.numel() for value in tensors.values())
-    if config.hidden_size * widest > max(held, SMALL) or config.num_layers > len(tensors):
+    if config.hidden_size * widest > max(held, SMALL) or max(config.num_layers, config.context_layers) > len(tensors):
         raise CheckpointError(
             f"{where}: {len(tensors)} tensors with {held} values are too few for hidden_size={config.hidden_size}, "
             f"vocab_size={config.vocab_size}, attention_depth={config.attention_depth}, "
-            f"ffn_channels={config.ffn_channels}, num_layers={config.num_layers}"
+            f"ffn_channels={config.ffn_channels}, num_layers={config.num_layers}, "
+            f"context_layers={config.context_layers}"
         )
     with torch.device("meta"):
         return {name: value.shape for name, value in own_state(new_model(config)).items()}

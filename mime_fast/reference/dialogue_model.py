@@ -48,7 +48,7 @@ class DialogueModel(nn.Module):
         self.word_embedding = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=PAD_ID)
         if config.speaker_table:
             self.speaker_embedding = nn.Embedding(3, config.hidden_size)  # user, agent, CTX
-        self.context_encoder = Encoder(config, config.hidden_size)
+        self.context_encoder = Encoder(config, config.hidden_size, config.num_context_layers)
 
     def add_output(self, decoder: Decoder) -> None:
         """The decoder and eq. 29's FC_decode."""

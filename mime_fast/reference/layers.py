@@ -137,11 +137,11 @@ class EncoderLayer(nn.Module):
 class Encoder(nn.Module):
     """TR_Enc: projection to C, positions, layers, a last norm."""
 
-    def __init__(self, config: ModelConfig, input_size: int) -> None:
+    def __init__(self, config: ModelConfig, input_size: int, num_layers: int) -> None:
         super().__init__()
         self.max_positions = config.max_positions
         self.projection = nn.Linear(input_size, config.hidden_size, bias=False)
-        self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.num_layers))
+        self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(num_layers))
         self.norm = layer_norm(config)
         self.dropout = nn.Dropout(config.dropout)
 

@@ -69,7 +69,9 @@ class Mime(DialogueModel):
         self.prior = ResponseEmotionPrior(config)
         self.posterior = ResponseEmotionPosterior(config)
         num_encoders = 1 if config.shared_response_encoder else 2
-        self.response_encoders = nn.ModuleList(Encoder(config, 2 * size) for _ in range(num_encoders))
+        self.response_encoders = nn.ModuleList(
+            Encoder(config, 2 * size, config.num_layers) for _ in range(num_encoders)
+        )
         self.fusion = GateFusion(config)
         self.add_output(Decoder(config))
         if config.preset == "released":

@@ -62,6 +62,7 @@ def refused(folder: Path) -> str:
         ("paper", {}),
         ("released", {}),
         ("paper", {"tie_word_embeddings": True, "num_layers": 2, "dropout": 0.25}),
+        ("paper", {"context_layers": 3}),
         ("paper", {"emotion_grouping": False, "emotion_mimicry": False}),
     ],
 )
@@ -292,6 +293,7 @@ def test_a_vocabulary_of_another_length(folder: Path) -> None:
         {"ffn_channels": 10**9},
         {"attention_depth": 10**9},
         {"num_layers": 10**9},
+        {"context_layers": 10**9},
     ],
 )
 def test_sizes_that_would_take_all_memory(folder: Path, changes: dict[str, Any]) -> None:

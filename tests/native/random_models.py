@@ -49,6 +49,7 @@ def configs(
         draw(st.integers(7, max_vocab)),
         hidden_size=2 * draw(st.integers(2, max_hidden // 2)),
         num_layers=draw(st.integers(1, 3)),
+        context_layers=draw(st.integers(0, 3)),
         num_heads=heads,
         attention_depth=heads * draw(st.integers(1, 21)),
         ffn_channels=draw(st.integers(1, 70)),
@@ -80,8 +81,8 @@ def tensor_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
         linear(f"{name}.ffn.conv1", channels, size, 3)
         linear(f"{name}.ffn.conv2", size, channels, 3)
 
-    def layers(name: str, attentions: tuple[str, ...]) -> None:
-        for i in range(config.num_layers):
+    def layers(name: str, attentions: tuple[str, ...], count: int = config.num_layers) -> None:
+        for i in range(count):
             layer(f"{name}.layers.{i}", attentions)
         norm(f"{name}.norm")
 
@@ -90,7 +91,7 @@ def tensor_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     if config.speaker_table:
         linear("speaker_embedding", 3, size, bias=False)
     linear("context_encoder.projection", size, size, bias=False)
-    layers("context_encoder", ("attention",))
+    layers("context_encoder", ("attention",), config.num_context_layers)
     if isinstance(config, MimeConfig):
         linear("emotion_query", size, size, bias=False)
         linear("emotion_embedding", len(LABELS), size, bias=False)

@@ -57,6 +57,8 @@ CONFIGS: list[tuple[str, Any, type[Exception], str]] = [
     ("num_layers", 0, ValueError, "num_layers=0"),
     ("num_layers", 2, ValueError, "missing tensor 'context_encoder.layers.1"),
     ("num_layers", 2**20, ValueError, "missing tensor"),
+    ("context_layers", -1, ValueError, "context_layers=-1"),
+    ("context_layers", 2, ValueError, "missing tensor 'context_encoder.layers.1"),
     ("num_heads", 0, ValueError, "num_heads=0"),
     ("num_heads", 3, ValueError, "attention_depth: a multiple of num_heads"),
     ("attention_depth", -8, ValueError, "attention_depth=-8"),
