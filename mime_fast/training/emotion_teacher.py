@@ -29,6 +29,23 @@ def check_sklearn() -> None:
         raise BackendError(f"emotion_teacher needs scikit-learn ({error}): pip install mime-fast[train]") from None
 
 
+def dialogue_folds(pairs: Sequence[Pair]) -> npt.NDArray[np.int64]:
+    """The fold of every pair, [n], 0 to 4; all pairs of a dialogue are in one.
+
+    Raises:
+        ConfigError: fewer than five dialogues.
+    """
+    from sklearn.model_selection import GroupKFold
+
+    dialogues = [pair.conv_id for pair in pairs]
+    if len(set(dialogues)) < FOLDS:
+        raise ConfigError(f"emotion_teacher: {len(set(dialogues))} dialogues; {FOLDS} or more are allowed")
+    folds = np.empty(len(pairs), dtype=np.int64)
+    for fold, (_, held_out) in enumerate(GroupKFold(FOLDS).split(dialogues, groups=dialogues)):
+        folds[held_out] = fold
+    return folds
+
+
 def teach(pairs: Sequence[Pair]) -> npt.NDArray[np.float32]:
     """P(emotion | context) of every pair, [n, 32], by classifiers that saw no pair of the same dialogue.
 
@@ -43,13 +60,10 @@ def teach(pairs: Sequence[Pair]) -> npt.NDArray[np.float32]:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GroupKFold, cross_val_predict
+    from sklearn.model_selection import PredefinedSplit, cross_val_predict
     from sklearn.pipeline import make_pipeline
 
     emotions = np.array([emotion_index(pair.emotion) for pair in pairs])
-    dialogues = [pair.conv_id for pair in pairs]
-    if len(set(dialogues)) < FOLDS:
-        raise ConfigError(f"emotion_teacher: {len(set(dialogues))} dialogues; {FOLDS} or more are allowed")
     classifier = make_pipeline(
         TfidfVectorizer(analyzer=list, min_df=MIN_DOCUMENTS, binary=True, dtype=np.float32),
         LogisticRegression(C=INVERSE_DECAY, max_iter=ITERATIONS),
@@ -60,8 +74,7 @@ def teach(pairs: Sequence[Pair]) -> npt.NDArray[np.float32]:
             classifier,
             [_features(pair.context) for pair in pairs],
             emotions,
-            groups=dialogues,
-            cv=GroupKFold(FOLDS),
+            cv=PredefinedSplit(dialogue_folds(pairs)),
             method="predict_proba",
             n_jobs=-1,
         )
@@ -72,18 +85,29 @@ def teach(pairs: Sequence[Pair]) -> npt.NDArray[np.float32]:
 
 def teach_once(pairs: Sequence[Pair], out: Path) -> npt.NDArray[np.float32]:
     """What `teach` says, kept in a run's folder `out`; a run that goes on, or from a start, reads it there again."""
-    place = out / ANSWERS
-    for known in (place, out / "start" / ANSWERS):
+    probs = kept_answers(out, ANSWERS, len(pairs))
+    if probs is None:
+        probs = teach(pairs)
+        keep_answers(probs, out, ANSWERS)
+    return probs
+
+
+def kept_answers(out: Path, name: str, count: int) -> npt.NDArray[np.float32] | None:
+    """Answers [count, 32] that this run, or the one it starts from, has kept in its folder."""
+    for known in (out / name, out / "start" / name):
         if known.is_file():
             probs: npt.NDArray[np.float32] = np.load(known)
-            if len(probs) == len(pairs):
+            if len(probs) == count:
                 return probs
-    probs = teach(pairs)
+    return None
+
+
+def keep_answers(probs: npt.NDArray[np.float32], out: Path, name: str) -> None:
+    """Write them into the run's folder, at one stroke."""
     out.mkdir(parents=True, exist_ok=True)
-    scratch = place.with_suffix(".tmp.npy")
+    scratch = (out / name).with_suffix(".tmp.npy")
     np.save(scratch, probs)
-    scratch.replace(place)
-    return probs
+    scratch.replace(out / name)
 
 
 def _features(context: Sequence[str]) -> list[str]:

@@ -44,6 +44,7 @@ class Recipe(Config):
     label_smoothing: float = 0.0
     emotion_smoothing: float = 0.0  # label smoothing of L_cls
     emotion_teacher: float = 0.0  # share of L_cls that a linear classifier tells (training/emotion_teacher.py)
+    encoder_teacher: bool = False  # beside the linear classifier, MIME's own encoder (training/encoder_teacher.py)
     bfloat16_projection: bool = False  # of the decoder's output on the vocabulary, in training only
     alpha: float = 1.0  # weight of L_cls, eq. 32
     beta: float = 1.0  # weight of the ELBOs
@@ -90,7 +91,10 @@ class Recipe(Config):
             raise ConfigError(
                 f"risk_weight={self.risk_weight}: needs a [start], whose beams say something, and no extra_epochs"
             )
-        check_bool("bfloat16_projection", self.bfloat16_projection)
+        for name in ("encoder_teacher", "bfloat16_projection"):
+            check_bool(name, getattr(self, name))
+        if self.encoder_teacher and not self.emotion_teacher:
+            raise ConfigError("encoder_teacher=True with emotion_teacher=0: a share above 0 is allowed")
         self.model_config(7)
         GenerationConfig.from_dict(self.generation, where="generation")
 

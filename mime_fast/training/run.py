@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import nn
 
-from mime_fast.data.batches import Example, make_examples
+from mime_fast.data.batches import make_examples
 from mime_fast.data.empathetic_dialogues import Pair, read_pairs
-from mime_fast.engine.model_folder import load_model_folder
-from mime_fast.errors import ConfigError
 from mime_fast.reference.dialogue_model import DialogueModel
-from mime_fast.reference.mime import Mime
 from mime_fast.reference.models import new_model
 from mime_fast.text.tokenizer import Tokenizer
 from mime_fast.text.vocabulary import build_vocabulary
 from mime_fast.training.augmentation import extra_pairs
 from mime_fast.training.candidates import CandidateSource
-from mime_fast.training.emotion_teacher import check_sklearn, teach_once
+from mime_fast.training.emotion_teacher import check_sklearn
+from mime_fast.training.examples import train_examples
 from mime_fast.training.recipe import EXTRA_PAIRS, Recipe
+from mime_fast.training.start import go_on_from, initialise
 from mime_fast.training.trainer import Progress, Trainer
-from mime_fast.training.vectors import initial_embedding, read_vectors
 
 Path_ = str | os.PathLike[str]
 
@@ -63,7 +59,16 @@ def train(
         go_on_from(first, model, tokenizer)
     kinds = EXTRA_PAIRS if recipe.emotion_teacher else tuple(recipe.extra_epochs)
     extra = {kind: extra_pairs(kind, data, train_pairs, style) for kind in kinds}
-    examples, *extra_examples = _train_examples(recipe, [train_pairs, *extra.values()], tokenizer, Path(out))
+
+    def untrained() -> DialogueModel:
+        fresh = new_model(model.config)
+        initialise(fresh, tokenizer, recipe.seed, vectors)
+        return fresh.to(device)
+
+    kinds_of_pairs = [train_pairs, *extra.values()]
+    examples, *extra_examples = train_examples(
+        recipe, kinds_of_pairs, tokenizer, untrained, Path(out), show_progress=show_progress
+    )
     trainer = Trainer(
         recipe,
         model.to(device),
@@ -76,17 +81,6 @@ def train(
         show_progress=show_progress,
     )
     return trainer.run()
-
-
-def _train_examples(
-    recipe: Recipe, kinds: Sequence[Sequence[Pair]], tokenizer: Tokenizer, out: Path
-) -> list[list[Example]]:
-    """The examples of each kind of pairs; with a teacher, which learns from all of them, if the recipe has one."""
-    examples = [make_examples(pairs, tokenizer) for pairs in kinds]
-    if recipe.emotion_teacher == 0:
-        return examples
-    probs = iter(teach_once([pair for pairs in kinds for pair in pairs], out))
-    return [[dataclasses.replace(example, teacher=next(probs)) for example in each] for each in examples]
 
 
 def make_tokenizer(recipe: Recipe, splits: Sequence[Sequence[Pair]]) -> Tokenizer:
@@ -104,47 +98,3 @@ def make_tokenizer(recipe: Recipe, splits: Sequence[Sequence[Pair]]) -> Tokenize
     )
     words = build_vocabulary(utterances, min_count=recipe.min_count, max_size=recipe.max_words or None)
     return Tokenizer.from_words(words)
-
-
-def go_on_from(folder: Path_, model: DialogueModel, tokenizer: Tokenizer) -> None:
-    """Give `model` the weights of a model folder.
-
-    Raises:
-        ConfigError: that model has other words or other sizes.
-    """
-    loaded = load_model_folder(folder)
-    same = loaded.tokenizer.words == tokenizer.words
-    if not same or loaded.model.config.replace(dropout=0.0) != model.config.replace(dropout=0.0):
-        raise ConfigError(f"start: its {'model' if same else 'vocabulary'} is another one; the same is allowed")
-    model.load_state_dict(loaded.model.state_dict())
-
-
-def initialise(model: DialogueModel, tokenizer: Tokenizer, seed: int, vectors: Path_ | None) -> None:
-    """The released code's start: Xavier for every matrix but E_W, which takes word vectors or 0.01 N(0, 1).
-
-    A posterior on e_g starts as a copy of the prior that ignores e_g: two unrelated ones are driven to one constant
-    distribution by the KL term within a few hundred steps.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    size = model.config.hidden_size
-    known = read_vectors(vectors, tokenizer.words, size) if vectors is not None else {}
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() > 1 and parameter is not model.word_embedding.weight:
-                nn.init.xavier_uniform_(parameter, generator=generator)
-        model.word_embedding.weight.copy_(initial_embedding(tokenizer.words, known, size, generator))
-        if isinstance(model, Mime) and model.config.posterior_on_emotion:
-            _start_as_prior(model)
-
-
-def _start_as_prior(model: Mime) -> None:
-    """Q(z_g | e_g, C) = P(z_g | C), eq. 13 and 17."""
-    size = model.config.hidden_size
-    for group in model.prior.fc_mu:
-        sample = model.posterior.fc_sample[group]
-        assert isinstance(sample, nn.Linear)
-        sample.weight.zero_()
-        sample.weight[:, :size].copy_(model.prior.fc_sample.weight)
-        sample.bias.copy_(model.prior.fc_sample.bias)
-        model.posterior.fc_mu[group].load_state_dict(model.prior.fc_mu[group].state_dict())
-        model.posterior.fc_sigma[group].load_state_dict(model.prior.fc_sigma[group].state_dict())

@@ -12,6 +12,7 @@ import torch
 from mime_fast.baseline_config import MODEL_CONFIGS
 from mime_fast.engine.model_folder import load_model_folder
 from mime_fast.errors import CheckpointError, MimeFastError
+from mime_fast.reference.mime import Mime
 from mime_fast.text.special import UNK_ID
 from mime_fast.training import run, trainer
 from mime_fast.training.schedule import gold_listener_chance
@@ -104,13 +105,13 @@ def test_extra_pairs_are_in_the_first_epochs_only(tmp_path: Path, data: Path, mo
 
 def test_words_are_dropped_in_training_alone(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dropped, evaluated = [], []
-    encode = run.Mime.encode
+    encode = Mime.encode
 
-    def noting(self: run.Mime, context_ids: torch.Tensor, state_ids: torch.Tensor) -> Any:
+    def noting(self: Mime, context_ids: torch.Tensor, state_ids: torch.Tensor) -> Any:
         (dropped if self.training else evaluated).append((context_ids == UNK_ID).any().item())
         return encode(self, context_ids, state_ids)
 
-    monkeypatch.setattr(run.Mime, "encode", noting)
+    monkeypatch.setattr(Mime, "encode", noting)
     run.train(recipe(word_dropout=0.5, max_steps=7), data, tmp_path / "out", show_progress=False)
     assert len(dropped) == 7
     assert all(dropped)

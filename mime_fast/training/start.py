@@ -1,0 +1,74 @@
+"""The weights that a run begins with: another run's, or drawn ones and word vectors."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from torch import nn
+
+from mime_fast.engine.model_folder import load_model_folder
+from mime_fast.errors import ConfigError
+from mime_fast.reference.dialogue_model import DialogueModel
+from mime_fast.reference.layers import EncoderLayer
+from mime_fast.reference.mime import Mime
+from mime_fast.text.tokenizer import Tokenizer
+from mime_fast.training.vectors import initial_embedding, read_vectors
+
+Path_ = str | os.PathLike[str]
+
+
+def go_on_from(folder: Path_, model: DialogueModel, tokenizer: Tokenizer) -> None:
+    """Give `model` the weights of a model folder; context layers that it has beyond those begin as identities.
+
+    Raises:
+        ConfigError: that model has other words, other sizes, or more context layers; or layers were to be added whose
+            last ReLU (`final_relu`) would never let go of zero.
+    """
+    loaded = load_model_folder(folder)
+    if loaded.tokenizer.words != tokenizer.words:
+        raise ConfigError("start: its vocabulary is another one; the same is allowed")
+    known, config = loaded.model.config.num_context_layers, model.config
+    alike = {"dropout": 0.0, "context_layers": 0}
+    if loaded.model.config.replace(**alike) != config.replace(**alike) or known > config.num_context_layers:
+        raise ConfigError("start: its model is another one; the same, or one with fewer context_layers, is allowed")
+    added = model.context_encoder.layers[known:]
+    if added and config.final_relu:
+        raise ConfigError(f"start: context_layers={known} there and {known + len(added)} here with final_relu=True")
+    model.load_state_dict({**model.state_dict(), **loaded.model.state_dict()})
+    with torch.no_grad():
+        for layer in added:
+            assert isinstance(layer, EncoderLayer)
+            for parameter in (layer.attention.output.weight, *layer.ffn.conv2.parameters()):
+                parameter.zero_()
+
+
+def initialise(model: DialogueModel, tokenizer: Tokenizer, seed: int, vectors: Path_ | None) -> None:
+    """The released code's start: Xavier for every matrix but E_W, which takes word vectors or 0.01 N(0, 1).
+
+    A posterior on e_g starts as a copy of the prior that ignores e_g: two unrelated ones are driven to one constant
+    distribution by the KL term within a few hundred steps.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    size = model.config.hidden_size
+    known = read_vectors(vectors, tokenizer.words, size) if vectors is not None else {}
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() > 1 and parameter is not model.word_embedding.weight:
+                nn.init.xavier_uniform_(parameter, generator=generator)
+        model.word_embedding.weight.copy_(initial_embedding(tokenizer.words, known, size, generator))
+        if isinstance(model, Mime) and model.config.posterior_on_emotion:
+            _start_as_prior(model)
+
+
+def _start_as_prior(model: Mime) -> None:
+    """Q(z_g | e_g, C) = P(z_g | C), eq. 13 and 17."""
+    size = model.config.hidden_size
+    for group in model.prior.fc_mu:
+        sample = model.posterior.fc_sample[group]
+        assert isinstance(sample, nn.Linear)
+        sample.weight.zero_()
+        sample.weight[:, :size].copy_(model.prior.fc_sample.weight)
+        sample.bias.copy_(model.prior.fc_sample.bias)
+        model.posterior.fc_mu[group].load_state_dict(model.prior.fc_mu[group].state_dict())
+        model.posterior.fc_sigma[group].load_state_dict(model.prior.fc_sigma[group].state_dict())
