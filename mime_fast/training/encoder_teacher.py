@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from itertools import chain
+from itertools import chain, count, islice
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,6 @@ from mime_fast.training.recipe import Recipe
 from mime_fast.training.schedule import learning_rate
 
 ANSWERS = "encoder_teacher.npy"
-EPOCHS = 1.5
 EMA_DECAY = 0.999
 PLAN = Recipe(
     batch_size=64,
@@ -42,6 +40,7 @@ def teach_by_encoders(
     examples: Sequence[Example],
     folds: npt.NDArray[np.int64],
     make_model: Callable[[], DialogueModel],
+    steps: int,
     out: Path,
     *,
     show_progress: bool = True,
@@ -55,6 +54,7 @@ def teach_by_encoders(
         examples: with the linear teacher's answers.
         folds: each example's fold, [n].
         make_model: gives an untrained model, the same each time, on the device to train it on.
+        steps: of each fold's training, batches of 64.
     """
     probs = kept_answers(out, ANSWERS, len(examples))
     if probs is None:
@@ -64,13 +64,13 @@ def teach_by_encoders(
         if np.isfinite(probs[held_out]).all():
             continue
         model = make_model()
-        _fit(model, [examples[i] for i in np.flatnonzero(folds != fold).tolist()], fold, show_progress)
+        _fit(model, [examples[i] for i in np.flatnonzero(folds != fold).tolist()], steps, fold, show_progress)
         probs[held_out] = _answers(model, [examples[i] for i in held_out.tolist()])
         keep_answers(probs, out, ANSWERS)
     return probs
 
 
-def _fit(model: DialogueModel, examples: Sequence[Example], fold: int, show_progress: bool) -> None:
+def _fit(model: DialogueModel, examples: Sequence[Example], steps: int, fold: int, show_progress: bool) -> None:
     """Train encoder and classifier; the weights become their average over the steps."""
     torch.manual_seed(PLAN.seed)
     model.train()
@@ -80,17 +80,17 @@ def _fit(model: DialogueModel, examples: Sequence[Example], fold: int, show_prog
     optimizer = torch.optim.AdamW(
         reached, betas=PLAN.betas, eps=PLAN.epsilon, weight_decay=PLAN.weight_decay, fused=True
     )
-    orders = [epoch_order(examples, PLAN.batch_size, PLAN.seed, epoch) for epoch in range(math.ceil(EPOCHS))]
-    total = math.ceil(len(orders[0]) * EPOCHS)
-    batches = list(chain.from_iterable(orders))[:total]
-    bar = tqdm(batches, unit="step", desc=f"emotion teacher, fold {fold + 1}", disable=not show_progress)
+    epochs = (epoch_order(examples, PLAN.batch_size, PLAN.seed, epoch) for epoch in count())
+    batches = islice(chain.from_iterable(epochs), steps)
+    name = f"emotion teacher, fold {fold + 1}"
+    bar = tqdm(batches, total=steps, unit="step", desc=name, disable=not show_progress)
     for step, indices in enumerate(bar, start=1):
         loss = _loss(model, examples, indices)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(reached, PLAN.max_grad_norm)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(PLAN, step, total, model.config.hidden_size)
+            group["lr"] = learning_rate(PLAN, step, steps, model.config.hidden_size)
         optimizer.step()
         with torch.no_grad():
             decay = min(EMA_DECAY, (1 + step) / (10 + step))

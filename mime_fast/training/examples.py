@@ -40,9 +40,11 @@ def train_examples(
     pairs = [pair for each in kinds for pair in each]
     probs = teach_once(pairs, out)
     taught = _taught([example for each in examples for example in each], probs)
-    if recipe.encoder_teacher:
+    if recipe.encoder_teacher_steps:
         folds = dialogue_folds(pairs)
-        encoders = teach_by_encoders(taught, folds, untrained, out, show_progress=show_progress)
+        encoders = teach_by_encoders(
+            taught, folds, untrained, recipe.encoder_teacher_steps, out, show_progress=show_progress
+        )
         taught = _taught(taught, (probs + encoders) / np.float32(2))
     rest = iter(taught)
     return [list(islice(rest, len(each))) for each in examples]

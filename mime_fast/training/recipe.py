@@ -44,7 +44,7 @@ class Recipe(Config):
     label_smoothing: float = 0.0
     emotion_smoothing: float = 0.0  # label smoothing of L_cls
     emotion_teacher: float = 0.0  # share of L_cls that a linear classifier tells (training/emotion_teacher.py)
-    encoder_teacher: bool = False  # beside the linear classifier, MIME's own encoder (training/encoder_teacher.py)
+    encoder_teacher_steps: int = 0  # of MIME's own encoder beside it, a fold (training/encoder_teacher.py); 0: none
     bfloat16_projection: bool = False  # of the decoder's output on the vocabulary, in training only
     alpha: float = 1.0  # weight of L_cls, eq. 32
     beta: float = 1.0  # weight of the ELBOs
@@ -66,7 +66,9 @@ class Recipe(Config):
             object.__setattr__(self, "start", Recipe.from_dict(self.start, where="start"))
         for name in ("batch_size", "max_epochs", "eval_every_steps", "patience", "min_count"):
             check_int(name, getattr(self, name), 1)
-        for name in ("max_words", "max_steps", "kl_warmup_steps", "gold_listener_steps", "min_steps", "seed"):
+        for name in ("max_words", "max_steps", "kl_warmup_steps", "gold_listener_steps", "encoder_teacher_steps"):
+            check_int(name, getattr(self, name), 0)
+        for name in ("min_steps", "seed"):
             check_int(name, getattr(self, name), 0)
         check_int("warmup_steps", self.warmup_steps, 1)
         for name in ("learning_rate", "epsilon"):
@@ -91,17 +93,20 @@ class Recipe(Config):
             raise ConfigError(
                 f"risk_weight={self.risk_weight}: needs a [start], whose beams say something, and no extra_epochs"
             )
-        for name in ("encoder_teacher", "bfloat16_projection"):
-            check_bool(name, getattr(self, name))
-        if self.encoder_teacher and not self.emotion_teacher:
-            raise ConfigError("encoder_teacher=True with emotion_teacher=0: a share above 0 is allowed")
+        check_bool("bfloat16_projection", self.bfloat16_projection)
+        if self.encoder_teacher_steps and not self.emotion_teacher:
+            raise ConfigError(
+                f"encoder_teacher_steps={self.encoder_teacher_steps} with emotion_teacher=0: a share above 0 is allowed"
+            )
         self.model_config(7)
         GenerationConfig.from_dict(self.generation, where="generation")
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with some fields changed, here and in the recipe that it starts from."""
+        """A copy with some fields changed, here and in the recipe it starts from; `max_steps` cuts a teacher's, too."""
         start = {} if self.start is None else {"start": self.start.replace(**changes)}
-        return super().replace(**(start | changes))
+        steps = changes.get("max_steps", 0) or self.encoder_teacher_steps
+        cut = {"encoder_teacher_steps": min(self.encoder_teacher_steps, steps)}
+        return super().replace(**(start | cut | changes))
 
     def model_config(self, vocab_size: int) -> ModelConfig:
         """The model's config for a vocabulary."""

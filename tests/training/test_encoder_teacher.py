@@ -36,7 +36,6 @@ def make_model() -> DialogueModel:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoder_teacher, "PLAN", encoder_teacher.PLAN.replace(warmup_steps=5, learning_rate=0.02))
-    monkeypatch.setattr(encoder_teacher, "EPOCHS", 30)
 
 
 @pytest.mark.usefixtures("quick")
@@ -50,7 +49,7 @@ def test_it_hears_what_words_tell_and_nothing_of_its_own_fold(tmp_path: Path) ->
         examples.append(example([7 + emotion if tells else 12, secret], emotion))
         told.append(tells)
         folds.append(fold)
-    probs = teach_by_encoders(examples, np.array(folds), make_model, tmp_path, show_progress=False)
+    probs = teach_by_encoders(examples, np.array(folds), make_model, 200, tmp_path, show_progress=False)
     assert probs.shape == (500, 32)
     np.testing.assert_allclose(probs.sum(axis=1), 1, rtol=1e-5)
     gold = np.array([each.emotion for each in examples])
@@ -63,22 +62,22 @@ def test_it_hears_what_words_tell_and_nothing_of_its_own_fold(tmp_path: Path) ->
 def test_a_killed_run_goes_on_with_its_fold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     examples = [example([7 + i % 3, 20 + i % 7], i % 3) for i in range(40)]
     folds = np.arange(40) % 4
-    whole = teach_by_encoders(examples, folds, make_model, tmp_path / "whole", show_progress=False)
+    whole = teach_by_encoders(examples, folds, make_model, 10, tmp_path / "whole", show_progress=False)
     fitted: list[int] = []
 
-    def fit(model: DialogueModel, rest: list[Example], fold: int, show_progress: bool) -> None:
+    def fit(model: DialogueModel, rest: list[Example], steps: int, fold: int, show_progress: bool) -> None:
         if len(fitted) == 2:
             raise KeyboardInterrupt
         fitted.append(fold)
-        own_fit(model, rest, fold, show_progress)
+        own_fit(model, rest, steps, fold, show_progress)
 
     own_fit = encoder_teacher._fit
     monkeypatch.setattr(encoder_teacher, "_fit", fit)
     with pytest.raises(KeyboardInterrupt):
-        teach_by_encoders(examples, folds, make_model, tmp_path / "cut", show_progress=False)
+        teach_by_encoders(examples, folds, make_model, 10, tmp_path / "cut", show_progress=False)
     fitted.append(-1)
     np.testing.assert_array_equal(
-        teach_by_encoders(examples, folds, make_model, tmp_path / "cut", show_progress=False), whole
+        teach_by_encoders(examples, folds, make_model, 10, tmp_path / "cut", show_progress=False), whole
     )
     assert fitted == [0, 1, -1, 2, 3]
     np.testing.assert_array_equal(np.load(tmp_path / "cut" / ANSWERS), whole)
@@ -88,7 +87,7 @@ def test_only_what_the_classifier_needs_is_trained() -> None:
     model = make_model()
     assert isinstance(model, Mime)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    encoder_teacher._fit(model, [example([7 + i], i) for i in range(20)], 0, show_progress=False)
+    encoder_teacher._fit(model, [example([7 + i], i) for i in range(20)], 5, 0, show_progress=False)
     changed = {name.split(".")[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {
         "word_embedding", "speaker_embedding", "context_encoder", "emotion_query", "emotion_embedding"
@@ -105,7 +104,7 @@ def test_a_run_listens_to_the_mean_of_both(data: Path, tmp_path: Path, monkeypat
 
     monkeypatch.setattr(run, "Trainer", Listener)
     plan = recipe(max_steps=1, emotion_teacher=0.5)
-    for name, each in (("linear", plan), ("both", dataclasses.replace(plan, encoder_teacher=True))):
+    for name, each in (("linear", plan), ("both", dataclasses.replace(plan, encoder_teacher_steps=3))):
         run.train(each, data, tmp_path / name, show_progress=False)
     encoders = np.load(tmp_path / "both" / ANSWERS)[: len(heard[0])]
     np.testing.assert_allclose(heard[1], (heard[0] + encoders) / 2, rtol=1e-6)
@@ -113,5 +112,5 @@ def test_a_run_listens_to_the_mean_of_both(data: Path, tmp_path: Path, monkeypat
 
 
 def test_it_needs_the_other_one() -> None:
-    with pytest.raises(ConfigError, match=r"encoder_teacher=True with emotion_teacher=0: a share above 0 is allowed"):
-        recipe(encoder_teacher=True)
+    with pytest.raises(ConfigError, match=r"encoder_teacher_steps=9 with emotion_teacher=0: a share above 0 is"):
+        recipe(encoder_teacher_steps=9)

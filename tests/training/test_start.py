@@ -82,6 +82,9 @@ def test_steps_and_seed_bear_on_the_start_too() -> None:
     assert plan.start.start is not None
     assert [(each.max_steps, each.seed) for each in (plan, plan.start, plan.start.start)] == [(3, 9)] * 3
     assert Recipe.from_dict(plan.to_dict()) == plan
+    taught = recipe(emotion_teacher=0.5, encoder_teacher_steps=20)
+    assert [taught.replace(max_steps=n).encoder_teacher_steps for n in (0, 3, 50)] == [20, 3, 20]
+    assert taught.replace(seed=3, encoder_teacher_steps=7).encoder_teacher_steps == 7
 
 
 def test_vectors_start_the_embedding(tmp_path: Path, data: Path) -> None:
