@@ -93,12 +93,13 @@ def teach_once(pairs: Sequence[Pair], out: Path) -> npt.NDArray[np.float32]:
 
 
 def kept_answers(out: Path, name: str, count: int) -> npt.NDArray[np.float32] | None:
-    """Answers [count, 32] that this run, or the one it starts from, has kept in its folder."""
-    for known in (out / name, out / "start" / name):
-        if known.is_file():
-            probs: npt.NDArray[np.float32] = np.load(known)
+    """Answers [count, 32] that this run, or one of those it starts from, has kept in its folder."""
+    while out.is_dir():
+        if (out / name).is_file():
+            probs: npt.NDArray[np.float32] = np.load(out / name)
             if len(probs) == count:
                 return probs
+        out = out / "start"
     return None
 
 

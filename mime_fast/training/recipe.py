@@ -101,6 +101,11 @@ class Recipe(Config):
         self.model_config(7)
         GenerationConfig.from_dict(self.generation, where="generation")
 
+    @property
+    def classifier_alone(self) -> bool:
+        """Whether nothing but L_cls has a weight, so that no response is decoded."""
+        return not any((self.beta, self.gamma, self.mixture_weight, self.risk_weight))
+
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed, here and in the recipe it starts from; `max_steps` cuts a teacher's, too."""
         start = {} if self.start is None else {"start": self.start.replace(**changes)}

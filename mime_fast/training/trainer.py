@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from mime_fast.config import GenerationConfig
-from mime_fast.data.batches import Example, collate, epoch_order
+from mime_fast.data.batches import Batch, Example, collate, epoch_order
 from mime_fast.engine.model_folder import save_model_folder
 from mime_fast.errors import CheckpointError, MimeFastError
 from mime_fast.evaluation.likelihood import Likelihood, evaluate_likelihood
@@ -28,7 +28,7 @@ from mime_fast.reference.noise import training_noise
 from mime_fast.text.tokenizer import Tokenizer
 from mime_fast.training.augmentation import drop_words
 from mime_fast.training.candidates import FOLLOW_STEPS, CandidateSource
-from mime_fast.training.losses import loss_terms
+from mime_fast.training.losses import LossTerms, classifier_terms, loss_terms
 from mime_fast.training.recipe import ExtraPairs, Recipe
 from mime_fast.training.risk import CandidateBatch, word_cost
 from mime_fast.training.schedule import gold_listener_chance, kl_weight, learning_rate
@@ -150,20 +150,7 @@ class Trainer:
         progress.batch += 1
         self.model.train()
         batch = drop_words(collate(self.epoch_examples, indices, self.device), recipe.word_dropout)
-        noise = training_noise(self.model, recipe.seed, indices, progress.epoch)
-        candidates, cost = self._candidates(indices)
-        terms = loss_terms(
-            self.model,
-            batch,
-            noise,
-            label_smoothing=recipe.label_smoothing,
-            emotion_smoothing=recipe.emotion_smoothing,
-            emotion_teacher=recipe.emotion_teacher,
-            bfloat16_projection=recipe.bfloat16_projection,
-            gold_listeners=self._draw_gold_listeners(),
-            candidates=candidates,
-            word_cost=cost,
-        )
+        terms = self._terms(batch, indices)
         kl = kl_weight(recipe, progress.step)
         beside = recipe.mixture_weight, recipe.risk_weight
         total = terms.total(recipe.alpha, recipe.beta, recipe.gamma, kl, *beside)
@@ -177,9 +164,27 @@ class Trainer:
             group["lr"] = learning_rate(recipe, progress.step, self.total_steps, self.model.config.hidden_size)
         self.optimizer.step()
         self._update_average()
-        if candidates is not None:
+        if self.candidates is not None:
             progress.reply_length = (progress.reply_length or terms.reply_length) * 0.95 + terms.reply_length * 0.05
         return {"loss": total.item(), **{name: _number(value) for name, value in vars(terms).items()}}
+
+    def _terms(self, batch: Batch, indices: Sequence[int]) -> LossTerms:
+        recipe = self.recipe
+        if recipe.classifier_alone:
+            return classifier_terms(self.model, batch, recipe.emotion_smoothing, recipe.emotion_teacher)
+        candidates, cost = self._candidates(indices)
+        return loss_terms(
+            self.model,
+            batch,
+            training_noise(self.model, recipe.seed, indices, self.progress.epoch),
+            label_smoothing=recipe.label_smoothing,
+            emotion_smoothing=recipe.emotion_smoothing,
+            emotion_teacher=recipe.emotion_teacher,
+            bfloat16_projection=recipe.bfloat16_projection,
+            gold_listeners=self._draw_gold_listeners(),
+            candidates=candidates,
+            word_cost=cost,
+        )
 
     def _candidates(self, indices: Sequence[int]) -> tuple[CandidateBatch | None, float]:
         """The risk's candidates and what a word of them costs."""

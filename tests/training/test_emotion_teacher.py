@@ -67,7 +67,10 @@ def test_answers_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     first = teach_once(pairs, start)
     np.testing.assert_array_equal(first, teach(pairs))
     monkeypatch.setattr(emotion_teacher, "teach", lambda several: np.full((len(several), 32), 0.5, np.float32))
-    for out in (start, tmp_path / "run"):
+    (tmp_path / "long" / "start").mkdir(parents=True)
+    (tmp_path / "run").rename(tmp_path / "long" / "start" / "start")
+    start = tmp_path / "long" / "start" / "start" / "start"
+    for out in (start, start.parent, tmp_path / "long"):
         np.testing.assert_array_equal(teach_once(pairs, out), first)
     assert (teach_once(pairs[:20], start) == 0.5).all()
     assert teach_once(pairs[:20], start).shape == (20, 32)

@@ -14,7 +14,7 @@ from mime_fast.emotions import POSITIVE_IDS
 from mime_fast.reference.mime import Mime
 from mime_fast.reference.response_emotion import GROUPS, Gaussian
 from mime_fast.text.special import PAD_ID, SOS_ID
-from mime_fast.training.losses import LossTerms, kl_divergence, loss_terms, mixture_loss, smoothed_nll
+from mime_fast.training.losses import LossTerms, classifier_terms, kl_divergence, loss_terms, mixture_loss, smoothed_nll
 from tests.parity import assert_close
 from tests.reference.tiny import random_batch, tiny_model
 
@@ -51,6 +51,14 @@ def test_without_smoothing_it_is_the_nll() -> None:
     targets = torch.tensor([0, 3, 8, 2])
     expected = -sum(logits.log_softmax(1)[i, t] for i, t in enumerate(targets))
     assert_close(smoothed_nll(logits, targets, 0.0), torch.as_tensor(expected))
+
+
+def test_the_classifier_alone_has_the_same_loss() -> None:
+    model, batch = tiny_model(), random_batch(LENGTHS, TARGETS)
+    all_terms = loss_terms(model, batch, noise_for(model), emotion_smoothing=0.2)
+    alone = classifier_terms(model, batch, emotion_smoothing=0.2)
+    assert_close(alone.classification, all_terms.classification)
+    assert_close(alone.total(alpha=3.0), 3 * all_terms.classification)
 
 
 def test_emotion_smoothing_by_hand() -> None:

@@ -16,6 +16,7 @@ from mime_fast.reference.mime import Mime
 from mime_fast.text.special import UNK_ID
 from mime_fast.training import run, trainer
 from mime_fast.training.schedule import gold_listener_chance
+from mime_fast.training.start import initialise
 from tests.training.small_run import SMALL, metrics_of, recipe, state_of
 
 
@@ -43,13 +44,33 @@ STARTED = {"start": {"model": SMALL, "batch_size": 4, "max_epochs": 1, "eval_eve
 
 
 MOEL = {"model_type": "moel", "gold_listener_steps": 10}
+ALONE = {"beta": 0.0, "gamma": 0.0}
 RISKY = {"start": STARTED["start"] | {"max_steps": 2}, "risk_weight": 5.0, "emotion_teacher": 0.5}
+
+
+def test_the_classifier_alone_leaves_the_rest_as_it_was(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And decodes nothing: only an evaluation does."""
+    monkeypatch.setattr(trainer, "loss_terms", None)
+    plan = recipe(**ALONE, max_steps=5, min_steps=5, ema_decay=0.0)
+    run.train(plan, data, tmp_path / "out", show_progress=False)
+    after = state_of(tmp_path / "out")["model"]
+    folder = load_model_folder(tmp_path / "out")
+    torch.manual_seed(plan.seed)
+    before = Mime(folder.model.config.replace(dropout=0.1))
+    initialise(before, folder.tokenizer, plan.seed, None)
+    changed = {name.split(".")[0] for name, value in before.state_dict().items() if not torch.equal(value, after[name])}
+    heard = {"word_embedding", "speaker_embedding", "context_encoder", "emotion_query", "emotion_embedding"}
+    assert changed == heard
+    (row,) = metrics_of(tmp_path / "out")
+    assert row["classification"] == row["loss"] > 0 == row["response"]
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"preset": "paper"}, {"preset": "released"}, AUGMENTED, STARTED, {"model_type": "multi-tr"}, MOEL, RISKY],
-    ids=["paper", "released", "augmented", "started", "multi-tr", "moel", "risky"],
+    [{"preset": "paper"}, {"preset": "released"}, AUGMENTED, STARTED, {"model_type": "multi-tr"}, MOEL, RISKY, ALONE],
+    ids=["paper", "released", "augmented", "started", "multi-tr", "moel", "risky", "classifier-alone"],
 )
 def test_a_killed_run_goes_on_bit_for_bit(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
