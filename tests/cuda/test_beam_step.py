@@ -31,6 +31,16 @@ THREADS = (*KINDS, partial(compiled, threads=3))
 WAYS = [way for way in WAYS if not way.get("do_sample")]
 
 
+def _exact(value: float) -> float:
+    """The next multiple of 2^-14: float32 adds a few of them without rounding."""
+    return value if math.isinf(value) else math.ldexp(round(math.ldexp(value, 14)), -14)
+
+
+# A row's words are ordered before they are added (docs/gpu.md): ties are the reference's where sums are exact.
+# `test_sums_that_rounding_makes_equal_go_by_the_token` has the others.
+EXACT_VALUES = VALUES.map(lambda values: [_exact(value) for value in values])
+
+
 def assert_equal(
     distribution: Distribution,
     vocab_size: int,
@@ -67,7 +77,7 @@ def test_ties_everywhere(way: dict[str, Any]) -> None:
 
 
 @settings(max_examples=250, deadline=None)
-@given(data=st.data(), vocab_size=st.integers(4, 12), values=VALUES, seed=st.integers(0, 2**32))
+@given(data=st.data(), vocab_size=st.integers(4, 12), values=EXACT_VALUES, seed=st.integers(0, 2**32))
 def test_any_options_on_rows_full_of_ties(data: st.DataObject, vocab_size: int, values: list[float], seed: int) -> None:
     way = data.draw(ways(vocab_size).filter(lambda way: not way.get("do_sample")))
     words = st.sampled_from([token for token in range(vocab_size) if token != EOS_ID])
@@ -77,7 +87,7 @@ def test_any_options_on_rows_full_of_ties(data: st.DataObject, vocab_size: int, 
 
 
 @settings(max_examples=20, deadline=None)
-@given(data=st.data(), values=VALUES, seed=st.integers(0, 2**32), threads=st.integers(2, 6))
+@given(data=st.data(), values=EXACT_VALUES, seed=st.integers(0, 2**32), threads=st.integers(2, 6))
 def test_threads_that_share_a_slot(data: st.DataObject, values: list[float], seed: int, threads: int) -> None:
     way = data.draw(ways(8).filter(lambda way: not way.get("do_sample")))
     kinds = (partial(compiled, threads=threads), partial(compiled, threads=1))
