@@ -17,7 +17,7 @@ from mime_fast.emotions import LABELS
 from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.training.augmentation import drop_words
 from mime_fast.training.emotion_teacher import keep_answers, kept_answers
-from mime_fast.training.losses import classification_loss
+from mime_fast.training.losses import classifier_terms
 from mime_fast.training.recipe import Recipe
 from mime_fast.training.schedule import learning_rate
 
@@ -102,8 +102,7 @@ def _fit(model: DialogueModel, examples: Sequence[Example], steps: int, fold: in
 
 def _loss(model: DialogueModel, examples: Sequence[Example], indices: Sequence[int]) -> torch.Tensor:
     batch = drop_words(collate(examples, indices, _device(model)), PLAN.word_dropout)
-    logits = model.encode(batch.context_ids, batch.state_ids).emotion_logits
-    return classification_loss(logits, batch, PLAN.emotion_smoothing, PLAN.emotion_teacher)
+    return classifier_terms(model, batch, PLAN.emotion_smoothing, PLAN.emotion_teacher).classification
 
 
 @torch.no_grad()

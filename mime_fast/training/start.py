@@ -10,7 +10,6 @@ from torch import nn
 from mime_fast.engine.model_folder import load_model_folder
 from mime_fast.errors import ConfigError
 from mime_fast.reference.dialogue_model import DialogueModel
-from mime_fast.reference.layers import EncoderLayer
 from mime_fast.reference.mime import Mime
 from mime_fast.text.tokenizer import Tokenizer
 from mime_fast.training.vectors import initial_embedding, read_vectors
@@ -19,28 +18,16 @@ Path_ = str | os.PathLike[str]
 
 
 def go_on_from(folder: Path_, model: DialogueModel, tokenizer: Tokenizer) -> None:
-    """Give `model` the weights of a model folder; context layers that it has beyond those begin as identities.
+    """Give `model` the weights of a model folder.
 
     Raises:
-        ConfigError: that model has other words, other sizes, or more context layers; or layers were to be added whose
-            last ReLU (`final_relu`) would never let go of zero.
+        ConfigError: that model has other words or other sizes.
     """
     loaded = load_model_folder(folder)
-    if loaded.tokenizer.words != tokenizer.words:
-        raise ConfigError("start: its vocabulary is another one; the same is allowed")
-    known, config = loaded.model.config.num_context_layers, model.config
-    alike = {"dropout": 0.0, "context_layers": 0}
-    if loaded.model.config.replace(**alike) != config.replace(**alike) or known > config.num_context_layers:
-        raise ConfigError("start: its model is another one; the same, or one with fewer context_layers, is allowed")
-    added = model.context_encoder.layers[known:]
-    if added and config.final_relu:
-        raise ConfigError(f"start: context_layers={known} there and {known + len(added)} here with final_relu=True")
-    model.load_state_dict({**model.state_dict(), **loaded.model.state_dict()})
-    with torch.no_grad():
-        for layer in added:
-            assert isinstance(layer, EncoderLayer)
-            for parameter in (layer.attention.output.weight, *layer.ffn.conv2.parameters()):
-                parameter.zero_()
+    same = loaded.tokenizer.words == tokenizer.words
+    if not same or loaded.model.config.replace(dropout=0.0) != model.config.replace(dropout=0.0):
+        raise ConfigError(f"start: its {'model' if same else 'vocabulary'} is another one; the same is allowed")
+    model.load_state_dict(loaded.model.state_dict())
 
 
 def initialise(model: DialogueModel, tokenizer: Tokenizer, seed: int, vectors: Path_ | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from mime_fast.training.recipe import Recipe
 from mime_fast.training.start import initialise
 from mime_fast.training.vectors import read_vectors
 from tests.parity import assert_close
-from tests.reference.tiny import random_batch
 from tests.training.small_run import SMALL, metrics_of, recipe
 
 
@@ -37,24 +35,6 @@ def test_a_start_is_a_run_of_its_own(tmp_path: Path, data: Path) -> None:
     assert metrics_of(tmp_path / "alone") != metrics_of(tmp_path / "out")
 
 
-def test_added_context_layers_begin_as_identities(tmp_path: Path, data: Path) -> None:
-    """The same contexts at a rate near 0, and gradients that reach every tensor of the new layers."""
-    plan = recipe(start=recipe(max_steps=4), model=SMALL | {"context_layers": 3, "dropout": 0.0}, max_steps=4)
-    still = dataclasses.replace(plan, learning_rate=1e-30)
-    models = []
-    for name, each in (("still", still), ("learnt", plan)):
-        run.train(each, data, tmp_path / name, show_progress=False)
-        models.append(load_model_folder(tmp_path / name).model)
-    grown, learnt = models
-    first = load_model_folder(tmp_path / "still" / "start").model
-    assert [len(model.context_encoder.layers) for model in (grown, first)] == [3, 1]
-    batch = random_batch([3, 6, 1], [4, 2, 6], vocab_size=first.vocab_size)
-    hidden = [model.encode(batch.context_ids, batch.state_ids).hidden for model in (grown, first)]
-    assert_close(*hidden)
-    for name, value in grown.context_encoder.state_dict().items():
-        assert not torch.equal(value, learnt.context_encoder.state_dict()[name]), name
-
-
 @pytest.mark.parametrize(
     ("changes", "part"),
     [
@@ -67,13 +47,6 @@ def test_a_start_that_does_not_fit_is_refused(tmp_path: Path, data: Path, change
     plan = recipe(start=recipe(max_steps=1, **changes).to_dict())
     with pytest.raises(ConfigError, match=f"start: its {part} is another one"):
         run.train(plan, data, tmp_path / "out", show_progress=False)
-
-
-def test_layers_are_not_added_behind_a_last_relu(tmp_path: Path, data: Path) -> None:
-    plan = recipe(start=recipe(preset="released", max_steps=1), preset="released")
-    grown = dataclasses.replace(plan, model=SMALL | {"context_layers": 2})
-    with pytest.raises(ConfigError, match="context_layers=1 there and 2 here with final_relu=True"):
-        run.train(grown, data, tmp_path / "out", show_progress=False)
 
 
 def test_steps_and_seed_bear_on_the_start_too() -> None:
