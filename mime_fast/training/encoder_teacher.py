@@ -12,12 +12,12 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from mime_fast.data.batches import Example, collate, epoch_order, length_order
+from mime_fast.data.batches import Batch, Example, collate, epoch_order, length_order
 from mime_fast.emotions import LABELS
 from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.training.augmentation import drop_words
 from mime_fast.training.emotion_teacher import keep_answers, kept_answers
-from mime_fast.training.losses import classifier_terms
+from mime_fast.training.losses import classifier_terms, reached_by_classifier
 from mime_fast.training.recipe import Recipe
 from mime_fast.training.schedule import learning_rate
 
@@ -74,8 +74,7 @@ def _fit(model: DialogueModel, examples: Sequence[Example], steps: int, fold: in
     """Train encoder and classifier; the weights become their average over the steps."""
     torch.manual_seed(PLAN.seed)
     model.train()
-    _loss(model, examples, [0]).backward()  # type: ignore[no-untyped-call]
-    reached = [parameter for parameter in model.parameters() if parameter.grad is not None]  # by L_cls
+    reached = reached_by_classifier(model, _batch(model, examples, [0]))
     average = [parameter.detach().clone() for parameter in reached]
     optimizer = torch.optim.AdamW(
         reached, betas=PLAN.betas, eps=PLAN.epsilon, weight_decay=PLAN.weight_decay, fused=True
@@ -101,8 +100,12 @@ def _fit(model: DialogueModel, examples: Sequence[Example], steps: int, fold: in
 
 
 def _loss(model: DialogueModel, examples: Sequence[Example], indices: Sequence[int]) -> torch.Tensor:
-    batch = drop_words(collate(examples, indices, _device(model)), PLAN.word_dropout)
+    batch = _batch(model, examples, indices)
     return classifier_terms(model, batch, PLAN.emotion_smoothing, PLAN.emotion_teacher).classification
+
+
+def _batch(model: DialogueModel, examples: Sequence[Example], indices: Sequence[int]) -> Batch:
+    return drop_words(collate(examples, indices, _device(model)), PLAN.word_dropout)
 
 
 @torch.no_grad()

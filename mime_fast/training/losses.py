@@ -105,6 +105,14 @@ def classifier_terms(
     return LossTerms(classification, none, none, none, none, none)
 
 
+def reached_by_classifier(model: DialogueModel, batch: Batch) -> list[nn.Parameter]:
+    """The parameters that L_cls has a gradient for: E_W, the context encoder, W_E and E_E."""
+    parameters = list(model.parameters())
+    logits = model.encode(batch.context_ids, batch.state_ids).emotion_logits
+    gradients = torch.autograd.grad(logits.sum(), parameters, allow_unused=True)
+    return [parameter for parameter, gradient in zip(parameters, gradients, strict=True) if gradient is not None]
+
+
 def classification_loss(logits: Tensor, batch: Batch, smoothing: float, teacher: float) -> Tensor:
     """L_cls (eq. 6) for logits [B, 32]: the cross-entropy with the label, and with the teacher's distribution."""
     told = F.cross_entropy(logits, batch.emotion, label_smoothing=smoothing)

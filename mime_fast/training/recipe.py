@@ -36,6 +36,7 @@ class Recipe(Config):
     max_steps: int = 0  # 0: no limit
     schedule: Schedule = "noam"
     learning_rate: float = 1e-3  # the peak; unused by "noam"
+    encoder_rate: float = 1.0  # share of the rate for what L_cls reaches: a start keeps what it knows
     warmup_steps: int = 8000
     betas: tuple[float, float] = (0.9, 0.98)
     epsilon: float = 1e-9
@@ -71,6 +72,7 @@ class Recipe(Config):
         for name in ("min_steps", "seed"):
             check_int(name, getattr(self, name), 0)
         check_int("warmup_steps", self.warmup_steps, 1)
+        check_float("encoder_rate", self.encoder_rate, 0.0, 1.0)
         for name in ("learning_rate", "epsilon"):
             check_float(name, getattr(self, name), 0.0, 1.0, open_low=True)
         weights = "alpha", "beta", "gamma", "mixture_weight", "risk_weight"

@@ -14,10 +14,8 @@ from mime_fast.reference.mime import Mime
 from mime_fast.text.tokenizer import Tokenizer
 from mime_fast.training.vectors import initial_embedding, read_vectors
 
-Path_ = str | os.PathLike[str]
 
-
-def go_on_from(folder: Path_, model: DialogueModel, tokenizer: Tokenizer) -> None:
+def go_on_from(folder: str | os.PathLike[str], model: DialogueModel, tokenizer: Tokenizer) -> None:
     """Give `model` the weights of a model folder.
 
     Raises:
@@ -30,7 +28,7 @@ def go_on_from(folder: Path_, model: DialogueModel, tokenizer: Tokenizer) -> Non
     model.load_state_dict(loaded.model.state_dict())
 
 
-def initialise(model: DialogueModel, tokenizer: Tokenizer, seed: int, vectors: Path_ | None) -> None:
+def initialise(model: DialogueModel, tokenizer: Tokenizer, seed: int, vectors: str | os.PathLike[str] | None) -> None:
     """The released code's start: Xavier for every matrix but E_W, which takes word vectors or 0.01 N(0, 1).
 
     A posterior on e_g starts as a copy of the prior that ignores e_g: two unrelated ones are driven to one constant

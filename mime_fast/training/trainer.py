@@ -28,7 +28,7 @@ from mime_fast.reference.noise import training_noise
 from mime_fast.text.tokenizer import Tokenizer
 from mime_fast.training.augmentation import drop_words
 from mime_fast.training.candidates import FOLLOW_STEPS, CandidateSource
-from mime_fast.training.losses import LossTerms, classifier_terms, loss_terms
+from mime_fast.training.losses import LossTerms, classifier_terms, loss_terms, reached_by_classifier
 from mime_fast.training.recipe import ExtraPairs, Recipe
 from mime_fast.training.risk import CandidateBatch, word_cost
 from mime_fast.training.schedule import gold_listener_chance, kl_weight, learning_rate
@@ -83,8 +83,9 @@ class Trainer:
         self.show_progress = show_progress
         self.device = next(model.parameters()).device
         self.average = frozen_copy(model).to(self.device) if recipe.ema_decay else None
+        groups, self.rate_shares = self._parameter_groups()
         self.optimizer = torch.optim.AdamW(
-            model.parameters(),
+            [{"params": group} for group in groups],
             betas=recipe.betas,
             eps=recipe.epsilon,
             weight_decay=recipe.weight_decay,
@@ -115,6 +116,15 @@ class Trainer:
                 self._run_epoch(bar)
         self._save()
         return self.progress
+
+    def _parameter_groups(self) -> tuple[list[list[nn.Parameter]], list[float]]:
+        """All parameters in groups, and each group's share of the learning rate."""
+        if self.recipe.encoder_rate == 1:
+            return [list(self.model.parameters())], [1.0]
+        slow = reached_by_classifier(self.model, collate(self.train_examples, [0], self.device))
+        known = set(map(id, slow))
+        rest = [parameter for parameter in self.model.parameters() if id(parameter) not in known]
+        return [slow, rest], [self.recipe.encoder_rate, 1.0]
 
     def _examples(self, epoch: int) -> Sequence[Example]:
         kinds = [kind for kind, epochs in self.recipe.extra_epochs.items() if epoch < epochs]
@@ -160,8 +170,9 @@ class Trainer:
         total.backward()  # type: ignore[no-untyped-call]
         if recipe.max_grad_norm:
             nn.utils.clip_grad_norm_(self.model.parameters(), recipe.max_grad_norm)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(recipe, progress.step, self.total_steps, self.model.config.hidden_size)
+        rate = learning_rate(recipe, progress.step, self.total_steps, self.model.config.hidden_size)
+        for group, share in zip(self.optimizer.param_groups, self.rate_shares, strict=True):
+            group["lr"] = rate * share
         self.optimizer.step()
         self._update_average()
         if self.candidates is not None:

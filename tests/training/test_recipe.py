@@ -57,6 +57,7 @@ def test_shipped_recipes_are_valid() -> None:
         ("[start]\nbatch_size = 0", "start: batch_size=0"),
         ("[start]\nvectors = 'x'", "start: unknown key 'vectors'"),
         ("word_dropout = 1.0", "word_dropout=1.0"),
+        ("encoder_rate = 1.5", "encoder_rate=1.5"),
         ("emotion_smoothing = -0.1", "emotion_smoothing=-0.1"),
         ("bfloat16_projection = 1", "bfloat16_projection=1"),
         ("schedule = 'linear'", "schedule='linear'"),

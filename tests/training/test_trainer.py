@@ -45,6 +45,8 @@ STARTED = {"start": {"model": SMALL, "batch_size": 4, "max_epochs": 1, "eval_eve
 
 MOEL = {"model_type": "moel", "gold_listener_steps": 10}
 ALONE = {"beta": 0.0, "gamma": 0.0}
+SLOW = {"encoder_rate": 0.1}
+HEARD = {"word_embedding", "speaker_embedding", "context_encoder", "emotion_query", "emotion_embedding"}
 RISKY = {"start": STARTED["start"] | {"max_steps": 2}, "risk_weight": 5.0, "emotion_teacher": 0.5}
 
 
@@ -61,16 +63,45 @@ def test_the_classifier_alone_leaves_the_rest_as_it_was(
     before = Mime(folder.model.config.replace(dropout=0.1))
     initialise(before, folder.tokenizer, plan.seed, None)
     changed = {name.split(".")[0] for name, value in before.state_dict().items() if not torch.equal(value, after[name])}
-    heard = {"word_embedding", "speaker_embedding", "context_encoder", "emotion_query", "emotion_embedding"}
-    assert changed == heard
+    assert changed == HEARD
     (row,) = metrics_of(tmp_path / "out")
     assert row["classification"] == row["loss"] > 0 == row["response"]
 
 
+def test_encoder_rate_slows_what_the_classifier_reaches(tmp_path: Path, data: Path) -> None:
+    steps = {}
+    for share in (1.0, 0.5, 0.0):
+        plan = recipe(encoder_rate=share, max_steps=1, ema_decay=0.0, weight_decay=0.1, max_grad_norm=0.0)
+        out = tmp_path / str(share)
+        run.train(plan, data, out, show_progress=False)
+        folder = load_model_folder(out)
+        torch.manual_seed(plan.seed)
+        before = Mime(folder.model.config)
+        initialise(before, folder.tokenizer, plan.seed, None)
+        after = state_of(out)["model"]
+        steps[share] = {name: after[name].double() - value.double() for name, value in before.state_dict().items()}
+    for name, whole in steps[1.0].items():
+        heard = name.split(".")[0] in HEARD
+        for share in (0.5, 0.0):
+            torch.testing.assert_close(steps[share][name], whole * (share if heard else 1), rtol=1e-3, atol=1e-7)
+    assert any(bool(step.any()) for name, step in steps[0.0].items() if name.startswith("decoder."))
+    assert steps[1.0]["emotion_embedding.weight"].any()
+
+
 @pytest.mark.parametrize(
     "changes",
-    [{"preset": "paper"}, {"preset": "released"}, AUGMENTED, STARTED, {"model_type": "multi-tr"}, MOEL, RISKY, ALONE],
-    ids=["paper", "released", "augmented", "started", "multi-tr", "moel", "risky", "classifier-alone"],
+    [
+        {"preset": "paper"},
+        {"preset": "released"},
+        AUGMENTED,
+        STARTED,
+        {"model_type": "multi-tr"},
+        MOEL,
+        RISKY,
+        ALONE,
+        SLOW,
+    ],
+    ids=["paper", "released", "augmented", "started", "multi-tr", "moel", "risky", "classifier-alone", "slow"],
 )
 def test_a_killed_run_goes_on_bit_for_bit(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
