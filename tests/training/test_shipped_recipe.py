@@ -1,10 +1,12 @@
-"""The command that makes the shipped weights, its three runs cut to 67 steps each, on the real data."""
+"""The command that makes the shipped weights, its four runs cut to 67 steps each, on the real data."""
 
 from __future__ import annotations
 
 import json
 import tarfile
 from pathlib import Path
+
+import numpy as np
 
 import mime_fast
 from mime_fast.cli.main import main
@@ -17,13 +19,20 @@ def test_200_steps_of_the_shipped_recipe(tmp_path: Path, data_dir: Path) -> None
     command += ["--data", str(_with_fewer_to_validate(data_dir / "empatheticdialogues.tar.gz", tmp_path / "data"))]
     command += ["--vectors", str(data_dir / "vectors" / "en_300d.txt.gz")]
     assert main(command) == 0
-    runs = out / "start" / "start", out / "start", out
-    first, second, last = (json.loads((run / "metrics.jsonl").read_text(encoding="utf-8")) for run in runs)
-    assert [row["step"] for row in (first, second, last)] == [67, 67, 67]
+    runs = [out.joinpath(*["start"] * depth) for depth in (3, 2, 1, 0)]
+    heard, joint, heard_again, last = (json.loads((run / "metrics.jsonl").read_text(encoding="utf-8")) for run in runs)
+    assert [row["step"] for row in (heard, joint, heard_again, last)] == [67] * 4
     assert last["n"] > 400
-    assert 16_007 > first["ppl"] > second["ppl"]
-    assert last["ppl"] < 1000
-    assert last["reply_length"] > 0 == first["reply_length"]
+    assert heard["response"] == heard_again["response"] == 0 < joint["response"]
+    assert heard["top5"] > 2 * 5 / 32  # twice what chance gives
+    assert heard_again["classification"] < heard["classification"]
+    assert 16_007 > joint["ppl"] > last["ppl"]
+    assert joint["reply_length"] == 0 < last["reply_length"]
+    assert last["top5"] == heard_again["top5"]  # its encoder learns at a rate of 0
+    answers = [np.load(runs[0] / f"{teacher}_teacher.npy") for teacher in ("emotion", "encoder")]
+    assert answers[0].shape == answers[1].shape
+    np.testing.assert_allclose(answers[1].sum(axis=1), 1, rtol=1e-4)
+    assert {path.parent for path in out.rglob("*_teacher.npy")} == {runs[0]}  # asked once
     engine = mime_fast.load(out, device="cpu")
     assert engine.config.vocab_size == 16_007
     assert engine.generate([["my neighbour brought us soup while i was ill ."]])[0].finish_reason in ("eos", "length")
