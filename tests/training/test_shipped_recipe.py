@@ -24,8 +24,7 @@ def test_200_steps_of_the_shipped_recipe(tmp_path: Path, data_dir: Path) -> None
     assert [row["step"] for row in (heard, joint, heard_again, last)] == [67] * 4
     assert last["n"] > 400
     assert heard["response"] == heard_again["response"] == 0 < joint["response"]
-    assert heard["top5"] > 2 * 5 / 32  # twice what chance gives
-    assert heard_again["classification"] < heard["classification"]
+    assert heard_again["top5"] > heard["top5"] > 5 / 32  # chance
     assert 16_007 > joint["ppl"] > last["ppl"]
     assert joint["reply_length"] == 0 < last["reply_length"]
     assert last["top5"] == heard_again["top5"]  # its encoder learns at a rate of 0
