@@ -134,3 +134,11 @@ def test_sorted_candidates_are_those_of_the_twin() -> None:
         torch.testing.assert_close(found[0], expected[0], equal_nan=True, rtol=0, atol=0)
         there = expected[0] > -torch.inf
         assert torch.equal(found[1][there], expected[1][there])
+
+
+def test_no_response() -> None:
+    """Seven words, none twice, and seven to be said: EOS is banned until there is no word left."""
+    config = MimeConfig.paper(7, **SMALL)
+    case = DeviceCase(config, random_tensors(config, 1))
+    options = GenerationConfig(num_beams=1, max_new_tokens=8, min_new_tokens=7, no_repeat_ngram_size=1)
+    assert case.check_generate(random_dialogues(config, [3, 1, 2, 4], 1), options) == []
