@@ -136,7 +136,7 @@ def test_sorted_candidates_are_those_of_the_twin() -> None:
         assert torch.equal(found[1][there], expected[1][there])
 
 
-def test_no_response() -> None:
+def test_options_that_leave_no_word() -> None:
     """Seven words, none twice, and seven to be said: EOS is banned until there is no word left."""
     config = MimeConfig.paper(7, **SMALL)
     case = DeviceCase(config, random_tensors(config, 1))
