@@ -88,7 +88,7 @@ def cuda_extension(home: Path) -> Pybind11Extension:
 bindings = [source for source in glob("csrc/bindings/*.cpp") if source != CUDA_BINDING]
 native = Pybind11Extension(
     "mime_fast._native",
-    sorted(glob("csrc/cpu/*.cpp") + glob("csrc/decoder/*.cpp") + bindings),
+    sorted(glob("csrc/cpu/*.cpp") + glob("csrc/engine/*.cpp") + bindings),
     include_dirs=["csrc/include", "csrc", "csrc/cpu"],
     depends=sorted(glob("csrc/**/*.h", recursive=True)),
     cxx_std=17,

@@ -9,8 +9,9 @@ from typing import TypeVar
 import torch
 
 from benchmarks.peer_sizes import LOGIT_DEVIATION
-from mime_fast.config import GenerationConfig, MimeConfig
-from mime_fast.engine.model_folder import save_model_folder
+from mime_fast.checkpoints.model_folder import save_model_folder
+from mime_fast.config.generation import GenerationConfig
+from mime_fast.config.model import MimeConfig
 from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.mime import Mime
 from mime_fast.text import Tokenizer

@@ -13,7 +13,7 @@ from benchmarks.engines import MimeRunner, Unavailable
 from benchmarks.figures import Agreement, TextShare
 from benchmarks.race import CLOCK, race
 from benchmarks.subjects import BATCH, Effort, Subject
-from mime_fast.engine.backend import Contexts, Requests
+from mime_fast.backends.protocol import Contexts, Requests
 from mime_fast.engine.engine import Engine
 
 pytestmark = pytest.mark.benchmark(timer=CLOCK.now)

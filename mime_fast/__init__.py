@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from mime_fast._version import __version__
 
 if TYPE_CHECKING:
-    from mime_fast.config import GenerationConfig as GenerationConfig
-    from mime_fast.config import MimeConfig as MimeConfig
+    from mime_fast.config.generation import GenerationConfig as GenerationConfig
+    from mime_fast.config.model import MimeConfig as MimeConfig
     from mime_fast.engine.engine import Engine as Engine
     from mime_fast.engine.load import load as load
     from mime_fast.engine.results import Candidate as Candidate
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from mime_fast.text.tokenizer import tokenize as tokenize
 
 _HOME = {
-    "mime_fast.config": ("GenerationConfig", "MimeConfig"),
+    "mime_fast.config.generation": ("GenerationConfig",),
+    "mime_fast.config.model": ("MimeConfig",),
     "mime_fast.engine.engine": ("Engine",),
     "mime_fast.engine.load": ("load",),
     "mime_fast.engine.results": ("Candidate", "Classification", "EmotionMixture", "Reply", "Score"),

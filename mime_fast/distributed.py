@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any, Unpack
 
-from mime_fast.config import Search, check_int
+from mime_fast.config.checks import check_int
+from mime_fast.config.generation import Search
 from mime_fast.corpora.answerer_spec import AnswererSpec
 from mime_fast.corpora.answering import CHUNK, Answered
 from mime_fast.corpora.rows import Broken, Columns, RawRow

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mime_fast.config import GenerationConfig, MimeConfig
+from mime_fast.config.generation import GenerationConfig
+from mime_fast.config.model import MimeConfig
 from mime_fast.errors import ConfigError
 
 

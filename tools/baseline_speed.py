@@ -12,10 +12,10 @@ import numpy as np
 from benchmarks.race import race
 from benchmarks.random_mime import with_random_weights
 from benchmarks.tasks import TOKENS, random_work
-from mime_fast.baseline_config import MODEL_CONFIGS
-from mime_fast.config import GenerationConfig
-from mime_fast.engine.backend import Contexts, Requests
-from mime_fast.engine.native import NativeBackend
+from mime_fast.backends.native import NativeBackend
+from mime_fast.backends.protocol import Contexts, Requests
+from mime_fast.config.generation import GenerationConfig
+from mime_fast.config.model import MODEL_CONFIGS
 from mime_fast.reference.models import new_model
 from mime_fast.text.special import CLS_ID, SPECIAL_TOKENS, USR_ID
 

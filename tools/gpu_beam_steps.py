@@ -13,7 +13,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from mime_fast.config import GenerationConfig
+from mime_fast.config.generation import GenerationConfig
 from mime_fast.kernels.beam_state import BeamSizes, BeamState
 from mime_fast.kernels.select import device_beam_step, plain_beam_step
 

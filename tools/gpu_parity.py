@@ -10,13 +10,13 @@ import torch
 
 import mime_fast
 from benchmarks.tasks import real_dialogues
-from mime_fast.engine.cuda_backend import CudaBackend
-from mime_fast.engine.device import place
+from mime_fast.backends.gpu.backend import CudaBackend
+from mime_fast.backends.placement import place
+from mime_fast.backends.select import Choice
+from mime_fast.checkpoints.model_folder import load_model_folder
 from mime_fast.engine.engine import Engine
 from mime_fast.engine.load import find_model
-from mime_fast.engine.model_folder import load_model_folder
 from mime_fast.engine.results import Reply
-from mime_fast.engine.select import Choice
 from mime_fast.kernels.select import plain_ops
 
 WAYS: dict[str, dict[str, Any]] = {

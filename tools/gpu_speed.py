@@ -15,12 +15,13 @@ from torch import Tensor
 
 from benchmarks.random_mime import random_mime
 from benchmarks.tasks import TOKENS, VOCABULARY
-from mime_fast.config import GenerationConfig, MimeConfig
-from mime_fast.engine.backend import Backend, Contexts, Requests
-from mime_fast.engine.cuda_backend import CudaBackend
-from mime_fast.engine.device import place
-from mime_fast.engine.device_session import GraphCapture
-from mime_fast.engine.reference_backend import ReferenceBackend
+from mime_fast.backends.gpu.backend import CudaBackend
+from mime_fast.backends.gpu.session import GraphCapture
+from mime_fast.backends.placement import place
+from mime_fast.backends.protocol import Backend, Contexts, Requests
+from mime_fast.backends.reference import ReferenceBackend
+from mime_fast.config.generation import GenerationConfig
+from mime_fast.config.model import MimeConfig
 from mime_fast.kernels import plain
 from mime_fast.kernels.select import Ops, device_ops, plain_ops
 from mime_fast.text.special import CLS_ID, EOS_ID, USR_ID

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from mime_fast.engine.model_folder import load_model_folder, save_model_folder
+from mime_fast.checkpoints.model_folder import load_model_folder, save_model_folder
 
 PRETRAINED = Path(__file__).resolve().parent.parent / "mime_fast" / "pretrained"
 

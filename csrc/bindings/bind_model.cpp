@@ -10,7 +10,7 @@
 #include "bindings/checks.h"
 #include "bindings/convert.h"
 #include "bindings/model_config.h"
-#include "decoder/run.h"
+#include "engine/run.h"
 
 namespace mime_fast {
 namespace {

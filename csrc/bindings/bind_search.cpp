@@ -7,8 +7,8 @@
 #include "bindings/bindings.h"
 #include "bindings/checks.h"
 #include "bindings/convert.h"
-#include "decoder/cut.h"
-#include "decoder/search.h"
+#include "engine/cut.h"
+#include "engine/search.h"
 
 namespace mime_fast {
 namespace {

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "decoder/run.h"
+#include "engine/run.h"
 
 namespace mime_fast {
 

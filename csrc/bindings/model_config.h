@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "decoder/model.h"
+#include "engine/model.h"
 
 namespace mime_fast {
 

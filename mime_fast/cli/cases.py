@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from mime_fast.cli.command import Command
 from mime_fast.cli.options import add_model_options, add_search_options, load_options, search_arguments, seed
 from mime_fast.cli.output import is_standard_output, open_output
-from mime_fast.config import check_int
+from mime_fast.config.checks import check_int
 from mime_fast.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mime_fast.evaluation.cases import Case
+    from mime_fast.evaluation.cases.cases import Case
 
 EXAMPLE = """  mime-fast cases examples/dialogues.jsonl
   mime-fast cases --data empatheticdialogues.tar.gz --split test --per-emotion 2 --seed 7 --out cases.md \\
@@ -74,8 +74,8 @@ def run(args: Namespace) -> int:
     if args.json == "-" and args.out == "-":
         raise ConfigError("--json - and --out -: one of the two can go to standard output")
 
-    from mime_fast.evaluation.case_sheet import format_cases
-    from mime_fast.evaluation.cases import answer_cases, cases_json
+    from mime_fast.evaluation.cases.cases import answer_cases, cases_json
+    from mime_fast.evaluation.cases.sheet import format_cases
     from mime_fast.evaluation.systems import check_systems, parse_system
 
     systems = [parse_system(text) for text in args.models]
@@ -103,7 +103,7 @@ def run(args: Namespace) -> int:
 
 def _cases(args: Namespace) -> list[Case]:
     from mime_fast.data.empathetic_dialogues import read_pairs
-    from mime_fast.evaluation.cases import cases_by_id, cases_of_file, cases_per_emotion
+    from mime_fast.evaluation.cases.cases import cases_by_id, cases_of_file, cases_per_emotion
 
     if args.data is None:
         return cases_of_file(args.input, strict_turns=args.strict_turns)

@@ -24,7 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    from mime_fast.engine.convert import convert
+    from mime_fast.checkpoints.convert import convert
 
     summary = convert(args.checkpoint, args.vocab, args.out_dir)
     print("\n".join(f"{name:<12}{'not stated' if value is None else value}" for name, value in summary.items()))

@@ -10,7 +10,7 @@ from typing import Any
 from mime_fast.cli.command import Command
 from mime_fast.cli.options import add_model_options, load_engine, load_options, seed
 from mime_fast.cli.output import is_standard_output, open_output
-from mime_fast.config import check_int
+from mime_fast.config.checks import check_int
 from mime_fast.errors import ConfigError
 
 EXAMPLE = """  mime-fast evaluate --data empatheticdialogues.tar.gz --split valid --json figures.json
@@ -86,7 +86,8 @@ def run_several(args: Namespace) -> int:
         raise ConfigError("--json - and --markdown -: one of the two can go to standard output")
 
     from mime_fast.data.empathetic_dialogues import read_pairs
-    from mime_fast.evaluation import comparison, plots, tables
+    from mime_fast.evaluation import comparison, tables
+    from mime_fast.evaluation.pictures import confusion
     from mime_fast.evaluation.systems import check_systems, parse_system
 
     noise_seeds = NOISE_SEEDS if args.noise_seeds is None else args.noise_seeds
@@ -97,8 +98,8 @@ def run_several(args: Namespace) -> int:
     comparison.check_metrics(options["metrics"])
     file_format = None
     if args.png is not None:
-        file_format = plots.check_suffix(args.png)
-        plots.check_matplotlib()
+        file_format = confusion.check_suffix(args.png)
+        confusion.check_matplotlib()
     found = comparison.compare(
         systems,
         read_pairs(args.data, args.split)[: args.limit],
@@ -114,11 +115,11 @@ def run_several(args: Namespace) -> int:
         with open_output(args.markdown) as stream:
             stream.write(tables.format_tables(found).encode() + b"\n")
     if file_format is not None:
-        from mime_fast.evaluation.tables_plot import draw_tables
+        from mime_fast.evaluation.pictures.tables import draw_tables
 
         figure = draw_tables(found)
         with open_output(args.png) as stream:
-            plots.save_figure(figure, stream, file_format, args.width)
+            confusion.save_figure(figure, stream, file_format, args.width)
     return 0
 
 

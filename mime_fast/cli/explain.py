@@ -18,12 +18,12 @@ from mime_fast.cli.options import (
     search_arguments,
 )
 from mime_fast.cli.output import open_output
-from mime_fast.config import check_int
+from mime_fast.config.checks import check_int
 from mime_fast.data.dialogues import BadRow, Row, read_dialogues
 from mime_fast.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
-    from mime_fast.evaluation.explain import Explanation
+    from mime_fast.evaluation.explanation.explain import Explanation
 
 EXAMPLE = """  mime-fast explain "I got the job at the bakery! I can hardly sleep."
   mime-fast explain --input examples/dialogues.jsonl --id lost-dog --out lost-dog.png
@@ -61,8 +61,8 @@ def run(args: Namespace) -> int:
     if args.json and args.out is not None:
         raise ConfigError("--json and --out: one of the two is allowed")
 
-    from mime_fast.evaluation.explain import explain, explanation_json
-    from mime_fast.evaluation.plots import check_matplotlib, check_suffix
+    from mime_fast.evaluation.explanation.explain import explain, explanation_json
+    from mime_fast.evaluation.pictures.confusion import check_matplotlib, check_suffix
 
     file_format = None
     if args.out is not None:
@@ -108,8 +108,8 @@ def _find_row(args: Namespace) -> Row:
 
 
 def _draw(found: Explanation, out: str, file_format: str, width: int) -> None:
-    from mime_fast.evaluation.explain_plot import draw_explanation
-    from mime_fast.evaluation.plots import save_figure
+    from mime_fast.evaluation.explanation.picture import draw_explanation
+    from mime_fast.evaluation.pictures.confusion import save_figure
 
     figure = draw_explanation(found)
     with open_output(out) as stream:
@@ -118,7 +118,7 @@ def _draw(found: Explanation, out: str, file_format: str, width: int) -> None:
 
 def _text(found: Explanation, top: int) -> str:
     """Bars for where standard output goes: colours on a terminal without NO_COLOR, blocks if its encoding has them."""
-    from mime_fast.evaluation.explain_bars import EIGHTHS, format_explanation
+    from mime_fast.evaluation.explanation.bars import EIGHTHS, format_explanation
 
     terminal = sys.stdout.isatty()
     try:

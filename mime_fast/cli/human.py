@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mime_fast.cli.command import Command
 from mime_fast.cli.options import seed
 from mime_fast.cli.output import open_output
-from mime_fast.config import check_int
+from mime_fast.config.checks import check_int
 from mime_fast.errors import ConfigError, DataError
 
 if TYPE_CHECKING:

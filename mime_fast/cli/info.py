@@ -34,7 +34,7 @@ def machine_facts() -> dict[str, Any]:
     """Versions and hardware, JSON-ready."""
     import torch
 
-    from mime_fast.engine.device import place
+    from mime_fast.backends.placement import place
     from mime_fast.kernels.select import why_no_device_ops
 
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]

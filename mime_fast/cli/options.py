@@ -71,7 +71,7 @@ def load_options(args: Namespace) -> dict[str, Any]:
 
 def check_model_options(args: Namespace) -> None:
     """ConfigError or BackendError, without loading a model, where an option can be used with none here."""
-    from mime_fast.engine.select import Wanted
+    from mime_fast.backends.select import Wanted
 
     Wanted(**load_options(args))
 

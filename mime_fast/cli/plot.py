@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mime_fast.cli.command import Command
 from mime_fast.cli.output import open_output
-from mime_fast.config import check_int
+from mime_fast.config.checks import check_int
 from mime_fast.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def run(args: Namespace) -> int:
     if args.width is not None:
         check_int("width", args.width, 400, 10_000)
 
-    from mime_fast.evaluation.plots import WIDTH, check_matplotlib, check_suffix, save_figure
+    from mime_fast.evaluation.pictures.confusion import WIDTH, check_matplotlib, check_suffix, save_figure
 
     file_format = check_suffix(args.out)
     check_matplotlib()
@@ -64,9 +64,9 @@ def run(args: Namespace) -> int:
 
 
 def draw_embeddings(args: Namespace) -> Figure:
+    from mime_fast.checkpoints.model_folder import load_model_folder
     from mime_fast.engine.load import find_model
-    from mime_fast.engine.model_folder import load_model_folder
-    from mime_fast.evaluation.embeddings_plot import describe_separation, draw_embeddings
+    from mime_fast.evaluation.pictures.embeddings import describe_separation, draw_embeddings
     from mime_fast.evaluation.systems import check_systems, parse_system
     from mime_fast.reference.mime import Mime
 
@@ -91,13 +91,13 @@ def draw_embeddings(args: Namespace) -> Figure:
 
 
 def draw_confusion(args: Namespace) -> Figure:
-    from mime_fast.evaluation import plots
+    from mime_fast.evaluation.pictures import confusion
 
-    return plots.draw_confusion(plots.read_confusion(args.report))
+    return confusion.draw_confusion(confusion.read_confusion(args.report))
 
 
 def draw_emotions(args: Namespace) -> Figure:
-    from mime_fast.evaluation import histogram
+    from mime_fast.evaluation.pictures import histogram
 
     return histogram.draw_emotions(histogram.read_emotions(args.summary))
 

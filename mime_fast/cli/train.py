@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 
 from mime_fast.cli.command import Command
 from mime_fast.cli.options import seed
-from mime_fast.config import check_int
+from mime_fast.config.checks import check_int
 
 MODEL_TYPES = ("mime", "multi-tr", "moel")  # baseline_config's
 
@@ -38,7 +38,7 @@ def run(args: Namespace) -> int:
 
     import torch
 
-    from mime_fast.engine.device import place
+    from mime_fast.backends.placement import place
     from mime_fast.training.recipe import read_recipe
     from mime_fast.training.run import train
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mime_fast._version import __version__
-from mime_fast.config import check_int
+from mime_fast.config.checks import check_int
 from mime_fast.corpora.answerer_spec import AnswererSpec
 from mime_fast.corpora.answering import CHUNK
-from mime_fast.corpora.making import Making
 from mime_fast.corpora.part_work import Digest, PartWork
 from mime_fast.corpora.parts import Made, PartFiles, Parts
+from mime_fast.corpora.production import Making
 from mime_fast.corpora.progress import Progress
 from mime_fast.corpora.readers import Reader
 from mime_fast.corpora.sources import Format, find_sources

@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from mime_fast.corpora.answerer_spec import AnswererSpec, maker_of
 from mime_fast.corpora.answering import CHUNK, Answerer
-from mime_fast.corpora.making import Answers, Making
 from mime_fast.corpora.parts import Made
+from mime_fast.corpora.production import Answers, Making
 from mime_fast.corpora.readers import Reader
 from mime_fast.corpora.rows import Columns, RawRow
 from mime_fast.corpora.sources import Source

@@ -59,7 +59,7 @@ class Pool:
 
 
 def _threads(work: PartWork, workers: int) -> int | None:
-    from mime_fast.engine.select import available_cores
+    from mime_fast.backends.select import available_cores
 
     given: int | None = work.spec.load_options.get("threads")
     return given or max(1, available_cores() // workers)

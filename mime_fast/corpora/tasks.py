@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
 
 import numpy as np
 
-from mime_fast.config import check_int
+from mime_fast.config.checks import check_int
 from mime_fast.corpora.rows import Columns
 from mime_fast.data.dialogues import Row
 from mime_fast.emotions import LABELS, NEGATIVE, POSITIVE, emotion_index, polarity
 from mime_fast.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mime_fast.engine.backend import Floats, Ids, Offsets
+    from mime_fast.backends.protocol import Floats, Ids, Offsets
     from mime_fast.engine.engine import Engine
     from mime_fast.engine.inputs import Truncation
     from mime_fast.engine.options import SearchOptions

@@ -7,8 +7,8 @@ from itertools import repeat
 
 import numpy as np
 
+from mime_fast.backends.protocol import Floats, Heard
 from mime_fast.emotions import LABELS, NEGATIVE, NEGATIVE_IDS, POSITIVE, POSITIVE_IDS, polarity
-from mime_fast.engine.backend import Floats, Heard
 from mime_fast.engine.results import Candidate, Classification, EmotionMixture, Reply, Score
 from mime_fast.reference.hypothesis import Hypothesis
 from mime_fast.text.detokenize import detokenize

@@ -9,17 +9,19 @@ from typing import Any, Unpack
 import torch
 
 from mime_fast._version import __version__
-from mime_fast.config import GenerationConfig, ModelConfig, Search, check_int
+from mime_fast.backends.protocol import Floats, Heard, Stop
+from mime_fast.backends.reference import torch_running
+from mime_fast.backends.select import CONTRACTS, Choice
+from mime_fast.checkpoints.model_folder import ModelFolder
+from mime_fast.config.checks import check_int
+from mime_fast.config.generation import GenerationConfig, Search
+from mime_fast.config.model import ModelConfig
 from mime_fast.engine.assemble import classifications_of, replies_of, scores_of
-from mime_fast.engine.backend import Floats, Heard, Stop
 from mime_fast.engine.inputs import Dialogue, Truncation
-from mime_fast.engine.model_folder import ModelFolder
 from mime_fast.engine.options import SearchOptions, resolve_options
 from mime_fast.engine.overlap import overlapped
 from mime_fast.engine.reading import WINDOW, Given, Reading, Window, pairs_apart, stream
-from mime_fast.engine.reference_backend import torch_running
 from mime_fast.engine.results import Classification, Reply, Score
-from mime_fast.engine.select import CONTRACTS, Choice
 from mime_fast.reference.hypothesis import Hypothesis
 from mime_fast.reference.search import check_options
 

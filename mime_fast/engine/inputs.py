@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from mime_fast.config import check_bool
+from mime_fast.config.checks import check_bool
 from mime_fast.data.dialogue_checks import Utterance, check_dialogue, check_utterance
 from mime_fast.emotions import emotion_index
 from mime_fast.errors import ConfigError, InputError

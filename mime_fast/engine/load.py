@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from mime_fast.backends.select import Wanted, choose
+from mime_fast.checkpoints.model_folder import load_model_folder
 from mime_fast.engine.engine import Engine
-from mime_fast.engine.model_folder import load_model_folder
-from mime_fast.engine.select import Wanted, choose
 from mime_fast.errors import CheckpointError, ConfigError
 
 PRETRAINED = Path(__file__).resolve().parent.parent / "pretrained"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
-from mime_fast.config import GenerationConfig, Search
+from mime_fast.config.generation import GenerationConfig, Search
 from mime_fast.errors import ConfigError
 
 SAMPLING = ("top_k", "top_p", "temperature")

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from mime_fast.engine.backend import Stop
+from mime_fast.backends.protocol import Stop
 from mime_fast.engine.reading import Window
 from mime_fast.errors import BackendError, ConfigError
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from mime_fast.config import check_bool
-from mime_fast.engine.backend import Contexts, Ids, Offsets, Requests
+from mime_fast.backends.protocol import Contexts, Ids, Offsets, Requests
+from mime_fast.config.checks import check_bool
 from mime_fast.engine.inputs import (
     Dialogue,
     Truncation,

@@ -10,15 +10,16 @@ from typing import Any, get_args
 import torch
 
 from mime_fast._version import __version__
-from mime_fast.config import MimeConfig, check_bool, check_int
+from mime_fast.config.checks import check_bool, check_int
+from mime_fast.config.model import MimeConfig
 from mime_fast.data.batches import length_order, make_examples
 from mime_fast.data.empathetic_dialogues import Pair
 from mime_fast.emotions import POSITIVE
 from mime_fast.engine.engine import Engine
 from mime_fast.errors import ConfigError
-from mime_fast.evaluation.answering import BEAM, GREEDY, Replies
 from mime_fast.evaluation.outputs import figures, make_outputs, over_seeds
 from mime_fast.evaluation.paper import PAPER
+from mime_fast.evaluation.replies import BEAM, GREEDY, Replies
 from mime_fast.evaluation.report import SEEDS, GoldOrPredicted, check_pairs
 from mime_fast.evaluation.systems import LOAD_OPTIONS, System, check_systems
 

@@ -14,10 +14,10 @@ from tqdm import tqdm
 from mime_fast.data.batches import Example
 from mime_fast.emotions import POSITIVE_IDS
 from mime_fast.engine.engine import Engine
-from mime_fast.evaluation.answering import BEAM, GREEDY, Replies
-from mime_fast.evaluation.bleu import corpus_bleu
-from mime_fast.evaluation.diversity import diversity
-from mime_fast.evaluation.likelihood import PairFigures, per_pair
+from mime_fast.evaluation.metrics.bleu import corpus_bleu
+from mime_fast.evaluation.metrics.diversity import diversity
+from mime_fast.evaluation.metrics.likelihood import PairFigures, per_pair
+from mime_fast.evaluation.replies import BEAM, GREEDY, Replies
 from mime_fast.evaluation.report import DIVERSITY_KEYS, LIKELIHOOD_KEYS
 
 Tokens = list[list[str]]

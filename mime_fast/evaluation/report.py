@@ -13,17 +13,17 @@ import torch
 from tqdm import tqdm
 
 from mime_fast._version import __version__
-from mime_fast.config import check_int
+from mime_fast.config.checks import check_int
 from mime_fast.data.batches import Example, length_order, make_examples
 from mime_fast.data.dialogue_checks import check_dialogue
 from mime_fast.data.empathetic_dialogues import Pair
 from mime_fast.emotions import LABELS, POSITIVE_IDS
 from mime_fast.engine.engine import Engine
 from mime_fast.errors import ConfigError, InputError
-from mime_fast.evaluation.answering import BEAM, GREEDY, Replies
-from mime_fast.evaluation.bleu import corpus_bleu
-from mime_fast.evaluation.diversity import changed_share, diversity
-from mime_fast.evaluation.likelihood import PairFigures, per_pair
+from mime_fast.evaluation.metrics.bleu import corpus_bleu
+from mime_fast.evaluation.metrics.diversity import changed_share, diversity
+from mime_fast.evaluation.metrics.likelihood import PairFigures, per_pair
+from mime_fast.evaluation.replies import BEAM, GREEDY, Replies
 
 Metric = Literal["likelihood", "bleu_greedy", "bleu_beam", "diversity", "seed_effect"]
 GoldOrPredicted = Literal["gold", "predicted"]

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mime_fast.config import GenerationConfig
+from mime_fast.config.generation import GenerationConfig
 from mime_fast.text.special import EOS_ID, SOS_ID
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mime_fast.config import MimeConfig
+from mime_fast.config.model import MimeConfig
 from mime_fast.emotions import LABELS, NEGATIVE_IDS, POSITIVE_IDS
 from mime_fast.reference import layers
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from mime_fast.config import GenerationConfig
+from mime_fast.config.generation import GenerationConfig
 from mime_fast.reference.candidates import Beam, Frontier, State, rank
 from mime_fast.reference.hypothesis import Hypothesis
 

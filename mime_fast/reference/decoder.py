@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mime_fast.config import ModelConfig
+from mime_fast.config.model import ModelConfig
 from mime_fast.reference.layers import Attention, FeedForward, add_positions, layer_norm
 from mime_fast.text.special import PAD_ID
 

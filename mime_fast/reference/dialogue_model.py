@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from mime_fast.config import ModelConfig
+from mime_fast.config.model import ModelConfig
 from mime_fast.reference.decoder import Decoder, DecoderState, Memory
 from mime_fast.reference.layers import Encoder
 from mime_fast.reference.response_emotion import Mixture

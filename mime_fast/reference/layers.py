@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mime_fast.config import ModelConfig
+from mime_fast.config.model import ModelConfig
 
 MASKED_SCORE = -1e18  # replaces a masked attention score; a row with nothing but masked keys becomes uniform
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mime_fast.config import MimeConfig
+from mime_fast.config.model import MimeConfig
 from mime_fast.emotions import LABELS, POSITIVE_IDS
 from mime_fast.reference.decoder import Decoder, Memory
 from mime_fast.reference.dialogue_model import Context, DialogueModel

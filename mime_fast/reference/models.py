@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from mime_fast.baseline_config import MoelConfig, MultiTaskConfig
-from mime_fast.config import MimeConfig, ModelConfig
+from mime_fast.config.model import MimeConfig, ModelConfig, MoelConfig, MultiTaskConfig
 from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.mime import Mime
 from mime_fast.reference.moel import Moel

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mime_fast.baseline_config import MoelConfig
+from mime_fast.config.model import MoelConfig
 from mime_fast.emotions import LABELS
 from mime_fast.reference.decoder import Decoder, DecoderLayer, DecoderState, LayerCache, Memory, unseen
 from mime_fast.reference.dialogue_model import Context, DialogueModel

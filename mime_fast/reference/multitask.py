@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from mime_fast.baseline_config import MultiTaskConfig
+from mime_fast.config.model import MultiTaskConfig
 from mime_fast.emotions import LABELS
 from mime_fast.reference.decoder import Decoder, Memory
 from mime_fast.reference.dialogue_model import Context, DialogueModel

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mime_fast.config import MimeConfig
+from mime_fast.config.model import MimeConfig
 from mime_fast.emotions import LABELS, NEGATIVE_IDS, POSITIVE_IDS
 
 GROUPS: dict[str, tuple[int, ...]] = {

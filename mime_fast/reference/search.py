@@ -11,7 +11,7 @@ from math import inf, isfinite
 import torch
 from torch import Tensor
 
-from mime_fast.config import GenerationConfig
+from mime_fast.config.generation import GenerationConfig
 from mime_fast.errors import ConfigError, InputError
 from mime_fast.reference.beam import beam_search
 from mime_fast.reference.candidates import Beam, Frontier, State, StepDecoder, exact_topk

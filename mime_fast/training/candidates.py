@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from mime_fast.config import GenerationConfig
+from mime_fast.backends.select import Wanted, choose
+from mime_fast.checkpoints.model_folder import ModelFolder
+from mime_fast.config.generation import GenerationConfig
 from mime_fast.data.batches import pad_rows
 from mime_fast.data.empathetic_dialogues import Pair
 from mime_fast.engine.engine import Engine
-from mime_fast.engine.model_folder import ModelFolder
 from mime_fast.engine.results import Candidate
-from mime_fast.engine.select import Wanted, choose
-from mime_fast.evaluation.answering import BEAM
-from mime_fast.evaluation.bleu import MAX_ORDER, count_matches
+from mime_fast.evaluation.metrics.bleu import MAX_ORDER, count_matches
+from mime_fast.evaluation.replies import BEAM
 from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.models import frozen_copy
 from mime_fast.text.special import EOS_ID, SPECIAL_TOKENS

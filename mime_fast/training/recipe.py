@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from mime_fast.baseline_config import config_class
-from mime_fast.config import Config, GenerationConfig, ModelConfig, check_bool, check_float, check_int
+from mime_fast.config.checks import Config, check_bool, check_float, check_int
+from mime_fast.config.generation import GenerationConfig
+from mime_fast.config.model import ModelConfig, config_class
 from mime_fast.errors import ConfigError, DataError
 
 Schedule = Literal["noam", "cosine", "constant"]

@@ -7,7 +7,7 @@ import os
 import torch
 from torch import nn
 
-from mime_fast.engine.model_folder import load_model_folder
+from mime_fast.checkpoints.model_folder import load_model_folder
 from mime_fast.errors import ConfigError
 from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.mime import Mime

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from mime_fast.config import GenerationConfig
+from mime_fast.checkpoints.model_folder import save_model_folder
+from mime_fast.config.generation import GenerationConfig
 from mime_fast.data.batches import Batch, Example, collate, epoch_order
-from mime_fast.engine.model_folder import save_model_folder
 from mime_fast.errors import CheckpointError, MimeFastError
-from mime_fast.evaluation.likelihood import Likelihood, evaluate_likelihood
+from mime_fast.evaluation.metrics.likelihood import Likelihood, evaluate_likelihood
 from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.models import frozen_copy
 from mime_fast.reference.noise import training_noise

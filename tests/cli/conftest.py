@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import torch
 
+from mime_fast.checkpoints.model_folder import save_model_folder
 from mime_fast.cli.main import main
-from mime_fast.config import GenerationConfig, MimeConfig
-from mime_fast.engine.model_folder import save_model_folder
+from mime_fast.config.generation import GenerationConfig
+from mime_fast.config.model import MimeConfig
 from mime_fast.reference.mime import Mime
 from mime_fast.text.tokenizer import Tokenizer
 

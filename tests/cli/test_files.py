@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 import mime_fast
-from mime_fast.config import GenerationConfig
+from mime_fast.backends.native import NativeBackend
+from mime_fast.backends.protocol import Requests
+from mime_fast.config.generation import GenerationConfig
 from mime_fast.corpora import answering
 from mime_fast.emotions import LABELS, NEGATIVE, POSITIVE
-from mime_fast.engine.backend import Requests
-from mime_fast.engine.native import NativeBackend
 from tests.cli.conftest import Run, json_lines
 
 ROOT = Path(__file__).resolve().parents[2]

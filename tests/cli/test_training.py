@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mime_fast.baseline_config import MODEL_CONFIGS
 from mime_fast.cli.evaluate import METRICS
 from mime_fast.cli.train import MODEL_TYPES
+from mime_fast.config.model import MODEL_CONFIGS
 from mime_fast.evaluation import report
 from mime_fast.training import run as training
 from tests.cli.conftest import SIZES, Run, json_lines

@@ -61,7 +61,7 @@ def children() -> ForkServerContext:
     """Starts children of a process that has imported all, and so is fast."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["mime_fast.engine.load", "mime_fast.engine.native", "pyarrow.parquet", "pytest", "tests.corpora.conftest"]
+        ["mime_fast.engine.load", "mime_fast.backends.native", "pyarrow.parquet", "pytest", "tests.corpora.conftest"]
     )
     return context
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pyarrow import parquet
 
-from mime_fast.baseline_config import MoelConfig, MultiTaskConfig
-from mime_fast.config import GenerationConfig, ModelConfig
-from mime_fast.engine.model_folder import save_model_folder
+from mime_fast.checkpoints.model_folder import save_model_folder
+from mime_fast.config.generation import GenerationConfig
+from mime_fast.config.model import ModelConfig, MoelConfig, MultiTaskConfig
 from mime_fast.text.tokenizer import Tokenizer
 from tests.cli.conftest import SIZES, TEXT
 from tests.corpora.conftest import MakeJob, some_rows, write_rows

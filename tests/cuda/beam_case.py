@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mime_fast import _native
-from mime_fast.config import GenerationConfig
+from mime_fast.config.generation import GenerationConfig
 from mime_fast.kernels.beam_state import BeamSizes, BeamState, addresses
 from mime_fast.kernels.beam_step_plain import beam_step
 from mime_fast.reference.candidates import exact_topk

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from mime_fast.config import MimeConfig
-from mime_fast.engine.cuda_backend import CudaBackend
-from mime_fast.engine.device import place
-from mime_fast.engine.device_session import GraphCapture
-from mime_fast.engine.reference_backend import ReferenceBackend
+from mime_fast.backends.gpu.backend import CudaBackend
+from mime_fast.backends.gpu.session import GraphCapture
+from mime_fast.backends.placement import place
+from mime_fast.backends.reference import ReferenceBackend
+from mime_fast.config.model import MimeConfig
 from mime_fast.kernels.select import Ops, device_ops, plain_ops, why_no_device_ops
 from tests.native.parity_case import BATCH_SIZE, Case, torch_model
 from tests.native.random_models import Tensors

@@ -15,7 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mime_fast.config import GenerationConfig
+from mime_fast.config.generation import GenerationConfig
 from mime_fast.errors import ConfigError
 from mime_fast.kernels.beam_state import BeamSizes, BeamState
 from mime_fast.text.special import EOS_ID

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from mime_fast.config import GenerationConfig, MimeConfig
-from mime_fast.engine.cuda_backend import CudaBackend
+from mime_fast.backends.gpu.backend import CudaBackend
+from mime_fast.config.generation import GenerationConfig
+from mime_fast.config.model import MimeConfig
 from mime_fast.kernels.beam_state import BeamState
 from mime_fast.kernels.select import BeamStep, Ops, device_ops
 from tests.cuda.beam_case import compiled

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from mime_fast.config import GenerationConfig, MimeConfig
-from mime_fast.engine.backend import Backend
-from mime_fast.engine.cuda_backend import CudaBackend
-from mime_fast.engine.device_session import Session, ladder
+from mime_fast.backends.gpu.backend import CudaBackend
+from mime_fast.backends.gpu.session import Session, ladder
+from mime_fast.backends.protocol import Backend
+from mime_fast.config.generation import GenerationConfig
+from mime_fast.config.model import MimeConfig
 from mime_fast.errors import BackendError, ConfigError
 from mime_fast.kernels.select import plain_ops
 from mime_fast.reference.hypothesis import Hypothesis

@@ -11,7 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mime_fast.config import GenerationConfig, MimeConfig
+from mime_fast.config.generation import GenerationConfig
+from mime_fast.config.model import MimeConfig
 from mime_fast.kernels import plain
 from mime_fast.kernels.sorted_topk import sorted_topk
 from mime_fast.text.special import EOS_ID, PAD_ID, UNK_ID

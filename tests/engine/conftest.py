@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import mime_fast
-from mime_fast.config import GenerationConfig
+from mime_fast.checkpoints.model_folder import save_model_folder
+from mime_fast.config.generation import GenerationConfig
 from mime_fast.engine.engine import Engine
-from mime_fast.engine.model_folder import save_model_folder
 from mime_fast.text.special import EOS_ID
 from mime_fast.text.tokenizer import Tokenizer, tokenize
 from tests.reference.tiny import tiny_model

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import mime_fast
-from mime_fast.engine.device import place
+from mime_fast.backends.placement import place
 from mime_fast.engine.engine import Engine
 from mime_fast.engine.load import load
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 import mime_fast
-from mime_fast.baseline_config import MoelConfig, MultiTaskConfig
-from mime_fast.config import GenerationConfig
+from mime_fast.checkpoints.model_folder import save_model_folder
+from mime_fast.config.generation import GenerationConfig
+from mime_fast.config.model import MoelConfig, MultiTaskConfig
 from mime_fast.engine.engine import Engine
-from mime_fast.engine.model_folder import save_model_folder
 from mime_fast.text.special import EOS_ID
 from mime_fast.text.tokenizer import Tokenizer, tokenize
 from tests.engine.conftest import DIALOGUES

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 import mime_fast
-from mime_fast.config import GenerationConfig
+from mime_fast.checkpoints.model_folder import save_model_folder
+from mime_fast.config.generation import GenerationConfig
 from mime_fast.emotions import LABELS, NEGATIVE, POSITIVE, POSITIVE_IDS
 from mime_fast.engine.engine import Engine
-from mime_fast.engine.model_folder import save_model_folder
 from mime_fast.text.tokenizer import Tokenizer
 from tests.engine.conftest import DIALOGUES, tolerance
 from tests.reference.tiny import tiny_model

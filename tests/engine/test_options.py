@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mime_fast.config import GenerationConfig
+from mime_fast.config.generation import GenerationConfig
 from mime_fast.engine.options import resolve_options
 from mime_fast.errors import ConfigError
 

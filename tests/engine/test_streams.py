@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import mime_fast
-from mime_fast.config import GenerationConfig
+from mime_fast.backends.protocol import Contexts, Requests, Stop
+from mime_fast.config.generation import GenerationConfig
 from mime_fast.engine import engine as engine_module
-from mime_fast.engine.backend import Contexts, Requests, Stop
 from mime_fast.engine.engine import Engine
 from mime_fast.engine.overlap import overlapped
 from mime_fast.engine.reading import Given, Window

@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 
-from mime_fast.baseline_config import MoelConfig, MultiTaskConfig
-from mime_fast.config import MimeConfig, ModelConfig
+from mime_fast.checkpoints.model_folder import save_model_folder
+from mime_fast.config.model import MimeConfig, ModelConfig, MoelConfig, MultiTaskConfig
 from mime_fast.data.batches import make_examples
-from mime_fast.engine.model_folder import save_model_folder
 from mime_fast.errors import CheckpointError, ConfigError, InputError
 from mime_fast.evaluation.comparison import METRICS, compare, measure
-from mime_fast.evaluation.likelihood import evaluate_likelihood
+from mime_fast.evaluation.metrics.likelihood import evaluate_likelihood
 from mime_fast.evaluation.report import evaluate
 from mime_fast.evaluation.systems import parse_system
 from tests.evaluation.test_report import make_engine, make_pairs

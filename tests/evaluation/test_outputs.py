@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mime_fast.emotions import INDEX
-from mime_fast.evaluation.likelihood import PairFigures
+from mime_fast.evaluation.metrics.likelihood import PairFigures
 from mime_fast.evaluation.outputs import FIGURES, Outputs, figures, over_seeds
 
 METRICS = ("likelihood", "bleu_greedy", "bleu_beam", "diversity")

@@ -8,19 +8,20 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from mime_fast.backends.select import Wanted, choose
+from mime_fast.checkpoints.model_folder import ModelFolder
 from mime_fast.cli import evaluate as command
-from mime_fast.config import GenerationConfig, MimeConfig, ModelConfig
+from mime_fast.config.generation import GenerationConfig
+from mime_fast.config.model import MimeConfig, ModelConfig
 from mime_fast.data.batches import make_examples
 from mime_fast.data.empathetic_dialogues import Pair
 from mime_fast.emotions import INDEX, LABELS
 from mime_fast.engine.engine import Engine
-from mime_fast.engine.model_folder import ModelFolder
-from mime_fast.engine.select import Wanted, choose
 from mime_fast.errors import ConfigError, InputError
 from mime_fast.evaluation import report as module
-from mime_fast.evaluation.bleu import corpus_bleu
-from mime_fast.evaluation.diversity import diversity
-from mime_fast.evaluation.likelihood import evaluate_likelihood
+from mime_fast.evaluation.metrics.bleu import corpus_bleu
+from mime_fast.evaluation.metrics.diversity import diversity
+from mime_fast.evaluation.metrics.likelihood import evaluate_likelihood
 from mime_fast.evaluation.report import METRICS, evaluate, format_report
 from mime_fast.text.tokenizer import Tokenizer, tokenize
 from tests.reference.tiny import tiny

@@ -9,10 +9,10 @@ import pytest
 
 from mime_fast.evaluation.outputs import FIGURES
 from mime_fast.evaluation.paper import PAPER
-from mime_fast.evaluation.plots import save_figure
+from mime_fast.evaluation.pictures.confusion import save_figure
+from mime_fast.evaluation.pictures.tables import draw_tables
 from mime_fast.evaluation.tables import format_tables
-from mime_fast.evaluation.tables_plot import draw_tables
-from tests.evaluation.test_plots import png_size
+from tests.evaluation.pictures.test_confusion import png_size
 
 ALL = dict(zip(FIGURES, (34.4, 32.1, 0.4, 0.56, 0.74, 0.8, 2.71, 2.82, 0.012, 0.061, 0.075, 11.5), strict=True))
 

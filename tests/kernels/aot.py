@@ -23,7 +23,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from triton.runtime.jit import JITFunction
 
-from mime_fast.config import MimeConfig
+from mime_fast.config.model import MimeConfig
 from mime_fast.kernels.decoder_attention import memory_attention, self_attention
 from mime_fast.kernels.decoder_step import decoder_step
 from mime_fast.kernels.gate_fusion import gate_fusion

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mime_fast.config import MimeConfig
+from mime_fast.config.model import MimeConfig
 from mime_fast.kernels import plain
 from mime_fast.kernels.plain import History
 from mime_fast.kernels.weights import DecoderCache, DecoderWeights

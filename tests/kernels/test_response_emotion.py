@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mime_fast.config import MimeConfig
+from mime_fast.config.model import MimeConfig
 from mime_fast.kernels import plain
 from mime_fast.kernels.weights import PriorWeights
 from mime_fast.reference import philox

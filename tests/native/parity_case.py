@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from mime_fast.baseline_config import MoelConfig
-from mime_fast.config import GenerationConfig, MimeConfig, ModelConfig
+from mime_fast.backends.native import NativeBackend
+from mime_fast.backends.placement import place
+from mime_fast.backends.protocol import Backend, Contexts, Heard, Requests
+from mime_fast.backends.reference import ReferenceBackend, torch_running
+from mime_fast.config.generation import GenerationConfig
+from mime_fast.config.model import MimeConfig, ModelConfig, MoelConfig
 from mime_fast.data.batches import decoder_inputs, pad_rows
-from mime_fast.engine.backend import Backend, Contexts, Heard, Requests
-from mime_fast.engine.device import place
-from mime_fast.engine.native import NativeBackend
-from mime_fast.engine.reference_backend import ReferenceBackend, torch_running
 from mime_fast.errors import ConfigError
 from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.hypothesis import Hypothesis

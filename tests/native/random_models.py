@@ -11,8 +11,8 @@ import numpy.typing as npt
 from hypothesis import strategies as st
 
 from mime_fast import _native
-from mime_fast.baseline_config import MODEL_CONFIGS, MoelConfig
-from mime_fast.config import GenerationConfig, MimeConfig, ModelConfig
+from mime_fast.config.generation import GenerationConfig
+from mime_fast.config.model import MODEL_CONFIGS, MimeConfig, ModelConfig, MoelConfig
 from mime_fast.emotions import LABELS, NEGATIVE_IDS, POSITIVE_IDS
 from mime_fast.text.special import CLS_ID, EOS_ID, PAD_ID, SYS_ID, USR_ID
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mime_fast.baseline_config import MoelConfig, MultiTaskConfig
-from mime_fast.config import GenerationConfig, MimeConfig, ModelConfig
-from mime_fast.engine.backend import Backend
+from mime_fast.backends.protocol import Backend
+from mime_fast.config.generation import GenerationConfig
+from mime_fast.config.model import MimeConfig, ModelConfig, MoelConfig, MultiTaskConfig
 from mime_fast.errors import BackendError, ConfigError, MimeFastError
 from mime_fast.text.special import EOS_ID
 from tests.native.parity_case import Case, parts

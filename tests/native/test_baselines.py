@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from mime_fast import _native
-from mime_fast.baseline_config import MoelConfig, MultiTaskConfig
-from mime_fast.config import GenerationConfig, ModelConfig
-from mime_fast.engine.native import NativeBackend
-from mime_fast.engine.select import Wanted, choose
+from mime_fast.backends.native import NativeBackend
+from mime_fast.backends.select import Wanted, choose
+from mime_fast.config.generation import GenerationConfig
+from mime_fast.config.model import ModelConfig, MoelConfig, MultiTaskConfig
 from tests.native.parity_case import parts, torch_model
 from tests.native.random_models import (
     PRECISIONS,

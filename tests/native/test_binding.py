@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mime_fast import _native
-from mime_fast.config import MimeConfig
+from mime_fast.config.model import MimeConfig
 from tests.native.random_models import (
     SMALL,
     native_model,

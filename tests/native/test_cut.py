@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mime_fast.config import MimeConfig
+from mime_fast.config.model import MimeConfig
 from mime_fast.text.special import EOS_ID
 from tests.native.random_models import (
     ISAS,

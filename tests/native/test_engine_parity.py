@@ -11,8 +11,8 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from mime_fast.baseline_config import MoelConfig, MultiTaskConfig
-from mime_fast.config import GenerationConfig, MimeConfig, ModelConfig
+from mime_fast.config.generation import GenerationConfig
+from mime_fast.config.model import MimeConfig, ModelConfig, MoelConfig, MultiTaskConfig
 from mime_fast.text.special import EOS_ID, PAD_ID, UNK_ID
 from tests.native.parity_case import Case, logprobs, parts
 from tests.native.random_models import KINDS, SMALL, configs, random_dialogues, random_tensors

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mime_fast import _native
-from mime_fast.config import MimeConfig, ModelConfig
+from mime_fast.config.model import MimeConfig, ModelConfig
 from mime_fast.text.special import EOS_ID
 from tests.native.random_models import (
     ISAS,

@@ -6,8 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mime_fast.baseline_config import MoelConfig
-from mime_fast.config import MimeConfig, ModelConfig
+from mime_fast.config.model import MimeConfig, ModelConfig, MoelConfig
 from tests.native.random_models import (
     ISAS,
     KINDS,

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from mime_fast import _native
-from mime_fast.config import MimeConfig
+from mime_fast.config.model import MimeConfig
 from mime_fast.text.special import EOS_ID
 from tests.native.random_models import (
     ISAS,
@@ -174,7 +174,7 @@ def test_parallel_calls_on_one_model(model: _native.Model) -> None:
 
 STARVED = """
 import resource, sys
-from mime_fast.config import MimeConfig
+from mime_fast.config.model import MimeConfig
 from tests.native.random_models import *
 
 config = MimeConfig.paper(24_640, hidden_size=32)

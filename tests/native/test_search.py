@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mime_fast import _native
-from mime_fast.config import GenerationConfig
+from mime_fast.config.generation import GenerationConfig
 from mime_fast.errors import ConfigError
 from mime_fast.reference.hypothesis import Hypothesis
 from mime_fast.text.special import EOS_ID

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mime_fast.config import GenerationConfig
+from mime_fast.config.generation import GenerationConfig
 from mime_fast.reference.hypothesis import Hypothesis
 from mime_fast.reference.search import search
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mime_fast.config import MimeConfig
+from mime_fast.config.model import MimeConfig
 from mime_fast.errors import ConfigError
 from mime_fast.reference.noise import prior_noise
 from tests.parity import assert_close

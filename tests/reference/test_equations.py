@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mime_fast.config import MimeConfig
+from mime_fast.config.model import MimeConfig
 from mime_fast.emotions import LABELS, NEGATIVE_IDS, POSITIVE_IDS
 from mime_fast.reference.layers import sinusoidal_positions
 from mime_fast.reference.mime import Mime

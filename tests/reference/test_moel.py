@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mime_fast.baseline_config import MoelConfig
+from mime_fast.config.model import MoelConfig
 from mime_fast.errors import ConfigError
 from mime_fast.reference.models import new_model
 from mime_fast.reference.moel import Moel, MoelMemory

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mime_fast.baseline_config import MultiTaskConfig
+from mime_fast.config.model import MultiTaskConfig
 from mime_fast.reference.models import new_model
 from tests.parity import assert_close
 from tests.reference.by_hand import array, contexts, decoder_layer, linear, norm, response, softmax

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from mime_fast.baseline_config import MoelConfig, MultiTaskConfig
-from mime_fast.config import MimeConfig, ModelConfig
+from mime_fast.config.model import MimeConfig, ModelConfig, MoelConfig, MultiTaskConfig
 from mime_fast.reference.decoder import Memory
 from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.mime import FusedMemory, Mime

@@ -12,10 +12,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from mime_fast.config import GenerationConfig, MimeConfig
+from mime_fast.checkpoints.model_folder import load_weights
+from mime_fast.checkpoints.released import MIME
+from mime_fast.config.generation import GenerationConfig
+from mime_fast.config.model import MimeConfig
 from mime_fast.data.batches import decoder_inputs
-from mime_fast.engine.model_folder import load_weights
-from mime_fast.engine.released import MIME
 from mime_fast.reference.dialogue_model import Context
 from mime_fast.reference.mime import FusedMemory, Mime, Refined
 from mime_fast.reference.response_emotion import Mixture

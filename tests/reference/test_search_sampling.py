@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from mime_fast.config import GenerationConfig
+from mime_fast.config.generation import GenerationConfig
 from mime_fast.reference.philox import gumbel
 from mime_fast.reference.search import filter_logits
 from tests.reference.fake_decoder import A, B, C, D, FakeDecoder, Tokens, logs, random_model, run

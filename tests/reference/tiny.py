@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mime_fast.config import MimeConfig, ModelConfig
+from mime_fast.config.model import MimeConfig, ModelConfig
 from mime_fast.data.batches import Batch
 from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.mime import Mime

@@ -10,10 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from mime_fast.baseline_config import MoelConfig, MultiTaskConfig
-from mime_fast.config import ModelConfig
+from mime_fast.config.model import ModelConfig, MoelConfig, MultiTaskConfig
 from mime_fast.data.batches import Example
-from mime_fast.evaluation.likelihood import evaluate_likelihood
+from mime_fast.evaluation.metrics.likelihood import evaluate_likelihood
 from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.moel import Moel
 from mime_fast.text.special import PAD_ID, SOS_ID

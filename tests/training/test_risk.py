@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 import mime_fast
+from mime_fast.checkpoints.model_folder import load_model_folder
 from mime_fast.data.batches import decoder_inputs
 from mime_fast.data.empathetic_dialogues import read_pairs
-from mime_fast.engine.model_folder import load_model_folder
 from mime_fast.errors import ConfigError
-from mime_fast.evaluation.bleu import corpus_bleu, count_matches
+from mime_fast.evaluation.metrics.bleu import corpus_bleu, count_matches
 from mime_fast.reference.decoder import Memory
 from mime_fast.reference.mime import Mime
 from mime_fast.text.special import EOS_ID, PAD_ID

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
+from mime_fast.checkpoints.model_folder import load_model_folder
 from mime_fast.data.empathetic_dialogues import Pair
-from mime_fast.engine.model_folder import load_model_folder
 from mime_fast.errors import ConfigError, DataError
 from mime_fast.reference.mime import Mime
 from mime_fast.training import run

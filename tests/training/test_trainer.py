@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from mime_fast.baseline_config import MODEL_CONFIGS
-from mime_fast.engine.model_folder import load_model_folder
+from mime_fast.checkpoints.model_folder import load_model_folder
+from mime_fast.config.model import MODEL_CONFIGS
 from mime_fast.errors import CheckpointError, MimeFastError
 from mime_fast.reference.mime import Mime
 from mime_fast.text.special import UNK_ID

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mime_fast.config import check_int
+from mime_fast.config.checks import check_int
 from mime_fast.emotions import INDEX
 from mime_fast.errors import DataError
 from mime_fast.evaluation.human.sampling import Instance

@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from mime_fast.config import check_int
+from mime_fast.config.checks import check_int
 from mime_fast.emotions import INDEX, polarity
 from mime_fast.evaluation.human.agreement import (
     LEVEL,

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from mime_fast.config import check_int
+from mime_fast.config.checks import check_int
 from mime_fast.errors import ConfigError
 from mime_fast.evaluation.human.criteria import Kind
 from mime_fast.evaluation.human.sampling import Instance, shuffled

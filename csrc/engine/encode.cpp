@@ -1,0 +1,212 @@
+#include "engine/encode.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/encoder.h"
+#include "engine/response_emotion.h"
+
+namespace mime_fast {
+namespace {
+
+struct Encoded {
+  Layout layout;
+  AlignedVector<float> hidden;  // H, [rows, C]
+  AlignedVector<float> first;   // c, [N, C]
+};
+
+Encoded encode_contexts(const Model& model, Scratch& scratch, const Contexts& contexts, const std::size_t* which,
+                        std::size_t count) {
+  const std::size_t size = model.config.hidden_size;
+  Encoded encoded;
+  Layout& layout = encoded.layout;
+  for (std::size_t n = 0; n < count; ++n) {
+    const std::int64_t* offset = contexts.offsets + which[n];
+    layout.first.push_back(layout.rows() + static_cast<std::size_t>(offset[1] - offset[0]));
+  }
+  const std::size_t rows = layout.rows();
+  layout.real.resize(rows);
+  float* x = scratch.hidden.need(rows * size);
+  for (std::size_t n = 0; n < count; ++n) {
+    const std::int64_t start = contexts.offsets[which[n]];
+    for (std::size_t i = 0; i < layout.length(n); ++i) {
+      const std::size_t row = layout.first[n] + i;
+      const auto token = static_cast<std::size_t>(contexts.token_ids[start + static_cast<std::int64_t>(i)]);
+      const std::int32_t state = contexts.state_ids[start + static_cast<std::int64_t>(i)];
+      const auto speaker = static_cast<std::size_t>(std::max(state, kUserId) - kUserId);
+      layout.real[row] = token != static_cast<std::size_t>(kPadId);
+      const float* word = model.context_words.data() + token * size;
+      const float* who = model.context_speakers.data() + speaker * size;
+      const float* position = model.positions.data() + i * size;
+      for (std::size_t c = 0; c < size; ++c) x[row * size + c] = word[c] + who[c] + position[c];
+    }
+  }
+  encoded.hidden.resize(rows * size);
+  run_encoder(model, scratch, model.context_encoder, layout, x, encoded.hidden.data(), size);
+  for (std::size_t n = 0; n < count; ++n) {
+    const float* c = encoded.hidden.data() + layout.first[n] * size;
+    encoded.first.insert(encoded.first.end(), c, c + size);
+  }
+  return encoded;
+}
+
+// s of eq. 4, or what stands in its place, [N, 32].
+AlignedVector<float> emotion_logits(const Model& model, Scratch& scratch, const Encoded& encoded) {
+  const std::size_t size = model.config.hidden_size, count = encoded.layout.count();
+  const float* query = encoded.first.data();
+  if (model.config.model_type == ModelType::kMime) {
+    float* queries = scratch.base.need(count * size);
+    scratch.linear(model.emotion_query, {query, size}, count, queries, size);
+    query = queries;
+  }
+  AlignedVector<float> logits(count * kEmotions);
+  scratch.linear(model.emotion_logits, {query, size}, count, logits.data(), kEmotions);
+  return logits;
+}
+
+// M or M~ (eq. 20-23) into out, with m [N, C] and W_h H [rows, C].
+void refine(const Model& model, Scratch& scratch, const Encoder& encoder, const Layout& layout,
+            const AlignedVector<float>& m, const float* base, float* out, std::size_t out_stride) {
+  const std::size_t size = model.config.hidden_size;
+  AlignedVector<float> shift(layout.count() * size);
+  scratch.linear(encoder.emotion_projection, {m.data(), size}, layout.count(), shift.data(), size);
+  float* x = scratch.hidden.need(layout.rows() * size);
+  for (std::size_t n = 0; n < layout.count(); ++n) {
+    for (std::size_t i = 0; i < layout.length(n); ++i) {
+      const std::size_t row = (layout.first[n] + i) * size;
+      for (std::size_t c = 0; c < size; ++c) {
+        x[row + c] = base[row + c] + shift[n * size + c] + model.positions[i * size + c];
+      }
+    }
+  }
+  run_encoder(model, scratch, encoder, layout, x, out, out_stride);
+}
+
+// m and m~ (eq. 18-19).
+std::array<AlignedVector<float>, 2> mimicry(const Model& model, const Mixture& mixture, const std::int32_t* mimicked,
+                                            const std::size_t* which, std::size_t count) {
+  const std::size_t size = model.config.hidden_size;
+  const AlignedVector<float>& first = mixture.emotions.front();
+  const AlignedVector<float>& last = mixture.emotions.back();
+  std::array<AlignedVector<float>, 2> chosen{first, last};
+  if (!model.config.emotion_mimicry) return chosen;
+  for (std::size_t n = 0; n < count; ++n) {
+    if (model.config.is_positive(mimicked[which[n]])) continue;
+    std::copy_n(last.data() + n * size, size, chosen[0].data() + n * size);
+    std::copy_n(first.data() + n * size, size, chosen[1].data() + n * size);
+  }
+  return chosen;
+}
+
+// The rows that refinement reads: all, or those behind CTX.
+Layout words_only(const Layout& layout) {
+  Layout words;
+  for (std::size_t n = 0; n < layout.count(); ++n) {
+    words.first.push_back(words.rows() + layout.length(n) - 1);
+    words.real.insert(words.real.end(), layout.real.begin() + static_cast<std::ptrdiff_t>(layout.first[n] + 1),
+                      layout.real.begin() + static_cast<std::ptrdiff_t>(layout.first[n + 1]));
+  }
+  return words;
+}
+
+AlignedVector<float> without_ctx(const Encoded& encoded, std::size_t size) {
+  AlignedVector<float> words;
+  words.reserve(encoded.hidden.size());
+  for (std::size_t n = 0; n < encoded.layout.count(); ++n) {
+    const float* hidden = encoded.hidden.data();
+    words.insert(words.end(), hidden + (encoded.layout.first[n] + 1) * size,
+                 hidden + encoded.layout.first[n + 1] * size);
+  }
+  return words;
+}
+
+// M_fused (eq. 24-27) [rows, C]; the mean share of the words goes to the dialogues' places.
+AlignedVector<float> fuse(const Model& model, Scratch& scratch, const Layout& layout, float* both,
+                          const std::size_t* which, float* mimic_share) {
+  const std::size_t size = model.config.hidden_size, rows = layout.rows();
+  float* gate = scratch.gate.need(rows * 2 * size);
+  scratch.linear(model.fc_contrib, {both, 2 * size}, rows, gate, 2 * size, {Activation::kSigmoid});
+  AlignedVector<float> shares(rows);
+  scratch.kernels.apply_gate(gate, both, rows, size, shares.data());
+  AlignedVector<float> fused(rows * size);
+  scratch.linear(model.fc_fused, {both, 2 * size}, rows, fused.data(), size);
+  for (std::size_t n = 0; n < layout.count(); ++n) {
+    float total = 0;
+    std::size_t words = 0;
+    for (std::size_t i = model.config.drop_ctx ? 0 : 1; i < layout.length(n); ++i) {
+      if (layout.real[layout.first[n] + i] == 0) continue;
+      total += shares[layout.first[n] + i];
+      ++words;
+    }
+    mimic_share[which[n]] = total / static_cast<float>(words);
+  }
+  return fused;
+}
+
+// Eq. 7-27; of `encoded` stay the rows that refinement reads.
+AlignedVector<float> refine_and_fuse(const Model& model, Scratch& scratch, Encoded& encoded, const Requests& requests,
+                                     const std::size_t* which, const Heard& heard) {
+  const std::size_t size = model.config.hidden_size, count = encoded.layout.count();
+  const Mixture mixture = sample(model, scratch, encoded.first, requests, which);
+  for (std::size_t n = 0; n < count; ++n) {
+    std::copy_n(mixture.weights.data() + n * kEmotions, kEmotions, heard.weights + which[n] * kEmotions);
+  }
+  if (model.config.drop_ctx) {
+    encoded.hidden = without_ctx(encoded, size);
+    encoded.layout = words_only(encoded.layout);
+  }
+  const Layout& layout = encoded.layout;
+  const auto chosen = mimicry(model, mixture, heard.mimicked, which, count);
+  float* both = scratch.both.need(layout.rows() * 2 * size);
+  float* base = scratch.base.need(layout.rows() * size);
+  for (std::size_t branch = 0; branch < 2; ++branch) {
+    const Encoder& encoder = model.response_encoders[std::min(branch, model.response_encoders.size() - 1)];
+    if (branch == 0 || model.response_encoders.size() > 1) {
+      scratch.linear(encoder.projection, {encoded.hidden.data(), size}, layout.rows(), base, size);
+    }
+    refine(model, scratch, encoder, layout, chosen[branch], base, both + branch * size, 2 * size);
+  }
+  return fuse(model, scratch, layout, both, which, heard.mimic_share);
+}
+
+}  // namespace
+
+std::size_t encode_together(const Contexts& contexts, const std::size_t* which, std::size_t count) {
+  constexpr std::int64_t kRows = 512;
+  std::int64_t rows = 0;
+  std::size_t together = 0;
+  for (; together < count; ++together) {
+    rows += contexts.offsets[which[together] + 1] - contexts.offsets[which[together]];
+    if (together > 0 && rows > kRows) break;
+  }
+  return together;
+}
+
+void classify(const Model& model, Scratch& scratch, const Contexts& contexts, const std::size_t* which,
+              std::size_t count, float* logits) {
+  const Encoded encoded = encode_contexts(model, scratch, contexts, which, count);
+  const AlignedVector<float> found = emotion_logits(model, scratch, encoded);
+  for (std::size_t n = 0; n < count; ++n) {
+    std::copy_n(found.data() + n * kEmotions, kEmotions, logits + which[n] * kEmotions);
+  }
+}
+
+std::vector<Memory> encode(const Model& model, Scratch& scratch, const Contexts& contexts, const Requests& requests,
+                           const std::size_t* which, std::size_t count, const Heard& heard) {
+  Encoded encoded = encode_contexts(model, scratch, contexts, which, count);
+  const AlignedVector<float> logits = emotion_logits(model, scratch, encoded);
+  for (std::size_t n = 0; n < count; ++n) {
+    const float* row = logits.data() + n * kEmotions;
+    const std::int32_t given = requests.emotions[which[n]];
+    const auto guess = static_cast<std::int32_t>(std::max_element(row, row + kEmotions) - row);
+    heard.mimicked[which[n]] = given >= 0 ? given : guess;
+    std::copy_n(row, kEmotions, heard.emotion_logits + which[n] * kEmotions);
+  }
+  if (model.config.model_type != ModelType::kMime) {
+    return remember(model, scratch, encoded.layout, encoded.hidden.data(), logits.data());
+  }
+  const AlignedVector<float> fused = refine_and_fuse(model, scratch, encoded, requests, which, heard);
+  return remember(model, scratch, encoded.layout, fused.data(), logits.data());
+}
+
+}  // namespace mime_fast

@@ -1,0 +1,222 @@
+#include <algorithm>
+#include <cmath>
+#include <memory>
+
+#include "engine/queue.h"
+#include "engine/run.h"
+#include "engine/vocabulary.h"
+
+namespace mime_fast {
+namespace {
+
+constexpr std::size_t kEncodeTogether = 8;                 // dialogues
+constexpr std::size_t kCandidates = std::size_t{1} << 20;  // of all rows between two looks at whether to stop
+
+// A dialogue being decoded.
+struct Slot {
+  Slot(const Model& model, const SearchOptions& options, std::size_t index, Memory&& memory, Request&& request)
+      : index(index),
+        memory(std::move(memory)),
+        tree(model, this->memory.layers.size()),
+        search(options, std::move(request), tree) {}
+
+  std::size_t index;
+  Memory memory;
+  Tree tree;
+  Search search;
+};
+
+// Dialogues for which the model produced NaN, and at which step.
+struct Broken {
+  std::size_t step;
+  std::size_t dialogue;
+};
+
+struct Job {
+  const Model& model;
+  const SearchOptions& options;
+  const Contexts& contexts;
+  const Requests& requests;
+  const std::vector<std::vector<std::int32_t>>& prefixes;
+  const Heard& heard;
+  Queue& queue;
+  std::vector<std::vector<Reply>>& replies;
+  std::mutex mutex;  // of `broken`
+  std::vector<Broken> broken;
+};
+
+// One thread's part of a job.
+class Worker {
+ public:
+  Worker(Job& job, bool on_caller)
+      : job_(job),
+        on_caller_(on_caller),
+        scratch_(*job.model.kernels),
+        team_(job.queue.team_size()),
+        lookup_(job.model, job.options.suppressed) {}
+
+  void run() {
+    for (;;) {
+      fill();
+      if (slots_.empty()) return;
+      step();
+      finish();
+    }
+  }
+
+ private:
+  // Dialogues that this thread decodes together: more rows than one look-up takes only leave the cache and make a step
+  // long.
+  std::size_t capacity() const {
+    const std::size_t width = std::max(job_.options.num_beams, job_.options.num_return_sequences);
+    return std::max<std::size_t>(1, std::min(job_.queue.capacity(), kMaxVocabRows / width));
+  }
+
+  // Rows that are decoded and looked up together; few of a search so wide that each gives thousands of candidates.
+  std::size_t block_rows() const {
+    return std::clamp<std::size_t>(kCandidates / job_.options.candidates(), 1, kMaxVocabRows);
+  }
+
+  // Encode dialogues for the free places, once an eighth of the places is free.
+  void fill() {
+    const std::size_t places = capacity();
+    if (!slots_.empty() && places - slots_.size() < std::max<std::size_t>(1, places / 8)) return;
+    while (slots_.size() < places) {
+      const auto taken = job_.queue.take(std::min(kEncodeTogether, places - slots_.size()));
+      if (taken.empty()) return;
+      for (std::size_t first = 0; first < taken.size();) {
+        job_.queue.check(on_caller_);
+        const std::size_t count = encode_together(job_.contexts, taken.data() + first, taken.size() - first);
+        add(taken.data() + first, count);
+        first += count;
+      }
+    }
+  }
+
+  void add(const std::size_t* which, std::size_t count) {
+    auto memories = encode(job_.model, scratch_, job_.contexts, job_.requests, which, count, job_.heard);
+    for (std::size_t i = 0; i < count; ++i) {
+      Request request{job_.requests.seeds[which[i]], job_.requests.request_ids[which[i]],
+                      job_.prefixes.empty() ? std::vector<std::int32_t>{} : job_.prefixes[which[i]]};
+      slots_.push_back(
+          std::make_unique<Slot>(job_.model, job_.options, which[i], std::move(memories[i]), std::move(request)));
+    }
+  }
+
+  void step() {
+    rows_.clear();
+    owners_.clear();
+    for (std::size_t s = 0; s < slots_.size(); ++s) {
+      Slot& slot = *slots_[s];
+      const auto position = static_cast<std::int32_t>(slot.search.step());
+      for (std::size_t i = 0; i < slot.search.live().size(); ++i) {
+        rows_.push_back({&slot.tree, &slot.memory, slot.search.live()[i].node, position});
+        owners_.push_back({s, i});
+      }
+    }
+    const std::size_t block = block_rows();
+    float* out = out_.need(block * job_.model.config.hidden_size);
+    for (std::size_t first = 0; first < rows_.size(); first += block) {
+      job_.queue.check(on_caller_);
+      const std::size_t last = std::min(rows_.size(), first + block);
+      block_.assign(rows_.begin() + static_cast<std::ptrdiff_t>(first),
+                    rows_.begin() + static_cast<std::ptrdiff_t>(last));
+      decode(job_.model, scratch_, block_, out);
+      look_up(first, last, out);
+    }
+    for (const auto& slot : slots_) {
+      job_.queue.check(on_caller_);
+      slot->search.advance();
+    }
+  }
+
+  // out: O of the rows from first to last - 1.
+  void look_up(std::size_t first, std::size_t last, const float* out) {
+    const bool sampling = job_.options.do_sample;
+    lookup_.clear(sampling ? 0 : job_.options.candidates(), job_.options.beams());
+    for (std::size_t row = first; row < last; ++row) {
+      const Search& search = slots_[owners_[row].slot]->search;
+      const std::size_t live = owners_[row].live;
+      lookup_.add(search.banned(live), search.forced(), search.live()[live].logprob);
+    }
+    lookup_.run(scratch_, team_, out, sampling);
+    for (std::size_t row = first; row < last; ++row) {
+      Slot& slot = *slots_[owners_[row].slot];
+      const std::size_t at = row - first;
+      const double log_sum_exp = lookup_.log_sum_exp(at);
+      if (!std::isfinite(log_sum_exp)) {
+        const std::lock_guard<std::mutex> lock(job_.mutex);
+        job_.broken.push_back({slot.search.step(), slot.index});
+      } else if (sampling && slot.search.forced() < 0) {
+        slot.search.offer_logits(owners_[row].live, lookup_.logits(at), job_.model.config.vocab_size, log_sum_exp,
+                                 lookup_.banned(at));
+      } else {
+        slot.search.offer(owners_[row].live, lookup_.best(at), lookup_.count(at), log_sum_exp);
+      }
+    }
+  }
+
+  void finish() {
+    const auto done = [&](const std::unique_ptr<Slot>& slot) {
+      if (!slot->search.live().empty()) return false;
+      for (const Hypothesis& hypothesis : slot->search.results()) {
+        job_.replies[slot->index].push_back(reply_of(slot->tree, hypothesis));
+      }
+      return true;
+    };
+    slots_.erase(std::remove_if(slots_.begin(), slots_.end(), done), slots_.end());
+  }
+
+  struct Owner {
+    std::size_t slot;
+    std::size_t live;
+  };
+
+  Job& job_;
+  bool on_caller_;
+  Scratch scratch_;
+  Team team_;
+  VocabularyLookup lookup_;
+  std::vector<std::unique_ptr<Slot>> slots_;
+  std::vector<Row> rows_, block_;
+  std::vector<Owner> owners_;
+  Buffer out_;
+};
+
+// The dialogues of the earliest step at which the model produced NaN.
+void refuse_nan(std::vector<Broken> broken) {
+  if (broken.empty()) return;
+  std::sort(broken.begin(), broken.end(), [](const Broken& a, const Broken& b) {
+    return a.step != b.step ? a.step < b.step : a.dialogue < b.dialogue;
+  });
+  std::string dialogues;
+  for (std::size_t i = 0; i < broken.size() && broken[i].step == broken[0].step; ++i) {
+    if (i > 0 && broken[i].dialogue == broken[i - 1].dialogue) continue;
+    dialogues += (i == 0 ? "" : ", ") + std::to_string(broken[i].dialogue);
+  }
+  throw ModelError("the model produced NaN at step " + std::to_string(broken[0].step) + " for dialogues [" + dialogues +
+                   "] of this batch; log-probs without NaN are allowed");
+}
+
+}  // namespace
+
+std::vector<std::vector<Reply>> run_generate(const Model& model, const RunOptions& run, const SearchOptions& options,
+                                             const Contexts& contexts, const Requests& requests,
+                                             const std::vector<std::vector<std::int32_t>>& prefixes, std::size_t count,
+                                             const Heard& heard) {
+  std::vector<std::vector<Reply>> replies(count);
+  Queue queue(run, count);
+  SearchOptions with_kernels = options;
+  with_kernels.kernels = model.kernels;
+  Job job{model, with_kernels, contexts, requests, prefixes, heard, queue, replies, {}, {}};
+  queue.run([&](bool on_caller) { Worker(job, on_caller).run(); });
+  refuse_nan(std::move(job.broken));
+  std::vector<std::size_t> without;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (replies[i].empty()) without.push_back(i);
+  }
+  if (!without.empty()) throw NoResponse(std::move(without));
+  return replies;
+}
+
+}  // namespace mime_fast

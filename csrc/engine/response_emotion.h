@@ -1,0 +1,32 @@
+// Response-emotion sampling from the prior (eq. 7-15), always in float32.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "engine/scratch.h"
+
+namespace mime_fast {
+
+struct Requests {
+  const std::uint64_t* seeds;        // [N]
+  const std::uint64_t* request_ids;  // [N]
+  const std::int32_t* emotions;      // [N], -1: the classifier's
+  bool stochastic;
+};
+
+// d_g by emotion [N, 32], and e_g for each group [N, C] (eq. 7-15).
+struct Mixture {
+  AlignedVector<float> weights;
+  std::vector<AlignedVector<float>> emotions;
+};
+
+// In place.
+void softmax(float* values, std::size_t count);
+
+// c: eq. 3, [N, C]; `which` says where the dialogues' requests stand.
+Mixture sample(const Model& model, Scratch& scratch, const AlignedVector<float>& c, const Requests& requests,
+               const std::size_t* which);
+
+}  // namespace mime_fast

@@ -1,0 +1,48 @@
+// Many dialogues on some threads: each takes dialogues from one queue, and fills the places of finished ones from it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "engine/encode.h"
+#include "engine/search.h"
+
+namespace mime_fast {
+
+// The model cannot answer; the message is meant for the user.
+struct ModelError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+// The options leave no response; `dialogues` says for whom.
+struct NoResponse : std::runtime_error {
+  explicit NoResponse(std::vector<std::size_t> where)
+      : std::runtime_error("no response"), dialogues(std::move(where)) {}
+  std::vector<std::size_t> dialogues;
+};
+
+struct RunOptions {
+  std::size_t threads = 1;
+  std::size_t batch_size = 64;  // dialogues that a thread decodes together
+  // Asked between steps; `on_caller` tells whether it is the thread that called. True ends the run by a ModelError.
+  std::function<bool(bool on_caller)> should_stop;
+};
+
+void run_classify(const Model& model, const RunOptions& run, const Contexts& contexts, std::size_t count,
+                  float* emotion_logits);
+
+// Replies of each dialogue, best first. prefixes: [count], or empty.
+std::vector<std::vector<Reply>> run_generate(const Model& model, const RunOptions& run, const SearchOptions& options,
+                                             const Contexts& contexts, const Requests& requests,
+                                             const std::vector<std::vector<std::int32_t>>& prefixes, std::size_t count,
+                                             const Heard& heard);
+
+// Log-probs of given replies, flat; target_offsets [count + 1].
+void run_score(const Model& model, const RunOptions& run, const Contexts& contexts, const Requests& requests,
+               const std::int32_t* targets, const std::int64_t* target_offsets, std::size_t count, const Heard& heard,
+               float* logprobs);
+
+}  // namespace mime_fast

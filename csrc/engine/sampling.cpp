@@ -1,0 +1,158 @@
+#include "engine/sampling.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+
+#include "engine/search.h"
+#include "mime_fast/philox.h"
+
+namespace mime_fast {
+namespace {
+
+constexpr std::uint32_t kTokenPurpose = 4;
+constexpr float kNever = -std::numeric_limits<float>::infinity();
+constexpr double kBoundMargin = 1.0 + 1e-4;  // of the float32 exponentials that only rule tokens out
+
+struct Choice {
+  double logit;
+  std::int32_t token;
+};
+
+bool ranks_before(const Choice& a, const Choice& b) {
+  return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
+}
+
+// log_softmax [V]; what may not come, and what top_k leaves out, at -inf.
+std::vector<float> kept_logprobs(const SearchOptions& options, const float* logits, std::size_t size,
+                                 double log_sum_exp, const std::vector<std::int32_t>& banned) {
+  std::vector<float> logprobs(size);
+  for (std::size_t i = 0; i < size; ++i) logprobs[i] = static_cast<float>(logits[i] - log_sum_exp);
+  for (const std::int32_t token : banned) logprobs[static_cast<std::size_t>(token)] = kNever;
+  if (!options.suppressed.empty()) {
+    for (std::size_t i = 0; i < size; ++i) logprobs[i] = options.suppressed[i] != 0 ? kNever : logprobs[i];
+  }
+  if (options.top_k > 0 && options.top_k < size) {
+    std::vector<float> order = logprobs;
+    const auto last = order.begin() + static_cast<std::ptrdiff_t>(options.top_k - 1);
+    std::nth_element(order.begin(), last, order.end(), std::greater<>());
+    for (float& logprob : logprobs) logprob = logprob < *last ? kNever : logprob;
+  }
+  return logprobs;
+}
+
+std::vector<Choice> choices_above(const std::vector<float>& logprobs, double temperature, double least) {
+  std::vector<Choice> choices;
+  for (std::size_t i = 0; i < logprobs.size(); ++i) {
+    const double logit = static_cast<double>(logprobs[i]) / temperature;
+    if (logprobs[i] > kNever && logit >= least) choices.push_back({logit, static_cast<std::int32_t>(i)});
+  }
+  return choices;
+}
+
+// The shortest run of most probable tokens whose probabilities reach top_p, by ascending token.
+std::vector<Choice> keep_top_p(const std::vector<float>& logprobs, double temperature, double top_p) {
+  const double best = static_cast<double>(*std::max_element(logprobs.begin(), logprobs.end())) / temperature;
+  double total = 0;
+  for (const float logprob : logprobs) {
+    if (logprob > kNever) total += std::exp(static_cast<double>(logprob) / temperature - best);
+  }
+  // Most of the probability lies near the best token: sort what lies there, and look further down only if need be.
+  for (double below = 3.0;; below *= 2.0) {
+    const bool all = below > 1e6;
+    std::vector<Choice> choices =
+        choices_above(logprobs, temperature, all ? -std::numeric_limits<double>::infinity() : best - below);
+    std::sort(choices.begin(), choices.end(), ranks_before);
+    double before = 0;
+    std::size_t kept = 0;
+    while (kept < choices.size() && before < top_p) before += std::exp(choices[kept++].logit - best) / total;
+    if (before < top_p && !all) continue;
+    choices.resize(kept);
+    std::sort(choices.begin(), choices.end(), [](const Choice& a, const Choice& b) { return a.token < b.token; });
+    return choices;
+  }
+}
+
+// The Gumbel numbers of one row; tokens are asked for in ascending order.
+class Gumbel {
+ public:
+  explicit Gumbel(const Draw& draw) {
+    counter_.seed = draw.seed;
+    counter_.request_id = draw.request_id;
+    counter_.purpose = kTokenPurpose;
+    counter_.step = static_cast<std::uint32_t>(draw.step);
+    counter_.sequence = static_cast<std::uint32_t>(draw.sequence);
+  }
+  double uniform(std::int32_t token) {
+    const auto number = static_cast<std::uint32_t>(token);
+    if (number / kNumbersPerBlock != block_) {
+      block_ = number / kNumbersPerBlock;
+      words_ = philox_block(counter_, block_);
+    }
+    return uniform23(words_.x[number % kNumbersPerBlock]);
+  }
+  double operator()(std::int32_t token) { return -std::log(-std::log(uniform(token))); }
+
+ private:
+  PhiloxDraw counter_{};
+  std::uint32_t block_ = std::numeric_limits<std::uint32_t>::max();
+  PhiloxWords words_{};
+};
+
+// arg max of logit + Gumbel number; the first of equal sums wins.
+std::int32_t gumbel_max(const Draw& draw, const std::vector<Choice>& choices) {
+  Gumbel gumbel(draw);
+  std::int32_t chosen = -1;
+  double best = 0;
+  for (const Choice& choice : choices) {
+    const double sum = choice.logit + gumbel(choice.token);
+    if (chosen >= 0 && !(sum > best)) continue;
+    best = sum;
+    chosen = choice.token;
+  }
+  return chosen;
+}
+
+// The same over a whole vocabulary. -ln(-ln u) <= -ln(1 - u), so a token can only win if 1 - u <= exp(logit - best
+// sum): most are ruled out without a logarithm.
+std::int32_t gumbel_max(const Draw& draw, const std::vector<float>& logprobs) {
+  const auto top = std::max_element(logprobs.begin(), logprobs.end());
+  if (*top == kNever) return -1;
+  const double temperature = draw.options.temperature;
+  const double top_logit = static_cast<double>(*top) / temperature;
+  auto chosen = static_cast<std::int32_t>(top - logprobs.begin());
+  double best = top_logit + Gumbel(draw)(chosen);
+  double factor = std::exp(top_logit - best) * kBoundMargin;
+  std::vector<float> powers(logprobs.size());  // exp(logit - top_logit)
+  const auto inverse = static_cast<float>(1.0 / temperature);
+  const bool bounded = inverse < std::numeric_limits<float>::max() / 1e4f;
+  if (bounded) draw.options.kernels->exponentials(logprobs.data(), logprobs.size(), *top, inverse, powers.data());
+  Gumbel gumbel(draw);
+  for (std::size_t i = 0; i < logprobs.size(); ++i) {
+    const auto token = static_cast<std::int32_t>(i);
+    if (logprobs[i] == kNever || token == chosen) continue;
+    if (bounded && 1.0 - gumbel.uniform(token) > powers[i] * factor) continue;
+    const double sum = static_cast<double>(logprobs[i]) / temperature + gumbel(token);
+    if (sum < best || (sum == best && token > chosen)) continue;
+    best = sum;
+    chosen = token;
+    factor = std::exp(top_logit - best) * kBoundMargin;
+  }
+  return chosen;
+}
+
+}  // namespace
+
+std::int32_t sample_token(const Draw& draw, const float* logits, std::size_t size, double log_sum_exp,
+                          const std::vector<std::int32_t>& banned) {
+  const SearchOptions& options = draw.options;
+  const std::vector<float> logprobs = kept_logprobs(options, logits, size, log_sum_exp, banned);
+  if (options.top_p < 1.0) return gumbel_max(draw, keep_top_p(logprobs, options.temperature, options.top_p));
+  if (options.top_k > 0 && options.top_k < size) {
+    return gumbel_max(draw, choices_above(logprobs, options.temperature, -std::numeric_limits<double>::infinity()));
+  }
+  return gumbel_max(draw, logprobs);
+}
+
+}  // namespace mime_fast

@@ -1,0 +1,116 @@
+// The search of one dialogue: greedy, sampling and both beams, as docs/search.md states them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "engine/decode.h"
+
+namespace mime_fast {
+
+struct SearchOptions {
+  bool mime = false;
+  bool do_sample = false;
+  std::size_t num_beams = 1;
+  std::size_t num_return_sequences = 1;
+  std::size_t max_new_tokens = 1;
+  std::size_t min_new_tokens = 0;
+  std::size_t no_repeat_ngram_size = 0;
+  std::size_t top_k = 0;
+  double top_p = 1;
+  double temperature = 1;
+  double length_penalty = 1;
+  std::vector<std::uint8_t> suppressed;  // [V], or empty
+  const Kernels* kernels = nullptr;      // for sampling
+
+  bool beams() const { return mime || num_beams > 1; }
+  // Tokens of a row that can matter: an end-of-sentence is dropped or kept beside as many others.
+  std::size_t candidates() const { return mime ? num_beams : num_beams > 1 ? 2 * num_beams : 1; }
+};
+
+struct Request {
+  std::uint64_t seed = 0;
+  std::uint64_t request_id = 0;
+  std::vector<std::int32_t> prefix;  // words that the reply begins with
+};
+
+struct Hypothesis {
+  std::int32_t node;   // all but its last word
+  std::int32_t token;  // the last one
+  float token_logprob;
+  float logprob;
+  double score;
+  std::size_t count;
+  bool ended;  // by its end-of-sentence
+};
+
+// The same with all its words.
+struct Reply {
+  std::vector<std::int32_t> token_ids;  // with the end-of-sentence
+  std::vector<float> token_logprobs;
+  float logprob;
+  double score;
+  bool ended;
+};
+
+Reply reply_of(const Tree& tree, const Hypothesis& hypothesis);
+
+// A hypothesis that goes on.
+struct Live {
+  std::int32_t node;
+  float logprob;
+  std::size_t sequence;
+};
+
+class Search {
+ public:
+  Search(const SearchOptions& options, Request request, Tree& tree);
+
+  const std::vector<Live>& live() const { return live_; }
+  std::size_t step() const { return step_; }
+
+  // The only token that may come next, or -1.
+  std::int32_t forced() const;
+  // Tokens that may not come next in row `index` besides the suppressed ones, ascending.
+  std::vector<std::int32_t> banned(std::size_t index) const;
+
+  // What the model says of row `index`: its best tokens, or the one that is forced.
+  void offer(std::size_t index, const Scored* best, std::size_t count, double log_sum_exp);
+  // The same for sampling: all logits [V].
+  void offer_logits(std::size_t index, const float* logits, std::size_t size, double log_sum_exp,
+                    const std::vector<std::int32_t>& banned);
+  // Take the step that all rows have been offered for.
+  void advance();
+
+  // Hypotheses, best first, once nothing is live.
+  const std::vector<Hypothesis>& results() const { return results_; }
+
+ private:
+  struct Candidate {
+    float logprob;  // of the whole hypothesis
+    std::uint32_t row;
+    std::int32_t token;
+    float token_logprob;
+  };
+  static bool ranks_before(const Candidate& a, const Candidate& b);
+
+  Hypothesis finish(const Candidate& candidate) const;
+  double score(float logprob, std::size_t count) const;
+  void keep(const Hypothesis& hypothesis);
+  void go_on(const std::vector<Candidate>& candidates);
+  void advance_mime();
+  void advance_standard();
+  void advance_sequences();
+
+  const SearchOptions& options_;
+  Request request_;
+  Tree& tree_;
+  std::size_t step_ = 0;
+  std::vector<Live> live_;
+  std::vector<Candidate> offered_;
+  std::vector<Hypothesis> results_;     // the pool of finished ones in the standard beam
+  std::vector<std::size_t> sequences_;  // of the results, in sampling
+};
+
+}  // namespace mime_fast

@@ -1,0 +1,154 @@
+#include "engine/vocabulary.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace mime_fast {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+// Chunk by chunk from the first: the same order whoever computed them.
+double combine(const PartialSum* partial, std::size_t chunks) {
+  double shift = partial[0].shift;
+  for (std::size_t i = 1; i < chunks; ++i) shift = std::max(shift, static_cast<double>(partial[i].shift));
+  double sum = 0;
+  for (std::size_t i = 0; i < chunks; ++i) sum += partial[i].sum * std::exp(partial[i].shift - shift);
+  return shift + std::log(sum);
+}
+
+}  // namespace
+
+VocabularyLookup::VocabularyLookup(const Model& model, const std::vector<std::uint8_t>& suppressed)
+    : model_(model), allowed_(model.vocabulary.padded / kPanel, 0) {
+  for (std::size_t token = 0; token < model.config.vocab_size; ++token) {
+    if (suppressed.empty() || suppressed[token] == 0) allowed_[token / kPanel] |= std::uint64_t{1} << token % kPanel;
+  }
+}
+
+void VocabularyLookup::add(std::vector<std::int32_t> banned, std::int32_t target, float before) {
+  banned_.push_back(std::move(banned));
+  before_.push_back(before);
+  targets_.push_back(target);
+}
+
+void VocabularyLookup::prepare_tops(std::size_t parts) {
+  // One more shows whether the sums of others may equal the last one's.
+  const std::size_t k = std::min(by_sums_ ? k_ + 1 : k_, model_.config.vocab_size);
+  const std::size_t capacity = std::max<std::size_t>(1, top_capacity(k));
+  tops_.assign(parts * rows(), TopTokens{});
+  if (kept_.size() < parts * rows() * capacity) kept_.resize(parts * rows() * capacity);
+  for (std::size_t i = 0; i < tops_.size(); ++i) {
+    const std::size_t row = i % rows();
+    tops_[i].k = k;
+    tops_[i].capacity = capacity;
+    tops_[i].kept = kept_.data() + i * capacity;
+    tops_[i].threshold = targets_[row] >= 0 || k == 0 ? kInfinity : -kInfinity;
+    tops_[i].banned = banned_[row].data();
+    tops_[i].num_banned = banned_[row].size();
+  }
+}
+
+void VocabularyLookup::run(Scratch& scratch, Team& team, const float* x, bool with_logits) {
+  const std::size_t chunks = model_.vocab_chunks();
+  const std::size_t parts = chunks > 1 ? team.size() : 1;
+  prepare_tops(parts);
+  target_logits_.assign(rows(), 0.0f);
+  partial_.resize(rows() * chunks);
+  log_sum_exp_.resize(rows());
+  if (with_logits) logits_.resize(rows() * model_.vocabulary.padded);
+  const Rows prepared = scratch.prepared(model_.vocabulary, {x, model_.config.hidden_size}, rows());
+  look(scratch, team, prepared, parts, with_logits ? logits_.data() : nullptr);
+  merge(parts);
+  for (std::size_t row = 0; by_sums_ && row < rows(); ++row) cut_row(scratch, row, prepared);
+}
+
+void VocabularyLookup::look(Scratch& scratch, Team& team, const Rows& x, std::size_t parts, float* logits) {
+  const std::size_t chunks = model_.vocab_chunks();
+  const auto compute = [&](std::size_t first, std::size_t last, std::size_t part) {
+    VocabArgs args{};
+    args.weight = &model_.vocabulary;
+    args.allowed = allowed_.data();
+    args.x = x;
+    args.rows = rows();
+    args.top = tops_.data() + part * rows();
+    args.targets = targets_.data();
+    args.target_logits = target_logits_.data();
+    args.partial = partial_.data();
+    args.chunks = chunks;
+    args.first_chunk = first;
+    args.last_chunk = last;
+    args.logits = logits;
+    scratch.kernels.vocab_topk(args);
+  };
+  if (parts == 1) {
+    compute(0, chunks, 0);
+  } else {
+    team.run(chunks, [&](std::size_t chunk, std::size_t member) { compute(chunk, chunk + 1, member); });
+  }
+}
+
+void VocabularyLookup::merge(std::size_t parts) {
+  const std::size_t chunks = model_.vocab_chunks();
+  for (std::size_t row = 0; row < rows(); ++row) {
+    TopTokens& top = tops_[row];
+    prune(top);
+    if (parts > 1) merge_row(row, parts);
+    if (targets_[row] >= 0) {
+      top.kept[0] = {target_logits_[row], targets_[row]};
+      top.count = 1;
+    }
+    log_sum_exp_[row] = combine(partial_.data() + row * chunks, chunks);
+  }
+}
+
+// The k best of all parts, which may hold any tokens.
+void VocabularyLookup::merge_row(std::size_t row, std::size_t parts) {
+  TopTokens& top = tops_[row];
+  merged_.assign(top.kept, top.kept + top.count);
+  for (std::size_t part = 1; part < parts; ++part) {
+    TopTokens& other = tops_[part * rows() + row];
+    prune(other);
+    merged_.insert(merged_.end(), other.kept, other.kept + other.count);
+  }
+  std::sort(merged_.begin(), merged_.end(), ranks_before);
+  top.count = std::min(merged_.size(), top.k);
+  std::copy_n(merged_.begin(), top.count, top.kept);
+}
+
+void VocabularyLookup::cut_row(const Scratch& scratch, std::size_t row, const Rows& x) {
+  TopTokens& top = tops_[row];
+  const RowSums sums{before_[row], log_sum_exp_[row]};
+  if (targets_[row] >= 0 || !std::isfinite(sums.log_sum_exp)) return;
+  if (!is_clear(top.kept, top.count, k_, sums)) choose_of_all(scratch, row, x, sums);
+  top.count = std::min(top.count, k_);
+}
+
+// Rare, so that the row's logits are computed once more.
+void VocabularyLookup::choose_of_all(const Scratch& scratch, std::size_t row, const Rows& x, const RowSums& sums) {
+  logits_.resize(model_.vocabulary.padded);
+  std::vector<PartialSum> partial(model_.vocab_chunks());
+  TopTokens none{};
+  none.threshold = kInfinity;
+  VocabArgs args{};
+  args.weight = &model_.vocabulary;
+  args.allowed = allowed_.data();
+  args.x = {x.words + row * x.stride, x.stride, x.scale == nullptr ? nullptr : x.scale + row};
+  args.rows = 1;
+  args.top = &none;
+  args.partial = partial.data();
+  args.chunks = args.last_chunk = partial.size();
+  args.logits = logits_.data();
+  scratch.kernels.vocab_topk(args);
+  merged_.clear();
+  for (std::size_t token = 0; token < model_.config.vocab_size; ++token) {
+    const auto id = static_cast<std::int32_t>(token);
+    if ((allowed_[token / kPanel] >> token % kPanel & 1) == 0 || !(logits_[token] > -kInfinity)) continue;
+    if (!std::binary_search(banned_[row].begin(), banned_[row].end(), id)) merged_.push_back({logits_[token], id});
+  }
+  cut_by_sums(merged_, k_, sums);
+  std::copy(merged_.begin(), merged_.end(), tops_[row].kept);
+}
+
+}  // namespace mime_fast

@@ -1,0 +1,190 @@
+"""The GPU as a back end: kernels and decode loop on the device. docs/gpu.md says how it works."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import fields
+from threading import Lock
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from mime_fast.backends.gpu.batches import batch_of, batches, buckets, padded, to_device, to_host
+from mime_fast.backends.gpu.loop import run_queue
+from mime_fast.backends.gpu.model import DeviceModel, Understood, exact_float32
+from mime_fast.backends.gpu.prefill import TOGETHER, Prefill
+from mime_fast.backends.gpu.session import Capture, Session, Shape, ladder
+from mime_fast.backends.gpu.work import Hearing, Work
+from mime_fast.backends.protocol import OPS, Contexts, Floats, Heard, Ids, Offsets, Requests, Stop, refuse_nan
+from mime_fast.config.generation import GenerationConfig
+from mime_fast.emotions import LABELS
+from mime_fast.errors import BackendError
+from mime_fast.kernels.select import Ops
+from mime_fast.reference.hypothesis import Hypothesis
+from mime_fast.reference.mime import Mime
+
+SESSIONS = 4  # kept with their buffers and graphs
+RUNS = {  # the kernel that runs each op that `describe` names; PyTorch runs the others
+    "response_emotion": "response_emotion",
+    "gate_fusion": "gate_fusion",
+    "decode": "decoder_step",
+    "search": "beam_step",
+    "random_numbers": "response_emotion",
+}
+T = TypeVar("T")
+
+
+class CudaBackend:
+    """A model on a GPU. See `Backend` for the methods.
+
+    Args:
+        model: float32, on the device.
+        dtype: of products and caches.
+        batch_size: searches that are decoded together.
+        ops: what runs each op; the plain ones make this run on the CPU, too.
+        capture: makes the capture of a session's decoding steps; None: they run eagerly.
+    """
+
+    name = "cuda"
+
+    def __init__(
+        self, model: Mime, dtype: torch.dtype, batch_size: int, ops: Ops, capture: Callable[[], Capture] | None
+    ) -> None:
+        with torch.inference_mode():
+            self.model = DeviceModel(model, dtype, ops)
+        self.batch_size = batch_size
+        self._capture = capture
+        self._understand = Prefill(self.model, capture)
+        self._sessions: dict[Shape, Session] = {}
+        self._lock = Lock()
+
+    def classify(self, contexts: Contexts, stop: Stop | None = None) -> Floats:
+        device = self.model.device
+
+        def run(most: int) -> Tensor:
+            logits = torch.zeros(len(contexts), len(LABELS), device=device)
+            widths = buckets(contexts.offsets, self.model.config.max_positions)[:, None]
+            for which, (width,) in self._batches(widths, most, stop):
+                arrays = (contexts.token_ids, contexts.state_ids)
+                ids = (padded(x, contexts.offsets, which, width, device) for x in arrays)
+                logits[to_device(np.array(which), device)] = self.model.classify(*ids)
+            return logits
+
+        with self._running():
+            found: Floats = self._halving(run).cpu().numpy()
+        refuse_nan("emotion logits", found, np.arange(len(found)))
+        return found
+
+    def generate(
+        self,
+        contexts: Contexts,
+        requests: Requests,
+        options: GenerationConfig,
+        prefixes: Sequence[Sequence[int]] | None = None,
+        stop: Stop | None = None,
+    ) -> tuple[Heard, list[list[Hypothesis]]]:
+        if not len(contexts):
+            return Hearing(0, self.model.device).heard(), []
+        work = Work(self.model, self._understand, contexts, requests, options, prefixes)
+        with self._running():
+            found = self._halving(lambda most: run_queue(self._session(work, most), work.items, work.admit, stop))
+            arrays = to_host([getattr(found, field.name) for field in fields(found)])
+            heard = work.hearing.heard()
+        refuse_nan("emotion logits", heard.emotion_logits, np.arange(len(contexts)))
+        return heard, work.results(*arrays)
+
+    def score(
+        self,
+        contexts: Contexts,
+        requests: Requests,
+        targets: Ids,
+        target_offsets: Offsets,
+        stop: Stop | None = None,
+    ) -> tuple[Heard, Floats]:
+        hearing = Hearing(len(contexts), self.model.device)
+
+        def run(most: int) -> Tensor:
+            log_probs = torch.zeros(len(targets), device=self.model.device)
+            longest = self.model.config.max_positions
+            widths = np.stack([buckets(x, longest) for x in (contexts.offsets, target_offsets)], axis=1)
+            for which, (source, length) in self._batches(widths, min(most, TOGETHER), stop):
+                understood = self._understand(batch_of(contexts, requests, which, source, self.model.device))
+                hearing.take(which, understood)
+                self._score(understood, which, targets, target_offsets, length, log_probs)
+            return log_probs
+
+        with self._running():
+            found: Floats = self._halving(run).cpu().numpy()
+            heard = hearing.heard()
+        refuse_nan("emotion logits", heard.emotion_logits, np.arange(len(contexts)))
+        refuse_nan("log-probs", found, np.repeat(np.arange(len(contexts)), np.diff(target_offsets)))
+        return heard, found
+
+    def describe(self) -> dict[str, Any]:
+        choices = self.model.ops.choices
+        torch_runs = "torch", f"products in {str(self.model.dtype).removeprefix('torch.')}"
+        found = {op: choices[RUNS[op]] if op in RUNS else torch_runs for op in OPS}
+        # The batch size may have been halved since `load`.
+        return {
+            "batch_size": self.batch_size,
+            "implementations": {op: {"choice": choice, "reason": why} for op, (choice, why) in found.items()},
+        }
+
+    def last_session(self) -> Session:
+        """What the last call of `generate` decoded with; for profiles."""
+        return next(reversed(self._sessions.values()))
+
+    def _batches(
+        self, widths: npt.NDArray[np.int64], most: int, stop: Stop | None
+    ) -> Iterator[tuple[list[int], list[int]]]:
+        for each in batches(np.lexsort(-widths.T[::-1]).tolist(), widths, most):
+            if stop is not None and stop[0]:
+                raise BackendError("stopped")
+            yield each
+
+    def _score(
+        self, understood: Understood, which: list[int], targets: Ids, offsets: Offsets, width: int, log_probs: Tensor
+    ) -> None:
+        device, lengths = self.model.device, np.diff(offsets)[which]
+        if not width:
+            return
+        rows, columns = np.nonzero(np.arange(width) < lengths[:, None])
+        wanted = to_device(rows * width + columns, device)
+        places = to_device(offsets[which][rows] + columns, device)
+        log_probs[places] = self.model.score(understood, padded(targets, offsets, which, width, device), wanted)
+
+    def _session(self, work: Work, most: int) -> Session:
+        slots = min(step for step in ladder(most) if step >= min(work.items, most))
+        shape = Shape(work.options, slots, work.source, work.prefixes is not None)
+        session = self._sessions.pop(shape, None)
+        if session is None:
+            while len(self._sessions) >= SESSIONS:
+                del self._sessions[next(iter(self._sessions))]
+            session = Session(self.model, shape, self._capture() if self._capture else None)
+        self._sessions[shape] = session
+        return session
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        """One call at a time: buffers and graphs belong to it."""
+        device = self.model.device
+        chosen = torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+        with self._lock, torch.inference_mode(), exact_float32(), chosen:
+            yield
+
+    def _halving(self, run: Callable[[int], T]) -> T:
+        """Run with the batch size; where memory does not suffice, all over with half of it, from then on."""
+        while True:
+            try:
+                return run(self.batch_size)
+            except torch.cuda.OutOfMemoryError as error:
+                self._sessions.clear()
+                self._understand.forget()
+                if self.batch_size == 1:
+                    raise BackendError(f"the GPU's memory does not suffice for one dialogue: {error}") from None
+                self.batch_size = -(-self.batch_size // 2)
+            torch.cuda.empty_cache()

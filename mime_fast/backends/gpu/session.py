@@ -1,0 +1,205 @@
+"""One search on the device: its buffers, its step, and the step's CUDA graphs. Shapes never change after `Session`.
+
+B slots, R rows of each (beams), N = B R, T positions, S positions of a memory, V words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from math import inf
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mime_fast.backends.gpu.model import DeviceModel, Understood
+from mime_fast.backends.gpu.sampling import Draws, sample
+from mime_fast.config.generation import GenerationConfig
+from mime_fast.kernels.beam_state import BeamSizes, BeamState
+from mime_fast.kernels.plain_decoder import History
+from mime_fast.kernels.select import topk_of
+from mime_fast.kernels.weights import DecoderCache
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a session is made for; one of the same shape is used again."""
+
+    options: GenerationConfig
+    slots: int  # B
+    source: int  # S
+    prefixes: bool
+
+
+def ladder(slots: int) -> list[int]:
+    """The numbers of slots that a step is captured for, largest first."""
+    sizes = {slots}
+    size = 1
+    while size < slots:
+        sizes.add(size)
+        size *= 2
+    return sorted(sizes, reverse=True)
+
+
+Step = Callable[[], None]
+Capture = Callable[[Step], Step]  # makes of a step, without running it, what runs it again
+
+
+class GraphCapture:
+    """CUDA graphs with one memory pool."""
+
+    def __init__(self) -> None:
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def __call__(self, step: Step) -> Step:
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+            step()
+        return graph.replay
+
+
+class Session:
+    """Searches in slots. What is decoded lies in `state`, its pools are the results.
+
+    Args:
+        capture: what captures the step; None: the same step eagerly.
+    """
+
+    def __init__(self, model: DeviceModel, shape: Shape, capture: Capture | None) -> None:
+        options, device = shape.options, model.device
+        self.model = model
+        self.shape = shape
+        self.options = options
+        self.sizes = BeamSizes.of(options, model.config.vocab_size)
+        self.sampling = Draws.empty(shape.slots, device) if options.do_sample else None
+        self.state = BeamState.empty(self.sizes, shape.slots, options.length_penalty, device, prefixes=shape.prefixes)
+        rows = shape.slots * self.sizes.beams
+        self.caches = tuple(
+            DecoderCache.empty(model.config, rows, self.sizes.positions, shape.slots, shape.source, model.vocab_weight)
+            for _ in model.decoder.layers
+        )
+        self.memory_masked = torch.ones(shape.slots, shape.source, dtype=torch.uint8, device=device)
+        self.memory_lengths = torch.zeros(shape.slots, dtype=torch.int32, device=device)
+        self.owner = torch.zeros(shape.slots, dtype=torch.int64, device=device)
+        self.suppressed: Tensor | None = None
+        if options.suppress_tokens:
+            self.suppressed = torch.zeros(model.config.vocab_size, dtype=torch.uint8, device=device)
+            self.suppressed[list(options.suppress_tokens)] = 1
+        self._advance = model.ops.beam_step(self.state)
+        self._topk = topk_of(model.ops, self.sizes.candidates)
+        self._capture = capture
+        self._captured: dict[int, Step] = {}
+        self._seen: set[int] = set()
+
+    def run(self, slots: int) -> None:
+        """One step of the first slots, a size of the ladder.
+
+        The first one of a size is eager, which also compiles kernels; the second is captured.
+        """
+        step = self._captured.get(slots)
+        if step is None:
+            step = partial(self.step, slots)
+            if self._capture is not None and slots in self._seen:
+                step = self._captured[slots] = self._capture(step)
+            self._seen.add(slots)
+        step()
+
+    def step(self, slots: int) -> None:
+        """The same without a graph; reads nothing back, allocates shapes that `slots` alone decides."""
+        state, model = self.state, self.model
+        rows = slots * self.sizes.beams
+        history = History(state.words[:rows], state.ancestry[:rows], state.positions[:rows])
+        caches = tuple(_first(cache, rows, slots) for cache in self.caches)
+        hidden = model.ops.decoder_step(
+            history, self.memory_masked[:slots], self.memory_lengths[:slots], model.decoder, caches
+        )
+        banned = state.banned[:rows] if self.sizes.bans else None
+        forced = state.forced[:rows] if self.shape.prefixes else None
+        if self.sampling is not None:
+            draws = Draws(*(getattr(self.sampling, field.name)[:slots] for field in fields(Draws)))
+            logits = F.linear(hidden, model.vocab_weight, model.vocab_bias).float()
+            offer = sample(logits, self.suppressed, banned, forced, draws, history.positions.long(), self.options)
+        else:
+            offer = self._best(hidden, banned, forced)
+        self._advance(slots, *offer)
+
+    def remember(self, slots: Tensor, understood: Understood, which: Tensor) -> None:
+        """Give slots, int64 [m], the memories of these rows of `understood`, int64 [m]."""
+        length = understood.fused.shape[1]
+        self.memory_masked[slots, :length] = (~understood.real[which]).to(torch.uint8)
+        self.memory_masked[slots, length:] = 1
+        places = torch.arange(1, length + 1, device=slots.device)
+        self.memory_lengths[slots] = (understood.real * places).amax(dim=1).int()[which]  # behind the last real one
+        for cache, (key, value) in zip(self.caches, self.model.memory(understood.fused[which]), strict=True):
+            cache.memory_keys[slots, :length] = key
+            cache.memory_values[slots, :length] = value
+
+    def begin(self, slots: Tensor, items: Tensor, prefixes: Tensor | None, keys: tuple[Tensor, Tensor, Tensor]) -> None:
+        """Begin searches in free slots that have their memories.
+
+        Args:
+            slots: int64 [m]. items: what to call their results, int64 [m].
+            prefixes: int32 [m, T] where the shape has them.
+            keys: seeds, request ids and sequence numbers, int64 [m]; only sampling looks at them.
+        """
+        self.owner[slots] = items
+        if self.sampling is not None:
+            mine = self.sampling.seeds, self.sampling.request_ids, self.sampling.sequences
+            for x, given in zip(mine, keys, strict=True):
+                x[slots] = given
+        self.state.start(slots, prefixes)
+
+    def free(self, slots: int, count: int) -> Tensor:
+        """`count` of the first slots that no search is in, int64; no fewer may be free."""
+        return self.state.active[:slots].argsort(stable=True)[:count]
+
+    def shrink(self, slots: int) -> None:
+        """Put the searches, no more than `slots`, into the first slots."""
+        order = self.state.active.argsort(descending=True, stable=True)[:slots]
+        beams = self.sizes.beams
+        rows = (order[:, None] * beams + torch.arange(beams, device=order.device)).flatten()
+        self.state.move(order)
+        for cache in self.caches:
+            for x in (cache.keys, cache.values, cache.taps, cache.hiddens):
+                x[:, : len(rows)] = x[:, rows]
+            for x in (cache.memory_keys, cache.memory_values):
+                x[:slots] = x[order]
+        own = [self.owner, self.memory_masked, self.memory_lengths]
+        if self.sampling is not None:
+            own += [self.sampling.seeds, self.sampling.request_ids, self.sampling.sequences]
+        for x in own:
+            x[:slots] = x[order]
+
+    def reset(self) -> None:
+        """No search in any slot."""
+        self.state.active.zero_()
+        self.state.live_count.zero_()
+
+    def _best(self, hidden: Tensor, banned: Tensor | None, forced: Tensor | None) -> tuple[Tensor, Tensor]:
+        model = self.model
+        log_probs, ids, total = self._topk(
+            hidden, model.vocab_weight, model.vocab_bias, self.suppressed, banned, self.sizes.candidates
+        )
+        if forced is None:
+            return log_probs, ids
+        token = forced.clamp(min=0).long()
+        logit = (hidden.float() * model.vocab_weight[token].float()).sum(dim=-1) + model.vocab_bias[token].float()
+        only = torch.full_like(log_probs, -inf)
+        only[:, 0] = logit - total
+        only = torch.where(log_probs.isnan(), log_probs, only)
+        free = (forced < 0)[:, None]
+        return torch.where(free, log_probs, only), torch.where(free, ids, forced.clamp(min=0)[:, None])
+
+
+def _first(cache: DecoderCache, rows: int, slots: int) -> DecoderCache:
+    return replace(
+        cache,
+        keys=cache.keys[:, :rows],
+        values=cache.values[:, :rows],
+        taps=cache.taps[:, :rows],
+        hiddens=cache.hiddens[:, :rows],
+        memory_keys=cache.memory_keys[:slots],
+        memory_values=cache.memory_values[:slots],
+    )

@@ -1,0 +1,135 @@
+"""A call of `generate` on the device: what its searches are, and what they come to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mime_fast.backends.gpu.batches import batch_of, batches, buckets, longest_first, to_device, to_host
+from mime_fast.backends.gpu.model import Batch, DeviceModel, Understood
+from mime_fast.backends.gpu.prefill import TOGETHER
+from mime_fast.backends.gpu.session import Session
+from mime_fast.backends.protocol import Contexts, Heard, Requests
+from mime_fast.config.generation import GenerationConfig
+from mime_fast.emotions import LABELS
+from mime_fast.errors import BackendError
+from mime_fast.reference.hypothesis import Hypothesis
+from mime_fast.reference.search import no_response
+from mime_fast.text.special import EOS_ID
+
+
+@dataclass
+class Work:
+    """A call of `generate`: its items are dialogues, or each sampled sequence of each, longest contexts first."""
+
+    model: DeviceModel
+    understand: Callable[[Batch], Understood]
+    contexts: Contexts
+    requests: Requests
+    options: GenerationConfig
+    prefixes: Sequence[Sequence[int]] | None
+
+    def __post_init__(self) -> None:
+        if self.prefixes is not None and not any(map(len, self.prefixes)):
+            self.prefixes = None
+        self.sequences = self.options.num_return_sequences if self.options.do_sample else 1
+        self.order = np.repeat(longest_first(self.contexts.offsets), self.sequences)
+        self.items = len(self.order)
+        self.widths = buckets(self.contexts.offsets, self.model.config.max_positions)[:, None]
+        self.source = int(self.widths.max()) - int(self.model.config.drop_ctx)
+        self.hearing = Hearing(len(self.contexts), self.model.device)
+
+    def admit(self, session: Session, slots: Tensor, begin: int, end: int) -> None:
+        """Encode the items' dialogues, and begin their searches."""
+        device, first = self.model.device, begin
+        unique = list(dict.fromkeys(self.order[begin:end].tolist()))
+        for which, (width,) in batches(unique, self.widths, TOGETHER):
+            understood = self.understand(batch_of(self.contexts, self.requests, which, width, device))
+            self.hearing.take(which, understood)
+            row_of = {dialogue: row for row, dialogue in enumerate(which)}
+            last = first + sum(dialogue in row_of for dialogue in self.order[first:end].tolist())
+            rows = np.array([row_of[dialogue] for dialogue in self.order[first:last].tolist()])
+            session.remember(slots[first - begin : last - begin], understood, to_device(rows, device))
+            first = last
+        items = to_device(np.arange(begin, end), device)
+        session.begin(slots, items, self._begun(begin, end), self._keys(begin, end))
+
+    def results(self, *arrays: Any) -> list[list[Hypothesis]]:
+        """Per dialogue its hypotheses.
+
+        Raises:
+            BackendError: the model produced NaN; ConfigError: a dialogue has no response.
+        """
+        sizes, broken_at, counts, sums, scores, words, log_probs = arrays
+        broken = np.flatnonzero(broken_at[: self.items] >= 0)
+        if len(broken):
+            step = broken_at[broken].min()
+            dialogues = sorted(set(self.order[broken[broken_at[broken] == step]].tolist()))
+            raise BackendError(
+                f"the model produced NaN at step {step} for dialogues {dialogues} of this batch; "
+                "log-probs without NaN are allowed"
+            )
+        found: list[list[Hypothesis]] = [[] for _ in range(len(self.contexts))]
+        columns = (self.order, sizes[:-1], counts[:-1], words[:-1], log_probs[:-1], sums[:-1], scores[:-1])
+        for dialogue, size, *each in zip(*(column.tolist() for column in columns), strict=True):
+            found[dialogue] += map(_hypothesis, *(column[:size] for column in each))
+        empty = [i for i, each in enumerate(found) if not each]
+        if empty:
+            raise no_response(empty, self.options)
+        return found
+
+    def _begun(self, first: int, last: int) -> Tensor | None:
+        if self.prefixes is None:
+            return None
+        rows = np.full((last - first, self.options.max_new_tokens + 1), -1, np.int32)
+        for row, dialogue in zip(rows, self.order[first:last], strict=True):
+            prefix = self.prefixes[dialogue]
+            row[: len(prefix)] = prefix
+        return to_device(rows, self.model.device)
+
+    def _keys(self, first: int, last: int) -> tuple[Tensor, Tensor, Tensor]:
+        dialogues = self.order[first:last]
+        columns = (
+            self.requests.seeds[dialogues].view(np.int64),
+            self.requests.request_ids[dialogues].view(np.int64),
+            np.arange(first, last) % self.sequences,
+        )
+        return tuple(to_device(column, self.model.device) for column in columns)  # type: ignore[return-value]
+
+
+class Hearing:
+    """`Heard` as it comes, on the device."""
+
+    def __init__(self, count: int, device: torch.device) -> None:
+        self.device = device
+        self.logits = torch.zeros(count, len(LABELS), device=device)
+        self.mimicked = torch.zeros(count, dtype=torch.int32, device=device)
+        self.weights = torch.zeros(count, len(LABELS), device=device)
+        self.mimic_share = torch.zeros(count, device=device)
+
+    def take(self, which: list[int], understood: Understood) -> None:
+        places = to_device(np.array(which), self.device)
+        self.logits[places] = understood.emotion_logits
+        self.mimicked[places] = understood.mimicked
+        self.weights[places] = understood.weights
+        self.mimic_share[places] = understood.mimic_share
+
+    def heard(self) -> Heard:
+        return Heard(*to_host((self.logits, self.mimicked, self.weights, self.mimic_share)))
+
+
+def _hypothesis(count: int, words: list[int], log_probs: list[float], logprob: float, score: float) -> Hypothesis:
+    """A finished one of `count` words, its EOS counted."""
+    ended = words[count - 1] == EOS_ID
+    return Hypothesis(
+        tuple(words[: count - 1 if ended else count]),
+        tuple(log_probs[:count]),
+        logprob,
+        score,
+        "eos" if ended else "length",
+    )

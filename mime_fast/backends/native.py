@@ -1,0 +1,142 @@
+"""The C++ engine as a back end: `csrc/` behind `mime_fast._native`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from mime_fast import _native
+from mime_fast.backends.placement import Placement
+from mime_fast.backends.protocol import Contexts, Floats, Heard, Ids, Offsets, Requests, Stop, ops_of, refuse_nan
+from mime_fast.config.generation import GenerationConfig
+from mime_fast.emotions import NEGATIVE_IDS, POSITIVE_IDS
+from mime_fast.errors import BackendError
+from mime_fast.reference.dialogue_model import DialogueModel
+from mime_fast.reference.hypothesis import Hypothesis
+from mime_fast.reference.search import no_response
+
+
+def why_not(model: DialogueModel, placement: Placement, isa: str) -> str:
+    """Why this back end cannot run a model; empty if it can."""
+    return "" if isa == "auto" else _native.why_not(isa)
+
+
+class NativeBackend:
+    """A model with packed weights. See `Backend` for the methods.
+
+    Args:
+        model: float32, on the CPU; its weights are copied.
+        precision: "float32", "bfloat16" or "int8".
+        batch_size: dialogues that a thread decodes together.
+        threads: workers, each with dialogues of its own; few dialogues split the vocabulary over them.
+        isa: "auto", or the instruction set to use.
+    """
+
+    name = "native"
+
+    def __init__(self, model: DialogueModel, precision: str, batch_size: int, threads: int, isa: str) -> None:
+        self.precision = precision
+        self.batch_size = batch_size
+        self.threads = threads
+        groups = np.array(POSITIVE_IDS, np.int32), np.array(NEGATIVE_IDS, np.int32)
+        tensors = {name: _array(tensor) for name, tensor in model.state_dict().items()}
+        config = {"model_type": model.config.model_type, **model.config.to_dict()}
+        self._ops = ops_of(model)
+        self._model = _native.Model(config, groups, tensors, precision, isa)
+
+    def classify(self, contexts: Contexts, stop: Stop | None = None) -> Floats:
+        try:
+            logits = self._model.classify(_arrays(contexts), **self._running(stop))
+        except _native.ModelError as error:
+            raise BackendError(str(error)) from None
+        refuse_nan("emotion logits", logits, np.arange(len(logits)))
+        return logits
+
+    def generate(
+        self,
+        contexts: Contexts,
+        requests: Requests,
+        options: GenerationConfig,
+        prefixes: Sequence[Sequence[int]] | None = None,
+        stop: Stop | None = None,
+    ) -> tuple[Heard, list[list[Hypothesis]]]:
+        try:
+            heard, replies = self._model.generate(
+                _arrays(contexts), _keys(requests), options.to_dict(), prefixes, **self._running(stop)
+            )
+        except _native.NoResponse as error:
+            raise no_response(error.args[0], options) from None
+        except _native.ModelError as error:
+            raise BackendError(str(error)) from None
+        refuse_nan("emotion logits", heard[0], np.arange(len(contexts)))
+        return Heard(*heard), _hypotheses(*replies)
+
+    def score(
+        self,
+        contexts: Contexts,
+        requests: Requests,
+        targets: Ids,
+        target_offsets: Offsets,
+        stop: Stop | None = None,
+    ) -> tuple[Heard, Floats]:
+        try:
+            heard, log_probs = self._model.score(
+                _arrays(contexts), _keys(requests), targets, target_offsets, **self._running(stop)
+            )
+        except _native.ModelError as error:
+            raise BackendError(str(error)) from None
+        refuse_nan("emotion logits", heard[0], np.arange(len(contexts)))
+        refuse_nan("log-probs", log_probs, np.repeat(np.arange(len(contexts)), np.diff(target_offsets)))
+        return Heard(*heard), log_probs
+
+    def describe(self) -> dict[str, Any]:
+        why = f"{self.precision} kernels for {self._model.isa}"
+        return {
+            "isa": self._model.isa,
+            "implementations": {op: {"choice": self.name, "reason": why} for op in self._ops},
+        }
+
+    def _running(self, stop: Stop | None) -> dict[str, Any]:
+        return {"stop": stop, "threads": self.threads, "batch_size": self.batch_size}
+
+
+def _array(tensor: torch.Tensor) -> npt.NDArray[np.float32]:
+    values: npt.NDArray[np.float32] = tensor.detach().float().contiguous().numpy()
+    return values
+
+
+def _arrays(contexts: Contexts) -> tuple[Ids, Ids, Offsets]:
+    return contexts.token_ids, contexts.state_ids, contexts.offsets
+
+
+def _keys(requests: Requests) -> tuple[Any, ...]:
+    return requests.seeds, requests.request_ids, requests.emotions, requests.stochastic
+
+
+def _hypotheses(*arrays: Any) -> list[list[Hypothesis]]:
+    """Per dialogue its hypotheses, out of the flat arrays that the extension returns."""
+    counts, lengths, token_ids, token_logprobs, logprobs, scores, ended = (array.tolist() for array in arrays)
+    found: list[list[Hypothesis]] = []
+    place = start = 0
+    for count in counts:
+        each = []
+        for i in range(place, place + count):
+            end = start + lengths[i]
+            last = end - 1 if ended[i] else end
+            each.append(
+                Hypothesis(
+                    tuple(token_ids[start:last]),
+                    tuple(token_logprobs[start:end]),
+                    logprobs[i],
+                    scores[i],
+                    "eos" if ended[i] else "length",
+                )
+            )
+            start = end
+        place += count
+        found.append(each)
+    return found

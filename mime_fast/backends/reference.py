@@ -1,0 +1,196 @@
+"""The reference as a back end: PyTorch on any of its devices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mime_fast.backends.placement import Placement
+from mime_fast.backends.protocol import Contexts, Floats, Heard, Ids, Offsets, Requests, Stop, ops_of, refuse_nan
+from mime_fast.config.generation import GenerationConfig
+from mime_fast.data.batches import decoder_inputs, pad_rows
+from mime_fast.emotions import LABELS
+from mime_fast.errors import BackendError
+from mime_fast.reference.decoder import Memory
+from mime_fast.reference.dialogue_model import Context, DialogueModel
+from mime_fast.reference.hypothesis import Hypothesis
+from mime_fast.reference.mime import FusedMemory
+from mime_fast.reference.noise import prior_noise
+from mime_fast.reference.response_emotion import GROUPS, Mixture
+from mime_fast.reference.search import search
+from mime_fast.text.special import PAD_ID
+
+
+class ReferenceBackend:
+    """`mime_fast.reference` in batches of similar length. See `Backend` for the methods."""
+
+    name = "reference"
+
+    def __init__(
+        self,
+        model: DialogueModel,
+        placement: Placement,
+        batch_size: int,
+        threads: int | None,
+        reason: str = "asked for",
+    ) -> None:
+        self.model = model
+        self.placement = placement
+        self.batch_size = batch_size
+        self.threads = threads
+        self.reason = reason
+
+    def classify(self, contexts: Contexts, stop: Stop | None = None) -> Floats:
+        logits = self._room(len(contexts), len(LABELS))
+        with torch_running(self.threads):
+            for batch in self._batches(contexts, stop):
+                logits[batch] = _numbers(self._encode(contexts, batch).emotion_logits)
+        refuse_nan("emotion logits", logits, np.arange(len(logits)))
+        return logits
+
+    def generate(
+        self,
+        contexts: Contexts,
+        requests: Requests,
+        options: GenerationConfig,
+        prefixes: Sequence[Sequence[int]] | None = None,
+        stop: Stop | None = None,
+    ) -> tuple[Heard, list[list[Hypothesis]]]:
+        heard = self._unheard(len(contexts))
+        found: list[list[Hypothesis]] = [[] for _ in range(len(contexts))]
+        with torch_running(self.threads):
+            for batch in self._batches(contexts, stop):
+                memory = self._hear(contexts, requests, batch, heard)
+                hypotheses = search(
+                    self.model,
+                    self.model.start_decoding(memory),
+                    len(batch),
+                    options,
+                    seeds=requests.seeds[batch].tolist(),
+                    request_ids=requests.request_ids[batch].tolist(),
+                    prefixes=None if prefixes is None else [prefixes[i] for i in batch],
+                    numbers=batch,
+                    device=self.placement.device,
+                )
+                for i, each in zip(batch, hypotheses, strict=True):
+                    found[i] = each
+        return heard, found
+
+    def score(
+        self,
+        contexts: Contexts,
+        requests: Requests,
+        targets: Ids,
+        target_offsets: Offsets,
+        stop: Stop | None = None,
+    ) -> tuple[Heard, Floats]:
+        heard = self._unheard(len(contexts))
+        log_probs = self._room(len(targets))
+        with torch_running(self.threads):
+            for batch in self._batches(contexts, stop):
+                memory = self._hear(contexts, requests, batch, heard)
+                rows = _rows(targets, target_offsets, batch)
+                places = [np.arange(target_offsets[i], target_offsets[i + 1]) for i in batch]
+                log_probs[np.concatenate(places)] = _numbers(self._target_log_probs(rows, memory))
+        owners = np.repeat(np.arange(len(contexts)), np.diff(target_offsets))
+        refuse_nan("log-probs", log_probs, owners)
+        return heard, log_probs
+
+    def describe(self) -> dict[str, Any]:
+        found = {"choice": self.name, "reason": self.reason}
+        return {"implementations": {op: dict(found) for op in ops_of(self.model)}}
+
+    def _batches(self, contexts: Contexts, stop: Stop | None) -> Iterator[list[int]]:
+        """Indices of dialogues that go together, longest first."""
+        order: list[int] = np.argsort(-np.diff(contexts.offsets), kind="stable").tolist()
+        for start in range(0, len(order), self.batch_size):
+            if stop is not None and stop[0]:
+                raise BackendError("stopped")
+            yield order[start : start + self.batch_size]
+
+    def _encode(self, contexts: Contexts, batch: Sequence[int]) -> Context:
+        device = self.placement.device
+        ids, states = (_rows(flat, contexts.offsets, batch) for flat in (contexts.token_ids, contexts.state_ids))
+        return self.model.encode(pad_rows(ids, device), pad_rows(states, device))
+
+    def _hear(self, contexts: Contexts, requests: Requests, batch: list[int], heard: Heard) -> Memory:
+        """The decoder's memory of the batch; what was heard goes to its rows of `heard`."""
+        context = self._encode(contexts, batch)
+        logits = _numbers(context.emotion_logits)
+        refuse_nan("emotion logits", logits, np.array(batch))
+        given = requests.emotions[batch]
+        chosen = np.where(given < 0, logits.argmax(axis=1), given)
+        mimicked = torch.from_numpy(chosen.astype(np.int64)).to(self.placement.device)
+        keys = requests.seeds[batch].tolist(), requests.request_ids[batch].tolist()
+        noise = prior_noise(self.model, *keys) if requests.stochastic else None
+        memory, mixture = self.model.hear(context, mimicked, noise)
+        heard.emotion_logits[batch] = logits
+        heard.mimicked[batch] = chosen
+        if heard.weights is not None and mixture is not None:
+            heard.weights[batch] = _weights(mixture)
+        if heard.mimic_share is not None and isinstance(memory, FusedMemory):
+            heard.mimic_share[batch] = _numbers(self._mimic_share(context, memory))
+        return memory
+
+    def _mimic_share(self, context: Context, memory: FusedMemory) -> Tensor:
+        """[B], averaged over words; where the memory begins with CTX, that is none."""
+        words = memory.real.clone()
+        if memory.real.shape == context.real.shape:
+            words[:, 0] = False
+        return (memory.mimic_share * words).sum(dim=1) / words.sum(dim=1)
+
+    def _target_log_probs(self, targets: Sequence[Sequence[int]], memory: Memory) -> Tensor:
+        """Log-probs of all targets' tokens, one target behind the other."""
+        ids = pad_rows(targets, self.placement.device)
+        real = ids != PAD_ID
+        logits = self.model.fc_decode(self.model.decode(decoder_inputs(ids), memory)[real])
+        gold: Tensor = logits.gather(1, ids[real][:, None])[:, 0] - logits.logsumexp(dim=-1)
+        return gold
+
+    def _room(self, *shape: int) -> Floats:
+        if self.placement.dtype == torch.float64:
+            return np.zeros(shape, np.float64)
+        return np.zeros(shape, np.float32)
+
+    def _unheard(self, count: int) -> Heard:
+        logits, mimicked = self._room(count, len(LABELS)), np.zeros(count, np.int32)
+        if not self.model.noise_groups:
+            return Heard(logits, mimicked, None, None)
+        return Heard(logits, mimicked, self._room(count, len(LABELS)), self._room(count))
+
+
+@contextmanager
+def torch_running(threads: int | None) -> Iterator[None]:
+    """No gradients, and this number of threads (None: PyTorch's own), while the block runs."""
+    before = torch.get_num_threads()
+    # Setting it is process-wide: a thread that came while another one had it set must not set it back to that.
+    wanted = before if threads is None else threads
+    if wanted != before:
+        torch.set_num_threads(wanted)
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        if wanted != before:
+            torch.set_num_threads(before)
+
+
+def _rows(flat: Ids, offsets: Offsets, batch: Sequence[int]) -> list[list[int]]:
+    return [flat[offsets[i] : offsets[i + 1]].tolist() for i in batch]
+
+
+def _numbers(values: Tensor) -> Floats:
+    numbers: Floats = values.cpu().numpy()
+    return numbers
+
+
+def _weights(mixture: Mixture) -> Floats:
+    """d_g by emotion id, [B, 32]."""
+    ids = [index for group in mixture.weights for index in GROUPS[group]]
+    by_group = _numbers(torch.cat(list(mixture.weights.values()), dim=1))
+    return by_group[:, np.argsort(ids)]

@@ -1,0 +1,126 @@
+"""Checkpoints of the authors' code: read without running code in them, with the tensors' names as they are there."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mime_fast.checkpoints.released import MIME, Layout
+from mime_fast.checkpoints.released_baselines import BESIDE, DECODER, MODULES, MOEL, UNSAVED, baseline_of
+from mime_fast.checkpoints.released_vocabulary import Inert
+from mime_fast.errors import CheckpointError
+
+# The loss beside the weights may be a numpy number: its parts are read as placeholders, numpy itself is not called.
+_NUMPY_NUMBER = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The tensors of a checkpoint, and what is wrong with it already."""
+
+    layout: Layout
+    tensors: dict[str, Tensor]
+    faults: tuple[str, ...]
+    named: tuple[str, ...]  # how the names of tensors begin that are not there because of these faults
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> Mapping[Any, Any]:
+    """What `torch.save` wrote, read without running code in it.
+
+    Raises:
+        CheckpointError: missing, truncated, not a checkpoint, or with anything in it besides tensors and plain values.
+    """
+    if not Path(path).is_file():
+        raise CheckpointError(f"{path}: not a file; a checkpoint of the released code is expected")
+    try:
+        with warnings.catch_warnings(), torch.serialization.safe_globals([(Inert, name) for name in _NUMPY_NUMBER]):
+            warnings.simplefilter("ignore")  # about pickle protocols; what cannot be read raises
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a broken file can raise anything
+        raise CheckpointError(f"{path}: {_reason(error)}") from None
+    if not isinstance(saved, Mapping):
+        raise CheckpointError(
+            f"{path}: holds {type(saved).__name__}; a dict with 'model', with MoEL's state dicts, or a state dict "
+            "is expected"
+        )
+    return saved
+
+
+def find_weights(saved: Mapping[Any, Any], *, where: str) -> Weights:
+    """MIME's tensors, which are under `model` or beside it, or a baseline's, which are in state dicts of its parts.
+
+    Raises:
+        CheckpointError: there are none.
+    """
+    if any(name in saved for name in (*MODULES, UNSAVED)):
+        return _in_parts(saved)
+    state = saved.get("model", saved)
+    if not isinstance(state, Mapping) or not any(isinstance(value, Tensor) for value in state.values()):
+        keys = ", ".join(sorted(map(repr, saved))[:8]) or "none"
+        raise CheckpointError(f"{where}: no tensors under 'model', beside it or in MoEL's state dicts; keys: {keys}")
+    tensors, faults, named = _plain_tensors(state)
+    return Weights(MIME, tensors, tuple(faults), tuple(named))
+
+
+def _in_parts(saved: Mapping[Any, Any]) -> Weights:
+    layout = baseline_of(saved.get(DECODER))
+    parts = (*MODULES, UNSAVED) if layout is MOEL else MODULES
+    missing = [name for name in MODULES if name not in saved]
+    faults = [f"missing {name}" for name in missing]
+    faults += [f"unexpected {name!r} beside the state dicts" for name in saved if name not in (*parts, *BESIDE)]
+    tensors: dict[str, Tensor] = {}
+    named = [f"{name}." for name in missing]
+    for part in (name for name in parts if name in saved):
+        state = saved[part]
+        if not isinstance(state, Mapping):
+            faults.append(f"{part} is {type(state).__name__}, expected a state dict")
+            named.append(f"{part}.")
+            continue
+        found, wrong, absent = _plain_tensors(state, f"{part}.")
+        tensors |= found
+        faults += wrong
+        named += absent
+    return Weights(layout, tensors, tuple(faults), tuple(named))
+
+
+def _plain_tensors(state: Mapping[Any, Any], prefix: str = "") -> tuple[dict[str, Tensor], list[str], list[str]]:
+    """The plain tensors of a state dict under their names behind `prefix`, all faults, and the names they are of."""
+    tensors: dict[str, Tensor] = {}
+    faults, named = [], []
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            faults.append(f"{prefix}{name!r} is {type(value).__name__}, expected a tensor under a name")
+        elif not _is_plain(value):
+            faults.append(f"{prefix}{name} is no plain tensor in memory")
+        else:
+            tensors[prefix + name] = value
+            continue
+        named.append(f"{prefix}{name}")
+    return tensors, faults, named
+
+
+def _is_plain(value: Tensor) -> bool:
+    """Whether all its values are in memory; a small file can claim a huge tensor that repeats one value."""
+    if type(value) not in (Tensor, torch.nn.Parameter) or value.layout != torch.strided or value.device.type != "cpu":
+        return False
+    return value.untyped_storage().nbytes() >= value.numel() * value.element_size()
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with the file, without torch's advice to switch the protection off."""
+    text = str(error)
+    named = re.search(r"GLOBAL (\S+)", text) or re.search(r"unrecognized function (.+)", text)
+    if named:
+        return f"refused: it names {named[1]}, which a checkpoint does not need and might run code"
+    if isinstance(error, pickle.UnpicklingError):
+        return "refused: it is not written by torch.save, or holds something besides tensors and plain values"
+    return f"not a readable checkpoint: truncated, or not written by torch.save ({type(error).__name__})"

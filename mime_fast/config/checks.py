@@ -1,0 +1,76 @@
+"""What all configs share: their JSON form, and checks of single values."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+from numbers import Integral, Real
+from typing import Any, Self
+
+from mime_fast.errors import ConfigError
+
+
+class Config:
+    """JSON form and replacement shared by the configs; unknown keys are errors, never ignored."""
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], *, where: str = "config") -> Self:
+        """Build from a JSON object; every unknown or missing key is named in one message."""
+        fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        unknown = sorted(set(values) - set(fields))
+        missing = sorted(
+            name
+            for name, field in fields.items()
+            if name not in values
+            and field.default is dataclasses.MISSING
+            and field.default_factory is dataclasses.MISSING
+        )
+        faults = [f"unknown key {name!r}" for name in unknown] + [f"missing key {name!r}" for name in missing]
+        if faults:
+            raise ConfigError(f"{where}: {'; '.join(faults)}; allowed keys: {', '.join(fields)}")
+        try:
+            return cls(**values)
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from None
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready dict."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(self).items()  # type: ignore[call-overload]
+        }
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed (and validated)."""
+        return dataclasses.replace(self, **changes)  # type: ignore[type-var]
+
+    def _make_plain(self) -> None:
+        """Turn numbers of other libraries into Python's own, which JSON can hold."""
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if isinstance(value, Real) and not isinstance(value, bool | int | float):
+                object.__setattr__(self, field.name, int(value) if isinstance(value, Integral) else float(value))
+
+
+def check_int(name: str, value: object, low: int, high: int | None = None) -> None:
+    bound = f"{low} or more" if high is None else f"{low} to {high}"
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or int(value) < low or (high is not None and int(value) > high):  # type: ignore[call-overload]
+        raise ConfigError(f"{name}={value!r}: an integer of {bound} is allowed")
+
+
+def check_float(name: str, value: object, low: float, high: float, *, open_low: bool = False) -> None:
+    number = math.nan
+    if isinstance(value, Real) and not isinstance(value, bool):
+        with contextlib.suppress(OverflowError):  # an integer beyond all floats
+            number = float(value)
+    if not math.isfinite(number) or not low <= number <= high or (open_low and number == low):
+        bound = "" if math.isinf(low) else f" {'above' if open_low else 'from'} {low:g}"
+        bound += "" if math.isinf(high) else f" to {high:g}"
+        raise ConfigError(f"{name}={value!r}: a finite number{bound} is allowed")
+
+
+def check_bool(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name}={value!r}: true or false is allowed")

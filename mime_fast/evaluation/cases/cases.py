@@ -1,0 +1,173 @@
+"""Case sheets: what each of several models replies to a dialogue, and the emotions behind it (Tables 6 and 7)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mime_fast.config.model import MimeConfig
+from mime_fast.data.dialogue_checks import Utterance
+from mime_fast.data.dialogues import check_row, parse_line
+from mime_fast.data.empathetic_dialogues import Pair
+from mime_fast.emotions import LABELS, emotion_index
+from mime_fast.engine.engine import Engine
+from mime_fast.engine.results import Reply
+from mime_fast.errors import DataError, InputError
+from mime_fast.evaluation.human.sampling import draw_places, pair_id
+from mime_fast.evaluation.systems import System, check_systems
+
+
+@dataclass(frozen=True)
+class Case:
+    """A dialogue to answer, with its label and the listener's own response where they are known."""
+
+    id: str
+    request_id: int
+    label: str | None
+    context: list[Utterance]
+    gold: Utterance | None
+    seed: int | None = None  # in place of the sheet's
+    emotion: str | int | None = None  # whose group is mimicked, in place of the predicted one's
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One model and its replies, one a case."""
+
+    system: System
+    replies: list[Reply]
+    mimicry: bool  # False: a model that mimics nothing, or mixes no emotions
+
+
+def cases_by_id(pairs: Sequence[Pair], ids: Sequence[str]) -> list[Case]:
+    """The pairs of conversations (`ID`: all of them), or single pairs (`ID/4`), as asked for.
+
+    Raises:
+        DataError: the split has no such conversation or pair; all that are missing are named.
+    """
+    places: dict[str, list[int]] = {}
+    for place, pair in enumerate(pairs):
+        places.setdefault(pair.conv_id, []).append(place)
+        places.setdefault(pair_id(pair), []).append(place)
+    missing = [repr(name) for name in ids if name not in places]
+    if missing:
+        form = "a conversation's id is allowed, or that with /N for its utterance N, one of the listener's (2, 4, ...)"
+        raise DataError(f"not in the split: {', '.join(missing)}; {form}")
+    wanted = dict.fromkeys(place for name in ids for place in places[name])
+    return [_case(pairs, place) for place in wanted]
+
+
+def cases_per_emotion(pairs: Sequence[Pair], per_emotion: int, seed: int) -> list[Case]:
+    """`per_emotion` pairs of each emotion, those that `mime-fast human sample` draws with this seed."""
+    return [_case(pairs, place) for place in draw_places(pairs, per_emotion, seed)]
+
+
+def cases_of_file(path: str | os.PathLike[str], *, strict_turns: bool = True) -> list[Case]:
+    """JSON lines as for `mime-fast generate`, where `response` is the gold one and `label` the user's emotion.
+
+    Raises:
+        DataError: the file cannot be read, a line cannot be used (the message names it), or there is none.
+    """
+    try:
+        lines = Path(path).read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+    cases: list[Case] = []
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            try:
+                cases.append(_case_of_line(line, number, len(cases), strict_turns))
+            except InputError as error:
+                raise DataError(f"{path}, line {number}: {error}") from None
+    if not cases:
+        raise DataError(f"{path}: no dialogue; at least one line is expected")
+    return cases
+
+
+def answer_cases(
+    systems: Sequence[System],
+    cases: Sequence[Case],
+    *,
+    seed: int = 0,
+    strict_turns: bool = False,
+    load_options: dict[str, Any] | None = None,
+    search: dict[str, Any] | None = None,
+    tell: Callable[[str], object] = lambda _: None,
+) -> list[Answered]:
+    """Each model's replies; one model is in memory at a time.
+
+    Args:
+        seed: of cases and models without their own.
+        load_options, search: of `mime_fast.load` and `Engine.generate`, for models without their own.
+        tell: is called with a line on each model before it is loaded.
+
+    Raises:
+        ConfigError, CheckpointError: a model or its options cannot be used.
+        InputError: a model cannot read a dialogue; the message names both.
+    """
+    check_systems(systems)
+    answered = []
+    for system in systems:
+        tell(f"{system.name}: {system.source}")
+        options = (search or {}) | system.generate_options
+        options["seed"] = [one.seed if one.seed is not None else options.get("seed", seed) for one in cases]
+        engine = system.load(**(load_options or {}))
+        _check_readable(engine, system, cases, strict_turns)
+        replies = engine.generate(
+            [case.context for case in cases],
+            request_ids=[case.request_id for case in cases],
+            emotions=[case.emotion for case in cases],
+            strict_turns=strict_turns,
+            **options,
+        )
+        mimicry = isinstance(engine.config, MimeConfig) and engine.config.emotion_mimicry
+        answered.append(Answered(system, replies, mimicry))
+    return answered
+
+
+def cases_json(cases: Sequence[Case], answered: Sequence[Answered]) -> list[dict[str, Any]]:
+    """JSON-ready: each case with every model's reply, all emotion probabilities and weights; null for no mixture."""
+    return [
+        {
+            "id": case.id,
+            "label": case.label,
+            "context": case.context,
+            "gold": case.gold,
+            "replies": {one.system.name: _reply_json(one.replies[place], one.mimicry) for one in answered},
+        }
+        for place, case in enumerate(cases)
+    ]
+
+
+def _case(pairs: Sequence[Pair], place: int) -> Case:
+    pair = pairs[place]
+    return Case(pair_id(pair), place, pair.emotion, list(pair.context), pair.response)
+
+
+def _case_of_line(line: bytes, number: int, index: int, strict_turns: bool) -> Case:
+    values = parse_line(line)
+    row = check_row(values, number, index, need_response=values.get("response") is not None, strict_turns=strict_turns)
+    label = None if values.get("label") is None else LABELS[emotion_index(values["label"])]
+    return Case(str(row.id), index, label, row.context, row.response, row.seed, row.emotion)
+
+
+def _check_readable(engine: Engine, system: System, cases: Sequence[Case], strict_turns: bool) -> None:
+    for case in cases:
+        try:
+            engine.prepare(case.context, strict_turns=strict_turns)
+        except InputError as error:
+            raise InputError(f"{system.name} cannot read {case.id}: {error}") from None
+
+
+def _reply_json(reply: Reply, mimicry: bool) -> dict[str, Any]:
+    mixture = reply.mixture
+    return {
+        "text": reply.text,
+        "score": reply.score,
+        "emotion": reply.emotion,
+        "emotion_probs": dict(zip(LABELS, reply.emotion_probs, strict=True)),
+        "mixture": None if mixture is None else asdict(mixture) | {"mimicry": mimicry},
+    }

@@ -1,0 +1,308 @@
+"""The project's own checkpoint: what is written comes back, and every broken file is refused with all its faults."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from mime_fast.checkpoints import model_folder
+from mime_fast.checkpoints.model_folder import load_model_folder, load_weights, own_state, save_model_folder
+from mime_fast.config.generation import GenerationConfig
+from mime_fast.config.model import MimeConfig, ModelConfig, MoelConfig, MultiTaskConfig
+from mime_fast.errors import CheckpointError
+from mime_fast.reference.mime import Mime
+from mime_fast.text.tokenizer import Tokenizer
+from tests.reference.tiny import tiny as of_kind
+
+WORDS = ["i", "lost", "my", "kite", "."]
+VOCAB = 7 + len(WORDS)
+FILES = ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json"]
+SIZES: dict[str, Any] = {"hidden_size": 12, "attention_depth": 8, "ffn_channels": 5}
+GENERATION = GenerationConfig(num_beams=2, max_new_tokens=9, suppress_tokens=(0, 1))
+
+
+def tiny(preset: str = "paper", **changes: Any) -> Mime:
+    torch.manual_seed(3)
+    make = MimeConfig.paper if preset == "paper" else MimeConfig.released
+    return Mime(make(VOCAB, **SIZES, **changes))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "model"
+    save_model_folder(path, tiny(), Tokenizer.from_words(WORDS), GENERATION)
+    return path
+
+
+def change_json(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def change_weights(folder: Path, changes: dict[str, Tensor | None]) -> None:
+    tensors: dict[str, Any] = load_file(folder / "model.safetensors") | changes
+    save_file({name: value for name, value in tensors.items() if value is not None}, folder / "model.safetensors")
+
+
+def refused(folder: Path) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        load_model_folder(folder)
+    assert str(folder) in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("preset", "changes"),
+    [
+        ("paper", {}),
+        ("released", {}),
+        ("paper", {"tie_word_embeddings": True, "num_layers": 2, "dropout": 0.25}),
+        ("paper", {"context_layers": 3}),
+        ("paper", {"emotion_grouping": False, "emotion_mimicry": False}),
+    ],
+)
+def test_what_is_written_comes_back(tmp_path: Path, preset: str, changes: dict[str, Any]) -> None:
+    model = tiny(preset, **changes)
+    save_model_folder(tmp_path / "a" / "b", model, Tokenizer.from_words(WORDS), GENERATION)
+    assert sorted(entry.name for entry in (tmp_path / "a" / "b").iterdir()) == FILES
+    loaded = load_model_folder(tmp_path / "a" / "b")
+    assert loaded.model.config == model.config
+    assert loaded.generation == GENERATION
+    assert loaded.tokenizer.words[7:] == WORDS
+    assert not loaded.model.training
+    state = model.state_dict()
+    assert loaded.model.state_dict().keys() == state.keys()
+    assert all(torch.equal(value, state[name]) for name, value in loaded.model.state_dict().items())
+
+
+@pytest.mark.parametrize("preset", ["paper", "released"])
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [(MultiTaskConfig, {"tie_word_embeddings": True}), (MoelConfig, {"top_listeners": 3, "min_listener_weight": 0.01})],
+)
+def test_a_baseline_comes_back(tmp_path: Path, preset: str, kind: type[ModelConfig], changes: dict[str, Any]) -> None:
+    model = of_kind(kind, preset, VOCAB, **SIZES, **changes).float()
+    save_model_folder(tmp_path, model, Tokenizer.from_words(WORDS), GENERATION)
+    assert json.loads((tmp_path / "config.json").read_text())["model_type"] == kind.model_type
+    loaded = load_model_folder(tmp_path).model
+    assert loaded.config == model.config
+    state = model.state_dict()
+    assert loaded.state_dict().keys() == state.keys()
+    assert all(torch.equal(value, state[name]) for name, value in loaded.state_dict().items())
+
+
+@pytest.mark.parametrize("kind", ["multi-tr", "moel"])
+def test_the_weights_of_another_kind(folder: Path, kind: str) -> None:
+    make = MoelConfig if kind == "moel" else MultiTaskConfig
+    config = make.paper(VOCAB, **SIZES, num_layers=1).to_dict()
+    (folder / "config.json").write_text(json.dumps({"model_type": kind, **config}))
+    message = refused(folder)
+    assert "missing emotion_key.weight (32, 12)" in message or kind == "moel"
+    assert ("missing decoder.listeners.0." in message) == (kind == "moel")
+    change_json(folder / "config.json", drop_ctx=True)
+    assert "unknown key 'drop_ctx'" in refused(folder)
+
+
+def test_sixteen_bits_come_back_rounded_in_float32(tmp_path: Path) -> None:
+    model = tiny()
+    save_model_folder(tmp_path / "m", model, Tokenizer.from_words(WORDS), GENERATION, dtype=torch.float16)
+    assert {value.dtype for value in load_file(tmp_path / "m" / "model.safetensors").values()} == {torch.float16}
+    loaded = own_state(load_model_folder(tmp_path / "m").model)
+    for name, value in own_state(model).items():
+        assert loaded[name].dtype == torch.float32
+        assert torch.equal(loaded[name], value.half().float())
+
+
+def test_a_tied_output_is_stored_once_and_stays_tied(tmp_path: Path) -> None:
+    save_model_folder(tmp_path / "m", tiny(tie_word_embeddings=True), Tokenizer.from_words(WORDS), GENERATION)
+    assert "fc_decode.weight" not in load_file(tmp_path / "m" / "model.safetensors")
+    model = load_model_folder(tmp_path / "m").model
+    assert model.fc_decode.weight is model.word_embedding.weight
+
+
+def test_saving_again_replaces_the_files(folder: Path) -> None:
+    save_model_folder(folder, tiny("released"), Tokenizer.from_words(WORDS), GenerationConfig())
+    loaded = load_model_folder(folder)
+    assert loaded.model.config.preset == "released"
+    assert loaded.generation == GenerationConfig()
+    assert sorted(entry.name for entry in folder.iterdir()) == FILES
+
+
+def test_all_faults_of_the_weights_come_in_one_message(folder: Path) -> None:
+    bad = torch.zeros(12)
+    bad[3], bad[5] = torch.nan, -torch.inf
+    change_weights(
+        folder,
+        {
+            "emotion_query.weight": None,
+            "gate.weight": torch.zeros(2, 3),
+            "fc_decode.bias": torch.zeros(VOCAB + 1),
+            "context_encoder.norm.bias": bad,
+            "decoder.norm.bias": torch.zeros(12, dtype=torch.int32),
+            "prior.fc_sample.bias": torch.full((12,), torch.nan, dtype=torch.bfloat16),
+        },
+    )
+    message = refused(folder)
+    assert str(folder / "model.safetensors") in message
+    assert "missing emotion_query.weight (12, 12)" in message
+    assert "unexpected gate.weight (2, 3)" in message
+    assert f"fc_decode.bias has shape ({VOCAB + 1},), expected ({VOCAB},)" in message
+    assert "context_encoder.norm.bias has 2 values that are NaN or infinite" in message
+    assert "decoder.norm.bias is torch.int32, expected a floating-point type" in message
+    assert "prior.fc_sample.bias has 12 values that are NaN or infinite" in message
+    assert message.count(";") == 5
+
+
+def test_many_faults_are_counted(folder: Path) -> None:
+    save_file({"a": torch.zeros(1)}, folder / "model.safetensors")
+    faults = len(own_state(tiny())) + 1
+    assert refused(folder).endswith(f"and {faults - 20} more")
+
+
+def test_a_double_beyond_float32_is_infinite(folder: Path) -> None:
+    change_weights(folder, {"decoder.norm.bias": torch.full((12,), 1e300, dtype=torch.float64)})
+    assert "decoder.norm.bias has 12 values" in refused(folder)
+
+
+def test_a_refused_load_makes_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only its shapes, so that no file takes memory for tensors that it does not hold."""
+    tensors = {name: torch.zeros_like(value) for name, value in own_state(tiny()).items()}
+    tensors["decoder.norm.bias"][0] = torch.nan
+    made: list[str] = []
+    new_model = model_folder.new_model
+
+    def noting(config: Any) -> Any:
+        made.append(torch.empty(0).device.type)
+        return new_model(config)
+
+    monkeypatch.setattr(model_folder, "new_model", noting)
+    with pytest.raises(CheckpointError, match=r"^here: decoder\.norm\.bias"):
+        load_weights(tiny().config, tensors, where="here")
+    assert made == ["meta"]
+    tensors["decoder.norm.bias"][0] = 0
+    assert not any(value.any() for value in own_state(load_weights(tiny().config, tensors, where="here")).values())
+    assert made == ["meta", "meta", "cpu"]
+
+
+@pytest.mark.parametrize("part", [0.0, 0.001, 0.5, 0.999])
+def test_truncated_weights(folder: Path, part: float) -> None:
+    data = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(data[: int(part * len(data))])
+    assert "not a readable safetensors file" in refused(folder)
+
+
+@pytest.mark.parametrize("data", [b"hello world, hello world", bytes(100), b"\xff" * 100, b"PK\x03\x04" + bytes(100)])
+def test_not_weights_at_all(folder: Path, data: bytes) -> None:
+    (folder / "model.safetensors").write_bytes(data)
+    assert "not a readable safetensors file" in refused(folder)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    assert f"missing {name}" in refused(folder)
+
+
+def test_all_missing_files_come_in_one_message(tmp_path: Path) -> None:
+    message = refused(tmp_path)
+    assert all(name in message for name in FILES)
+
+
+@pytest.mark.parametrize("name", ["absent", "config.json"])
+def test_not_a_folder(folder: Path, name: str) -> None:
+    assert "not a folder" in refused(folder / name)
+
+
+@pytest.mark.parametrize("name", ["config.json", "generation_config.json", "tokenizer.json"])
+@pytest.mark.parametrize("data", [b"", b"{", b"\xff\xff", b'{"a": }', b"[" * 100_000])
+def test_broken_json(folder: Path, name: str, data: bytes) -> None:
+    (folder / name).write_bytes(data)
+    assert name in refused(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "generation_config.json"])
+def test_json_that_is_no_object(folder: Path, name: str) -> None:
+    (folder / name).write_text("[1, 2]")
+    assert "a JSON object is expected, got list" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"hiden_size": 3, "colour": 1}, "unknown key 'colour'; unknown key 'hiden_size'"),
+        ({"model_type": "gpt2"}, "model_type='gpt2': 'mime', 'multi-tr', 'moel' are allowed"),
+        ({"model_type": ["moel"]}, "model_type=['moel']"),
+        ({"model_type": None}, "model_type=None"),
+        ({"top_listeners": 5}, "unknown key 'top_listeners'"),
+        ({"hidden_size": "12"}, "hidden_size='12'"),
+        ({"hidden_size": 13}, "hidden_size=13"),
+        ({"num_heads": 3}, "num_heads=3"),
+        ({"dropout": float("nan")}, "dropout=nan"),
+        ({"drop_ctx": 1}, "drop_ctx=1"),
+        ({"preset": "other"}, "preset='other'"),
+        ({"emotion_grouping": False}, "emotion_mimicry=True"),
+    ],
+)
+def test_a_config_with_faults(folder: Path, changes: dict[str, Any], fault: str) -> None:
+    change_json(folder / "config.json", **changes)
+    message = refused(folder)
+    assert "config.json" in message
+    assert fault in message
+
+
+def test_a_config_without_its_vocabulary_size(folder: Path) -> None:
+    values = json.loads((folder / "config.json").read_text())
+    del values["vocab_size"]
+    (folder / "config.json").write_text(json.dumps(values))
+    assert "missing key 'vocab_size'" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"beams": 3}, "unknown key 'beams'"),
+        ({"num_beams": 0}, "num_beams=0"),
+        ({"top_p": float("nan")}, "top_p=nan"),
+        ({"suppress_tokens": [VOCAB]}, f"suppress_tokens [{VOCAB}]"),
+        ({"max_new_tokens": 1001}, "max_new_tokens=1001: at most max_positions=1000"),
+        ({"search": "greedy"}, "search='greedy'"),
+    ],
+)
+def test_a_generation_config_with_faults(folder: Path, changes: dict[str, Any], fault: str) -> None:
+    change_json(folder / "generation_config.json", **changes)
+    message = refused(folder)
+    assert "generation_config.json" in message
+    assert fault in message
+
+
+def test_a_vocabulary_of_another_length(folder: Path) -> None:
+    Tokenizer.from_words([*WORDS, "string"]).save(folder / "tokenizer.json")
+    assert f"tokenizer.json has {VOCAB + 1} tokens, config.json says vocab_size={VOCAB}" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"hidden_size": 10**5},
+        {"hidden_size": 10**30},
+        {"ffn_channels": 10**9},
+        {"attention_depth": 10**9},
+        {"num_layers": 10**9},
+        {"context_layers": 10**9},
+    ],
+)
+def test_sizes_that_would_take_all_memory(folder: Path, changes: dict[str, Any]) -> None:
+    change_json(folder / "config.json", **changes)
+    name, size = next(iter(changes.items()))
+    assert f"{name}={size}" in refused(folder)
+    assert "too few" in refused(folder)
+
+
+def test_a_slightly_wrong_size_names_the_tensors(folder: Path) -> None:
+    change_json(folder / "config.json", ffn_channels=6)
+    assert "decoder.layers.0.ffn.conv1.bias has shape (5,), expected (6,)" in refused(folder)

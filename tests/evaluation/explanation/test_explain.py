@@ -1,0 +1,157 @@
+"""Explanations: consistent with the engine, drawn as bars and as a picture."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mime_fast.backends.select import Wanted, choose
+from mime_fast.checkpoints.model_folder import ModelFolder
+from mime_fast.config.generation import GenerationConfig
+from mime_fast.config.model import MimeConfig, ModelConfig, MultiTaskConfig
+from mime_fast.emotions import LABELS, NEGATIVE, POSITIVE
+from mime_fast.engine.engine import Engine
+from mime_fast.errors import ConfigError, InputError
+from mime_fast.evaluation.explanation.bars import format_explanation
+from mime_fast.evaluation.explanation.explain import Explanation, explain, explanation_json
+from mime_fast.text.tokenizer import Tokenizer
+from tests.reference.tiny import tiny
+
+DIALOGUE = ["my cat ran away", "oh no , when ?", "this morning , and it rains $ so much !"]
+WORDS = sorted({word for turn in DIALOGUE for word in turn.split()} - {"rains"})
+
+
+def make_engine(
+    preset: str = "paper", precision: str = "float64", kind: type[ModelConfig] = MimeConfig, **changes: object
+) -> Engine:
+    tokenizer = Tokenizer.from_words(WORDS)
+    model = tiny(kind, preset, tokenizer.vocab_size, **changes)
+    choice = choose(model, Wanted(device="cpu", precision=precision, threads=1))
+    return Engine(ModelFolder(model, tokenizer, GenerationConfig(max_new_tokens=6)), "tiny", choice, 1)
+
+
+@pytest.fixture(scope="module")
+def found() -> Explanation:
+    return explain(make_engine(), DIALOGUE, seed=3)
+
+
+@pytest.mark.parametrize("preset", ["paper", "released"])
+@pytest.mark.parametrize("options", [{}, {"stochastic": False}, {"emotion": "joyful"}, {"emotion": 5, "request_id": 9}])
+def test_shares_are_those_of_the_reply(preset: str, options: dict[str, object]) -> None:
+    engine = make_engine(preset)
+    one = explain(engine, DIALOGUE, seed=3, **options)  # type: ignore[arg-type]
+    assert [len(words) for words in one.words] == [len(shares) for shares in one.shares] == [4, 5, 10]
+    flat = [share for turn in one.shares for share in turn]
+    assert np.mean(flat) == pytest.approx(one.reply.mixture.mimic_share, abs=1e-12)
+    assert np.std(flat) > 1e-4
+    emotion, request = options.get("emotion"), options.get("request_id", 0)
+    (reply,) = engine.generate(
+        [DIALOGUE],
+        seed=3,
+        emotions=[emotion],  # type: ignore[list-item]
+        stochastic=bool(options.get("stochastic", True)),
+        request_ids=[request],  # type: ignore[list-item]
+    )
+    assert one.reply == reply
+    assert one.mimicked == (LABELS[5] if emotion == 5 else emotion or reply.emotion)
+
+
+def test_the_fast_back_end_agrees() -> None:
+    one, other = (explain(make_engine(precision=precision), DIALOGUE, seed=1) for precision in ("float64", "float32"))
+    flat = [share for turn in other.shares for share in turn]
+    assert np.mean(flat) == pytest.approx(other.reply.mixture.mimic_share, abs=1e-4)
+    assert flat == pytest.approx([share for turn in one.shares for share in turn], abs=1e-4)
+
+
+def test_ablations_say_so() -> None:
+    plain = explain(make_engine(emotion_mimicry=False), DIALOGUE)
+    assert not plain.mimicry
+    text = format_explanation(plain, top=3, width=80, colour=False, unicode=True)
+    assert "nothing (a model without mimicry); first side " in text and "(mimicked)" not in text
+    one_group = explain(make_engine(emotion_mimicry=False, emotion_grouping=False), DIALOGUE)
+    assert sum(weight for group in one_group.weights.values() for _, weight in group) == pytest.approx(1)
+
+
+def test_json(found: Explanation) -> None:
+    content = explanation_json(found, 4)
+    assert next(iter(content["emotion_probs"])) == content["emotion"] and len(content["emotion_probs"]) == 4
+    assert (tuple(content["mixture"]["positive"]), tuple(content["mixture"]["negative"])) == (POSITIVE, NEGATIVE)
+    assert [word["who"] for word in content["words"]] == ["speaker"] * 4 + ["listener"] * 5 + ["speaker"] * 10
+    assert content["text"] == found.reply.text
+
+
+@pytest.mark.parametrize("width", [1, 40, 57, 80, 200])
+@pytest.mark.parametrize("unicode", [True, False])
+def test_bars_fit_the_width(found: Explanation, width: int, unicode: bool) -> None:
+    plain = format_explanation(found, top=32, width=width, colour=False, unicode=unicode)
+    assert max(map(len, plain.splitlines())) <= max(width, 40)
+    assert plain.isascii() or unicode
+    painted = format_explanation(found, top=32, width=width, colour=True, unicode=unicode)
+    assert "\x1b[" in painted and re.sub(r"\x1b\[\d+m", "", painted) == plain
+
+
+def test_bars_are_as_long_as_what_they_show(found: Explanation) -> None:
+    lines = format_explanation(found, top=3, width=100, colour=False, unicode=False).splitlines()
+    weights = {
+        line[:14].strip(): (line.count("#"), float(line.rstrip(" %").split()[-1]))
+        for line in lines
+        if " %" in line[-2:]
+    }
+    most = max(share for name, (_, share) in weights.items() if name in LABELS)
+    space = 100 - 14 - 9 - 1
+    for label in LABELS:
+        marks, share = weights[label]
+        assert abs(marks - share / most * space) <= 1
+    assert all(f"{100 * share:6.1f} %" in "\n".join(lines) for turn in found.shares for share in turn)
+
+
+def test_a_long_word_is_cut() -> None:
+    engine = make_engine()
+    text = format_explanation(explain(engine, ["a" * 60]), top=1, width=60, colour=False, unicode=True)
+    assert f"{'a' * 13}…" in text and "a" * 15 not in text.partition("gate;")[2]
+
+
+@pytest.mark.parametrize("file_format", ["png", "svg", "pdf"])
+def test_the_picture(found: Explanation, file_format: str) -> None:
+    pytest.importorskip("matplotlib")
+    from mime_fast.evaluation.explanation.picture import draw_explanation
+    from mime_fast.evaluation.pictures.confusion import save_figure
+
+    streams = [io.BytesIO(), io.BytesIO()]
+    for stream in streams:
+        save_figure(draw_explanation(found), stream, file_format, 400)
+    assert streams[0].getvalue() == streams[1].getvalue() != b""
+
+
+def test_the_picture_has_every_weight_and_word(found: Explanation) -> None:
+    pytest.importorskip("matplotlib")
+    from matplotlib.text import Text
+
+    from mime_fast.evaluation.explanation.picture import draw_explanation
+
+    long = replace(found, words=[*found.words, ["x" * 99] * 70], shares=[*found.shares, [0.9] * 70])
+    for one in (found, long):
+        figure = draw_explanation(one)
+        figure.draw_without_rendering()
+        texts = [text.get_text() for text in figure.findobj(Text)]
+        assert {*POSITIVE, *NEGATIVE} <= set(texts)
+        assert all(word in texts for turn in found.words for word in turn)
+        width, height = figure.get_size_inches() * figure.dpi
+        ticks = {label for axes in figure.axes for label in axes.get_xticklabels()}  # some are not drawn
+        for text in set(figure.findobj(Text)) - ticks:
+            box = text.get_window_extent()
+            assert not text.get_text() or (box.x0 > -1 and box.x1 < width + 1 and box.y0 > -1 and box.y1 < height + 1)
+
+
+def test_what_cannot_be_explained() -> None:
+    engine = make_engine()
+    with pytest.raises(InputError, match="dialogue 0 has 2 turns"):
+        explain(engine, DIALOGUE[:2])
+    with pytest.raises(InputError, match="unknown emotion 'hungry'"):
+        explain(engine, DIALOGUE, emotion="hungry")
+    with pytest.raises(ConfigError, match="tiny: a model of type 'multi-tr' has no gate and no mixture"):
+        explain(make_engine(kind=MultiTaskConfig), DIALOGUE)
