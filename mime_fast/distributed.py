@@ -16,8 +16,8 @@ from mime_fast.config.checks import check_int
 from mime_fast.config.generation import Search
 from mime_fast.corpora.answerer_spec import AnswererSpec
 from mime_fast.corpora.answering import CHUNK, Answered
-from mime_fast.corpora.rows import Broken, Columns, RawRow
 from mime_fast.corpora.tasks import Task
+from mime_fast.data.reading.rows import Broken, Columns, RawRow
 from mime_fast.engine.inputs import Truncation
 from mime_fast.engine.options import SearchOptions
 

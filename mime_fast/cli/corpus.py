@@ -15,9 +15,9 @@ from mime_fast.cli.output import is_standard_output
 def run_job(args: Namespace, kind: Any, search: Mapping[str, Any] | None = None) -> int:
     """Run the job; returns 1 if some rows were bad, else 0."""
     from mime_fast.corpora.job import PART_ROWS, CorpusJob
-    from mime_fast.corpora.rows import Columns
     from mime_fast.corpora.tasks import Task
     from mime_fast.corpora.writers import write_json
+    from mime_fast.data.reading.rows import Columns
 
     task = Task(
         kind,

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from mime_fast.corpora.rows import BadRow, RawRow, bad_row, check
 from mime_fast.corpora.tasks import Ready, Task
 from mime_fast.data.dialogues import Row
+from mime_fast.data.reading.rows import BadRow, RawRow, bad_row, check
 from mime_fast.errors import DataError, InputError
 
 if TYPE_CHECKING:

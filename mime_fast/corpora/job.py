@@ -20,11 +20,11 @@ from mime_fast.corpora.part_work import Digest, PartWork
 from mime_fast.corpora.parts import Made, PartFiles, Parts
 from mime_fast.corpora.production import Making
 from mime_fast.corpora.progress import Progress
-from mime_fast.corpora.readers import Reader
-from mime_fast.corpora.sources import Format, find_sources
 from mime_fast.corpora.summary import Summary, Tally
 from mime_fast.corpora.tasks import Task
 from mime_fast.corpora.writers import JsonLines
+from mime_fast.data.reading.reader import Reader
+from mime_fast.data.reading.sources import Format, find_sources
 from mime_fast.errors import ConfigError, DataError
 
 PART_ROWS = 5 * CHUNK

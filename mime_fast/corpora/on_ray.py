@@ -16,9 +16,9 @@ from mime_fast.corpora.answerer_spec import AnswererSpec, maker_of
 from mime_fast.corpora.answering import CHUNK, Answerer
 from mime_fast.corpora.parts import Made
 from mime_fast.corpora.production import Answers, Making
-from mime_fast.corpora.readers import Reader
-from mime_fast.corpora.rows import Columns, RawRow
-from mime_fast.corpora.sources import Source
+from mime_fast.data.reading.reader import Reader
+from mime_fast.data.reading.rows import Columns, RawRow
+from mime_fast.data.reading.sources import Source
 from mime_fast.errors import BackendError, ConfigError, MimeFastError
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from typing import Any
 from mime_fast.corpora.answerer_spec import AnswererSpec, maker_of
 from mime_fast.corpora.answering import Answered, Answerer
 from mime_fast.corpora.parts import Made, PartFiles, write_part
-from mime_fast.corpora.rows import RawRow
 from mime_fast.corpora.summary import Tally
 from mime_fast.corpora.writers import SCRATCH, make_writer
+from mime_fast.data.reading.rows import RawRow
 
 Watch = Callable[[list[Answered]], None]
 

@@ -11,7 +11,7 @@ from typing import Self
 
 from mime_fast.corpora.part_work import PartWork, run_worker, start_worker
 from mime_fast.corpora.parts import Made
-from mime_fast.corpora.rows import RawRow
+from mime_fast.data.reading.rows import RawRow
 from mime_fast.errors import BackendError
 
 

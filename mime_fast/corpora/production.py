@@ -14,9 +14,9 @@ from mime_fast.corpora.part_work import Digest, PartWork
 from mime_fast.corpora.parts import Made, Parts
 from mime_fast.corpora.pool import Pool
 from mime_fast.corpora.progress import Progress
-from mime_fast.corpora.readers import Reader
-from mime_fast.corpora.rows import RawRow
 from mime_fast.corpora.summary import Tally
+from mime_fast.data.reading.reader import Reader
+from mime_fast.data.reading.rows import RawRow
 from mime_fast.errors import DataError
 
 

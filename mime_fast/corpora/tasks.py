@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
 import numpy as np
 
 from mime_fast.config.checks import check_int
-from mime_fast.corpora.rows import Columns
 from mime_fast.data.dialogues import Row
+from mime_fast.data.reading.rows import Columns
 from mime_fast.emotions import LABELS, NEGATIVE, POSITIVE, emotion_index, polarity
 from mime_fast.errors import ConfigError
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import Any
 
-from mime_fast.corpora.rows import Broken, Columns, RawRow
-from mime_fast.corpora.sources import Source, open_bytes, open_stored
 from mime_fast.data.empathetic_dialogues import COLUMNS, EdUtterance, read_utterance
+from mime_fast.data.reading.rows import Broken, Columns, RawRow
+from mime_fast.data.reading.sources import Source, open_bytes, open_stored
 from mime_fast.errors import DataError
 
 MAX_LINE = 1 << 26  # bytes; a longer line is a bad row and is not kept

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from mime_fast.corpora.readers import Reader
-from mime_fast.corpora.rows import BadRow, Columns, check
-from mime_fast.corpora.sources import find_sources
 from mime_fast.data.dialogues import Row
+from mime_fast.data.reading.reader import Reader
+from mime_fast.data.reading.rows import BadRow, Columns, check
+from mime_fast.data.reading.sources import find_sources
 from mime_fast.errors import ConfigError, DataError
 
 ROWS = [

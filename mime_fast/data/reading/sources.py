@@ -14,7 +14,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import Any, BinaryIO, Literal, cast, get_args
 
-from mime_fast.corpora.remote import find_remote, is_uri, open_remote
+from mime_fast.data.reading.remote import find_remote, is_uri, open_remote
 from mime_fast.errors import ConfigError, DataError
 
 Format = Literal["auto", "jsonl", "csv", "tsv", "parquet"]
