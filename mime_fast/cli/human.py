@@ -27,7 +27,7 @@ EXAMPLE = """  mime-fast human sample --data empatheticdialogues.tar.gz --split 
 docs/human.md tells how a study goes, from the sample to the tables."""
 SAMPLE = "Draw dialogues of every emotion and write blinded rating sheets, A/B sheets and pages of models' replies."
 REPORT = "Read filled sheets: means, A/B verdicts, agreement, intervals; and what is missing or wrong, cell by cell."
-_BOOTSTRAP = 2000  # evaluation.human.report's, without numpy
+_BOOTSTRAP = 2000  # evaluation.human.figures's, without numpy
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -117,13 +117,13 @@ def run_sample(args: Namespace) -> int:
 
 
 def run_report(args: Namespace) -> int:
-    from mime_fast.evaluation.human import answers, key, markdown, report, sheets, votes
+    from mime_fast.evaluation.human import answers, figures, key, markdown, sheets, votes
 
     made = key.read_key(args.key)
     given = answers.collect(made, [sheets.read_sheet(path) for path in args.sheets])
     if given.faults and not args.partial:
         raise DataError(_refusal(given))
-    found = report.make_report(made, given, number=args.bootstrap, seed=args.seed)
+    found = figures.study_figures(made, given, number=args.bootstrap, seed=args.seed)
     if args.json is not None:
         with open_output(args.json) as stream:
             stream.write(json.dumps(found, indent=2, ensure_ascii=False).encode() + b"\n")

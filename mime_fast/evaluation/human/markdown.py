@@ -1,4 +1,4 @@
-"""A report of `make_report` as Markdown, in the form of the paper's tables."""
+"""What `study_figures` found as Markdown, in the form of the paper's tables."""
 
 from __future__ import annotations
 

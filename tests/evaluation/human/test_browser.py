@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from mime_fast.evaluation.human.answers import collect
+from mime_fast.evaluation.human.figures import study_figures
 from mime_fast.evaluation.human.kit import write_study
-from mime_fast.evaluation.human.report import make_report
 from mime_fast.evaluation.human.sheets import read_sheet
 from mime_fast.evaluation.human.study import SheetRow, Study
 from tests.evaluation.human.conftest import AWKWARD, choose, rated, rows_of
@@ -131,7 +131,7 @@ def test_a_study_by_keyboard_from_the_page_to_the_report(
         sheets += [browser.saved(f"{kind}-{annotator}.csv") for kind in ("ratings", "ab")]
     answers = collect(study, [read_sheet(path) for path in sheets])
     assert (answers.faults, answers.notes) == ([], [])
-    report = make_report(study, answers)
+    report = study_figures(study, answers)
     assert report["best"] == {"empathy": ["Alpha"], "relevance": ["Alpha"], "fluency": ["Alpha"]}
     assert report["ratings"]["Alpha"]["all"]["empathy"]["value"] == 5.0
     assert report["ratings"]["Beta"]["all"]["relevance"]["value"] == 3.0

@@ -36,7 +36,7 @@ VERDICTS: tuple[Verdict, ...] = (*OUTCOMES, "disputed", "split", "incomplete")
 RESAMPLES = 2000
 
 
-def make_report(study: Study, answers: Answers, *, number: int = RESAMPLES, seed: int = 0) -> dict[str, Any]:
+def study_figures(study: Study, answers: Answers, *, number: int = RESAMPLES, seed: int = 0) -> dict[str, Any]:
     """Everything that the answers say, JSON-ready; null where nothing defines a figure.
 
     A mean is over all ratings of a model that came (the paper: 128 replies times three annotators). Intervals are 95 %

@@ -9,14 +9,14 @@ import pytest
 
 from mime_fast.errors import ConfigError
 from mime_fast.evaluation.human.agreement import fleiss_kappa
+from mime_fast.evaluation.human.figures import study_figures
 from mime_fast.evaluation.human.markdown import format_report
-from mime_fast.evaluation.human.report import make_report
 from mime_fast.evaluation.human.study import SheetRow, Study
 from tests.evaluation.human.conftest import Desk, choose, fill, rated
 
 
 def test_means_by_hand(desk: Desk, study: Study) -> None:
-    report = make_report(study, desk.collect())
+    report = study_figures(study, desk.collect())
     sums: dict[str, list[int]] = {"Alpha": [], "Beta": [], "Gamma": []}
     positive: dict[str, list[int]] = {name: [] for name in sums}
     for annotator in (1, 2, 3):
@@ -39,7 +39,7 @@ def test_means_by_hand(desk: Desk, study: Study) -> None:
 
 
 def test_the_known_winner_is_named(desk: Desk, study: Study) -> None:
-    report = make_report(study, desk.collect())
+    report = study_figures(study, desk.collect())
     assert report["best"] == {"empathy": ["Alpha"], "relevance": ["Alpha"], "fluency": ["Alpha", "Beta", "Gamma"]}
     first = report["differences"][0]
     assert (first["first"], first["second"]) == ("Alpha", "Beta")
@@ -54,7 +54,7 @@ def test_the_known_winner_is_named(desk: Desk, study: Study) -> None:
 
 
 def test_kappa_is_of_the_answers_given(desk: Desk, study: Study) -> None:
-    report = make_report(study, desk.collect())
+    report = study_figures(study, desk.collect())
     kappa = {row["what"]: row for row in report["agreement"]}
     assert list(kappa) == ["empathy", "relevance", "fluency", "Alpha : Beta", "Alpha : Gamma"]
     assert kappa["relevance"]["value"] == 1.0 and kappa["fluency"]["value"] is None
@@ -70,11 +70,11 @@ def test_kappa_is_of_the_answers_given(desk: Desk, study: Study) -> None:
 
 def test_the_same_seed_gives_the_same_report(desk: Desk, study: Study) -> None:
     answers = desk.collect()
-    one = json.dumps(make_report(study, answers, number=200, seed=5))
-    assert one == json.dumps(make_report(study, answers, number=200, seed=5))
-    assert one != json.dumps(make_report(study, answers, number=200, seed=6))
+    one = json.dumps(study_figures(study, answers, number=200, seed=5))
+    assert one == json.dumps(study_figures(study, answers, number=200, seed=5))
+    assert one != json.dumps(study_figures(study, answers, number=200, seed=6))
     with pytest.raises(ConfigError, match="bootstrap=5"):
-        make_report(study, answers, number=5)
+        study_figures(study, answers, number=5)
 
 
 def dispute(desk: Desk, item: int) -> None:
@@ -90,12 +90,12 @@ def dispute(desk: Desk, item: int) -> None:
 
 def test_a_dispute_waits_for_a_fourth(desk: Desk, study: Study) -> None:
     dispute(desk, 2)
-    report = make_report(study, desk.collect())
+    report = study_figures(study, desk.collect())
     assert report["open"] == {"disputed": 1}
     assert report["ab"][0]["verdicts"] == {"win": 5, "lose": 0, "tie": 0, "disputed": 1, "split": 0, "incomplete": 0}
     assert "wait for one more annotator: 1**" in format_report(report)
     desk.sheets["ab-4.csv"] = fill(study, "ab", 4, lambda _, row: [choose(study, "Beta")(row)])
-    settled = make_report(study, desk.collect())
+    settled = study_figures(study, desk.collect())
     assert settled["open"] == {} and settled["ab"][0]["verdicts"]["lose"] == 1
     assert settled["notes"][0].endswith(f"on which the others agree, not counted: {len(study.comparisons) - 1}")
     assert report["agreement"] == settled["agreement"]  # the fourth is no part of it
@@ -105,7 +105,7 @@ def test_a_partial_report(desk: Desk, study: Study) -> None:
     """Annotator 3 did nothing, 2 left a cell: the rest counts, kappa is of two."""
     desk.sheets["ratings-3.csv"], desk.sheets["ab-3.csv"] = [], []
     desk.sheets["ratings-2.csv"][0]["empathy"] = "7"
-    report = make_report(study, desk.collect())
+    report = study_figures(study, desk.collect())
     assert [fault["column"] for fault in report["faults"]] == ["empathy", "all", "all"]
     assert sum(report["ratings"][name]["all"]["empathy"]["ratings"] for name in report["ratings"]) in (34, 35)
     kappa = {row["what"]: row for row in report["agreement"]}
@@ -117,7 +117,7 @@ def test_a_partial_report(desk: Desk, study: Study) -> None:
 
 def test_nothing_answered_is_a_report_of_dashes(study: Study, desk: Desk) -> None:
     desk.sheets.clear()
-    report = make_report(study, desk.collect())
+    report = study_figures(study, desk.collect())
     assert report["best"] == {"empathy": [], "relevance": [], "fluency": []}
     assert report["ratings"]["Alpha"]["all"]["empathy"] == {"value": None, "low": None, "high": None, "ratings": 0}
     json.dumps(report, allow_nan=False)
@@ -125,7 +125,7 @@ def test_nothing_answered_is_a_report_of_dashes(study: Study, desk: Desk) -> Non
 
 
 def test_markdown(desk: Desk, study: Study) -> None:
-    report = make_report(study, desk.collect())
+    report = study_figures(study, desk.collect())
     text = format_report(report)
     assert text.startswith("# Human evaluation\n\nStudy ")
     mean = report["ratings"]["Alpha"]["all"]["empathy"]["value"]
@@ -139,6 +139,6 @@ def test_markdown(desk: Desk, study: Study) -> None:
 
 
 def test_names_cannot_break_a_table(desk: Desk, study: Study) -> None:
-    report = make_report(study, desk.collect())
+    report = study_figures(study, desk.collect())
     report["ratings"]["a|b*c"] = report["ratings"].pop("Gamma")
     assert "| a\\|b\\*c | " in format_report(report)
