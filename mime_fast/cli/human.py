@@ -6,7 +6,7 @@ import json
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from mime_fast.cli.command import Command
 from mime_fast.cli.options import seed
@@ -23,10 +23,14 @@ EXAMPLE = """  mime-fast human sample --data empatheticdialogues.tar.gz --split 
       --models MIME=mime-ed 'MIME w/o STC=mime-ed,stochastic=false' MoEL=moel.jsonl \\
       --rate MIME MoEL --ab MIME:MoEL 'MIME:MIME w/o STC'
   mime-fast human report --key study/private/key.json ratings-*.csv ab-*.csv
+  mime-fast human studies benchmarks/results/preference/*.json
 
-docs/human.md tells how a study goes, from the sample to the tables."""
+docs/human.md says how a study goes, from the sample to the tables; docs/preference.md how two systems are compared."""
 SAMPLE = "Draw dialogues of every emotion and write blinded rating sheets, A/B sheets and pages of models' replies."
+STUDIES = "Print a table of the studies whose records are given: the votes on each pair of systems, and who voted."
 REPORT = "Read filled sheets: means, A/B verdicts, agreement, intervals; and what is missing or wrong, cell by cell."
+SPLIT: Literal["valid", "test"] = "test"
+PER_EMOTION = 4
 _BOOTSTRAP = 2000  # evaluation.human.figures's, without numpy
 
 
@@ -34,7 +38,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     steps = parser.add_subparsers(metavar="STEP", required=True)
     sample = steps.add_parser("sample", help=SAMPLE, description=SAMPLE, allow_abbrev=False)
     sample.add_argument("--data", required=True, metavar="PATH", help="EmpatheticDialogues: tar.gz or folder of CSVs")
-    sample.add_argument("--split", choices=["valid", "test"], default="test", help="(default: %(default)s)")
+    sample.add_argument("--split", choices=["valid", "test"], help=f"(default: {SPLIT})")
+    sample.add_argument(
+        "--draw",
+        choices=["develop", "confirm"],
+        help="one of two fixed draws of 128 validation dialogues, the same for every --seed (docs/preference.md)",
+    )
     sample.add_argument(
         "--models",
         nargs="+",
@@ -45,7 +54,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     sample.add_argument("--out", metavar="FOLDER", help="new folder of the study")
     sample.add_argument("--annotators", type=int, default=3, metavar="N", help="(default: %(default)s)")
-    sample.add_argument("--per-emotion", type=int, default=4, metavar="N", help="dialogues (default: %(default)s)")
+    sample.add_argument("--per-emotion", type=int, metavar="N", help=f"dialogues (default: {PER_EMOTION})")
     sample.add_argument("--seed", type=seed, default=0, help="of the draw, orders and replies (default: %(default)s)")
     sample.add_argument("--rate", nargs="*", metavar="NAME", help="models whose replies are rated (default: all)")
     sample.add_argument(
@@ -67,10 +76,27 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="where to write the sheet for one more annotator if there is need (default: in the study's folder)",
     )
     report.add_argument(
+        "--no-fourth",
+        action="store_true",
+        help="ask for no more annotators: comparisons without a majority count in the votes only",
+    )
+    report.add_argument("--record", metavar="FILE", help="write the study's record there: no text of any dialogue")
+    report.add_argument(
+        "--voters",
+        nargs="+",
+        metavar="WHO",
+        help="who the annotators are: person, or model:NAME for a language model; one for all, or one for each",
+    )
+    report.add_argument("--note", default="", metavar="TEXT", help="for --record, what else a reader should know")
+    report.add_argument(
         "--bootstrap", type=int, default=_BOOTSTRAP, metavar="N", help="resamples (default: %(default)s)"
     )
     report.add_argument("--seed", type=seed, default=0, help="of the resamples (default: %(default)s)")
     report.set_defaults(step=run_report)
+    studies = steps.add_parser("studies", help=STUDIES, description=STUDIES, allow_abbrev=False)
+    studies.add_argument("records", nargs="+", metavar="RECORD", help="what human report --record wrote")
+    studies.add_argument("--out", metavar="FILE", help="write the table there, not to standard output")
+    studies.set_defaults(step=run_studies)
 
 
 def run(args: Namespace) -> int:
@@ -80,7 +106,10 @@ def run(args: Namespace) -> int:
 
 def run_sample(args: Namespace) -> int:
     check_int("annotators", args.annotators, 1, 99)
-    check_int("per_emotion", args.per_emotion, 1)
+    if args.draw is not None and (args.split is not None or args.per_emotion is not None):
+        raise ConfigError(f"--draw {args.draw} is 128 validation dialogues: give no --split and no --per-emotion")
+    per_emotion = PER_EMOTION if args.per_emotion is None else args.per_emotion
+    check_int("per_emotion", per_emotion, 1)
     if not args.models and args.dialogues is None:
         raise ConfigError("nothing to do: --models and --out write a study, --dialogues writes the dialogues drawn")
     if bool(args.models) != (args.out is not None):
@@ -97,7 +126,12 @@ def run_sample(args: Namespace) -> int:
         check_systems(systems, files=True)
         study.check_design(names, rated, args.ab)
         kit.check_empty(args.out)
-    instances = sampling.draw(read_pairs(args.data, args.split), args.per_emotion, args.seed)
+    if args.draw is None:
+        split: Literal["valid", "test"] = args.split or SPLIT
+        instances = sampling.draw(read_pairs(args.data, split), per_emotion, args.seed)
+    else:
+        split = sampling.FIXED_SPLIT
+        instances = sampling.draw_fixed(read_pairs(args.data, sampling.FIXED_SPLIT), args.draw)
     if args.dialogues is not None:
         _write_dialogues(args.dialogues, instances)
     if systems:
@@ -108,7 +142,8 @@ def run_sample(args: Namespace) -> int:
             pairs=args.ab,
             annotators=args.annotators,
             seed=args.seed,
-            split=args.split,
+            split=split,
+            draw=args.draw,
             systems={one.name: {"source": one.source, "options": dict(one.options)} for one in systems},
         )
         kit.write_study(made, args.out)
@@ -117,22 +152,47 @@ def run_sample(args: Namespace) -> int:
 
 
 def run_report(args: Namespace) -> int:
-    from mime_fast.evaluation.human import answers, figures, key, markdown, sheets, votes
+    from mime_fast.evaluation.human import answers, figures, key, markdown, record, sheets, votes
+    from mime_fast.evaluation.human.voters import parse_voters
 
+    if args.record is not None and args.voters is None:
+        raise ConfigError("--record needs --voters: the record of a study says who, or what, voted")
+    if args.no_fourth and args.fourth is not None:
+        raise ConfigError("--fourth and --no-fourth: one of the two is allowed")
     made = key.read_key(args.key)
+    voters = None if args.voters is None else parse_voters(args.voters, made.annotators)
+    if args.record is not None:
+        record.check_free(args.record, made.tag)
     given = answers.collect(made, [sheets.read_sheet(path) for path in args.sheets])
     if given.faults and not args.partial:
         raise DataError(_refusal(given))
-    found = figures.study_figures(made, given, number=args.bootstrap, seed=args.seed)
+    found = figures.study_figures(made, given, voters=voters, number=args.bootstrap, seed=args.seed)
     if args.json is not None:
         with open_output(args.json) as stream:
             stream.write(json.dumps(found, indent=2, ensure_ascii=False).encode() + b"\n")
     if args.json != "-" or args.out is not None:
         with open_output(args.out) as stream:
             stream.write(markdown.format_report(found).encode() + b"\n")
-    if waiting := votes.disputed(votes.judge(made, given)):
+    if args.record is not None:
+        with open_output(args.record) as stream:
+            stream.write(record.write_record(record.make_record(made, given, found, args.note)))
+    waiting = votes.disputed(votes.judge(made, given))
+    if args.no_fourth:
+        return 1 if given.faults or found["open"].keys() - {"disputed"} else 0
+    if waiting:
         _ask_for_another(made, waiting, args)
     return 1 if given.faults or found["open"] else 0
+
+
+def run_studies(args: Namespace) -> int:
+    from mime_fast.evaluation.human import record
+
+    records = {Path(path).stem: record.read_record(path) for path in args.records}
+    if len(records) < len(args.records):
+        raise ConfigError("two records have the same file name; names must differ")
+    with open_output(args.out) as stream:
+        stream.write(record.format_records(records).encode() + b"\n")
+    return 0
 
 
 def pair(text: str) -> tuple[str, str]:

@@ -123,7 +123,7 @@ def test_a_dispute_asks_for_a_fourth_sheet(run: Run, sampled: Path) -> None:
     folder = sampled / "for-annotator-4"
     assert outcome.code == 1
     assert f"2 comparisons have no majority; {folder} is written for annotator 4" in outcome.err
-    assert "wait for one more annotator: 2" in outcome.out
+    assert "which one more annotator can settle: 2" in outcome.out
     assert sorted(path.name for path in folder.iterdir()) == ["ab-4.csv", "instructions.txt", "page.html"]
     assert "was written" in run("human", "report", "--key", key, *filled).err
     rows = list(csv.DictReader(io.StringIO((folder / "ab-4.csv").read_text("utf-8-sig"), newline="")))
@@ -134,6 +134,41 @@ def test_a_dispute_asks_for_a_fourth_sheet(run: Run, sampled: Path) -> None:
     settled = run("human", "report", "--key", key, *filled, fourth)
     assert (settled.code, settled.err) == (0, "")
     assert "| Wise vs. Dull | 93.8 % [" in settled.out and "| 32 | 0 | 0 |" in settled.out
+
+
+def test_a_study_is_tallied_and_recorded_without_a_fourth(run: Run, sampled: Path, tmp_path: Path) -> None:
+    key, filled, record = sampled / "private" / "key.json", fill(sampled, disputed=2), tmp_path / "wise.json"
+    given = ("human", "report", "--key", key, *filled, "--no-fourth", "--record", record)
+    outcome = run(*given, "--voters", "model:Made Up 1", "--note", "A try.")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "3 annotators: 3 language models (Made Up 1)" in outcome.out
+    assert "| Wise vs. Dull | 95.8 % [" in outcome.out.split("## A/B, by votes")[1]
+    assert not (sampled / "for-annotator-4").exists()
+    assert json.loads(record.read_text())["note"] == "A try."
+    table = run("human", "studies", record)
+    assert (table.code, table.err) == (0, "")
+    assert "| wise | test, seed 5 | Wise : Dull | 95.8 % [" in table.out
+    assert "| 96 | 0." in table.out and "| 3 language models (Made Up 1) |" in table.out
+
+
+def test_a_fixed_draw_is_the_same_for_every_seed(run: Run, tmp_path: Path) -> None:
+    rows = ["conv_id,utterance_idx,context,prompt,speaker_idx,utterance,selfeval,tags"]
+    for label in LABELS:
+        for talk in range(8):
+            rows += [f"hit:{label}:{talk},{turn},{label},p,{turn - 1},word {talk},," for turn in (1, 2)]
+    (tmp_path / "valid.csv").write_text("\n".join(rows) + "\n")
+    ids = []
+    for draw, seed in (("develop", 1), ("develop", 2), ("confirm", 1)):
+        out = tmp_path / f"{draw}-{seed}.jsonl"
+        outcome = run(*("human", "sample", "--data", tmp_path, "--draw", draw, "--seed", seed, "--dialogues", out))
+        assert (outcome.code, outcome.err) == (0, "")
+        ids.append([json.loads(line)["id"] for line in out.read_text().splitlines()])
+    assert ids[0] == ids[1] and len(set(ids[0] + ids[2])) == 256
+    replies = write_replies(tmp_path / "said.jsonl", tmp_path / "confirm-1.jsonl", "well")
+    arguments = ("--draw", "confirm", "--models", f"a={replies}", "--out", tmp_path / "study")
+    assert run("human", "sample", "--data", tmp_path, *arguments).code == 0
+    key = json.loads((tmp_path / "study" / "private" / "key.json").read_text())
+    assert (key["split"], key["draw"]) == ("valid", "confirm")
 
 
 def test_faults_are_refused_cell_by_cell_or_reported(run: Run, sampled: Path) -> None:
@@ -202,6 +237,11 @@ def test_missing_replies_are_named(run: Run, corpus: Path, dialogues: Path, tmp_
         (("human", "sample", "--data", "no", "--models", "a=mime-ed", "--out", "o"), "no: cannot be read"),
         (("human", "sample", "--data", "d", "--dialogues", "x", "--annotators", "0"), "annotators=0"),
         (("human", "sample", "--data", "d", "--dialogues", "x", "--per-emotion", "0"), "per_emotion=0"),
+        (("human", "sample", "--data", "d", "--draw", "develop", "--split", "test"), "--draw develop is 128"),
+        (("human", "sample", "--data", "d", "--draw", "tune"), "invalid choice: 'tune'"),
+        (("human", "report", "--key", "k.json", "s.csv", "--record", "r.json"), "--record needs --voters"),
+        (("human", "report", "--key", "k.json", "s.csv", "--no-fourth", "--fourth", "f"), "one of the two"),
+        (("human", "studies", "r.json"), "r.json: cannot be read"),
         (("human", "report", "--key", "k.json"), "SHEET"),
         (("human", "report", "s.csv"), "--key"),
         (("human", "report", "--key", "k.json", "s.csv"), "k.json: cannot be read"),

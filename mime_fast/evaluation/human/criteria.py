@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 Kind = Literal["ratings", "ab"]
 Choice = Literal["A", "B", "tie"]
 Outcome = Literal["win", "lose", "tie"]  # of the first of two models
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 CRITERIA: dict[str, str] = {
     "empathy": "How much emotional understanding does the reply show?",

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
@@ -26,21 +26,31 @@ from mime_fast.evaluation.human.agreement import (
     resamples,
 )
 from mime_fast.evaluation.human.answers import Answers
-from mime_fast.evaluation.human.criteria import CRITERIA, RATINGS, Outcome
+from mime_fast.evaluation.human.criteria import CRITERIA, OUTCOMES, RATINGS, Outcome
 from mime_fast.evaluation.human.study import Study
-from mime_fast.evaluation.human.votes import Judged, Verdict, judge
+from mime_fast.evaluation.human.voters import Voter
+from mime_fast.evaluation.human.votes import Judged, Verdict, ballots, judge
 
 GROUPS = ("all", "positive", "negative")
-OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 VERDICTS: tuple[Verdict, ...] = (*OUTCOMES, "disputed", "split", "incomplete")
 RESAMPLES = 2000
 
 
-def study_figures(study: Study, answers: Answers, *, number: int = RESAMPLES, seed: int = 0) -> dict[str, Any]:
+def study_figures(
+    study: Study,
+    answers: Answers,
+    *,
+    voters: Sequence[Voter] | None = None,
+    number: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Any]:
     """Everything that the answers say, JSON-ready; null where nothing defines a figure.
 
     A mean is over all ratings of a model that came (the paper: 128 replies times three annotators). Intervals are 95 %
     percentile intervals of `number` resamples of the dialogues, drawn by `seed`.
+
+    Args:
+        voters: one for each annotator of the first round; None where nobody said who they are.
 
     Returns:
         `study` (what was judged, by how many), `ratings` [model][group][criterion] with `value`, `low`, `high` and
@@ -57,7 +67,7 @@ def study_figures(study: Study, answers: Answers, *, number: int = RESAMPLES, se
     tables = {model: _table(study, answers, model) for model in study.rated_models}
     ratings = {model: _means(study, table, weights) for model, table in tables.items()}
     return {
-        "study": _about(study) | {"resamples": number, "bootstrap_seed": seed, "level": LEVEL},
+        "study": _about(study, voters) | {"resamples": number, "bootstrap_seed": seed, "level": LEVEL},
         "ratings": ratings,
         "best": {criterion: _best(ratings, criterion) for criterion in CRITERIA} if ratings else {},
         "differences": [
@@ -72,12 +82,14 @@ def study_figures(study: Study, answers: Answers, *, number: int = RESAMPLES, se
     }
 
 
-def _about(study: Study) -> dict[str, Any]:
+def _about(study: Study, voters: Sequence[Voter] | None) -> dict[str, Any]:
     return {
         "tag": study.tag,
         "split": study.split,
+        "draw": study.draw,
         "seed": study.seed,
         "annotators": study.annotators,
+        "voters": None if voters is None else [asdict(voter) for voter in voters],
         "instances": len(study.instances),
         "systems": study.systems,
     }
@@ -131,7 +143,7 @@ def _difference(
 
 
 def _pair(study: Study, judged: Sequence[Judged], pair: tuple[str, str], weights: Floats) -> dict[str, Any]:
-    """Shares of wins, losses and ties of the first model among the verdicts that stand."""
+    """Shares of wins, losses and ties of the first model: of the verdicts that stand, and of all votes."""
     mine = [one for one in judged if (one.compared.first, one.compared.second) == pair]
     verdicts = Counter(one.verdict for one in mine)
     decided = np.zeros(len(study.instances))
@@ -147,7 +159,19 @@ def _pair(study: Study, judged: Sequence[Judged], pair: tuple[str, str], weights
         "same": sum(one.item is None for one in mine),
         "verdicts": {verdict: verdicts[verdict] for verdict in VERDICTS},
         **{outcome: _json(ratio(won[outcome], decided, weights)) for outcome in OUTCOMES},
+        "votes": _votes(len(study.instances), ballots(judged, pair), weights),
     }
+
+
+def _votes(size: int, cast: Mapping[int, Mapping[int, Outcome]], weights: Floats) -> dict[str, Any]:
+    """How many votes there are, and each outcome's share of them; a resample keeps a dialogue's votes together."""
+    counts = {outcome: np.zeros(size) for outcome in OUTCOMES}
+    for votes in cast.values():
+        for instance, vote in votes.items():
+            counts[vote][instance] += 1
+    total = sum(counts.values(), np.zeros(size))
+    shares = {outcome: _json(ratio(counts[outcome], total, weights)) for outcome in OUTCOMES}
+    return {"cast": int(total.sum())} | shares
 
 
 def _agreement(study: Study, answers: Answers, judged: Sequence[Judged], weights: Floats) -> list[dict[str, Any]]:

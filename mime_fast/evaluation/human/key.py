@@ -64,6 +64,7 @@ def _study(content: Mapping[str, Any]) -> Study:
             (sheet["kind"], sheet["annotator"]): [SheetRow(**row) for row in sheet["rows"]]
             for sheet in content["sheets"]
         },
+        draw=content.get("draw"),  # keys from before there were fixed draws lack it
     )
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from mime_fast.evaluation.human.answers import Fault
-from mime_fast.evaluation.human.criteria import CRITERIA
+from mime_fast.evaluation.human.criteria import CRITERIA, OUTCOMES
+from mime_fast.evaluation.human.voters import Voter, name_voters
 from mime_fast.evaluation.markdown import safe, table
 
 
@@ -14,10 +15,10 @@ def format_report(report: Mapping[str, Any]) -> str:
     """Markdown that ends without a line feed; [a, b] behind a figure is its interval, the best mean is bold."""
     about = report["study"]
     parts = [
-        "# Human evaluation",
-        f"Study {about['tag']}: {about['instances']} dialogues of the {about['split']} split (seed {about['seed']}), "
-        f"{about['annotators']} annotators. Brackets: {about['level']:.0%} intervals, {about['resamples']:,} resamples "
-        f"of the dialogues (seed {about['bootstrap_seed']}).",
+        "# Replies judged blind",
+        f"Study {about['tag']}: {about['instances']} dialogues of the {about['split']} split{_draw(about)} (seed "
+        f"{about['seed']}), {about['annotators']} annotators{_voters(about)}. Brackets: {about['level']:.0%} "
+        f"intervals, {about['resamples']:,} resamples of the dialogues (seed {about['bootstrap_seed']}).",
         *_incomplete(report),
         *_ratings(report),
         *_comparisons(report),
@@ -32,6 +33,15 @@ def format_report(report: Mapping[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
+def _draw(about: Mapping[str, Any]) -> str:
+    return "" if about["draw"] is None else f", the fixed draw to {about['draw']}"
+
+
+def _voters(about: Mapping[str, Any]) -> str:
+    voters = about["voters"]
+    return "" if voters is None else f": {safe(name_voters([Voter(**voter) for voter in voters]))}"
+
+
 def _incomplete(report: Mapping[str, Any]) -> list[str]:
     """What is missing, first of all: the figures below it are of the rest."""
     parts = []
@@ -44,7 +54,7 @@ def _incomplete(report: Mapping[str, Any]) -> list[str]:
         ]
     waiting = report["open"].get("disputed", 0)
     if waiting:
-        parts.append(f"**Comparisons without a majority, which wait for one more annotator: {waiting}**")
+        parts.append(f"**Comparisons without a majority, which one more annotator can settle: {waiting}**")
     return parts
 
 
@@ -86,12 +96,31 @@ def _comparisons(report: Mapping[str, Any]) -> list[str]:
     for row in report["ab"]:
         verdicts = row["verdicts"]
         undecided = sum(verdicts[name] for name in ("disputed", "split", "incomplete"))
-        shares = [_figure(row[outcome], percent=True) for outcome in ("win", "lose", "tie")]
+        shares = [share(row[outcome]) for outcome in OUTCOMES]
         rows.append(
             [f"{safe(row['first'])} vs. {safe(row['second'])}", *shares, row["comparisons"], row["same"], undecided]
         )
     header = ["A/B", "first wins", "first loses", "tie", "comparisons", "of equal replies", "no verdict yet"]
-    return ["## A/B, by majority (as Table 3)", table(header, rows)]
+    votes = [
+        [
+            f"{safe(row['first'])} vs. {safe(row['second'])}",
+            *(share(row["votes"][outcome]) for outcome in OUTCOMES),
+            row["votes"]["cast"],
+        ]
+        for row in report["ab"]
+    ]
+    return [
+        "## A/B, by majority (as Table 3)",
+        table(header, rows),
+        "## A/B, by votes",
+        "Every vote counts, with or without a majority; equal replies are everybody's tie.",
+        table(["A/B", "first wins", "first loses", "tie", "votes"], votes),
+    ]
+
+
+def share(found: Mapping[str, Any]) -> str:
+    """A share as a percentage with its interval."""
+    return _figure(found, percent=True)
 
 
 def _figure(found: Mapping[str, Any], *, bold: bool = False, sign: str = "", percent: bool = False) -> str:

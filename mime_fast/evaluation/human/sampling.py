@@ -5,10 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from mime_fast.data.empathetic_dialogues import Pair
 from mime_fast.emotions import LABELS
 from mime_fast.errors import DataError
+
+FIXED_SPLIT: Literal["valid"] = "valid"  # of the two fixed draws; docs/preference.md
+FIXED_PER_EMOTION, FIXED_SEED = 4, 20
+DRAWS = ("develop", "confirm")
 
 
 @dataclass(frozen=True)
@@ -26,13 +31,21 @@ def shuffled(items: Iterable[int], seed: int, purpose: str) -> list[int]:
     return sorted(items, key=lambda item: hashlib.sha256(f"{seed}/{purpose}/{item}".encode()).digest())
 
 
-def draw(pairs: Sequence[Pair], per_emotion: int, seed: int) -> list[Instance]:
-    """`per_emotion` pairs of each of the 32 emotions, no two of one conversation; errors as for `draw_places`."""
-    return [_instance(pairs[place]) for place in draw_places(pairs, per_emotion, seed)]
+def draw(pairs: Sequence[Pair], per_emotion: int, seed: int, skip: int = 0) -> list[Instance]:
+    """`per_emotion` pairs of each of the 32 emotions, no two of one conversation; all else as for `draw_places`."""
+    return [_instance(pairs[place]) for place in draw_places(pairs, per_emotion, seed, skip)]
 
 
-def draw_places(pairs: Sequence[Pair], per_emotion: int, seed: int) -> list[int]:
+def draw_fixed(pairs: Sequence[Pair], name: str) -> list[Instance]:
+    """One of `DRAWS`, 128 pairs of the validation split each; no conversation is in both."""
+    return draw(pairs, FIXED_PER_EMOTION, FIXED_SEED, FIXED_PER_EMOTION * DRAWS.index(name))
+
+
+def draw_places(pairs: Sequence[Pair], per_emotion: int, seed: int, skip: int = 0) -> list[int]:
     """The drawn pairs' places, grouped by emotion.
+
+    Args:
+        skip: conversations of each emotion, the first that this seed draws, which are passed over.
 
     Raises:
         DataError: the split has too few conversations of some emotions; all of them are named.
@@ -40,13 +53,13 @@ def draw_places(pairs: Sequence[Pair], per_emotion: int, seed: int) -> list[int]
     by_emotion: dict[str, list[int]] = {label: [] for label in LABELS}
     for place in shuffled(range(len(pairs)), seed, "draw"):
         by_emotion[pairs[place].emotion].append(place)
-    drawn = {label: _first_of_each(pairs, places, per_emotion) for label, places in by_emotion.items()}
-    short = [f"{label} {len(places)}" for label, places in drawn.items() if len(places) < per_emotion]
+    wanted = skip + per_emotion
+    drawn = {label: _first_of_each(pairs, places, wanted) for label, places in by_emotion.items()}
+    short = [f"{label} {len(places)}" for label, places in drawn.items() if len(places) < wanted]
     if short:
-        raise DataError(
-            f"the split has fewer than per_emotion={per_emotion} conversations of some emotions: {', '.join(short)}"
-        )
-    return [place for places in drawn.values() for place in places]
+        asked = f"per_emotion={per_emotion}" + (f" after the first {skip}" if skip else "")
+        raise DataError(f"the split has fewer than {asked} conversations of some emotions: {', '.join(short)}")
+    return [place for places in drawn.values() for place in places[skip:]]
 
 
 def pair_id(pair: Pair) -> str:

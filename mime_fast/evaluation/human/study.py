@@ -63,6 +63,7 @@ class Study:
     comparisons: list[Compared]
     same: list[Compared]
     sheets: dict[tuple[Kind, int], list[SheetRow]]
+    draw: str | None = None  # which of the fixed draws (`sampling.DRAWS`), if any
 
     def reply(self, model: str, instance: int) -> str:
         return self.replies[model][instance]
@@ -88,6 +89,7 @@ def make_study(
     annotators: int = 3,
     seed: int = 0,
     split: str = "test",
+    draw: str | None = None,
     systems: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Study:
     """Blind, shuffle and number what annotators get; a function of its arguments alone.
@@ -126,6 +128,7 @@ def make_study(
         comparisons,
         same,
         sheets,
+        draw,
     )
 
 

@@ -1,4 +1,4 @@
-"""Verdicts of A/B comparisons by majority, and where one more annotator is needed."""
+"""Votes on A/B comparisons, verdicts by majority, and where one more annotator is needed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from mime_fast.evaluation.human.criteria import Outcome
 from mime_fast.evaluation.human.study import Compared, Study
 
 Verdict = Outcome | Literal["disputed", "split", "incomplete"]  # the last three are none yet
+EQUAL: Outcome = "tie"  # what equal replies are
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def judge(study: Study, answers: Answers) -> list[Judged]:
     A verdict stands when no vote that is still out can change it. Where all votes are in and no answer has more than
     every other one (three annotators, three answers), the vote of one more annotator is added.
     """
-    judged = [Judged(None, item, "tie", {}) for item in study.same]
+    judged = [Judged(None, item, EQUAL, {}) for item in study.same]
     first_round = range(1, study.annotators + 1)
     for place, compared in enumerate(study.comparisons):
         votes = {who: answers.choices[who, place] for who in first_round if (who, place) in answers.choices}
@@ -43,6 +44,21 @@ def judge(study: Study, answers: Answers) -> list[Judged]:
         agreed = _leader(given, out) is not None
         judged.append(Judged(place, compared, _verdict(given, out, extra), votes, agreed))
     return judged
+
+
+def ballots(judged: Sequence[Judged], pair: tuple[str, str]) -> dict[int, dict[int, Outcome]]:
+    """All votes on a pair of models, by annotator of the first round and by instance, whether or not a majority stands.
+
+    Two equal replies are a tie of every annotator who has voted on anything.
+    """
+    came = sorted({who for one in judged for who in one.votes})
+    cast: dict[int, dict[int, Outcome]] = {who: {} for who in came}
+    for one in judged:
+        if (one.compared.first, one.compared.second) == pair:
+            votes = dict.fromkeys(came, EQUAL) if one.item is None else one.votes
+            for who, vote in votes.items():
+                cast[who][one.compared.instance] = vote
+    return cast
 
 
 def disputed(judged: Sequence[Judged]) -> list[int]:

@@ -12,6 +12,7 @@ from mime_fast.evaluation.human.agreement import fleiss_kappa
 from mime_fast.evaluation.human.figures import study_figures
 from mime_fast.evaluation.human.markdown import format_report
 from mime_fast.evaluation.human.study import SheetRow, Study
+from mime_fast.evaluation.human.voters import Voter
 from tests.evaluation.human.conftest import Desk, choose, fill, rated
 
 
@@ -93,7 +94,7 @@ def test_a_dispute_waits_for_a_fourth(desk: Desk, study: Study) -> None:
     report = study_figures(study, desk.collect())
     assert report["open"] == {"disputed": 1}
     assert report["ab"][0]["verdicts"] == {"win": 5, "lose": 0, "tie": 0, "disputed": 1, "split": 0, "incomplete": 0}
-    assert "wait for one more annotator: 1**" in format_report(report)
+    assert "which one more annotator can settle: 1**" in format_report(report)
     desk.sheets["ab-4.csv"] = fill(study, "ab", 4, lambda _, row: [choose(study, "Beta")(row)])
     settled = study_figures(study, desk.collect())
     assert settled["open"] == {} and settled["ab"][0]["verdicts"]["lose"] == 1
@@ -127,7 +128,7 @@ def test_nothing_answered_is_a_report_of_dashes(study: Study, desk: Desk) -> Non
 def test_markdown(desk: Desk, study: Study) -> None:
     report = study_figures(study, desk.collect())
     text = format_report(report)
-    assert text.startswith("# Human evaluation\n\nStudy ")
+    assert text.startswith("# Replies judged blind\n\nStudy ")
     mean = report["ratings"]["Alpha"]["all"]["empathy"]["value"]
     assert f"| Alpha | **{mean:.2f}** [" in text and "| **5.00** [5.00, 5.00] | 18 |" in text
     assert "| Alpha vs. Gamma | 83.3 % [" in text
@@ -142,3 +143,28 @@ def test_names_cannot_break_a_table(desk: Desk, study: Study) -> None:
     report = study_figures(study, desk.collect())
     report["ratings"]["a|b*c"] = report["ratings"].pop("Gamma")
     assert "| a\\|b\\*c | " in format_report(report)
+
+
+def test_every_vote_counts_without_a_majority(desk: Desk, study: Study) -> None:
+    """Alpha : Gamma has five comparisons, all of them Alpha's, and two equal replies."""
+    dispute(desk, 2)
+    report = study_figures(study, desk.collect())
+    beta, gamma = (pair["votes"] for pair in report["ab"])
+    assert beta["cast"] == gamma["cast"] == 18
+    assert [beta[outcome]["value"] for outcome in ("win", "lose", "tie")] == [16 / 18, 1 / 18, 1 / 18]
+    assert [gamma[outcome]["value"] for outcome in ("win", "lose", "tie")] == [15 / 18, 0, 3 / 18]
+    assert beta["win"]["low"] < 16 / 18 < beta["win"]["high"] == 1
+    text = format_report(report)
+    assert f"| Alpha vs. Beta | 88.9 % [{100 * beta['win']['low']:.1f}, 100.0] | 5.6 % [" in text
+
+
+def test_an_annotator_who_did_not_come_has_no_votes(desk: Desk, study: Study) -> None:
+    desk.sheets["ab-3.csv"] = []
+    report = study_figures(study, desk.collect())
+    assert [pair["votes"]["cast"] for pair in report["ab"]] == [12, 12]
+
+
+def test_models_that_vote_are_named(desk: Desk, study: Study) -> None:
+    voters = [Voter("language model", "Some Model 2"), Voter("person"), Voter("language model", "Some Model 2")]
+    text = format_report(study_figures(study, desk.collect(), voters=voters))
+    assert "3 annotators: 1 person, 2 language models (Some Model 2). Brackets" in text

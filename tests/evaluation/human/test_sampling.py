@@ -8,7 +8,7 @@ import pytest
 
 from mime_fast.emotions import LABELS
 from mime_fast.errors import DataError
-from mime_fast.evaluation.human.sampling import draw, shuffled
+from mime_fast.evaluation.human.sampling import DRAWS, FIXED_PER_EMOTION, draw, draw_fixed, shuffled
 from tests.evaluation.human.conftest import make_pairs
 
 
@@ -47,3 +47,19 @@ def test_too_few_are_named() -> None:
 def test_shuffled_is_a_permutation_known_for_good() -> None:
     assert sorted(shuffled(range(50), 3, "x")) == list(range(50))
     assert shuffled(range(8), 0, "draw") == [5, 3, 1, 7, 4, 0, 6, 2]  # a study can be drawn again by any later version
+
+
+def test_what_is_passed_over_is_what_the_seed_draws_first() -> None:
+    pairs = make_pairs(9)
+    whole, first, rest = draw(pairs, 5, 1), draw(pairs, 2, 1), draw(pairs, 3, 1, skip=2)
+    assert {one.id for one in whole} == {one.id for one in first} | {one.id for one in rest}
+    with pytest.raises(DataError, match="per_emotion=3 after the first 7 conversations of some emotions: surprised 9,"):
+        draw(pairs, 3, 1, skip=7)
+
+
+def test_the_fixed_draws_share_no_conversation() -> None:
+    develop, confirm = (draw_fixed(make_pairs(9), name) for name in DRAWS)
+    for drawn in develop, confirm:
+        assert Counter(one.emotion for one in drawn) == dict.fromkeys(LABELS, FIXED_PER_EMOTION)
+    assert not {one.id.partition("/")[0] for one in develop} & {one.id.partition("/")[0] for one in confirm}
+    assert [one.id for one in develop] == [one.id for one in draw_fixed(make_pairs(9), "develop")]
