@@ -10,6 +10,8 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-compile -q -c constraints.txt \
 	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+# Without pip's own copy of the build's requirements the paths of headers stay, and ninja compiles only what has changed.
+BUILD_REQUIRES = $(shell $(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])')
 CPP := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 PACKAGE_DEPS := pyproject.toml constraints.txt setup.py $(CPP)
 INSTALLED := $(VENV)/.installed
@@ -57,14 +59,14 @@ bench-corpora: $(INSTALLED_BENCH)
 	$(BIN)/pytest --benchmark --benchmark-columns=median,iqr,ops,rounds \
 		benchmarks/test_corpora.py --benchmark-report=benchmarks/results/corpora
 
-wheel: $(BIN)/python
+wheel: $(VENV)/.build-requires
 	rm -rf build/lib* build/bdist*
-	$(BIN)/python -m pip wheel --disable-pip-version-check -q --no-deps -w dist .
+	$(BIN)/python -m pip wheel --disable-pip-version-check -q --no-deps --no-build-isolation -w dist .
 
 asan: $(INSTALLED_DEV)
 	rm -rf build
 	CFLAGS="$(ASAN_FLAGS)" CXXFLAGS="$(ASAN_FLAGS)" LDFLAGS="$(ASAN_FLAGS)" \
-		$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps --target $(ASAN) .
+		$(BIN)/python setup.py -q build --build-lib $(ASAN) build_ext --dev
 	$(SANITIZED) $(BIN)/python -P -c 'import mime_fast._native as n; assert "$(ASAN)" in n.__file__, n.__file__'
 	$(SANITIZED) $(BIN)/pytest -p no:cacheprovider -o pythonpath= tests/native --ignore tests/native/test_shipped.py
 
@@ -74,20 +76,26 @@ cuda-check:
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks mime_fast/*.so mime_fast/_cuda_missing.txt
-	rm -f $(INSTALLED) $(INSTALLED_DEV) $(INSTALLED_BENCH)
+	rm -f $(VENV)/.build-requires $(INSTALLED) $(INSTALLED_DEV) $(INSTALLED_BENCH)
 	find mime_fast tests benchmarks tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(INSTALLED): $(PACKAGE_DEPS) | $(BIN)/python
-	$(PIP_INSTALL) -e .
+$(VENV)/.build-requires: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP_INSTALL) $(foreach package,$(BUILD_REQUIRES),'$(package)')
 	@touch $@
 
-$(INSTALLED_DEV): $(PACKAGE_DEPS) | $(BIN)/python
-	$(PIP_INSTALL) -e '.[test,lint,plots,ray]'
+$(INSTALLED): $(PACKAGE_DEPS) $(VENV)/.build-requires
+	$(PIP_INSTALL) --no-build-isolation -e .
+	@touch $@
+
+$(INSTALLED_DEV): $(PACKAGE_DEPS) $(VENV)/.build-requires
+	$(PIP_INSTALL) --no-build-isolation -e '.[test,lint,plots,ray]'
+	$(BIN)/python setup.py -q build_ext --inplace
 	@touch $(INSTALLED) $@
 
-$(INSTALLED_BENCH): $(PACKAGE_DEPS) | $(BIN)/python
-	$(PIP_INSTALL) -e '.[bench]'
+$(INSTALLED_BENCH): $(PACKAGE_DEPS) $(VENV)/.build-requires
+	$(PIP_INSTALL) --no-build-isolation -e '.[bench]'
+	$(BIN)/python setup.py -q build_ext --inplace
 	@touch $(INSTALLED) $@

@@ -1,21 +1,56 @@
-"""The native extensions; everything else stands in pyproject.toml."""
+"""The native extensions, compiled by ninja: in parallel, and only what has changed. All else is in pyproject.toml.
+
+`mime_fast._native` is the engine. `mime_fast._native_dev` is what only tests and benchmarks call: built in place (an
+editable install, `build_ext --inplace`) or with `build_ext --dev`, never into a wheel. `mime_fast._cuda` is built where
+there is nvcc; where it is missing, `_cuda_missing.txt` says why.
+"""
 
 import os
+import shlex
 import shutil
 import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterable
 from glob import glob
 from pathlib import Path
 
-from pybind11.setup_helpers import ParallelCompile, Pybind11Extension, build_ext
-from setuptools import setup
+import pybind11
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
-# -ffp-contract=off: a sum is rounded the same way wherever it is inlined, so that batches equal their singles.
-FLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra"]
-CUDA = "mime_fast._cuda"
-CUDA_BINDING = "csrc/bindings/bind_cuda.cpp"
+NATIVE, DEV, CUDA = "mime_fast._native", "mime_fast._native_dev", "mime_fast._cuda"
 ARCHITECTURES = ("80", "90")  # cubins; later GPUs get the last one's PTX
 
-ParallelCompile(default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1).install()
+# -ffp-contract=off: a sum is rounded the same way wherever it is inlined, so that batches equal their singles.
+FLAGS = ["-std=c++17", "-fvisibility=hidden", "-g0", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra"]
+ENGINE_FLAGS = [*FLAGS, "-O3", "-Icsrc/include", "-Icsrc", "-Icsrc/cpu"]
+# What pybind11 makes of a binding takes long to compile and is never hot. Only bindings see Python.
+PYTHON_INCLUDES = dict.fromkeys([sysconfig.get_path("include"), sysconfig.get_path("platinclude")])
+BINDING_FLAGS = [*FLAGS, "-O1", "-Icsrc/include", "-Icsrc", f"-I{pybind11.get_include()}"]
+BINDING_FLAGS += [f"-I{place}" for place in PYTHON_INCLUDES]
+
+# The kernels of each processor family; every file sets the instruction set of its own.
+KERNELS = {
+    "x86_64": ["generic", "avx2", "avx512", "avx512_vnni", "avx512_bf16"],
+    "aarch64": ["generic"],
+    "arm64": ["generic"],  # what macOS calls aarch64
+}
+MACHINE = sysconfig.get_platform().rpartition("-")[2]
+
+
+def sources() -> dict[str, list[str]]:
+    """Of each extension; engine first, so that of inline functions the linker takes those compiled with -O3."""
+    kernels = [f"csrc/cpu/kernels_{name}.cpp" for name in KERNELS.get(MACHINE, ["generic"])]
+    dev = ["csrc/cpu/beam_step.cpp"]
+    cpu = [source for source in glob("csrc/cpu/*.cpp") if "/kernels_" not in source and source not in dev]
+    engine = [*sorted(kernels), *sorted(cpu), *sorted(glob("csrc/engine/*.cpp"))]
+    shared = sorted(glob("csrc/bindings/*.cpp"))
+    found = {
+        NATIVE: [*engine, *shared, *sorted(glob("csrc/bindings/native/*.cpp"))],
+        DEV: [*engine, *dev, *shared, *sorted(glob("csrc/bindings/dev/*.cpp"))],
+    }
+    return found | ({CUDA: [*sorted(glob("csrc/cuda/*.cu")), *glob("csrc/bindings/cuda/*.cpp")]} if CUDA_HOME else {})
 
 
 def cuda_home() -> Path | None:
@@ -27,71 +62,112 @@ def cuda_home() -> Path | None:
     return next((Path(place) for place in places if all((Path(place) / part).is_file() for part in parts)), None)
 
 
-HOME = cuda_home()
+CUDA_HOME = cuda_home()
 
 
 class Build(build_ext):
-    """Leaves out the CUDA extension where it cannot be built, and writes down why."""
+    """Writes a file for ninja and runs it; leaves out the CUDA extension where it cannot be built."""
 
-    missing = "" if HOME else "no nvcc was found (CUDA_HOME, PATH, /usr/local/cuda) when mime_fast was installed"
+    user_options = [*build_ext.user_options, ("dev", None, f"build {DEV}, too")]  # noqa: RUF012
+    boolean_options = [*build_ext.boolean_options, "dev"]  # noqa: RUF012
+    cuda_missing = "" if CUDA_HOME else "no nvcc was found (CUDA_HOME, PATH, /usr/local/cuda) when it was installed"
+
+    def initialize_options(self) -> None:
+        super().initialize_options()
+        self.dev = False
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        if not (self.dev or (self.inplace and not self.editable_mode)):
+            self.extensions = [ext for ext in self.extensions if ext.name != DEV]
 
     def run(self) -> None:
         super().run()
         note = Path(self.get_ext_fullpath(CUDA)).with_name("_cuda_missing.txt")
         note.unlink(missing_ok=True)
-        if self.missing:
+        if self.cuda_missing:
             note.parent.mkdir(parents=True, exist_ok=True)
-            note.write_text(self.missing + "\n")
-            print(f"{CUDA} is left out: {self.missing}")
+            note.write_text(self.cuda_missing + "\n")
+            print(f"{CUDA} is left out: {self.cuda_missing}")
 
-    def build_extension(self, ext: Pybind11Extension) -> None:
-        if ext.name != CUDA:
-            super().build_extension(ext)
-            return
-        try:
-            ext.extra_objects = [self.compile_cuda(source) for source in sorted(glob("csrc/cuda/*.cu"))]
-            super().build_extension(ext)
-        except Exception as error:  # whatever it is, the rest of the package works without
-            output = getattr(error, "stderr", "") or str(error)
-            self.missing = f"it could not be built when mime_fast was installed: {output.strip()[-500:]}"
+    def build_extensions(self) -> None:
+        # One folder for every way to build: an editable install names a new build_temp each time.
+        folder = Path("build", f"ninja.{self.plat_name}-{sys.implementation.cache_tag}")
+        built = {ext.name: str(folder / Path(self.get_ext_fullpath(ext.name)).name) for ext in self.extensions}
+        script = folder / "build.ninja"
+        folder.mkdir(parents=True, exist_ok=True)
+        script.write_text("".join([self.rules(folder), *edges(folder, built)]))
+        jobs = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        command = [ninja(), "-f", str(script), f"-j{jobs}", *([] if self.verbose else ["--quiet"])]
+        if subprocess.run([*command, *(built[name] for name in built if name != CUDA)], check=False).returncode:
+            sys.exit("mime_fast could not be compiled; the compiler's messages are above")
+        if CUDA in built:  # whatever keeps it from being built, the rest of the package works without
+            done = subprocess.run([*command, built[CUDA]], capture_output=True, text=True, check=False)
+            if done.returncode:
+                output = (done.stdout + done.stderr).strip()[-500:]
+                self.cuda_missing = f"it could not be built when mime_fast was installed: {output}"
+                self.extensions = [ext for ext in self.extensions if ext.name != CUDA]
+        for ext in self.extensions:
+            self.mkpath(str(Path(self.get_ext_fullpath(ext.name)).parent))
+            self.copy_file(built[ext.name], self.get_ext_fullpath(ext.name), level=self.verbose)
 
-    def compile_cuda(self, source: str) -> str:
-        assert HOME is not None
-        target = Path(self.build_temp) / Path(source).with_suffix(".cu.o")
-        target.parent.mkdir(parents=True, exist_ok=True)
+    def rules(self, folder: Path) -> str:
+        """How a file of each kind is made, by the compilers of this Python (or of CXX, CXXFLAGS, LDFLAGS) and nvcc."""
         codes = [f"-gencode=arch=compute_{each},code=sm_{each}" for each in ARCHITECTURES]
         codes.append(f"-gencode=arch=compute_{ARCHITECTURES[-1]},code=compute_{ARCHITECTURES[-1]}")
-        flags = ["-std=c++17", "-O3", "-Icsrc/include", "-Xcompiler=-fPIC,-fvisibility=hidden", "--threads=0", *codes]
-        command = [str(HOME / "bin" / "nvcc"), *flags, "-c", source, "-o", str(target)]
-        subprocess.run(command, check=True, capture_output=True, text=True)
-        return str(target)
+        nvcc = ["-std=c++17", "-O3", "-Icsrc/include", "-Xcompiler=-fPIC,-fvisibility=hidden", "--threads=0", *codes]
+        return f"builddir = {folder}\n" + "".join(
+            f"rule {name}\n  command = {command}\n  description = {description}\n{more}"
+            for name, command, description, more in (
+                ("cpp", f"{words(self.compiler.compiler_so_cxx)} $flags -MMD -MF $out.d -c $in -o $out", "$in", DEPS),
+                ("cu", f"{words([f'{CUDA_HOME}/bin/nvcc', *nvcc])} -MD -MF $out.d -c $in -o $out", "$in", DEPS),
+                ("link", f"{words(self.compiler.linker_so_cxx)} $in $libraries -o $out", "$out", ""),
+            )
+        )
 
 
-def cuda_extension(home: Path) -> Pybind11Extension:
-    libraries = [str(home / "lib64"), str(home / "targets" / "x86_64-linux" / "lib")]
-    return Pybind11Extension(
-        CUDA,
-        [CUDA_BINDING],
-        include_dirs=["csrc/include", "csrc", str(home / "include")],
-        define_macros=[("MIME_FAST_CUDA_ARCHITECTURES", f'"{" ".join(f"sm_{each}" for each in ARCHITECTURES)}"')],
-        depends=sorted(
-            [*glob("csrc/include/mime_fast/beam_step*.h"), *glob("csrc/cuda/*.cu"), *glob("csrc/bindings/*.h")]
-        ),
-        library_dirs=[place for place in libraries if os.path.isdir(place)],
-        libraries=["cudart_static", "rt", "pthread", "dl"],
-        cxx_std=17,
-        extra_compile_args=["-O2", "-Wall", "-Wextra"],
-        optional=True,
-    )
+DEPS = "  depfile = $out.d\n  deps = gcc\n"
 
 
-bindings = [source for source in glob("csrc/bindings/*.cpp") if source != CUDA_BINDING]
-native = Pybind11Extension(
-    "mime_fast._native",
-    sorted(glob("csrc/cpu/*.cpp") + glob("csrc/engine/*.cpp") + bindings),
-    include_dirs=["csrc/include", "csrc", "csrc/cpu"],
-    depends=sorted(glob("csrc/**/*.h", recursive=True)),
-    cxx_std=17,
-    extra_compile_args=FLAGS,
+def edges(folder: Path, built: dict[str, str]) -> Iterable[str]:
+    """What is made of what."""
+    objects: dict[str, str] = {}
+    for name, output in built.items():
+        for source in sources()[name]:
+            if source not in objects:
+                objects[source] = str(folder / f"{source}.o")
+                yield f"build {objects[source]}: {Path(source).suffix[1:]} {source}\n  flags = {words(flags(source))}\n"
+        libraries = words(CUDA_LIBRARIES) if name == CUDA else ""
+        yield f"build {output}: link {' '.join(objects[each] for each in sources()[name])}\n  libraries = {libraries}\n"
+
+
+def flags(source: str) -> list[str]:
+    if "bindings/cuda" in source:
+        named = " ".join(f"sm_{each}" for each in ARCHITECTURES)
+        return [*BINDING_FLAGS, f"-I{CUDA_HOME}/include", f'-DMIME_FAST_CUDA_ARCHITECTURES="{named}"']
+    return BINDING_FLAGS if "/bindings/" in source else ENGINE_FLAGS
+
+
+CUDA_LIBRARIES = [f"-L{place}" for place in glob(f"{CUDA_HOME}/lib64") + glob(f"{CUDA_HOME}/targets/*/lib")]
+CUDA_LIBRARIES += ["-lcudart_static", "-lrt", "-lpthread", "-ldl"]
+
+
+def words(items: Iterable[str]) -> str:
+    """A command's words for the shell, for ninja."""
+    return shlex.join(items).replace("$", "$$")
+
+
+def ninja() -> str:
+    """The program: of the package, a requirement of the build, or in PATH."""
+    try:
+        from ninja import BIN_DIR
+
+        return str(Path(BIN_DIR, "ninja"))
+    except ImportError:
+        return shutil.which("ninja") or sys.exit("ninja is needed to compile mime_fast: pip install ninja")
+
+
+setup(
+    ext_modules=[Extension(name, files, optional=name == CUDA) for name, files in sources().items()],
+    cmdclass={"build_ext": Build},
 )
-setup(ext_modules=[native, *([cuda_extension(HOME)] if HOME else [])], cmdclass={"build_ext": Build})

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
 from statistics import median
 
 import pytest
@@ -13,6 +11,7 @@ from benchmarks.conftest import Note
 from benchmarks.figures import Kernel
 from benchmarks.race import CLOCK
 from benchmarks.subjects import Effort
+from mime_fast import _native_dev
 
 # One beam, five, and those of 16 and 64 dialogues; the words of one context and of a block of them.
 CASES = [("vocab_topk", rows) for rows in (1, 5, 80, 320)] + [("gemm", rows) for rows in (40, 320)]
@@ -22,24 +21,12 @@ ROUNDS = 3
 pytestmark = pytest.mark.benchmark(timer=CLOCK.now, group="GFLOP/s (OPS)")
 
 
-def _native(name: str) -> Callable[..., float]:
-    try:
-        module = importlib.import_module("mime_fast._native")
-    except ImportError as error:
-        pytest.skip(f"the native extension cannot be imported ({error})")
-    if not hasattr(module, name):
-        pytest.skip(f"the native extension has no {name}")
-    found: Callable[..., float] = getattr(module, name)
-    return found
-
-
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
 @pytest.mark.parametrize(("name", "rows"), CASES, ids=[f"{name}-{rows}" for name, rows in CASES])
 def test_kernel(benchmark: BenchmarkFixture, note: Note, effort: Effort, name: str, rows: int, precision: str) -> None:
-    kernel, peak = _native("benchmark_kernel"), _native("peak")
     gflops, ceiling = [], []
     for _ in range(ROUNDS):
-        ceiling.append(peak(precision, ISA, effort.kernel_seconds / 2))
-        gflops.append(kernel(name, precision, rows, ISA, effort.kernel_seconds))
+        ceiling.append(_native_dev.peak(precision, ISA, effort.kernel_seconds / 2))
+        gflops.append(_native_dev.benchmark_kernel(name, precision, rows, ISA, effort.kernel_seconds))
     note(Kernel(name, precision, ISA, rows, tuple(gflops), tuple(ceiling)), [1 / value for value in gflops])
     assert median(gflops) > 0

@@ -1,31 +1,7 @@
-from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, overload
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-
-@overload
-def standard_normal(
-    seeds: npt.NDArray[np.uint64],
-    request_ids: npt.NDArray[np.uint64],
-    purpose: int,
-    size: int,
-    *,
-    step: int = 0,
-    sequence: int = 0,
-    dtype: Literal["float64"] = "float64",
-) -> npt.NDArray[np.float64]: ...
-@overload
-def standard_normal(
-    seeds: npt.NDArray[np.uint64],
-    request_ids: npt.NDArray[np.uint64],
-    purpose: int,
-    size: int,
-    *,
-    step: int = 0,
-    sequence: int = 0,
-    dtype: Literal["float32"],
-) -> npt.NDArray[np.float32]: ...
 
 class ModelError(RuntimeError): ...
 
@@ -87,18 +63,4 @@ class Model:
         batch_size: int,
     ) -> tuple[_Heard, npt.NDArray[np.float32]]: ...
 
-def search(
-    step: Callable[[int, list[int]], npt.NDArray[np.float32]],
-    vocab_size: int,
-    options: Mapping[str, object],
-    seeds: npt.NDArray[np.uint64],
-    request_ids: npt.NDArray[np.uint64],
-    prefixes: Sequence[Sequence[int]] | None = None,
-) -> _Replies: ...
 def why_not(isa: str) -> str: ...
-def benchmark_kernel(name: str, precision: str, rows: int, isa: str = "auto", seconds: float = 0.2) -> float: ...
-def peak(precision: str, isa: str = "auto", seconds: float = 0.2) -> float: ...
-
-class BeamStep:
-    def __init__(self, sizes: Mapping[str, int], addresses: Mapping[str, int]) -> None: ...
-    def run(self, slots: int, log_probs: int, ids: int, threads: int = 1) -> None: ...

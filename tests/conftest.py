@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_configure() -> None:
+    if find_spec("mime_fast._native_dev") is None:
+        raise pytest.UsageError(
+            "mime_fast._native_dev is not built: `make test`, or `python setup.py build_ext --inplace`"
+        )
 
 
 def _folder(variable: str, default: str) -> Path:

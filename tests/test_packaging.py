@@ -7,11 +7,12 @@ import importlib.metadata
 import re
 import tomllib
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-from mime_fast import _native
+from mime_fast import _native, _native_dev
 from mime_fast._version import __version__
 
 ROOT = Path(__file__).parent.parent
@@ -35,7 +36,11 @@ def pinned() -> dict[str, str]:
 
 
 def test_the_build_needs_no_torch(pyproject: dict[str, Any]) -> None:
-    assert {requirement_name(item) for item in pyproject["build-system"]["requires"]} == {"setuptools", "pybind11"}
+    assert {requirement_name(item) for item in pyproject["build-system"]["requires"]} == {
+        "setuptools",
+        "pybind11",
+        "ninja",
+    }
 
 
 def test_big_packages_are_extras(pyproject: dict[str, Any]) -> None:
@@ -70,18 +75,20 @@ def test_every_shipped_model_has_its_licence() -> None:
         assert "CC BY-NC 4.0" in (folder / "README.md").read_text(), folder
 
 
-def test_the_stub_names_what_the_extension_has() -> None:
-    tree = ast.parse((ROOT / "mime_fast" / "_native.pyi").read_text())
+@pytest.mark.parametrize("extension", [_native, _native_dev], ids=["_native", "_native_dev"])
+def test_the_stub_names_what_the_extension_has(extension: ModuleType) -> None:
+    stub = extension.__name__.rpartition(".")[2] + ".pyi"
+    tree = ast.parse((ROOT / "mime_fast" / stub).read_text())
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
     named = {node.name for node in (*functions, *classes)}
-    assert named == {name for name in vars(_native) if not name.startswith("_")}
+    assert named == {name for name in vars(extension) if not name.startswith("_")}
     for node in functions:
-        check_signature(getattr(_native, node.name), node)
+        check_signature(getattr(extension, node.name), node)
     for owner in classes:
         for node in owner.body:
             if isinstance(node, ast.FunctionDef) and not node.decorator_list:
-                check_signature(getattr(getattr(_native, owner.name), node.name), node)
+                check_signature(getattr(getattr(extension, owner.name), node.name), node)
 
 
 def check_signature(built: Any, stub: ast.FunctionDef) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mime_fast import _native
+from mime_fast import _native_dev
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.kernels.beam_state import BeamSizes, BeamState, addresses
 from mime_fast.kernels.beam_step_plain import beam_step
@@ -22,7 +22,7 @@ Advance = Callable[[int, Tensor, Tensor], None]
 def compiled(state: BeamState, threads: int) -> Advance:
     """What runs on a GPU, by `threads` threads of the CPU."""
     sizes, pointers, room = addresses(state)
-    step = _native.BeamStep(sizes, pointers)
+    step = _native_dev.BeamStep(sizes, pointers)
 
     def advance(slots: int, log_probs: Tensor, ids: Tensor, _: Any = room) -> None:
         step.run(slots, log_probs.data_ptr(), ids.data_ptr(), threads)

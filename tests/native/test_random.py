@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mime_fast import _native
+from mime_fast import _native_dev
 from mime_fast.reference import philox
 
 IDS = st.integers(0, 2**64 - 1)
@@ -33,7 +33,7 @@ def test_equals_the_reference(
     pairs: list[tuple[int, int]], purpose: philox.Purpose, size: int, step: int, sequence: int
 ) -> None:
     seeds, requests = (ids(*(pair[side] for pair in pairs)) for side in (0, 1))
-    native = _native.standard_normal(seeds, requests, purpose, size, step=step, sequence=sequence)
+    native = _native_dev.standard_normal(seeds, requests, purpose, size, step=step, sequence=sequence)
     reference = philox.standard_normal(seeds, requests, purpose, size, step=step, sequence=sequence)
     assert native.shape == (len(pairs), size)
     assert native.dtype == np.float64
@@ -41,20 +41,20 @@ def test_equals_the_reference(
 
 
 def test_equals_the_reference_on_many_numbers() -> None:
-    native = _native.standard_normal(ids(3, 4), ids(5, 6), 1, 200_003)
+    native = _native_dev.standard_normal(ids(3, 4), ids(5, 6), 1, 200_003)
     np.testing.assert_allclose(native, philox.standard_normal([3, 4], [5, 6], 1, 200_003), rtol=1e-14, atol=1e-14)
 
 
 def test_float32_is_the_rounded_float64() -> None:
-    single = _native.standard_normal(ids(1, 2), ids(3, 4), 0, 301, dtype="float32")
-    double = _native.standard_normal(ids(1, 2), ids(3, 4), 0, 301)
+    single = _native_dev.standard_normal(ids(1, 2), ids(3, 4), 0, 301, dtype="float32")
+    double = _native_dev.standard_normal(ids(1, 2), ids(3, 4), 0, 301)
     assert single.dtype == np.float32
     assert np.array_equal(single, double.astype(np.float32))
 
 
 def test_threads_get_the_same_numbers() -> None:
     def draw(seed: int) -> npt.NDArray[np.float64]:
-        return _native.standard_normal(ids(seed), ids(0), 0, 20_001)
+        return _native_dev.standard_normal(ids(seed), ids(0), 0, 20_001)
 
     with ThreadPoolExecutor(4) as pool:
         drawn = list(pool.map(draw, range(16)))
@@ -64,7 +64,7 @@ def test_threads_get_the_same_numbers() -> None:
 
 def test_limits_are_reached() -> None:
     top = 2**64 - 1
-    drawn = _native.standard_normal(ids(top), ids(top), 255, philox.MAX_NUMBERS, step=2**14 - 1, sequence=2**24 - 1)
+    drawn = _native_dev.standard_normal(ids(top), ids(top), 255, philox.MAX_NUMBERS, step=2**14 - 1, sequence=2**24 - 1)
     assert drawn.shape == (1, philox.MAX_NUMBERS)
     assert np.isfinite(drawn).all()
 
@@ -94,4 +94,4 @@ def test_limits_are_reached() -> None:
 def test_arguments_are_checked(change: dict[str, Any], error: type[Exception], message: str) -> None:
     arguments: dict[str, Any] = {"seeds": ids(0), "request_ids": ids(0), "purpose": 0, "size": 4}
     with pytest.raises(error, match=message):
-        _native.standard_normal(**(arguments | change))
+        _native_dev.standard_normal(**(arguments | change))

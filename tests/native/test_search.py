@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mime_fast import _native
+from mime_fast import _native_dev
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.errors import ConfigError
 from mime_fast.reference.hypothesis import Hypothesis
@@ -47,7 +47,7 @@ def native(
     seeds: Sequence[int],
     prefixes: Sequence[Tokens] | None,
 ) -> Found:
-    arrays = _native.search(
+    arrays = _native_dev.search(
         lambda dialogue, words: np.array(distribution(dialogue, tuple(words)), np.float32),
         vocab_size,
         options.to_dict(),

@@ -1,4 +1,4 @@
-#include "bindings/model_config.h"
+#include "bindings/native/model_config.h"
 
 #include <algorithm>
 #include <array>

@@ -1,5 +1,5 @@
-#include "bindings/bindings.h"
 #include "bindings/checks.h"
+#include "bindings/dev/parts.h"
 #include "mime_fast/philox.h"
 
 namespace mime_fast {

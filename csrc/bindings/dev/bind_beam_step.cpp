@@ -1,8 +1,8 @@
 // The beam step of the GPU, on the CPU.
 
 #include "bindings/beam_step_args.h"
-#include "bindings/bindings.h"
 #include "bindings/checks.h"
+#include "bindings/dev/parts.h"
 
 namespace mime_fast {
 

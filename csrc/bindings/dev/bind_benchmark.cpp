@@ -4,8 +4,9 @@
 #include <limits>
 #include <vector>
 
-#include "bindings/bindings.h"
 #include "bindings/checks.h"
+#include "bindings/dev/parts.h"
+#include "bindings/names.h"
 
 namespace mime_fast {
 namespace {
@@ -29,13 +30,6 @@ class Numbers {
  private:
   std::uint64_t state_ = 1;
 };
-
-Precision precision_of(const std::string& name) {
-  if (name == "float32") return Precision::kFloat32;
-  if (name == "bfloat16") return Precision::kBfloat16;
-  if (name == "int8") return Precision::kInt8;
-  throw py::value_error("precision='" + name + "': 'float32', 'bfloat16' or 'int8' is allowed");
-}
 
 // Activations [rows, kInputs] in a precision.
 struct Activations {
@@ -112,7 +106,7 @@ double time_gemm(const Kernels& table, Precision precision, std::size_t rows, do
 double benchmark_kernel(const std::string& name, const std::string& precision, std::int64_t rows,
                         const std::string& isa, double seconds) {
   const Kernels& table = kernels(checked_isa(isa));
-  const Precision wanted = precision_of(precision);
+  const Precision wanted = checked_precision(precision);
   const auto count = static_cast<std::size_t>(checked_range("rows", rows, 1, kMaxVocabRows));
   const bool vocabulary = name == "vocab_topk";
   if (!vocabulary && name != "gemm") throw py::value_error("name='" + name + "': 'vocab_topk' or 'gemm' is allowed");
@@ -125,7 +119,7 @@ double benchmark_kernel(const std::string& name, const std::string& precision, s
 
 double peak(const std::string& precision, const std::string& isa, double seconds) {
   const Kernels& table = kernels(checked_isa(isa));
-  const Precision wanted = precision_of(precision);
+  const Precision wanted = checked_precision(precision);
   const py::gil_scoped_release release;
   return table.peak(wanted, seconds) / 1e9;
 }

@@ -4,9 +4,9 @@
 #include <limits>
 #include <vector>
 
-#include "bindings/bindings.h"
 #include "bindings/checks.h"
 #include "bindings/convert.h"
+#include "bindings/dev/parts.h"
 #include "engine/cut.h"
 #include "engine/search.h"
 

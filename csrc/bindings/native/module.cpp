@@ -6,21 +6,14 @@
 #include <optional>
 #include <vector>
 
-#include "bindings/bindings.h"
 #include "bindings/checks.h"
 #include "bindings/convert.h"
-#include "bindings/model_config.h"
+#include "bindings/names.h"
+#include "bindings/native/model_config.h"
 #include "engine/run.h"
 
 namespace mime_fast {
 namespace {
-
-Precision precision_of(const std::string& name) {
-  if (name == "float32") return Precision::kFloat32;
-  if (name == "bfloat16") return Precision::kBfloat16;
-  if (name == "int8") return Precision::kInt8;
-  throw py::value_error("precision='" + name + "': 'float32', 'bfloat16' or 'int8' is allowed");
-}
 
 // Contexts whose arrays have been checked; holds on to them.
 struct CheckedContexts {
@@ -152,7 +145,7 @@ class PyModel {
       }
       return array.data();
     };
-    model_ = make_model(checked, precision_of(precision), checked_isa(isa), find);
+    model_ = make_model(checked, checked_precision(precision), checked_isa(isa), find);
   }
 
   std::string isa() const { return model_.kernels->isa; }
@@ -214,19 +207,11 @@ class PyModel {
 };
 
 }  // namespace
+}  // namespace mime_fast
 
-Isa checked_isa(const std::string& name) {
-  if (name == "auto") return best_isa();
-  for (int i = 0; i < kIsaCount; ++i) {
-    const auto isa = static_cast<Isa>(i);
-    if (name != isa_name(isa)) continue;
-    if (*why_not(isa) != '\0') throw py::value_error("isa='" + name + "' cannot run: " + why_not(isa));
-    return isa;
-  }
-  throw py::value_error("isa='" + name + "' is not known");
-}
-
-void bind_model(py::module_& module) {
+PYBIND11_MODULE(_native, module) {
+  using namespace mime_fast;
+  module.doc() = "The C++ side of mime_fast; checks its arguments, releases the GIL, knows no torch.";
   py::register_exception<ModelError>(module, "ModelError", PyExc_RuntimeError);
   PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::object> no_response;
   no_response.call_once_and_store_result(
@@ -260,5 +245,3 @@ void bind_model(py::module_& module) {
       },
       py::arg("isa"), "Why an instruction set cannot run here; empty if it can.");
 }
-
-}  // namespace mime_fast
