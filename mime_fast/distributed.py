@@ -13,13 +13,12 @@ from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any, Unpack
 
 from mime_fast.config.checks import check_int
-from mime_fast.config.generation import Search
+from mime_fast.config.generation import SearchOptions
 from mime_fast.corpora.answerer_spec import AnswererSpec
 from mime_fast.corpora.answering import CHUNK, Answered
 from mime_fast.corpora.tasks import Task
 from mime_fast.data.reading.rows import Broken, Columns, RawRow
 from mime_fast.engine.inputs import Truncation
-from mime_fast.engine.options import SearchOptions
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -61,7 +60,16 @@ def score(
         ConfigError: a value is not allowed. BackendError: Ray, or a GPU that was asked for, is not there.
         What the actors raise (a CheckpointError, say) is Ray's when the Dataset is computed.
     """
-    task = Task("score", columns or Columns(), seed, emotion, stochastic, strict_turns, truncation, top_emotions)
+    task = Task(
+        "score",
+        columns or Columns(),
+        seed=seed,
+        emotion=emotion,
+        stochastic=stochastic,
+        strict_turns=strict_turns,
+        truncation=truncation,
+        top_emotions=top_emotions,
+    )
     return _answered(dataset, task, model, load_options, num_actors)
 
 
@@ -69,7 +77,6 @@ def generate(
     dataset: Dataset,
     *,
     model: str | None = None,
-    search: Search = "standard",
     emotion: str | int | None = None,
     stochastic: bool = True,
     seed: int = 0,
@@ -79,16 +86,23 @@ def generate(
     top_emotions: int = 32,
     num_actors: int = 0,
     load_options: Mapping[str, Any] | None = None,
-    **search_options: Unpack[SearchOptions],
+    **search: Unpack[SearchOptions],
 ) -> Dataset:
     """Replies to the dialogues of a Dataset, a row a row and in its order.
 
-    `search` and `search_options` are those of `Engine.generate`; the rest is as for `score`, with the columns that
+    `search` is the search options of `Engine.generate`; the rest is as for `score`, with the columns that
     `mime-fast generate` writes.
     """
-    given = {"search": search, **search_options}
     task = Task(
-        "generate", columns or Columns(), seed, emotion, stochastic, strict_turns, truncation, top_emotions, given
+        "generate",
+        columns or Columns(),
+        seed=seed,
+        emotion=emotion,
+        stochastic=stochastic,
+        strict_turns=strict_turns,
+        truncation=truncation,
+        top_emotions=top_emotions,
+        search=search,
     )
     return _answered(dataset, task, model, load_options, num_actors)
 

@@ -71,20 +71,34 @@ std::size_t checked_count(const py::dict& values, const char* name, std::int64_t
 
 SearchOptions options_of(const py::dict& values, std::size_t vocab_size, std::size_t max_positions) {
   SearchOptions options;
+  const py::dict left(values.attr("copy")());  // what has not been read
+  const auto take = [&](const char* name) { return left.attr("pop")(name, py::none()); };
+  const auto count = [&](const char* name, std::int64_t low, std::int64_t high) {
+    take(name);
+    return checked_count(values, name, low, high);
+  };
+  const auto number = [&](const char* name, double low, double high) {
+    take(name);
+    return checked_number(values, name, low, high);
+  };
+  const double tiny = std::numeric_limits<double>::denorm_min(), huge = std::numeric_limits<double>::max();
   const auto search = py::str(entry(values, "search")).cast<std::string>();
   if (search != "mime" && search != "standard") throw py::value_error("search='" + search + "' is not allowed");
   options.mime = search == "mime";
   options.do_sample = checked_truth(values, "do_sample");
-  options.num_beams = checked_count(values, "num_beams", 1, kMaxHypotheses);
-  options.num_return_sequences = checked_count(values, "num_return_sequences", 1, kMaxHypotheses);
-  options.max_new_tokens = checked_count(values, "max_new_tokens", 1, static_cast<std::int64_t>(max_positions));
-  options.min_new_tokens = checked_count(values, "min_new_tokens", 0, kAny);
-  options.no_repeat_ngram_size = checked_count(values, "no_repeat_ngram_size", 0, kAny);
-  options.top_k = checked_count(values, "top_k", 0, kAny);
-  options.top_p = checked_number(values, "top_p", std::numeric_limits<double>::denorm_min(), 1.0);
-  options.temperature = checked_number(values, "temperature", 1e-300, std::numeric_limits<double>::max());
-  const double huge = std::numeric_limits<double>::max();
-  options.length_penalty = checked_number(values, "length_penalty", -huge, huge);
+  options.num_beams = count("num_beams", 1, kMaxHypotheses);
+  options.num_return_sequences = count("num_return_sequences", 1, kMaxHypotheses);
+  options.max_new_tokens = count("max_new_tokens", 1, static_cast<std::int64_t>(max_positions));
+  options.min_new_tokens = count("min_new_tokens", 0, kAny);
+  options.no_repeat_ngram_size = count("no_repeat_ngram_size", 0, kAny);
+  options.top_k = count("top_k", 0, kAny);
+  options.top_p = number("top_p", tiny, 1.0);
+  options.temperature = number("temperature", 1e-300, huge);
+  options.length_penalty = number("length_penalty", -huge, huge);
+  for (const char* name : {"search", "do_sample", "suppress_tokens"}) take(name);
+  for (const auto& [name, value] : left) {
+    throw py::value_error("unknown search option '" + py::str(name).cast<std::string>() + "'");
+  }
   if (options.do_sample && (options.num_beams > 1 || options.mime)) {
     throw py::value_error("do_sample with beams is not allowed");
   }

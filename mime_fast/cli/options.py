@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError, BooleanOptionalAction, Namespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
+from mime_fast.config.generation import OPTIONS, GenerationConfig, Search
 from mime_fast.emotions import emotion_index
 from mime_fast.errors import InputError
 
@@ -13,19 +14,6 @@ if TYPE_CHECKING:
 
 _MAX_SEED = 2**64 - 1
 _LOAD_OPTIONS = ("device", "precision", "threads", "batch_size", "backend", "isa")
-_INTEGER_OPTIONS = {
-    "num_beams": "beams of the search",
-    "max_new_tokens": "longest reply, in tokens with the end mark",
-    "min_new_tokens": "shortest reply, in tokens",
-    "num_return_sequences": "replies a dialogue, best first (as 'candidates' in the output)",
-    "no_repeat_ngram_size": "no n-gram of this size twice in a reply; 0: off",
-    "top_k": "sample from the k likeliest tokens; 0: off",
-}
-_NUMBER_OPTIONS = {
-    "top_p": "sample from the likeliest tokens that hold this share of the probability; 1: off",
-    "temperature": "divides the logits before sampling",
-    "length_penalty": "score = log-prob / length ** penalty",
-}
 
 
 def add_model_options(parser: ArgumentParser, *, one_model: bool = True) -> None:
@@ -163,22 +151,21 @@ def add_noise_options(parser: ArgumentParser) -> None:
 def add_search_options(parser: ArgumentParser) -> None:
     """The search, named as in Hugging Face's GenerationConfig."""
     group = parser.add_argument_group("search", "defaults: the model's generation_config.json")
-    group.add_argument(
-        "--search",
-        choices=["standard", "mime"],
-        default="standard",
-        help="mime: the released code's beam, which takes only beams and lengths (default: %(default)s)",
-    )
-    for name, text in _INTEGER_OPTIONS.items():
-        group.add_argument(_flag(name), type=int, metavar="N", help=text)
-    group.add_argument("--do-sample", action=BooleanOptionalAction, help="sample, or not")
-    for name, text in _NUMBER_OPTIONS.items():
-        group.add_argument(_flag(name), type=float, metavar="X", help=text)
+    for name, option in OPTIONS.items():
+        group.add_argument(flag(name), help=option.help, **_kind(name))
 
 
 def search_arguments(args: Namespace) -> dict[str, Any]:
     """Keyword arguments of `Engine.generate` for the search options."""
-    return {name: getattr(args, name) for name in ("search", "do_sample", *_INTEGER_OPTIONS, *_NUMBER_OPTIONS)}
+    return {name: getattr(args, name) for name in OPTIONS}
+
+
+def token_ids(text: str) -> list[int]:
+    """Ids with commas between; none in an empty text."""
+    try:
+        return [int(token) for token in text.split(",")] if text.strip() else []
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r}: must be token ids with commas between") from None
 
 
 def seed(text: str) -> int:
@@ -200,5 +187,18 @@ def emotion(text: str) -> int:
         raise ArgumentTypeError(str(error)) from None
 
 
-def _flag(name: str) -> str:
+def flag(name: str) -> str:
+    """What the command line calls a Python option."""
     return "--" + name.replace("_", "-")
+
+
+def _kind(name: str) -> dict[str, Any]:
+    """How argparse reads a search option, by what its default is."""
+    default = getattr(GenerationConfig, name)
+    if isinstance(default, bool):
+        return {"action": BooleanOptionalAction}
+    if isinstance(default, int | float):
+        return {"type": type(default), "metavar": "N" if isinstance(default, int) else "X"}
+    if isinstance(default, tuple):
+        return {"type": token_ids, "metavar": "ID,ID"}
+    return {"choices": get_args(Search)}

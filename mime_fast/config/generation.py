@@ -1,12 +1,17 @@
-"""Options of a search: names, defaults, and what is allowed."""
+"""Search options: the one list of their names, types, defaults, checks and help.
+
+`GenerationConfig` and `SearchOptions`, its twin for keyword arguments, are all there is to write for a new option: the
+signatures of `Engine.generate` and its like, the command line, the options of systems and the checks follow from them.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal, TypedDict
 
 from mime_fast.config.checks import Config, check_bool, check_float, check_int
 from mime_fast.errors import ConfigError
@@ -17,50 +22,103 @@ MAX_HYPOTHESES = 10_000  # beams, or returned sequences, of one dialogue
 
 
 @dataclass(frozen=True)
+class Option:
+    """What is known of an option besides its name, type and default.
+
+    Attributes:
+        help: what `--help` says.
+        check: raises ConfigError for a name and a value that must not be.
+        mime: whether `search="mime"` takes it.
+        sampling: whether it does nothing without `do_sample`.
+    """
+
+    help: str
+    check: Callable[[str, Any], None]
+    mime: bool = False
+    sampling: bool = False
+
+
+def _about(help: str, check: Callable[[str, Any], None], **which: bool) -> dict[str, Option]:
+    return {"option": Option(help, check, **which)}
+
+
+def _whole(low: int, high: int | None = None) -> Callable[[str, Any], None]:
+    return partial(check_int, low=low, high=high)
+
+
+def _number(low: float, high: float, *, open_low: bool = False) -> Callable[[str, Any], None]:
+    return partial(check_float, low=low, high=high, open_low=open_low)
+
+
+def _check_ids(name: str, ids: Any) -> None:
+    if isinstance(ids, str) or not isinstance(ids, Sequence):
+        raise ConfigError(f"{name}={ids!r}: must be a list of token ids")
+    for token in ids:
+        check_int(name, token, 0)
+
+
+def _check_search(name: str, value: Any) -> None:
+    if value not in ("standard", "mime"):
+        raise ConfigError(f"{name}={value!r}: must be 'standard' or 'mime'")
+
+
+@dataclass(frozen=True)
 class GenerationConfig(Config):
-    """Search options, named as in Hugging Face's GenerationConfig where it has one.
+    """Search options, named as in Hugging Face's GenerationConfig where it has one. docs/search.md defines them.
 
     The defaults are the paper's: 5 beams, 30 tokens, nothing else on.
     """
 
-    num_beams: int = 5
-    max_new_tokens: int = 30  # the EOS counts
-    min_new_tokens: int = 0  # no EOS before so many tokens
-    do_sample: bool = False
-    top_k: int = 0  # 0: off
-    top_p: float = 1.0
-    temperature: float = 1.0
-    length_penalty: float = 1.0  # score = logprob / count ** length_penalty
-    no_repeat_ngram_size: int = 0  # 0: off
-    num_return_sequences: int = 1
-    suppress_tokens: tuple[int, ...] = ()  # ids that are never generated
-    search: Search = "standard"
+    num_beams: int = field(default=5, metadata=_about("beams of the search", _whole(1, MAX_HYPOTHESES), mime=True))
+    max_new_tokens: int = field(
+        default=30, metadata=_about("longest reply, in tokens with the end mark", _whole(1), mime=True)
+    )
+    min_new_tokens: int = field(default=0, metadata=_about("shortest reply, in tokens", _whole(0), mime=True))
+    do_sample: bool = field(default=False, metadata=_about("sample, or not", check_bool))
+    top_k: int = field(
+        default=0, metadata=_about("sample from the k likeliest tokens; 0: off", _whole(0), sampling=True)
+    )
+    top_p: float = field(
+        default=1.0,
+        metadata=_about(
+            "sample from the likeliest tokens that hold this share of the probability; 1: off",
+            _number(0.0, 1.0, open_low=True),
+            sampling=True,
+        ),
+    )
+    temperature: float = field(
+        default=1.0,
+        metadata=_about("divides the logits before sampling", _number(0.0, math.inf, open_low=True), sampling=True),
+    )
+    length_penalty: float = field(
+        default=1.0, metadata=_about("score = log-prob / length ** penalty", _number(-math.inf, math.inf))
+    )
+    no_repeat_ngram_size: int = field(
+        default=0, metadata=_about("no n-gram of this size twice in a reply; 0: off", _whole(0))
+    )
+    num_return_sequences: int = field(
+        default=1,
+        metadata=_about("replies per dialogue, as 'candidates' in the output", _whole(1, MAX_HYPOTHESES), mime=True),
+    )
+    suppress_tokens: tuple[int, ...] = field(
+        default=(), metadata=_about("ids of tokens that are never generated", _check_ids, mime=True)
+    )
+    search: Search = field(
+        default="standard",
+        metadata=_about("mime: the released code's beam, which takes only some of these", _check_search, mime=True),
+    )
 
     def __post_init__(self) -> None:
-        if isinstance(self.suppress_tokens, str) or not isinstance(self.suppress_tokens, Sequence):
-            raise ConfigError(f"suppress_tokens={self.suppress_tokens!r}: a list of token ids is allowed")
-        object.__setattr__(self, "suppress_tokens", tuple(self.suppress_tokens))
-        check_int("max_new_tokens", self.max_new_tokens, 1)
-        for name in ("num_beams", "num_return_sequences"):
-            check_int(name, getattr(self, name), 1, MAX_HYPOTHESES)
-        for name in ("min_new_tokens", "top_k", "no_repeat_ngram_size"):
-            check_int(name, getattr(self, name), 0)
-        check_bool("do_sample", self.do_sample)
-        check_float("top_p", self.top_p, 0.0, 1.0, open_low=True)
-        check_float("temperature", self.temperature, 0.0, math.inf, open_low=True)
-        check_float("length_penalty", self.length_penalty, -math.inf, math.inf)
-        for token in self.suppress_tokens:
-            check_int("suppress_tokens", token, 0)
-        if self.search not in ("standard", "mime"):
-            raise ConfigError(f"search={self.search!r}: 'standard' or 'mime' is allowed")
+        for name, option in OPTIONS.items():
+            option.check(name, getattr(self, name))
         object.__setattr__(self, "suppress_tokens", tuple(map(int, self.suppress_tokens)))
         self._check_together()
         self._make_plain()
 
     def _check_together(self) -> None:
-        if self.min_new_tokens >= self.max_new_tokens:
+        if self.min_new_tokens > self.max_new_tokens:
             raise ConfigError(
-                f"min_new_tokens={self.min_new_tokens}: less than max_new_tokens={self.max_new_tokens} is allowed"
+                f"min_new_tokens={self.min_new_tokens}: must be at most max_new_tokens={self.max_new_tokens}"
             )
         if self.do_sample and self.num_beams > 1:
             raise ConfigError(f"do_sample=True with num_beams={self.num_beams}: sampling takes num_beams=1")
@@ -70,15 +128,31 @@ class GenerationConfig(Config):
                 "without do_sample"
             )
         if self.search == "mime":
-            allowed = ("num_beams", "max_new_tokens", "min_new_tokens", "num_return_sequences", "search")
             changed = [
-                f"{field.name}={getattr(self, field.name)!r}"
-                for field in dataclasses.fields(self)
-                if field.name not in allowed and getattr(self, field.name) != field.default
+                f"{name}={getattr(self, name)!r}"
+                for name, option in OPTIONS.items()
+                if not option.mime and getattr(self, name) != getattr(GenerationConfig, name)
             ]
             if changed:
-                raise ConfigError(
-                    f"search='mime' is the released beam: it takes num_beams, max_new_tokens, min_new_tokens and "
-                    "num_return_sequences, "
-                    f"not {', '.join(changed)}"
-                )
+                taken = ", ".join(name for name, option in OPTIONS.items() if option.mime and name != "search")
+                raise ConfigError(f"search='mime' is the released beam: it takes {taken}, not {', '.join(changed)}")
+
+
+class SearchOptions(TypedDict, total=False):
+    """The options of one call as keyword arguments; None: the model's own value."""
+
+    num_beams: int | None
+    max_new_tokens: int | None
+    min_new_tokens: int | None
+    do_sample: bool | None
+    top_k: int | None
+    top_p: float | None
+    temperature: float | None
+    length_penalty: float | None
+    no_repeat_ngram_size: int | None
+    num_return_sequences: int | None
+    suppress_tokens: Sequence[int] | None
+    search: Search | None
+
+
+OPTIONS: dict[str, Option] = {field.name: field.metadata["option"] for field in dataclasses.fields(GenerationConfig)}

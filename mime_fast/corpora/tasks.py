@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from mime_fast.backends.protocol import Floats, Ids, Offsets
     from mime_fast.engine.engine import Engine
     from mime_fast.engine.inputs import Truncation
-    from mime_fast.engine.options import SearchOptions
     from mime_fast.engine.reading import Window
     from mime_fast.engine.results import EmotionMixture, Reply, Score
 
@@ -91,8 +90,7 @@ class Task:
         window = ready.window
         if self.kind == "score":
             return engine.backend.score(window.contexts, window.requests, *ready.targets)
-        given: dict[str, Any] = dict(self.search)
-        options = engine.search_options(given.pop("search", "standard"), cast("SearchOptions", given))
+        options = engine.search_options(self.search)
         return engine.backend.generate(window.contexts, window.requests, options)
 
     def answers(self, engine: Engine, ready: Ready, found: Any) -> Iterator[Score | Reply]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Unpack
 
@@ -14,11 +14,11 @@ from mime_fast.backends.reference import torch_running
 from mime_fast.backends.select import CONTRACTS, Choice
 from mime_fast.checkpoints.model_folder import ModelFolder
 from mime_fast.config.checks import check_int
-from mime_fast.config.generation import GenerationConfig, Search
+from mime_fast.config.generation import GenerationConfig, SearchOptions
 from mime_fast.config.model import ModelConfig
 from mime_fast.engine.assemble import classifications_of, replies_of, scores_of
 from mime_fast.engine.inputs import Dialogue, Truncation
-from mime_fast.engine.options import SearchOptions, resolve_options
+from mime_fast.engine.options import resolve_options
 from mime_fast.engine.overlap import overlapped
 from mime_fast.engine.reading import WINDOW, Given, Reading, Window, pairs_apart, stream
 from mime_fast.engine.results import Classification, Reply, Score
@@ -51,17 +51,6 @@ class Engine:
         self,
         dialogues: Sequence[Dialogue],
         *,
-        num_beams: int | None = None,
-        max_new_tokens: int | None = None,
-        min_new_tokens: int | None = None,
-        do_sample: bool | None = None,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        temperature: float | None = None,
-        length_penalty: float | None = None,
-        no_repeat_ngram_size: int | None = None,
-        num_return_sequences: int | None = None,
-        search: Search = "standard",
         prefixes: Sequence[str | Sequence[str] | None] | None = None,
         stochastic: bool = True,
         seed: int | Sequence[int] = 0,
@@ -69,6 +58,7 @@ class Engine:
         emotions: Sequence[str | int | None] | None = None,
         strict_turns: bool = True,
         truncation: Truncation | None = None,
+        **search: Unpack[SearchOptions],
     ) -> list[Reply]:
         """Reply to each dialogue; replies come in the order of the dialogues.
 
@@ -76,8 +66,6 @@ class Engine:
 
         Args:
             dialogues: lists of utterances, the user's first and last; text, or tokens that are taken as they are.
-            num_beams .. num_return_sequences: as in Hugging Face's GenerationConfig; None: the model's own value.
-            search: "standard", or "mime", the released beam, which takes only beams and lengths.
             prefixes: words that the reply begins with, text or tokens, one or None a dialogue.
             stochastic: sample the emotion mixture; False: z = mu (the paper's "w/o STC"). A baseline has no mixture.
             seed: from 0 to 2^64 - 1, one for all or one a dialogue.
@@ -85,24 +73,14 @@ class Engine:
             emotions: labels (names or indices) whose polarity is mimicked; None: the classifier's. Not for baselines.
             strict_turns: refuse an even number of turns.
             truncation: None refuses more words than the model has positions for; "oldest" drops early turns in pairs.
+            **search: search options, named as in Hugging Face's GenerationConfig; None: the model's own value.
+                `search` is "standard", or "mime", the released beam, which takes only some of them.
 
         Raises:
             InputError: a dialogue, prefix, seed, request id or emotion cannot be used; the message names the dialogue.
             ConfigError: an option is not allowed.
         """
-        given_options: SearchOptions = {
-            "num_beams": num_beams,
-            "max_new_tokens": max_new_tokens,
-            "min_new_tokens": min_new_tokens,
-            "do_sample": do_sample,
-            "top_k": top_k,
-            "top_p": top_p,
-            "temperature": temperature,
-            "length_penalty": length_penalty,
-            "no_repeat_ngram_size": no_repeat_ngram_size,
-            "num_return_sequences": num_return_sequences,
-        }
-        options = self.search_options(search, given_options)
+        options = self.search_options(search)
         given = Given.with_list(
             dialogues,
             request_ids,
@@ -118,7 +96,6 @@ class Engine:
         self,
         dialogues: Iterable[Dialogue],
         *,
-        search: Search = "standard",
         prefixes: Iterable[str | Sequence[str] | None] | None = None,
         stochastic: bool = True,
         seed: int | Iterable[int] = 0,
@@ -127,7 +104,7 @@ class Engine:
         strict_turns: bool = True,
         truncation: Truncation | None = None,
         window: int = WINDOW,
-        **search_options: Unpack[SearchOptions],
+        **search: Unpack[SearchOptions],
     ) -> Iterator[Reply]:
         """Reply to any number of dialogues, in their order and as they come; options and errors as for `generate`.
 
@@ -136,7 +113,7 @@ class Engine:
         the iterator ends or is closed; no more than three windows are held. A bad dialogue raises behind the replies
         to the windows before it.
         """
-        options = self.search_options(search, search_options)
+        options = self.search_options(search)
         given = Given.with_stream(
             first_request_id, seed=seed, emotions=emotions, prefixes=prefixes, max_new_tokens=options.max_new_tokens
         )
@@ -219,9 +196,9 @@ class Engine:
         """No gradients, and this engine's number of threads, while the block runs; for work with `model`."""
         return torch_running(self._threads)
 
-    def search_options(self, search: Search, given: SearchOptions) -> GenerationConfig:
+    def search_options(self, given: Mapping[str, Any]) -> GenerationConfig:
         """What `generate` does with its search options. ConfigError: one is not allowed."""
-        options = resolve_options(self.generation_config, search, dict(given), self.config.max_positions)
+        options = resolve_options(self.generation_config, given, self.config.max_positions)
         check_options(options, self.config.vocab_size)
         return options
 

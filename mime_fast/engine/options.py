@@ -3,52 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from difflib import get_close_matches
+from typing import Any
 
-from mime_fast.config.generation import GenerationConfig, Search
+from mime_fast.config.generation import OPTIONS, GenerationConfig
 from mime_fast.errors import ConfigError
 
-SAMPLING = ("top_k", "top_p", "temperature")
+ELSEWHERE = {  # what other libraries call an option
+    "max_length": "max_new_tokens",
+    "max_tokens": "max_new_tokens",
+    "max_decoding_length": "max_new_tokens",
+    "min_length": "min_new_tokens",
+    "min_tokens": "min_new_tokens",
+    "min_decoding_length": "min_new_tokens",
+    "beam_size": "num_beams",
+    "num_hypotheses": "num_return_sequences",
+    "n": "num_return_sequences",
+    "bad_words_ids": "suppress_tokens",
+    "typical_p": "top_p",
+}
 
 
-class SearchOptions(TypedDict, total=False):
-    """The search options of a call; None: the model's own value."""
-
-    num_beams: int | None
-    max_new_tokens: int | None
-    min_new_tokens: int | None
-    do_sample: bool | None
-    top_k: int | None
-    top_p: float | None
-    temperature: float | None
-    length_penalty: float | None
-    no_repeat_ngram_size: int | None
-    num_return_sequences: int | None
-
-
-def resolve_options(
-    defaults: GenerationConfig, search: Search, given: Mapping[str, Any], max_positions: int
-) -> GenerationConfig:
+def resolve_options(defaults: GenerationConfig, given: Mapping[str, Any], max_positions: int) -> GenerationConfig:
     """The options of a call; None in `given` means the model's default.
 
-    `search="mime"` starts from the defaults' beams (the paper's 5 where they sample) and length alone. Where only one
-    of `do_sample` and `num_beams` is given, the other gives way: sampling has one beam, several beams do not sample.
+    `search="mime"` starts from those of the defaults that it takes (from the paper's 5 beams where they sample). Where
+    only one of `do_sample` and `num_beams` is given, the other gives way: sampling has one beam, several beams do not
+    sample.
 
     Raises:
         ConfigError: an option, or a combination of them, is not allowed.
     """
+    refuse_unknown(given)
     chosen = {name: value for name, value in given.items() if value is not None}
-    if search == "mime":
-        num_beams = GenerationConfig.num_beams if defaults.do_sample else defaults.num_beams
-        base = GenerationConfig(num_beams=num_beams, max_new_tokens=defaults.max_new_tokens, search="mime")
-        changes = chosen
+    if chosen.get("search", defaults.search) == "mime":
+        base, changes = _released(defaults), chosen
     else:
-        base = defaults
-        changes = {"search": search, **_settle(defaults, chosen)}
+        base, changes = defaults, _settle(defaults, chosen)
     options = base.replace(**changes)
     if options.max_new_tokens > max_positions:
         raise ConfigError(f"max_new_tokens={options.max_new_tokens}: at most {max_positions} positions are allowed")
     return options
+
+
+def refuse_unknown(given: Mapping[str, Any], others: tuple[str, ...] = ()) -> None:
+    """ConfigError for what is no search option; `others` are the call's other keywords."""
+    for name, value in given.items():
+        if name in OPTIONS:
+            continue
+        near = [ELSEWHERE[name]] if name in ELSEWHERE else get_close_matches(name, (*OPTIONS, *others), 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join((*OPTIONS, *others))}"
+        raise ConfigError(f"{name}={value!r:.80}: no option of this name; {hint}")
+
+
+def _released(defaults: GenerationConfig) -> GenerationConfig:
+    taken = {name: getattr(defaults, name) for name, option in OPTIONS.items() if option.mime}
+    if defaults.do_sample:
+        taken |= {"num_beams": GenerationConfig.num_beams, "num_return_sequences": 1}
+    return GenerationConfig(**(taken | {"search": "mime"}))
 
 
 def _settle(defaults: GenerationConfig, chosen: dict[str, Any]) -> dict[str, Any]:
@@ -59,7 +71,7 @@ def _settle(defaults: GenerationConfig, chosen: dict[str, Any]) -> dict[str, Any
     if defaults.do_sample and "do_sample" not in chosen and beams != 1:
         chosen = {**chosen, "do_sample": False}
     if not chosen.get("do_sample", defaults.do_sample):
-        idle = [f"{name}={chosen[name]!r}" for name in SAMPLING if name in chosen]
+        idle = [f"{name}={chosen[name]!r}" for name in chosen if OPTIONS[name].sampling]
         if idle:
             raise ConfigError(f"{', '.join(idle)} without do_sample=True: sampling options need it")
     return chosen

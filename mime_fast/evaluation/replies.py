@@ -7,19 +7,15 @@ from typing import Any
 
 from tqdm import tqdm
 
-from mime_fast.config.generation import GenerationConfig
+from mime_fast.config.generation import OPTIONS, GenerationConfig
 from mime_fast.data.empathetic_dialogues import Pair
 from mime_fast.engine.engine import Engine
 from mime_fast.engine.options import resolve_options
 
-BEAM: dict[str, Any] = {
-    "num_beams": 5,
-    "max_new_tokens": 30,
-    "min_new_tokens": 0,
-    "do_sample": False,
-    "length_penalty": 1.0,
-    "no_repeat_ngram_size": 0,
-    "num_return_sequences": 1,
+BEAM: dict[str, Any] = {  # the paper's search, whatever the model's own defaults are, but for words it never says
+    name: getattr(GenerationConfig, name)
+    for name, option in OPTIONS.items()
+    if not option.sampling and name != "suppress_tokens"
 }
 GREEDY = BEAM | {"num_beams": 1}
 
@@ -52,7 +48,7 @@ class Replies:
 
     def resolve(self, options: dict[str, Any]) -> GenerationConfig:
         """All options of a search, the model's defaults filled in."""
-        return resolve_options(self.engine.generation_config, "standard", options, self.engine.config.max_positions)
+        return resolve_options(self.engine.generation_config, options, self.engine.config.max_positions)
 
     def tokens(self, name: str, options: dict[str, Any], seed: int) -> list[list[str]]:
         """Tokens of each context's best reply, [n]; `name` is what the progress bar says."""

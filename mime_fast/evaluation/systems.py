@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mime_fast.config.generation import OPTIONS as SEARCH_OPTIONS
 from mime_fast.engine.engine import Engine
 from mime_fast.engine.load import find_model, load
 from mime_fast.errors import ConfigError
 
 LOAD_OPTIONS = ("device", "precision", "threads", "backend", "isa")
-SEARCH_OPTIONS = (
-    *("search", "num_beams", "max_new_tokens", "min_new_tokens", "do_sample", "top_k", "top_p"),
-    *("temperature", "length_penalty", "no_repeat_ngram_size"),
-)
-GENERATE_OPTIONS = ("stochastic", "seed", *SEARCH_OPTIONS)
+GENERATE_OPTIONS = ("stochastic", "seed", *(name for name in SEARCH_OPTIONS if name != "num_return_sequences"))
 OPTIONS = (*LOAD_OPTIONS, *GENERATE_OPTIONS)
+_SEPARATOR = re.compile(r",(?![^\[\]]*\])")  # a comma that is in no [list]
 _FORBIDDEN = ":=,"  # they part names from paths, options and other names
 
 
@@ -64,7 +63,7 @@ def parse_system(text: str, options: Sequence[str] = OPTIONS, *, files: bool = F
     if not sign or not name or not rest or any(mark in name for mark in _FORBIDDEN) or not name.isprintable():
         form = "NAME=MODEL_OR_FILE" if files else "NAME=MODEL"
         raise ConfigError(f"{text!r}: {form} is allowed, without any of {_FORBIDDEN!r} in the name")
-    pieces = rest.split(",")
+    pieces = _SEPARATOR.split(rest)
     given: dict[str, Any] = {}
     while len(pieces) > 1 and _is_option(pieces[-1]):
         key, _, value = pieces.pop().partition("=")

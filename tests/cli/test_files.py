@@ -49,6 +49,19 @@ def mixed() -> bytes:
     return json_lines(rows).encode(errors="surrogateescape")
 
 
+def test_tokens_are_suppressed_by_their_ids(run: Run, model_dir: Path) -> None:
+    options = ("generate", "-", "--model", model_dir, "--num-beams", 2)
+    tokenizer = mime_fast.load(model_dir).tokenizer
+    (reply,) = run(*options, stdin=json_lines(DIALOGUES[:1])).lines
+    said = tokenizer.ids(tokenizer.tokenize(reply["text"]))
+    (other,) = run(*options, "--suppress-tokens", ",".join(map(str, said)), stdin=json_lines(DIALOGUES[:1])).lines
+    assert said
+    assert not set(said) & set(tokenizer.ids(tokenizer.tokenize(other["text"])))
+    outcome = run(*options, "--suppress-tokens", "1,two", stdin=b"")
+    assert outcome.code == 2
+    assert "'1,two': must be token ids with commas between" in outcome.err
+
+
 def test_generate_gives_what_the_engine_gives(run: Run, model_dir: Path) -> None:
     outcome = run("generate", "-", "--model", model_dir, "--seed", 3, stdin=json_lines(DIALOGUES))
     engine = mime_fast.load(model_dir)

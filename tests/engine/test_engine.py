@@ -225,3 +225,22 @@ def test_the_mimic_share_is_that_of_the_words_alone(tmp_path: Path, preset: str)
             shares = engine.model.remember(context, mixture, context.emotion_logits.argmax(dim=1)).mimic_share[0]
         of_words = shares[len(shares) - (len(ids) - 1) :]
         assert reply.mixture.mimic_share == pytest.approx(of_words.mean().item(), abs=1e-12)
+
+
+@pytest.mark.parametrize("options", [GREEDY, {}, SAMPLING, {"search": "mime"}])
+def test_suppressed_tokens_do_not_come(engine: Engine, options: dict[str, Any]) -> None:
+    options = options | {"min_new_tokens": 3}
+    said = {token for reply in engine.generate(DIALOGUES, **options) for token in reply.token_ids}
+    assert said
+    others = engine.generate(DIALOGUES, suppress_tokens=sorted(said), **options)
+    assert not said & {token for reply in others for token in reply.token_ids}
+    assert others == list(engine.generate_iter(DIALOGUES, suppress_tokens=tuple(said), **options))
+    with pytest.raises(mime_fast.ConfigError, match=r"suppress_tokens holds 9999: ids from 0 to"):
+        engine.generate(DIALOGUES, suppress_tokens=[9999], **options)
+
+
+@pytest.mark.parametrize("options", WAYS)
+def test_equal_lengths_give_exactly_so_many_tokens(engine: Engine, options: dict[str, Any]) -> None:
+    replies = engine.generate(DIALOGUES, max_new_tokens=4, min_new_tokens=4, **options)
+    assert {len(reply.token_ids) for reply in replies} == {4}
+    assert {reply.finish_reason for reply in replies} == {"length"}

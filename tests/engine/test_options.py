@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import typing
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from mime_fast.config.generation import GenerationConfig
+from mime_fast.config.generation import OPTIONS, GenerationConfig, SearchOptions
 from mime_fast.engine.options import resolve_options
 from mime_fast.errors import ConfigError
 
@@ -15,7 +18,7 @@ SAMPLING = GenerationConfig(num_beams=1, do_sample=True, temperature=0.4, max_ne
 
 
 def resolve(defaults: GenerationConfig, search: Any = "standard", **given: Any) -> GenerationConfig:
-    return resolve_options(defaults, search, given, max_positions=1000)
+    return resolve_options(defaults, {"search": search, **given}, max_positions=1000)
 
 
 def test_none_is_the_models_own_value() -> None:
@@ -40,9 +43,12 @@ def test_sampling_options_without_sampling_are_refused() -> None:
     assert resolve(SAMPLING, temperature=0.5).temperature == 0.5
 
 
-def test_the_released_beam_takes_beams_and_lengths_alone() -> None:
+def test_the_released_beam_takes_beams_lengths_and_suppressed_tokens() -> None:
     assert resolve(BEAMS, "mime") == GenerationConfig(num_beams=4, max_new_tokens=20, search="mime")
-    assert resolve(SAMPLING, "mime") == GenerationConfig(num_beams=5, max_new_tokens=20, search="mime")
+    obeyed = GenerationConfig(num_beams=5, max_new_tokens=20, suppress_tokens=(0, 1), search="mime")
+    assert resolve(SAMPLING, "mime") == obeyed
+    assert resolve(SAMPLING, "mime", suppress_tokens=[7]) == obeyed.replace(suppress_tokens=(7,))
+    assert resolve(BEAMS.replace(min_new_tokens=2), "mime").min_new_tokens == 2
     assert resolve(SAMPLING, "mime", num_beams=2, min_new_tokens=3).num_beams == 2
     with pytest.raises(ConfigError, match="not no_repeat_ngram_size=3"):
         resolve(BEAMS, "mime", no_repeat_ngram_size=3)
@@ -52,3 +58,28 @@ def test_a_reply_has_no_more_tokens_than_positions() -> None:
     assert resolve(BEAMS, max_new_tokens=1000).max_new_tokens == 1000
     with pytest.raises(ConfigError, match="at most 1000 positions"):
         resolve(BEAMS, max_new_tokens=1001)
+
+
+def test_an_unknown_option_is_refused_with_a_hint() -> None:
+    for wrong, right in (("max_length", "max_new_tokens"), ("num_beam", "num_beams"), ("beam_size", "num_beams")):
+        with pytest.raises(ConfigError, match=rf"^{wrong}=5: no option of this name; did you mean {right}\?"):
+            resolve(BEAMS, **{wrong: 5})
+    with pytest.raises(ConfigError, match=r"colour='red': no option of this name; there are num_beams, "):
+        resolve(BEAMS, colour="red")
+
+
+def test_a_models_own_search_counts_where_a_call_names_none() -> None:
+    released = GenerationConfig(num_beams=3, search="mime")
+    assert resolve(released, None) == released
+    assert resolve(released, "standard") == released.replace(search="standard")
+
+
+def test_keyword_arguments_are_those_of_the_config() -> None:
+    """The two halves of the one list: same names, order and types."""
+    arguments = typing.get_type_hints(SearchOptions)
+    fields = typing.get_type_hints(GenerationConfig)
+    assert list(arguments) == [field.name for field in dataclasses.fields(GenerationConfig)] == list(OPTIONS)
+    for name, option in OPTIONS.items():
+        expected = Sequence[int] if name == "suppress_tokens" else fields[name]
+        assert arguments[name] == expected | None, name
+        assert option.help, name

@@ -18,6 +18,7 @@ from mime_fast.evaluation.systems import LOAD_OPTIONS, check_systems, parse_syst
         ("MIME w/o STC=run,stochastic=false", "MIME w/o STC", "run", {"stochastic": False}),
         ("a = b,d/e,num_beams=3,search=mime", "a", " b,d/e", {"num_beams": 3, "search": "mime"}),
         ("a=x,y,temperature=0.5", "a", "x,y", {"temperature": 0.5}),
+        ("a=x,suppress_tokens=[0, 7,8],seed=1", "a", "x", {"suppress_tokens": [0, 7, 8], "seed": 1}),
     ],
 )
 def test_a_system(text: str, name: str, source: str, options: dict[str, Any]) -> None:
