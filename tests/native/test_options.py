@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mime_fast import _native
+from mime_fast import _native_dev
 from mime_fast.config.generation import OPTIONS, GenerationConfig
 from mime_fast.text.special import EOS_ID
 from tests.native.test_search import assert_equal, native
@@ -53,4 +53,4 @@ def test_an_option_counts(name: str) -> None:
 def test_an_option_that_the_extension_does_not_know_is_refused() -> None:
     options, keys = GenerationConfig().to_dict() | {"colour": 1}, np.zeros(0, np.uint64)
     with pytest.raises(ValueError, match="unknown search option 'colour'"):
-        _native.search(lambda *_: None, VOCAB_SIZE, options, keys, keys, None)
+        _native_dev.search(lambda *_: None, VOCAB_SIZE, options, keys, keys, None)
