@@ -1,5 +1,7 @@
 """The one error family. A message says what came, what is allowed, and where."""
 
+from typing import Self
+
 
 class MimeFastError(Exception):
     """Base of every error that mime_fast raises on purpose."""
@@ -15,6 +17,17 @@ class InputError(MimeFastError, ValueError):
 
 class DataError(MimeFastError, ValueError):
     """A data file is missing, unreadable or malformed; the message names file and line."""
+
+
+class OutputError(DataError, OSError):
+    """A file cannot be written: no such folder, no right to, a full disk; the message names it."""
+
+    @classmethod
+    def of(cls, path: str, error: OSError) -> Self:
+        """The system's error, with the name of the file and its `errno`."""
+        made = cls(f"{path}: cannot be written: {error.strerror or error}")
+        made.errno = error.errno
+        return made
 
 
 class CheckpointError(MimeFastError, ValueError):

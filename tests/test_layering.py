@@ -15,6 +15,7 @@ PACKAGE = "mime_fast"
 # Lowest first. A level is a folder or a file; those of one row do not import each other.
 LEVELS = (
     ("errors", "_version"),
+    ("files",),
     ("emotions",),
     ("config",),  # MoEL has a listener for each emotion
     ("text",),

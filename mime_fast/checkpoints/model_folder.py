@@ -17,6 +17,7 @@ from torch import Tensor
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.config.model import ModelConfig, config_class
 from mime_fast.errors import CheckpointError, ConfigError
+from mime_fast.files import naming, write_bytes, write_json
 from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.models import new_model
 from mime_fast.text.tokenizer import Tokenizer
@@ -67,16 +68,13 @@ def save_model_folder(
     generation: GenerationConfig,
     dtype: torch.dtype = torch.float32,
 ) -> None:
-    """Write a model folder; each file appears whole or not at all."""
+    """Write a model folder; each file appears whole or not at all. OutputError: one cannot be written."""
     folder = Path(path)
-    folder.mkdir(parents=True, exist_ok=True)
+    with naming(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in own_state(model).items()}
-    scratch = folder / (WEIGHTS + ".tmp")
-    scratch.write_bytes(save(tensors, metadata={"format": "pt"}))
-    scratch.replace(folder / WEIGHTS)
-    scratch = folder / (TOKENIZER + ".tmp")
-    tokenizer.save(scratch)
-    scratch.replace(folder / TOKENIZER)
+    write_bytes(folder / WEIGHTS, save(tensors, metadata={"format": "pt"}))
+    tokenizer.save(folder / TOKENIZER)
     write_json(folder / CONFIG, {"model_type": model.config.model_type, **model.config.to_dict()})
     write_json(folder / GENERATION, generation.to_dict())
 
@@ -169,13 +167,6 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise CheckpointError(f"{path}: a JSON object is expected, got {type(value).__name__}")
     return value
-
-
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a JSON object; the file appears whole or not at all."""
-    scratch = path.with_name(path.name + ".tmp")
-    scratch.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-    scratch.replace(path)
 
 
 def _tensor_faults(name: str, tensor: Tensor, shape: torch.Size) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from mime_fast.cli.options import load_options
@@ -16,8 +15,8 @@ def run_job(args: Namespace, kind: Any, search: Mapping[str, Any] | None = None)
     """Run the job; returns 1 if some rows were bad, else 0."""
     from mime_fast.corpora.job import PART_ROWS, CorpusJob
     from mime_fast.corpora.tasks import Task
-    from mime_fast.corpora.writers import write_json
     from mime_fast.data.reading.rows import Columns
+    from mime_fast.files import write_json
 
     task = Task(
         kind,
@@ -50,7 +49,7 @@ def run_job(args: Namespace, kind: Any, search: Mapping[str, Any] | None = None)
     where = f": {job.errors_file}" if summary.errors and job.errors_file else ""
     print(f"mime-fast: {summary}{where}", file=sys.stderr)
     if args.summary is not None:
-        write_json(Path(args.summary), summary.to_dict())
+        write_json(args.summary, summary.to_dict())
     return 1 if summary.errors else 0
 
 

@@ -17,6 +17,7 @@ from mime_fast.corpora.parts import Made, PartFiles, write_part
 from mime_fast.corpora.summary import Tally
 from mime_fast.corpora.writers import SCRATCH, make_writer
 from mime_fast.data.reading.rows import RawRow
+from mime_fast.files import named_writer
 
 Watch = Callable[[list[Answered]], None]
 
@@ -46,9 +47,10 @@ class PartWork:
         ending = f".{os.getpid()}{SCRATCH}"
         data, errors = self.files.data(number), self.files.part_errors(number)
         scratch = data.with_name(data.name + ending), errors.with_name(errors.name + ending)
+        name = self.files.output
         tally = Tally()
         try:
-            with scratch[0].open("wb") as stream, scratch[1].open("wb") as error_stream:
+            with named_writer(scratch[0], name) as stream, named_writer(scratch[1], name) as error_stream:
                 writer = make_writer(self.files.output, stream, self.spec.task)
                 for answered in answers:
                     writer.add([one.record for one in answered if one.record is not None])
@@ -56,9 +58,6 @@ class PartWork:
                     tally.add(answered)
                     watch(answered)
                 writer.finish()
-                for open_stream in (stream, error_stream) if tally.errors else (stream,):
-                    open_stream.flush()
-                    os.fsync(open_stream.fileno())
             made = Made(tally, digest.hexdigest() if digest else "", dict(maker))
             write_part(self.files, number, made, *scratch)
         finally:

@@ -17,8 +17,9 @@ from typing import Any
 
 from mime_fast.corpora.summary import Tally
 from mime_fast.corpora.tasks import Task
-from mime_fast.corpora.writers import SCRATCH, is_parquet, join, join_lines, sync_folder, whole_file, write_json
+from mime_fast.corpora.writers import SCRATCH, is_parquet, join, join_lines
 from mime_fast.errors import DataError
+from mime_fast.files import sync_folder, whole_file, write_json
 
 _SHOWN = 5  # differences named in one message
 

@@ -1,18 +1,15 @@
-"""Records as JSON lines or Parquet, into files that are there whole or not at all."""
+"""Records as JSON lines or Parquet."""
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from mime_fast.corpora.tasks import Task
+from mime_fast.files import json_bytes
 
-_encode = json.JSONEncoder(ensure_ascii=False).encode
 ROW_GROUP = 10_000  # rows of a joined Parquet file's row group, at least
 SCRATCH = ".tmp"  # ending of a file that is not done
 
@@ -33,7 +30,7 @@ class JsonLines:
         self._stream = stream
 
     def add(self, records: Sequence[dict[str, Any]]) -> None:
-        self._stream.write(b"".join(map(json_line, records)))
+        self._stream.write(b"".join(map(json_bytes, records)))
 
     def finish(self) -> None:
         pass
@@ -103,39 +100,3 @@ def join_lines(parts: Iterable[Path], stream: BinaryIO) -> None:
     for part in parts:
         with part.open("rb") as source:
             shutil.copyfileobj(source, stream, 1 << 20)
-
-
-@contextmanager
-def whole_file(path: Path, scratch: Path | None = None) -> Iterator[BinaryIO]:
-    """A stream to a file that appears, or is replaced, when the block ends without an error and all is on the disk."""
-    scratch = scratch or path.with_name(f"{path.name}.{os.getpid()}{SCRATCH}")
-    try:
-        with scratch.open("wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        if path.exists():
-            shutil.copymode(path, scratch)
-        scratch.replace(path)
-        sync_folder(path.parent)
-    finally:
-        scratch.unlink(missing_ok=True)
-
-
-def write_json(path: Path, value: object) -> None:
-    """A JSON file, as `whole_file`."""
-    with whole_file(path) as stream:
-        stream.write(json.dumps(value, indent=1, ensure_ascii=False).encode() + b"\n")
-
-
-def json_line(record: dict[str, Any]) -> bytes:
-    return _encode(record).encode() + b"\n"
-
-
-def sync_folder(folder: Path) -> None:
-    """Names in a folder survive a loss of power from here on."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

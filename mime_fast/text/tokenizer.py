@@ -10,6 +10,7 @@ import tokenizers
 from tokenizers import Regex, models, normalizers, pre_tokenizers
 
 from mime_fast.errors import CheckpointError, InputError
+from mime_fast.files import write_bytes
 from mime_fast.text import rules
 from mime_fast.text.special import CLS_ID, SPECIAL_TOKENS, SYS_ID, UNK_ID, USR_ID
 
@@ -71,7 +72,7 @@ class Tokenizer:
     def save(self, path: str | Path) -> None:
         """Write `tokenizer.json`, which the `tokenizers` library reads as it is and cuts the same way."""
         vocabulary = {word: index for index, word in enumerate(self._words)}
-        Path(path).write_text(_library_tokenizer(vocabulary).to_str(pretty=True) + "\n", encoding="utf-8")
+        write_bytes(path, _library_tokenizer(vocabulary).to_str(pretty=True).encode() + b"\n")
 
     @property
     def vocab_size(self) -> int:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from mime_fast.data.empathetic_dialogues import Pair
 from mime_fast.emotions import LABELS, emotion_index
 from mime_fast.errors import BackendError, ConfigError
+from mime_fast.files import whole_file
 from mime_fast.text.rules import split_words
 
 ANSWERS = "emotion_teacher.npy"
@@ -104,11 +105,10 @@ def kept_answers(out: Path, name: str, count: int) -> npt.NDArray[np.float32] | 
 
 
 def keep_answers(probs: npt.NDArray[np.float32], out: Path, name: str) -> None:
-    """Write them into the run's folder, at one stroke."""
+    """Write them into the run's folder, whole or not at all."""
     out.mkdir(parents=True, exist_ok=True)
-    scratch = (out / name).with_suffix(".tmp.npy")
-    np.save(scratch, probs)
-    scratch.replace(out / name)
+    with whole_file(out / name) as stream:
+        np.save(stream, probs)
 
 
 def _features(context: Sequence[str]) -> list[str]:

@@ -22,6 +22,7 @@ from mime_fast.config.generation import GenerationConfig
 from mime_fast.data.batches import Batch, Example, collate, epoch_order
 from mime_fast.errors import CheckpointError, MimeFastError
 from mime_fast.evaluation.metrics.likelihood import Likelihood, evaluate_likelihood
+from mime_fast.files import json_bytes, naming, whole_file, write_bytes
 from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.models import frozen_copy
 from mime_fast.reference.noise import training_noise
@@ -241,8 +242,8 @@ class Trainer:
             **{name: round(value, 5) for name, value in losses.items()},
             **dataclasses.asdict(figures),
         }
-        with (self.out / METRICS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        with naming(self.out / METRICS), (self.out / METRICS).open("ab") as file:
+            file.write(json_bytes(row))
         where = f"step {row['step']} (epoch {row['epoch']})"
         accuracies = f"top-1 {figures.top1:.3f}, top-2 {figures.top2:.3f}, top-5 {figures.top5:.3f}"
         tqdm.write(f"{where}: ppl {figures.ppl:.2f}, {accuracies}", file=sys.stderr)
@@ -265,9 +266,8 @@ class Trainer:
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
         }
-        scratch = self.out / (STATE + ".tmp")
-        torch.save(state, scratch)
-        scratch.replace(self.out / STATE)
+        with whole_file(self.out / STATE) as stream:
+            torch.save(state, stream)
 
     def _restore(self) -> None:
         where = self.out / STATE
@@ -297,7 +297,7 @@ class Trainer:
         if path.is_file():
             rows = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("}\n")]
             kept = [row for row in rows if json.loads(row)["step"] <= self.progress.step]
-            path.write_text("".join(kept), encoding="utf-8")
+            write_bytes(path, "".join(kept).encode())
 
 
 def _number(value: Tensor | float) -> float:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mime_fast.errors import ConfigError, DataError
+from mime_fast.errors import ConfigError
 from mime_fast.evaluation.human.criteria import (
     COMPARISON,
     COMPARISON_GUIDE,
@@ -18,6 +18,7 @@ from mime_fast.evaluation.human.key import write_key
 from mime_fast.evaluation.human.page import file_name, write_page
 from mime_fast.evaluation.human.sheets import write_sheet
 from mime_fast.evaluation.human.study import KINDS, SheetRow, Study
+from mime_fast.files import naming, write_bytes
 
 KEY = Path("private", "key.json")
 
@@ -38,7 +39,7 @@ def write_study(study: Study, folder: str | os.PathLike[str]) -> None:
     """Write everything: `for-annotator-N` with sheets, page and instructions, and `private/key.json`.
 
     Raises:
-        ConfigError: the folder is not empty. DataError: it cannot be written.
+        ConfigError: the folder is not empty. OutputError: it cannot be written.
     """
     check_empty(folder)
     content = {str(KEY): write_key(study)}
@@ -54,7 +55,7 @@ def write_fourth(study: Study, items: Sequence[int], folder: str | os.PathLike[s
     """Write what one more annotator gets to settle the comparisons `items`; whether it was not there already.
 
     Raises:
-        ConfigError: the folder holds other files. DataError: it cannot be written.
+        ConfigError: the folder holds other files. OutputError: it cannot be written.
     """
     annotator = study.annotators + 1
     rows = [row for row in study.sheets["ab", annotator] if row.item in items]
@@ -94,10 +95,8 @@ def _instructions(annotator: int, kinds: Sequence[Kind]) -> str:
 
 
 def _write(folder: Path, content: Mapping[str, bytes]) -> None:
-    try:
-        for name, body in content.items():
-            path = folder / name
+    for name, body in content.items():
+        path = folder / name
+        with naming(folder):
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(body)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be written: {error.strerror or error}") from None
+        write_bytes(path, body)
