@@ -59,8 +59,7 @@ PackedMatrix pack(Precision precision, const float* weight, std::size_t outputs,
   std::vector<std::int8_t> quantized(packed.words * 4, 0);
   for (std::size_t output = 0; output < outputs; ++output) {
     const float* row = weight + output * stride;
-    const std::size_t panel = output / kPanel * kPanel;
-    const std::size_t width = std::min(kPanel, packed.padded - panel);
+    const std::size_t panel = output / kPanelWidth * kPanelWidth;
     std::uint32_t* first = packed.panels.data() + panel * packed.words + (output - panel);
     if (precision == Precision::kInt8) {
       packed.scale[output] = quantize(row, inputs, quantized.data());
@@ -78,7 +77,7 @@ PackedMatrix pack(Precision precision, const float* weight, std::size_t outputs,
       } else {
         std::memcpy(&bits, quantized.data() + 4 * word, sizeof bits);
       }
-      first[word * width] = bits;
+      first[word * kPanelWidth] = bits;
     }
   }
   return packed;

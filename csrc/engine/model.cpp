@@ -212,7 +212,7 @@ Model make_model(const ModelConfig& config, Precision precision, Isa isa, const 
   }
   model.decoder_norm = maker.norm("decoder.norm");
   model.vocabulary = pack(precision, find("fc_decode.weight", {config.vocab_size, size}), config.vocab_size, size, size,
-                          find("fc_decode.bias", {config.vocab_size}), kPanel);
+                          find("fc_decode.bias", {config.vocab_size}), kBlock);
   std::fill(model.vocabulary.bias.begin() + static_cast<std::ptrdiff_t>(config.vocab_size), model.vocabulary.bias.end(),
             -std::numeric_limits<float>::infinity());
   return model;

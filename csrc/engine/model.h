@@ -124,7 +124,7 @@ struct Model {
   std::vector<DecoderLayer> listeners;  // MoEL: one for each emotion, and the shared one
   std::vector<DecoderLayer> decoder_layers;
   Norm decoder_norm;
-  PackedMatrix vocabulary;  // padded to kPanel, padding never wins and has no weight
+  PackedMatrix vocabulary;  // padded to kBlock, padding never wins and has no weight
 
   // The layers that a dialogue may go through, listeners first.
   std::size_t layers() const { return listeners.size() + decoder_layers.size(); }
@@ -132,7 +132,7 @@ struct Model {
     return i < listeners.size() ? listeners[i] : decoder_layers[i - listeners.size()];
   }
   std::size_t head_depth() const { return config.attention_depth / config.num_heads; }
-  std::size_t vocab_chunks() const { return (vocabulary.padded / kPanel + kChunkPanels - 1) / kChunkPanels; }
+  std::size_t vocab_chunks() const { return (vocabulary.padded / kBlock + kChunkBlocks - 1) / kChunkBlocks; }
 };
 
 Model make_model(const ModelConfig& config, Precision precision, Isa isa, const FindTensor& find);

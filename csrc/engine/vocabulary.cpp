@@ -21,9 +21,9 @@ double combine(const PartialSum* partial, std::size_t chunks) {
 }  // namespace
 
 VocabularyLookup::VocabularyLookup(const Model& model, const std::vector<std::uint8_t>& suppressed)
-    : model_(model), allowed_(model.vocabulary.padded / kPanel, 0) {
+    : model_(model), allowed_(model.vocabulary.padded / kBlock, 0) {
   for (std::size_t token = 0; token < model.config.vocab_size; ++token) {
-    if (suppressed.empty() || suppressed[token] == 0) allowed_[token / kPanel] |= std::uint64_t{1} << token % kPanel;
+    if (suppressed.empty() || suppressed[token] == 0) allowed_[token / kBlock] |= std::uint64_t{1} << token % kBlock;
   }
 }
 
@@ -144,7 +144,7 @@ void VocabularyLookup::choose_of_all(const Scratch& scratch, std::size_t row, co
   merged_.clear();
   for (std::size_t token = 0; token < model_.config.vocab_size; ++token) {
     const auto id = static_cast<std::int32_t>(token);
-    if ((allowed_[token / kPanel] >> token % kPanel & 1) == 0 || !(logits_[token] > -kInfinity)) continue;
+    if ((allowed_[token / kBlock] >> token % kBlock & 1) == 0 || !(logits_[token] > -kInfinity)) continue;
     if (!std::binary_search(banned_[row].begin(), banned_[row].end(), id)) merged_.push_back({logits_[token], id});
   }
   cut_by_sums(merged_, k_, sums);

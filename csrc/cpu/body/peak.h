@@ -8,7 +8,7 @@ namespace {
 
 template <typename Dot>
 double peak_in(double seconds, std::size_t operations_per_lane) {
-  constexpr int kChains = Vec::kTileRows * Vec::kTileVectors;
+  constexpr int kChains = Dot::kRows * Dot::kVectors;
   constexpr std::size_t kRepeats = 20000;
   alignas(64) std::uint32_t words[Vec::kWidth] = {};
   typename Dot::Acc acc[1][kChains];
@@ -17,11 +17,12 @@ double peak_in(double seconds, std::size_t operations_per_lane) {
   double best = 0;
   for (double elapsed = 0; elapsed < seconds;) {
     const auto before = std::chrono::steady_clock::now();
-    typename Dot::Word word = Dot::load(words);
+    const typename Dot::Right right = Dot::template right<0>(words);
+    const typename Dot::Left left = Dot::template left<0>(words);
     for (std::size_t i = 0; i < kRepeats; ++i) {
 #pragma GCC unroll 24
       for (int chain = 0; chain < kChains; ++chain) {
-        acc[0][chain] = Dot::mad(acc[0][chain], word, word);
+        acc[0][chain] = Dot::mad(acc[0][chain], left, right);
       }
     }
     asm volatile("" : : "r"(acc) : "memory");  // the sums are all made

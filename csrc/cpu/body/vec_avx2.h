@@ -11,8 +11,7 @@ alignas(32) constexpr std::int32_t kMaskTable[16] = {-1, -1, -1, -1, -1, -1, -1,
 struct Vec {
   using F = __m256;
   static constexpr int kWidth = 8;
-  static constexpr int kTileRows = 6;
-  static constexpr int kTileVectors = 2;
+  static constexpr int kLookVectors = 2;  // logits that the vocabulary's kernel looks at together
 
   static F zero() { return _mm256_setzero_ps(); }
   static F set1(float x) { return _mm256_set1_ps(x); }
@@ -67,22 +66,40 @@ struct Vec {
 };
 
 struct DotFloat32 {
+  static constexpr int kRows = 6, kVectors = 2, kVectorsOf1 = 8, kVectorsOf3 = 4;
+  static constexpr int kParts = 1, kWords = 1, kLeftWords = 1;
   using Acc = __m256;
-  using Word = __m256;
-  static Word load(const std::uint32_t* p) { return _mm256_loadu_ps(reinterpret_cast<const float*>(p)); }
-  static Word broadcast(const std::uint32_t* p) { return _mm256_broadcast_ss(reinterpret_cast<const float*>(p)); }
-  static Acc mad(Acc acc, Word a, Word b) { return _mm256_fmadd_ps(a, b, acc); }
+  using Left = __m256;
+  using Right = __m256;
+  template <int>
+  static Left left(const std::uint32_t* p) {
+    return _mm256_broadcast_ss(reinterpret_cast<const float*>(p));
+  }
+  template <int>
+  static Right right(const std::uint32_t* p) {
+    return _mm256_loadu_ps(reinterpret_cast<const float*>(p));
+  }
+  static Acc mad(Acc acc, Left a, Right b) { return _mm256_fmadd_ps(a, b, acc); }
 };
 
 struct WordLoads {
-  using Word = __m256i;
-  static Word load(const std::uint32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
-  static Word broadcast(const std::uint32_t* p) { return _mm256_set1_epi32(static_cast<int>(*p)); }
+  static constexpr int kRows = 6, kVectors = 2, kVectorsOf1 = 8, kVectorsOf3 = 4;
+  static constexpr int kParts = 1, kWords = 1, kLeftWords = 1;
+  using Left = __m256i;
+  using Right = __m256i;
+  template <int>
+  static Left left(const std::uint32_t* p) {
+    return _mm256_set1_epi32(static_cast<int>(*p));
+  }
+  template <int>
+  static Right right(const std::uint32_t* p) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  }
 };
 
 struct DotBfloat16 : WordLoads {
   using Acc = __m256;
-  static Acc mad(Acc acc, Word a, Word b) {
+  static Acc mad(Acc acc, Left a, Right b) {
     const __m256i high = _mm256_set1_epi32(static_cast<int>(0xFFFF0000u));
     acc = _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_slli_epi32(a, 16)), _mm256_castsi256_ps(_mm256_slli_epi32(b, 16)),
                           acc);
@@ -94,7 +111,7 @@ struct DotBfloat16 : WordLoads {
 // Through 16-bit products: maddubs would saturate.
 struct DotInt8 : WordLoads {
   using Acc = __m256i;
-  static Acc mad(Acc acc, Word a, Word b) {
+  static Acc mad(Acc acc, Left a, Right b) {
     const __m256i low = _mm256_set1_epi32(0x00FF00FF);
     const __m256i even = _mm256_madd_epi16(_mm256_and_si256(a, low), _mm256_srai_epi16(_mm256_slli_epi16(b, 8), 8));
     const __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(a, 8), _mm256_srai_epi16(b, 8));

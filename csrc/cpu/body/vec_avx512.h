@@ -10,8 +10,7 @@ namespace {
 struct Vec {
   using F = __m512;
   static constexpr int kWidth = 16;
-  static constexpr int kTileRows = 6;
-  static constexpr int kTileVectors = 4;
+  static constexpr int kLookVectors = 4;  // logits that the vocabulary's kernel looks at together
 
   static F zero() { return _mm512_setzero_ps(); }
   static F set1(float x) { return _mm512_set1_ps(x); }
@@ -56,22 +55,40 @@ struct Vec {
 };
 
 struct DotFloat32 {
+  static constexpr int kRows = 6, kVectors = 4, kVectorsOf1 = 4, kVectorsOf3 = 4;
+  static constexpr int kParts = 1, kWords = 1, kLeftWords = 1;
   using Acc = __m512;
-  using Word = __m512;
-  static Word load(const std::uint32_t* p) { return _mm512_loadu_ps(reinterpret_cast<const float*>(p)); }
-  static Word broadcast(const std::uint32_t* p) { return _mm512_set1_ps(*reinterpret_cast<const float*>(p)); }
-  static Acc mad(Acc acc, Word a, Word b) { return _mm512_fmadd_ps(a, b, acc); }
+  using Left = __m512;
+  using Right = __m512;
+  template <int>
+  static Left left(const std::uint32_t* p) {
+    return _mm512_set1_ps(*reinterpret_cast<const float*>(p));
+  }
+  template <int>
+  static Right right(const std::uint32_t* p) {
+    return _mm512_loadu_ps(reinterpret_cast<const float*>(p));
+  }
+  static Acc mad(Acc acc, Left a, Right b) { return _mm512_fmadd_ps(a, b, acc); }
 };
 
 struct WordLoads {
-  using Word = __m512i;
-  static Word load(const std::uint32_t* p) { return _mm512_loadu_si512(p); }
-  static Word broadcast(const std::uint32_t* p) { return _mm512_set1_epi32(static_cast<int>(*p)); }
+  static constexpr int kRows = 6, kVectors = 4, kVectorsOf1 = 4, kVectorsOf3 = 4;
+  static constexpr int kParts = 1, kWords = 1, kLeftWords = 1;
+  using Left = __m512i;
+  using Right = __m512i;
+  template <int>
+  static Left left(const std::uint32_t* p) {
+    return _mm512_set1_epi32(static_cast<int>(*p));
+  }
+  template <int>
+  static Right right(const std::uint32_t* p) {
+    return _mm512_loadu_si512(p);
+  }
 };
 
 struct DotBfloat16 : WordLoads {
   using Acc = __m512;
-  static Acc mad(Acc acc, Word a, Word b) {
+  static Acc mad(Acc acc, Left a, Right b) {
 #if MIME_FAST_NATIVE_BF16
     return _mm512_dpbf16_ps(acc, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
 #else
@@ -86,7 +103,7 @@ struct DotBfloat16 : WordLoads {
 
 struct DotInt8 : WordLoads {
   using Acc = __m512i;
-  static Acc mad(Acc acc, Word a, Word b) {
+  static Acc mad(Acc acc, Left a, Right b) {
 #if MIME_FAST_NATIVE_VNNI
     asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));  // GCC 12 stores every sum that the intrinsic makes
     return acc;

@@ -11,8 +11,7 @@ typedef std::uint32_t Words __attribute__((vector_size(16)));
 struct Vec {
   using F = Floats;
   static constexpr int kWidth = 4;
-  static constexpr int kTileRows = 4;
-  static constexpr int kTileVectors = 2;
+  static constexpr int kLookVectors = 4;  // logits that the vocabulary's kernel looks at together
 
   static F zero() { return F{}; }
   static F set1(float x) { return F{x, x, x, x}; }
@@ -76,26 +75,42 @@ struct Vec {
 };
 
 struct DotFloat32 {
+  static constexpr int kRows = 4, kVectors = 4, kVectorsOf1 = 4, kVectorsOf3 = 4;
+  static constexpr int kParts = 1, kWords = 1, kLeftWords = 1;
   using Acc = Floats;
-  using Word = Floats;
-  static Word load(const std::uint32_t* p) { return Vec::load(reinterpret_cast<const float*>(p)); }
-  static Word broadcast(const std::uint32_t* p) { return Vec::set1(*reinterpret_cast<const float*>(p)); }
-  static Acc mad(Acc acc, Word a, Word b) { return acc + a * b; }
+  using Left = Floats;
+  using Right = Floats;
+  template <int>
+  static Left left(const std::uint32_t* p) {
+    return Vec::set1(*reinterpret_cast<const float*>(p));
+  }
+  template <int>
+  static Right right(const std::uint32_t* p) {
+    return Vec::load(reinterpret_cast<const float*>(p));
+  }
+  static Acc mad(Acc acc, Left a, Right b) { return acc + a * b; }
 };
 
 struct WordLoads {
-  using Word = Words;
-  static Word load(const std::uint32_t* p) {
-    Word x;
+  static constexpr int kRows = 4, kVectors = 4, kVectorsOf1 = 4, kVectorsOf3 = 4;
+  static constexpr int kParts = 1, kWords = 1, kLeftWords = 1;
+  using Left = Words;
+  using Right = Words;
+  template <int>
+  static Left left(const std::uint32_t* p) {
+    return Words{*p, *p, *p, *p};
+  }
+  template <int>
+  static Right right(const std::uint32_t* p) {
+    Words x;
     std::memcpy(&x, p, sizeof x);
     return x;
   }
-  static Word broadcast(const std::uint32_t* p) { return Word{*p, *p, *p, *p}; }
 };
 
 struct DotBfloat16 : WordLoads {
   using Acc = Floats;
-  static Acc mad(Acc acc, Word a, Word b) {
+  static Acc mad(Acc acc, Left a, Right b) {
     acc = acc + reinterpret_cast<Floats>(a << 16) * reinterpret_cast<Floats>(b << 16);
     return acc + reinterpret_cast<Floats>(a & 0xFFFF0000u) * reinterpret_cast<Floats>(b & 0xFFFF0000u);
   }
@@ -103,7 +118,7 @@ struct DotBfloat16 : WordLoads {
 
 struct DotInt8 : WordLoads {
   using Acc = Ints;
-  static Acc mad(Acc acc, Word a, Word b) {
+  static Acc mad(Acc acc, Left a, Right b) {
     for (int shift = 0; shift < 32; shift += 8) {
       const Ints left = reinterpret_cast<Ints>((a >> shift) & 0xFFu);
       acc += left * (reinterpret_cast<Ints>(b << (24 - shift)) >> 24);

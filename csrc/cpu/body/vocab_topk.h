@@ -1,14 +1,14 @@
 // The projection to the vocabulary, fused with bias, bans, the best tokens and the log-sum-exp.
 #pragma once
 
-#include "body/gemm.h"
-#include "body/math.h"
+#include "body/tile.h"
 
 namespace mime_fast {
 namespace {
 
 constexpr float kRescaleAbove = 40.0f;  // how far a logit may lie above a partial sum's shift
 constexpr float kLowestShift = -1e38f;
+constexpr int kLookVectors = Vec::kLookVectors;
 
 // What the inner loop knows of a row: the running partial sum of its chunk, and what its logits are looked at for.
 struct alignas(32) RowState {
@@ -41,7 +41,8 @@ __attribute__((noinline)) void enter_all(TopTokens& top, const float* logits, st
   }
 }
 
-// What one tile's logits are used for; logits [kVectors] of one row.
+// What logits [kVectors] of one row are used for. How many come together shows in the sums' last digits, so they are
+// kLookVectors whatever the tile.
 template <int kDegree, int kVectors>
 inline __attribute__((always_inline)) void use_logits(const VocabArgs& args, RowState& state, std::size_t row,
                                                       std::size_t output, const Vec::F (&logits)[kVectors]) {
@@ -61,7 +62,7 @@ inline __attribute__((always_inline)) void use_logits(const VocabArgs& args, Row
       for (int v = 0; v < kVectors; ++v) {
         above |= std::uint64_t{Vec::bits_above(logits[v], Vec::set1(state.threshold))} << v * Vec::kWidth;
       }
-      enter_all(args.top[row], values, above & args.allowed[output / kPanel] >> output % kPanel, output);
+      enter_all(args.top[row], values, above & args.allowed[output / kBlock] >> output % kBlock, output);
       state.threshold = args.top[row].threshold;
     }
     if (wanted) args.target_logits[row] = values[place];
@@ -80,37 +81,33 @@ inline __attribute__((always_inline)) void use_logits(const VocabArgs& args, Row
   Vec::store(state.sums, sum);
 }
 
-template <typename Dot>
+template <typename Dot, int kVectors, bool kStreams>
 struct VocabTile {
   template <int kRows>
   struct Of {
-    static void run(std::size_t row, const VocabArgs& args, RowState* states, const std::uint32_t* words,
-                    std::size_t output) {
-      constexpr int kVectors = Vec::kTileVectors;
-      typename Dot::Acc acc[kRows][kVectors];
-      for (int v = 0; v < kVectors; ++v) {
-        const typename Dot::Acc start = start_sum<Dot>(*args.weight, output + v * Vec::kWidth);
-        for (int r = 0; r < kRows; ++r) acc[r][v] = start;
-      }
-      multiply<Dot, kRows, kVectors>(args.x.words + row * args.x.stride, args.x.stride, words, kPanel,
-                                     args.weight->words, acc);
-#pragma GCC unroll 8
+    static void run(std::size_t row, const VocabArgs& args, RowState* states, const std::size_t& output) {
+      typename Dot::Acc sums[kRows * kVectors];
+      multiply<Dot, kRows, kVectors, kStreams>(*args.weight, args.x, row, output, sums);
       for (int r = 0; r < kRows; ++r) {
-        Vec::F logits[kVectors];
+        for (int first = 0; first < kVectors; first += kLookVectors) {
+          const std::size_t at = output + static_cast<std::size_t>(first) * Vec::kWidth;
+          Vec::F logits[kLookVectors];
 #pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) {
-          logits[v] = finish_sum<Dot>(acc[r][v], *args.weight, output + v * Vec::kWidth, args.x, row + r);
+          for (int v = 0; v < kLookVectors; ++v) {
+            logits[v] =
+                finish_sum<Dot>(sums[r * kVectors + first + v], *args.weight, at + v * Vec::kWidth, args.x, row + r);
+          }
+          use_logits<exp_degree<Dot>(), kLookVectors>(args, states[row + r], row + r, at, logits);
         }
-        use_logits<exp_degree<Dot>(), kVectors>(args, states[row + r], row + r, output, logits);
       }
     }
   };
 };
 
-template <typename Dot>
-void vocab_topk_in(const VocabArgs& args) {
-  constexpr std::size_t kStep = Vec::kTileVectors * Vec::kWidth;
-  const std::size_t panels = args.weight->padded / kPanel;
+template <typename Dot, int kMostRows, int kVectors, bool kStreams>
+void vocab_topk_with(const VocabArgs& args) {
+  constexpr std::size_t kStep = kVectors * Vec::kWidth;
+  static_assert(kBlock % kStep == 0 && kVectors % kLookVectors == 0);
   RowState states[kMaxVocabRows];
   RowState* const first_state = states;
   for (std::size_t row = 0; row < args.rows; ++row) {
@@ -123,19 +120,22 @@ void vocab_topk_in(const VocabArgs& args) {
       states[row].limit = -std::numeric_limits<float>::infinity();
       Vec::store(states[row].sums, Vec::zero());
     }
-    const std::size_t last = std::min(panels, (chunk + 1) * kChunkPanels);
-    for (std::size_t panel = chunk * kChunkPanels; panel < last; ++panel) {
-      const std::uint32_t* words = args.weight->panels.data() + panel * kPanel * args.weight->words;
-      for (std::size_t column = 0; column < kPanel; column += kStep) {
-        const std::uint32_t* const first = words + column;
-        const std::size_t output = panel * kPanel + column;
-        for_tiles<VocabTile<Dot>::template Of>(args.rows, args, first_state, first, output);
-      }
+    const std::size_t last = std::min(args.weight->padded, (chunk + 1) * kChunkBlocks * kBlock);
+    for (std::size_t output = chunk * kChunkBlocks * kBlock; output < last; output += kStep) {
+      for_tiles<kMostRows, VocabTile<Dot, kVectors, kStreams>::template Of>(args.rows, args, first_state, output);
     }
     for (std::size_t row = 0; row < args.rows; ++row) {
       args.partial[row * args.chunks + chunk] = {states[row].shift, Vec::sum_lanes(Vec::load(states[row].sums))};
     }
   }
+}
+
+template <typename Dot>
+void vocab_topk_in(const VocabArgs& args) {
+  if (args.rows == 1) return vocab_topk_with<Dot, 1, Dot::kVectorsOf1, true>(args);
+  if (args.rows <= 3) return vocab_topk_with<Dot, 3, Dot::kVectorsOf3, true>(args);
+  if (args.rows <= Dot::kRows) return vocab_topk_with<Dot, Dot::kRows, Dot::kVectors, true>(args);
+  vocab_topk_with<Dot, Dot::kRows, Dot::kVectors, false>(args);
 }
 
 void vocab_topk(const VocabArgs& args) {

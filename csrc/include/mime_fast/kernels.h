@@ -51,16 +51,17 @@ struct TopTokens {
   std::size_t num_banned = 0;
 };
 
+constexpr std::size_t kBlock = 64;  // tokens of one word of `allowed`
 constexpr std::size_t kSortedK = 32;
 // Entries that `kept` must hold.
-constexpr std::size_t top_capacity(std::size_t k) { return k <= kSortedK ? k : 2 * k + kPanel; }
+constexpr std::size_t top_capacity(std::size_t k) { return k <= kSortedK ? k : 2 * k + kBlock; }
 
 // Enter a token whose logit is above the threshold, after all lower tokens.
 void enter(TopTokens& top, Scored scored);
 // Cut back to the k best. With kSortedK or less there is nothing to do.
 void prune(TopTokens& top);
 
-constexpr std::size_t kChunkPanels = 16;    // of one partial log-sum-exp
+constexpr std::size_t kChunkBlocks = 16;    // of one partial log-sum-exp
 constexpr std::size_t kMaxVocabRows = 384;  // rows of one call
 
 // A part of a row's log-sum-exp: log(sum) + shift.
@@ -71,8 +72,8 @@ struct PartialSum {
 
 // Projection to the vocabulary with what is needed of the logits, which are never written unless asked for.
 struct VocabArgs {
-  const PackedMatrix* weight;    // padded to a multiple of kPanel; padding has a bias of -inf
-  const std::uint64_t* allowed;  // [panels], a bit a token: those that may enter
+  const PackedMatrix* weight;    // padded to a multiple of kBlock; padding has a bias of -inf
+  const std::uint64_t* allowed;  // [blocks], a bit a token: those that may enter
   Rows x;
   std::size_t rows;             // up to kMaxVocabRows
   TopTokens* top;               // [M]

@@ -10,8 +10,8 @@ namespace mime_fast {
 
 enum class Precision { kFloat32, kBfloat16, kInt8 };
 
-constexpr std::size_t kLanes = 16;        // outputs are padded to a multiple of it
-constexpr std::size_t kPanel = 64;        // outputs that lie together
+constexpr std::size_t kLanes = 16;        // floats of the widest vector; lengths are padded to a multiple of it
+constexpr std::size_t kPanelWidth = 16;   // outputs that lie together
 constexpr std::int32_t kZeroPoint = 128;  // int8 activations are stored with it added
 
 // How many inputs a 32-bit word holds: one float, two bfloat16 or four int8.
@@ -23,25 +23,27 @@ constexpr std::size_t words_of(Precision precision, std::size_t inputs) {
 }
 constexpr std::size_t round_up(std::size_t value, std::size_t step) { return (value + step - 1) / step * step; }
 
-// W [N, K] for y = x W^T + b, in panels of 64 outputs (the last one narrower, a multiple of 16): in a panel the words
-// of all its outputs for the first inputs, then for the next.
+// W [N, K] for y = x W^T + b, in panels of 16 outputs: panels [padded / 16, words, 16]. A panel has the words of all
+// its outputs for the first inputs, then for the next: a kernel reads it from front to back, one cache line at a time,
+// and it stays in the first-level cache while all rows pass. The same for every instruction set, which reads as many
+// panels side by side as its registers have sums for.
 struct PackedMatrix {
   Precision precision = Precision::kFloat32;
   std::size_t outputs = 0;                 // N
   std::size_t inputs = 0;                  // K
   std::size_t words = 0;                   // of 32 bits, along K
-  std::size_t padded = 0;                  // N rounded up to kLanes
+  std::size_t padded = 0;                  // N rounded up to kPanelWidth or a multiple of it
   AlignedVector<std::uint32_t> panels;     // [padded * words]
   AlignedVector<float> bias;               // [padded], zero where there is none
   AlignedVector<float> scale;              // int8: [padded]
   AlignedVector<std::int32_t> correction;  // int8: [padded], -kZeroPoint times the sum of an output's weights
 };
 
-// Pack W [outputs, inputs] (row stride `stride`), bias [outputs] or null. pad_outputs: N is padded to a multiple of it,
-// the padding with zero weights and a zero bias. A weight that is not finite stays so in float32 and bfloat16; in int8
-// it makes its output NaN.
+// Pack W [outputs, inputs] (row stride `stride`), bias [outputs] or null. pad_outputs: N is padded to a multiple of it
+// (itself one of kPanelWidth), the padding with zero weights and a zero bias. A weight that is not finite stays so in
+// float32 and bfloat16; in int8 it makes its output NaN.
 PackedMatrix pack(Precision precision, const float* weight, std::size_t outputs, std::size_t inputs, std::size_t stride,
-                  const float* bias, std::size_t pad_outputs = kLanes);
+                  const float* bias, std::size_t pad_outputs = kPanelWidth);
 
 // Rows of activations in the matrix's precision: words [M, stride], scale [M] (int8).
 struct Rows {

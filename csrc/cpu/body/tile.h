@@ -1,0 +1,129 @@
+// The register tile: sums of a few rows by a few vectors of outputs, word by word along the inputs.
+#pragma once
+
+#include <utility>
+
+#include "body/math.h"
+
+namespace mime_fast {
+namespace {
+
+constexpr int kPanelVectors = static_cast<int>(kPanelWidth) / Vec::kWidth;
+
+// Every index of `acc` is a constant, so that it lies in registers: GCC keeps an array that a loop indexes in memory,
+// and stores each sum after each product.
+template <typename Dot, int kPart, int kRow, int kVectors, int... kVector>
+inline __attribute__((always_inline)) void add_row(typename Dot::Acc* acc, const typename Dot::Left& left,
+                                                   const typename Dot::Right* right,
+                                                   std::integer_sequence<int, kVector...>) {
+  ((acc[kRow * kVectors + kVector] = Dot::mad(acc[kRow * kVectors + kVector], left, right[kVector])), ...);
+}
+
+template <typename Dot, int kPart, int kVectors, int... kVector, int... kRow>
+inline __attribute__((always_inline)) void add_step(typename Dot::Acc* acc, const std::uint32_t* a,
+                                                    std::size_t a_stride, const std::uint32_t* b,
+                                                    std::size_t panel_words,
+                                                    std::integer_sequence<int, kVector...> vectors,
+                                                    std::integer_sequence<int, kRow...>) {
+  const typename Dot::Right right[] = {Dot::template right<kPart>(b + (kVector / kPanelVectors) * panel_words +
+                                                                  (kVector % kPanelVectors) * Vec::kWidth)...};
+  (add_row<Dot, kPart, kRow, kVectors>(acc, Dot::template left<kPart>(a + kRow * a_stride), right, vectors), ...);
+}
+
+template <typename Dot, int kVectors, int... kPart, typename Vectors, typename RowsOf>
+inline __attribute__((always_inline)) void add_parts(typename Dot::Acc* acc, const std::uint32_t* a,
+                                                     std::size_t a_stride, const std::uint32_t* b,
+                                                     std::size_t panel_words, std::integer_sequence<int, kPart...>,
+                                                     Vectors vectors, RowsOf rows) {
+  (add_step<Dot, kPart, kVectors>(acc, a, a_stride, b, panel_words, vectors, rows), ...);
+}
+
+// Where the sum of one vector of outputs starts, and what it becomes: y = x W^T + bias.
+template <typename Dot>
+inline __attribute__((always_inline)) typename Dot::Acc start_sum(const PackedMatrix& weight, std::size_t output) {
+  if constexpr (std::is_same_v<Dot, DotInt8>) {
+    return Dot::load_start(weight.correction.data() + output);
+  } else {
+    return Vec::load(weight.bias.data() + output);
+  }
+}
+
+template <typename Dot>
+inline __attribute__((always_inline)) Vec::F finish_sum(typename Dot::Acc acc, const PackedMatrix& weight,
+                                                        std::size_t output, const Rows& x, std::size_t row) {
+  if constexpr (std::is_same_v<Dot, DotInt8>) {
+    const Vec::F scaled = Vec::mul(Dot::to_float(acc), Vec::set1(x.scale[row]));
+    return Vec::fma(scaled, Vec::load(weight.scale.data() + output), Vec::load(weight.bias.data() + output));
+  } else {
+    return acc;
+  }
+}
+
+// What is read soon, where no other rows pass to have brought it: the panels of the next tile, or, where those are more
+// than a first-level cache takes beside this one's, some lines ahead.
+template <int kPanels, int... kLine>
+inline __attribute__((always_inline)) void fetch_next(const std::uint32_t* b, std::size_t panel_words,
+                                                      std::integer_sequence<int, kLine...>) {
+  constexpr std::size_t kAhead = 512, kMost = 5 * 1024;  // words
+  const std::size_t ahead = kPanels * panel_words <= kMost ? kPanels * panel_words : kAhead;
+  (__builtin_prefetch(b + ahead + kLine % kPanels * panel_words + kLine / kPanels * kPanelWidth), ...);
+}
+
+template <typename Dot, int kRows, bool kStreams, int... kIndex>
+inline __attribute__((always_inline)) void multiply_in(const PackedMatrix& weight, const Rows& x, std::size_t row,
+                                                       std::size_t output, typename Dot::Acc* sums,
+                                                       std::integer_sequence<int, kIndex...>) {
+  constexpr int kVectors = static_cast<int>(sizeof...(kIndex)) / kRows;
+  constexpr int kPanels = std::max(kVectors / kPanelVectors, 1);
+  constexpr std::make_integer_sequence<int, kVectors> vectors{};
+  constexpr std::make_integer_sequence<int, kRows> rows{};
+  constexpr std::make_integer_sequence<int, Dot::kParts> parts{};
+  const std::size_t words = weight.words, panel_words = words * kPanelWidth, stride = x.stride;
+  const std::uint32_t* a = x.words + row * stride;
+  const std::uint32_t* b = weight.panels.data() + output / kPanelWidth * panel_words + output % kPanelWidth;
+  typename Dot::Acc acc[] = {start_sum<Dot>(weight, output + (kIndex % kVectors) * Vec::kWidth)...};
+  std::size_t word = 0;
+  for (; word + Dot::kWords <= words; word += Dot::kWords) {
+    if constexpr (kStreams) {
+      fetch_next<kPanels>(b, panel_words, std::make_integer_sequence<int, Dot::kWords * kPanels>{});
+    }
+    add_parts<Dot, kVectors>(acc, a, stride, b, panel_words, parts, vectors, rows);
+    a += Dot::kWords * Dot::kLeftWords;
+    b += Dot::kWords * kPanelWidth;
+  }
+  if constexpr (Dot::kWords > 1) {
+    using Last = typename Dot::Last;  // of one word
+    if (word < words) add_parts<Last, kVectors>(acc, a, stride, b, panel_words, parts, vectors, rows);
+  }
+  ((sums[kIndex] = acc[kIndex]), ...);
+}
+
+// sums [kRows, kVectors] of rows from `row` and outputs from `output` on. A function of its own: tools/
+// check_disassembly.py looks for stores in its loop.
+template <typename Dot, int kRows, int kVectors, bool kStreams>
+__attribute__((noinline)) void multiply(const PackedMatrix& weight, const Rows& x, std::size_t row, std::size_t output,
+                                        typename Dot::Acc* sums) {
+  multiply_in<Dot, kRows, kStreams>(weight, x, row, output, sums, std::make_integer_sequence<int, kRows * kVectors>{});
+}
+
+template <int kMostRows, template <int> class Tile, typename... Args>
+inline void run_tile(std::size_t count, std::size_t row, Args&... args) {
+  if constexpr (kMostRows > 1) {
+    if (count < kMostRows) return run_tile<kMostRows - 1, Tile>(count, row, args...);
+  }
+  Tile<kMostRows>::run(row, args...);
+}
+
+// Calls tile<kRows>(first row) for all rows, split as evenly as tiles of at most kMostRows allow.
+template <int kMostRows, template <int> class Tile, typename... Args>
+inline void for_tiles(std::size_t rows, Args&... args) {
+  const std::size_t tiles = (rows + kMostRows - 1) / kMostRows;
+  for (std::size_t tile = 0, row = 0; tile < tiles; ++tile) {
+    const std::size_t count = (rows - row + (tiles - tile) - 1) / (tiles - tile);
+    run_tile<kMostRows, Tile>(count, row, args...);
+    row += count;
+  }
+}
+
+}  // namespace
+}  // namespace mime_fast
