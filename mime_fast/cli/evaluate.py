@@ -12,6 +12,7 @@ from mime_fast.cli.options import add_model_options, load_engine, load_options, 
 from mime_fast.cli.output import is_standard_output, open_output
 from mime_fast.config.checks import check_int
 from mime_fast.errors import ConfigError
+from mime_fast.evaluation.metrics.metric import GROUPS, OF_SEVERAL, check_groups
 
 EXAMPLE = """  mime-fast evaluate --data empatheticdialogues.tar.gz --split valid --json figures.json
   mime-fast evaluate --data empatheticdialogues.tar.gz --split test --model run --metrics likelihood,bleu_greedy
@@ -19,7 +20,6 @@ EXAMPLE = """  mime-fast evaluate --data empatheticdialogues.tar.gz --split vali
       --models MIME=mime-ed 'MIME w/o STC=mime-ed,stochastic=false' MoEL=runs/moel"""
 
 NOISE_SEEDS = 5
-METRICS = ("likelihood", "bleu_greedy", "bleu_beam", "diversity", "seed_effect")  # evaluation.report's, without torch
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -28,7 +28,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--metrics",
         metavar="LIST",
-        help=f"some of {', '.join(METRICS)}, with commas between; the last for one model alone (default: all)",
+        help=f"some of {', '.join(GROUPS)}, with commas between; the last for one model only (default: all)",
     )
     parser.add_argument(
         "--polarity",
@@ -68,13 +68,13 @@ def run(args: Namespace) -> int:
             raise ConfigError(f"--{name.replace('_', '-')} goes with --models NAME=MODEL ..., not with one --model")
 
     from mime_fast.data.empathetic_dialogues import read_pairs
-    from mime_fast.evaluation.report import evaluate, format_report
+    from mime_fast.evaluation.evaluate import evaluate, format_evaluation
 
     engine = load_engine(args)
     pairs = read_pairs(args.data, args.split, "released" if engine.config.preset == "released" else "true")
-    report = evaluate(engine, pairs[: args.limit], show_progress=True, **_options(args))
-    print(format_report(report), file=sys.stderr if args.json == "-" else sys.stdout)
-    _write_json(args.json, report)
+    found = evaluate(engine, pairs[: args.limit], show_progress=True, **_options(args))
+    print(format_evaluation(found), file=sys.stderr if args.json == "-" else sys.stdout)
+    _write_json(args.json, found.to_dict())
     return 0
 
 
@@ -95,7 +95,7 @@ def run_several(args: Namespace) -> int:
     systems = [parse_system(text, comparison.SYSTEM_OPTIONS) for text in args.models]
     check_systems(systems)
     options = _options(args)
-    comparison.check_metrics(options["metrics"])
+    check_groups(options["metrics"], OF_SEVERAL)
     file_format = None
     if args.png is not None:
         file_format = confusion.check_suffix(args.png)
@@ -103,14 +103,14 @@ def run_several(args: Namespace) -> int:
     found = comparison.compare(
         systems,
         read_pairs(args.data, args.split)[: args.limit],
+        split=args.split,
         noise_seeds=noise_seeds,
         load_options=load_options(args),
         show_progress=True,
         tell=_tell,
         **options,
     )
-    found = {"split": args.split} | found
-    _write_json(args.json, found)
+    _write_json(args.json, found.to_dict())
     if not (args.json == "-" and is_standard_output(args.markdown)):
         with open_output(args.markdown) as stream:
             stream.write(tables.format_tables(found).encode() + b"\n")
@@ -136,7 +136,7 @@ def _options(args: Namespace) -> dict[str, Any]:
 def _write_json(path: str | None, found: dict[str, Any]) -> None:
     if path is not None:
         with open_output(path) as stream:
-            stream.write(json.dumps(found, indent=2, ensure_ascii=False).encode() + b"\n")
+            stream.write(json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n")
 
 
 def _tell(text: str) -> None:

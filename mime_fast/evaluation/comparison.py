@@ -2,36 +2,88 @@
 
 from __future__ import annotations
 
-import platform
+import statistics
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, get_args
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-import torch
-
-from mime_fast._version import __version__
 from mime_fast.config.checks import check_bool, check_int
 from mime_fast.config.model import MimeConfig
-from mime_fast.data.batches import length_order, make_examples
 from mime_fast.data.empathetic_dialogues import Pair
 from mime_fast.emotions import POSITIVE
 from mime_fast.engine.engine import Engine
-from mime_fast.errors import ConfigError
-from mime_fast.evaluation.outputs import figures, make_outputs, over_seeds
-from mime_fast.evaluation.paper import PAPER
-from mime_fast.evaluation.replies import BEAM, GREEDY, Replies
-from mime_fast.evaluation.report import SEEDS, GoldOrPredicted, check_pairs
+from mime_fast.evaluation import paper
+from mime_fast.evaluation.evaluate import check_measuring, versions
+from mime_fast.evaluation.measured import SEEDS, GoldOrPredicted, Measured
+from mime_fast.evaluation.metrics.metric import BY_KEY, OF_SEVERAL, Figures, check_groups, compute
+from mime_fast.evaluation.searches import Search
 from mime_fast.evaluation.systems import LOAD_OPTIONS, System, check_systems
 
-METRICS = ("likelihood", "bleu_greedy", "bleu_beam", "diversity")
 SYSTEM_OPTIONS = (*LOAD_OPTIONS, "stochastic")  # the tables' searches and seeds are the same for all models
+OVER_SEEDS = ("bleu_beam", "ppl")  # of Table 5
+SEARCHED: tuple[Search, ...] = ("greedy", "beam")
 MAX_SEEDS = 1000
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A figure over the noise seeds."""
+
+    mean: float
+    deviation: float | None  # the sample's; None of one value
+    values: list[float]
+
+
+@dataclass(frozen=True)
+class MeasuredModel:
+    """One model's part of a `Comparison`.
+
+    Attributes:
+        figures: by group of the pairs' labels ("all", "positive", "negative"), with the first seed.
+        over_seeds: by key of `OVER_SEEDS`; None where a figure was not asked for or is not finite.
+        searches: the options of the plain searches in full.
+    """
+
+    name: str
+    source: str
+    options: dict[str, Any]
+    parameters: int
+    vocab_size: int
+    emotion_mimicry: bool | None
+    emotion_grouping: bool | None
+    noise: bool
+    seeds: list[int]
+    figures: dict[str, Figures]
+    over_seeds: dict[str, Spread | None]
+    searches: dict[Search, dict[str, Any]]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` found."""
+
+    n: int
+    groups: dict[str, int]  # how many pairs have a positive and a negative label
+    models: list[MeasuredModel]
+    options: dict[str, Any]
+    split: str | None = None
+    versions: dict[str, str] = field(default_factory=versions)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready, with the paper's own figures."""
+        found = asdict(self)
+        if self.split is None:
+            del found["split"]
+        return found | {"paper": paper.to_dict()}
 
 
 def compare(
     systems: Sequence[System],
     pairs: Sequence[Pair],
     *,
+    split: str | None = None,
     metrics: Sequence[str] | None = None,
     noise_seeds: int = 5,
     polarity: GoldOrPredicted = "gold",
@@ -40,11 +92,12 @@ def compare(
     load_options: dict[str, Any] | None = None,
     show_progress: bool = False,
     tell: Callable[[str], object] = lambda _: None,
-) -> dict[str, Any]:
-    """Figures of each model on the pairs, JSON-ready; one model is in memory at a time.
+) -> Comparison:
+    """Figures of each model on the pairs; one model is in memory at a time.
 
     Args:
-        metrics: some of `METRICS`; None for all.
+        split: which one the pairs are of, for the tables.
+        metrics: some of `OF_SEVERAL`; None for all.
         noise_seeds: how many seeds, from `seed` on, Table 5's means are over; a model without noise has one.
         polarity, seed, batch_size, show_progress: as for `evaluate`; all tables but Table 5 are of `seed`.
         load_options: of `mime_fast.load`, for models without their own.
@@ -55,88 +108,81 @@ def compare(
         CheckpointError: no such model, or a broken one.
         InputError: no pairs, or one that a model cannot read; the message names the pair.
     """
-    wanted = check_metrics(metrics)
-    if polarity not in get_args(GoldOrPredicted):
-        raise ConfigError(f"polarity={polarity!r}: 'gold' or 'predicted' is allowed")
-    check_int("seed", seed, 0, SEEDS - 1)
+    groups = check_groups(metrics, OF_SEVERAL)
+    check_measuring(polarity, seed, batch_size)
     check_int("noise_seeds", noise_seeds, 1, MAX_SEEDS)
-    check_int("batch_size", batch_size, 1)
     check_systems(systems)
     for system in systems:
         check_bool(f"{system.name}: stochastic", system.options.get("stochastic", True))
-    measured = []
+    models = []
     for system in systems:
         tell(f"{system.name}: {system.source}")
-        began = time.perf_counter()
-        row = measure(
-            system.load(**(load_options or {})),
-            pairs,
-            metrics=wanted,
-            seeds=[(seed + i) % SEEDS for i in range(noise_seeds)],
-            stochastic=system.options.get("stochastic", True),
-            gold_polarity=polarity == "gold",
-            batch_size=batch_size,
-            name=system.name,
-            show_progress=show_progress,
+        models.append(
+            measure(
+                system.load(**(load_options or {})),
+                pairs,
+                system,
+                groups=groups,
+                seeds=[(seed + i) % SEEDS for i in range(noise_seeds)],
+                polarity=polarity,
+                batch_size=batch_size,
+                show_progress=show_progress,
+            )
         )
-        about = {"name": system.name, "source": system.source, "options": dict(system.options)}
-        measured.append(about | row | {"seconds": time.perf_counter() - began})
-    options = {"metrics": wanted, "polarity": polarity, "seed": seed, "noise_seeds": noise_seeds}
-    return {
-        "n": len(pairs),
-        "groups": _group_sizes(pairs),
-        "models": measured,
-        "paper": PAPER,
-        "options": options | {"batch_size": batch_size},
-        "versions": {"mime_fast": __version__, "torch": torch.__version__, "python": platform.python_version()},
-    }
+    options = {"metrics": groups, "polarity": polarity, "seed": seed, "noise_seeds": noise_seeds}
+    positive = sum(pair.emotion in POSITIVE for pair in pairs)
+    sizes = {"positive": positive, "negative": len(pairs) - positive}
+    return Comparison(len(pairs), sizes, models, options | {"batch_size": batch_size}, split)
 
 
 def measure(
     engine: Engine,
     pairs: Sequence[Pair],
+    system: System,
     *,
-    metrics: Sequence[str],
+    groups: Sequence[str],
     seeds: Sequence[int],
-    stochastic: bool = True,
-    gold_polarity: bool = True,
+    polarity: GoldOrPredicted = "gold",
     batch_size: int = 64,
-    name: str = "",
     show_progress: bool = False,
-) -> dict[str, Any]:
-    """One model's part of `compare`: what it is, `figures` by group and `over_seeds`, by checked options."""
-    examples = make_examples(pairs, engine.tokenizer)
-    check_pairs(pairs, examples, engine.config.max_positions)
-    batches = length_order(examples, batch_size)
-    replies = Replies(engine, pairs, batches, stochastic=stochastic, name=name, show_progress=show_progress)
-    config = engine.config
+) -> MeasuredModel:
+    """One model's part of `compare`, by checked options."""
+    began = time.perf_counter()
+    stochastic = system.options.get("stochastic", True)
+    measured = Measured(
+        engine,
+        pairs,
+        batch_size=batch_size,
+        polarity=polarity,
+        stochastic=stochastic,
+        name=system.name,
+        show_progress=show_progress,
+    )
     noise = stochastic and engine.model.noise_groups > 0
     used = list(seeds) if noise else [seeds[0]]
-    outputs = make_outputs(engine, examples, batches, replies, used, metrics, gold_polarity=gold_polarity)
-    return {
-        "parameters": engine.model.num_parameters(),
-        "vocab_size": engine.config.vocab_size,
-        "emotion_mimicry": config.emotion_mimicry if isinstance(config, MimeConfig) else None,
-        "emotion_grouping": config.emotion_grouping if isinstance(config, MimeConfig) else None,
-        "noise": noise,
-        "seeds": used,
-        "figures": {group: figures(outputs, where, metrics) for group, where in outputs.groups().items()},
-        "over_seeds": over_seeds(outputs, metrics),
-        "searches": {key: replies.resolve(search).to_dict() for key, search in (("greedy", GREEDY), ("beam", BEAM))},
-    }
+    config = engine.config
+    return MeasuredModel(
+        name=system.name,
+        source=system.source,
+        options=dict(system.options),
+        parameters=engine.model.num_parameters(),
+        vocab_size=config.vocab_size,
+        emotion_mimicry=config.emotion_mimicry if isinstance(config, MimeConfig) else None,
+        emotion_grouping=config.emotion_grouping if isinstance(config, MimeConfig) else None,
+        noise=noise,
+        seeds=used,
+        figures={group: compute(measured.part(used[0], group, "beam"), groups) for group in measured.groups},
+        over_seeds={key: spread(measured, key, used) if BY_KEY[key].group in groups else None for key in OVER_SEEDS},
+        searches={search: measured.options(search).to_dict() for search in SEARCHED},
+        seconds=time.perf_counter() - began,
+    )
 
 
-def check_metrics(metrics: Sequence[str] | None) -> list[str]:
-    """The metrics to compute, in the order of `METRICS`; ConfigError for an unknown one, or none."""
-    unknown = [repr(metric) for metric in metrics or () if metric not in METRICS]
-    if unknown or (metrics is not None and not metrics):
-        allowed = ", ".join(METRICS)
-        raise ConfigError(
-            f"metrics: {', '.join(unknown) or 'an empty list'}; for several models some of {allowed} are allowed"
-        )
-    return [metric for metric in METRICS if metrics is None or metric in metrics]
-
-
-def _group_sizes(pairs: Sequence[Pair]) -> dict[str, int]:
-    positive = sum(pair.emotion in POSITIVE for pair in pairs)
-    return {"positive": positive, "negative": len(pairs) - positive}
+def spread(measured: Measured, key: str, seeds: Sequence[int]) -> Spread | None:
+    """A figure of all pairs over the seeds; None where it is not finite for one of them."""
+    metric = BY_KEY[key]
+    found = [compute(measured.part(seed), [metric.group])[key] for seed in seeds]
+    values = [value for value in found if value is not None]
+    if len(values) < len(found):
+        return None
+    return Spread(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, values)

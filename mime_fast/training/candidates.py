@@ -16,7 +16,7 @@ from mime_fast.data.empathetic_dialogues import Pair
 from mime_fast.engine.engine import Engine
 from mime_fast.engine.results import Candidate
 from mime_fast.evaluation.metrics.bleu import MAX_ORDER, count_matches
-from mime_fast.evaluation.replies import BEAM
+from mime_fast.evaluation.searches import BEAM
 from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.models import frozen_copy
 from mime_fast.text.special import EOS_ID, SPECIAL_TOKENS

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from mime_fast.cli import evaluate
-from mime_fast.evaluation import comparison
 from tests.cli.conftest import Run
 
 TURNS = ["I lost my dog today.", "Oh no_comma_ did you hear that?", "I am so sorry.", "I am happy to hear it!"]
@@ -57,10 +55,6 @@ def test_json_to_standard_output(run: Run, model_dir: Path, corpus: Path) -> Non
     assert figures["models"][0]["figures"]["all"]["distinct_replies"] > 0
 
 
-def test_the_command_knows_the_metrics() -> None:
-    assert set(comparison.METRICS) < set(evaluate.METRICS)
-
-
 @pytest.mark.parametrize(
     ("argv", "told"),
     [
@@ -70,7 +64,7 @@ def test_the_command_knows_the_metrics() -> None:
         (("--models", "a=mime-ed,num_beams=1"), "option 'num_beams'"),
         (("--models", "a=no-such-model"), "no model at 'no-such-model'"),
         (("--models", "a=mime-ed", "a=mime-ed"), "'a' given more than once"),
-        (("--models", "a=mime-ed", "--metrics", "seed_effect"), "'seed_effect'; for several models some of likelihood"),
+        (("--models", "a=mime-ed", "--metrics", "seed_effect"), "'seed_effect'; must be some of likelihood"),
         (("--models", "a=mime-ed", "--png", "p.jpg"), "p.jpg: suffix '.jpg'"),
         (("--models", "a=mime-ed", "--json", "-", "--markdown", "-"), "one of the two can go to standard output"),
         (("--models", "a=mime-ed", "--noise-seeds", "0"), "noise_seeds=0"),

@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mime_fast.cli.evaluate import METRICS
 from mime_fast.cli.train import MODEL_TYPES
 from mime_fast.config.model import MODEL_CONFIGS
-from mime_fast.evaluation import report
 from mime_fast.training import run as training
 from tests.cli.conftest import SIZES, Run, json_lines
 
@@ -129,10 +127,6 @@ def test_train_takes_its_options(run: Run, tmp_path: Path, recipe: Path, monkeyp
 
 def test_the_kinds_of_models_are_all_offered() -> None:
     assert set(MODEL_TYPES) == set(MODEL_CONFIGS)
-
-
-def test_evaluate_names_the_metrics_there_are() -> None:
-    assert METRICS == report.METRICS
 
 
 def test_evaluate_to_standard_output(run: Run, model_dir: Path, corpus: Path) -> None:

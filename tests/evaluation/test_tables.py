@@ -3,63 +3,55 @@
 from __future__ import annotations
 
 import io
-from typing import Any
 
 import pytest
 
-from mime_fast.evaluation.outputs import FIGURES
-from mime_fast.evaluation.paper import PAPER
+from mime_fast.evaluation.comparison import Comparison, MeasuredModel, Spread
+from mime_fast.evaluation.metrics.metric import KEYS
 from mime_fast.evaluation.pictures.confusion import save_figure
 from mime_fast.evaluation.pictures.tables import draw_tables
 from mime_fast.evaluation.tables import format_tables
 from tests.evaluation.pictures.test_confusion import png_size
 
-ALL = dict(zip(FIGURES, (34.4, 32.1, 0.4, 0.56, 0.74, 0.8, 2.71, 2.82, 0.012, 0.061, 0.075, 11.5), strict=True))
+ALL: dict[str, float] = dict.fromkeys(KEYS, 3.0) | {
+    **{"ppl": 34.4, "top1": 0.4, "top2": 0.56, "top5": 0.74, "bleu_greedy": 2.71, "bleu_beam": 2.82},
+    **{"distinct1": 0.012, "distinct2": 0.061, "greedy_dist1": 0.0027, "greedy_dist2": 0.0099},
+    **{"distinct_replies": 0.075, "mean_length": 11.5},
+}
 
 
-def model(name: str, *, noise: bool, spread: tuple[float, float | None], **changes: float | None) -> dict[str, Any]:
+def model(name: str, *, noise: bool, spread: tuple[float, float | None], **changes: float | None) -> MeasuredModel:
     """One entry of `compare`; every figure of the positive group is half, of the negative one twice that of all."""
-    figures = ALL | changes
-    halves = {key: value and value / 2 for key, value in figures.items()}
-    doubles = {key: value and value * 2 for key, value in figures.items()}
+    figures: dict[str, float | None] = {**ALL, **changes}
     mean, deviation = spread
-    return {
-        "name": name,
-        "source": "runs/x_1",
-        "options": {} if noise else {"stochastic": False},
-        "parameters": 12_269_401,
-        "vocab_size": 16_007,
-        "emotion_mimicry": True if noise else None,
-        "emotion_grouping": True if noise else None,
-        "noise": noise,
-        "seeds": [7, 8] if noise else [7],
-        "figures": {
+    return MeasuredModel(
+        name=name,
+        source="runs/x_1",
+        options={} if noise else {"stochastic": False},
+        parameters=12_269_401,
+        vocab_size=16_007,
+        emotion_mimicry=True if noise else None,
+        emotion_grouping=True if noise else None,
+        noise=noise,
+        seeds=[7, 8] if noise else [7],
+        figures={
             "all": {"n": 30} | figures,
-            "positive": {"n": 10} | halves,
-            "negative": {"n": 20} | doubles,
+            "positive": {"n": 10} | {key: value and value / 2 for key, value in figures.items()},
+            "negative": {"n": 20} | {key: value and value * 2 for key, value in figures.items()},
         },
-        "over_seeds": {
-            "bleu_beam": {"mean": mean, "deviation": deviation, "values": [mean]},
-            "ppl": None,
-        },
-        "seconds": 1.0,
-    }
+        over_seeds={"bleu_beam": Spread(mean, deviation, [mean]), "ppl": None},
+        searches={},
+        seconds=1.0,
+    )
 
 
-def found(*models: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "split": "valid",
-        "n": 3000,
-        "groups": {"positive": 1000, "negative": 2000},
-        "models": list(models),
-        "paper": PAPER,
-        "options": {"seed": 7, "noise_seeds": 2, "polarity": "gold", "metrics": [], "batch_size": 64},
-        "versions": {},
-    }
+def found(*models: MeasuredModel) -> Comparison:
+    options = {"seed": 7, "noise_seeds": 2, "polarity": "gold", "metrics": [], "batch_size": 64}
+    return Comparison(3000, {"positive": 1000, "negative": 2000}, list(models), options, "valid")
 
 
 @pytest.fixture
-def two() -> dict[str, Any]:
+def two() -> Comparison:
     return found(
         model("MIME|x", noise=True, spread=(2.816, 0.0149)),
         model("Multi-TR", noise=False, spread=(2.5, None), ppl=40.0, bleu_beam=2.5, top1=0.41, bleu_greedy=None),
@@ -71,14 +63,14 @@ def row(text: str, start: str, place: int = 0) -> list[str]:
     return [cell.strip() for cell in lines[place].strip("|").replace("\\|", "/").split("|")]
 
 
-def test_what_is_said_of_the_pairs_and_models(two: dict[str, Any]) -> None:
+def test_what_is_said_of_the_pairs_and_models(two: Comparison) -> None:
     text = format_tables(two)
     assert "3,000 pairs of the valid split: 1,000 with a positive, 2,000 with a negative emotion" in text
     assert "- MIME\\|x: runs/x\\_1; vocabulary of 16,007 words" in text
     assert "- Multi-TR: runs/x\\_1, stochastic=False; vocabulary" in text
 
 
-def test_table_2(two: dict[str, Any]) -> None:
+def test_table_2(two: Comparison) -> None:
     text = format_tables(two)
     mime = [
         "MIME/x",
@@ -91,17 +83,20 @@ def test_table_2(two: dict[str, Any]) -> None:
         "74.0 %",
         "1.2 %",
         "6.1 %",
+        "0.27 %",
+        "0.99 %",
         "7.5 %",
     ]
     assert row(text, "MIME\\|x") == [*mime, "11.50"]
-    other = ["Multi-TR", "12.27M", "2.50", "-", "40.00", "**41.0 %**", "56.0 %", "74.0 %", "1.2 %", "6.1 %", "7.5 %"]
+    other = ["Multi-TR", "12.27M", "2.50", "-", "40.00", "**41.0 %**", "56.0 %", "74.0 %", "1.2 %", "6.1 %"]
+    other += ["0.27 %", "0.99 %", "7.5 %"]
     assert row(text, "Multi-TR") == [*other, "11.50"]
-    paper = ["*paper: MoEL*", "23.10M", "2.90", "-", "-", "38.0 %", "63.0 %", "74.0 %", "-", "-", "-", "-"]
+    paper = ["*paper: MoEL*", "23.10M", "2.90", "-", "-", "38.0 %", "63.0 %", "74.0 %", *"------"]
     assert row(text, "*paper: MoEL*") == paper
     assert row(text, "*paper: MIME*")[2] == "2.98"
 
 
-def test_table_4(two: dict[str, Any]) -> None:
+def test_table_4(two: Comparison) -> None:
     text = format_tables(two)
     assert row(text, "MIME\\|x", 1) == [
         *("MIME/x", "**17.20**", "**68.80**", "**1.41**", "**5.64**", "20.0 %", "80.0 %", "3.8 %", "15.0 %")
@@ -109,7 +104,7 @@ def test_table_4(two: dict[str, Any]) -> None:
     assert row(text, "Multi-TR", 1)[1:5] == ["20.00", "80.00", "1.25", "5.00"]
 
 
-def test_table_5(two: dict[str, Any]) -> None:
+def test_table_5(two: Comparison) -> None:
     text = format_tables(two)
     assert "over 2 noise seeds from 7 on" in text
     assert row(text, "MIME\\|x", 2) == ["MIME/x", "yes", "yes", "2 seeds", "2.82 ± 0.01", "-"]
@@ -124,7 +119,7 @@ def test_nothing_is_best_where_all_are_equal() -> None:
     assert "**" not in format_tables(found(model("a", noise=True, spread=(2.8, 0.1))))
 
 
-def test_the_picture_has_a_panel_for_each_figure(two: dict[str, Any]) -> None:
+def test_the_picture_has_a_panel_for_each_figure(two: Comparison) -> None:
     pytest.importorskip("matplotlib")
     figure = draw_tables(two)
     panels = {axes.get_title(): axes for axes in figure.axes if axes.get_visible()}
@@ -146,12 +141,12 @@ def test_the_picture_has_a_panel_for_each_figure(two: dict[str, Any]) -> None:
     assert png_size(made[0])[0] == 800
 
 
-def test_the_picture_of_what_was_asked_for_alone(two: dict[str, Any]) -> None:
+def test_the_picture_of_what_was_asked_for_alone(two: Comparison) -> None:
     pytest.importorskip("matplotlib")
-    for one in two["models"]:
-        for figures in one["figures"].values():
-            figures |= {key: None for key in FIGURES if not key.startswith("top")}
-        one["over_seeds"] = {"bleu_beam": None, "ppl": None}
+    for one in two.models:
+        for figures in one.figures.values():
+            figures |= {key: None for key in KEYS if not key.startswith("top")}
+        one.over_seeds["bleu_beam"] = None
     titles = {axes.get_title() for axes in draw_tables(two).axes if axes.get_visible()}
     assert titles == {"emotion accuracy (%)", "parameters (millions)", "top-1 (%), by emotion"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -20,12 +21,13 @@ from mime_fast.text.special import PAD_ID, UNK_ID
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
+MAX_EXPONENT = math.log(sys.float_info.max)
 FULL_VOCABULARY = 24_600  # words of the whole data set; those outside the model's own share UNK's probability
 
 
 @dataclass(frozen=True)
 class Likelihood:
-    """Figures of one pass over a split; accuracies are fractions."""
+    """Figures of one pass over a split; accuracies are fractions, and a perplexity may be infinite or NaN."""
 
     n: int
     ppl: float  # exp of the mean over pairs of the mean NLL a word, unknown words paid for
@@ -60,13 +62,23 @@ class PairFigures:
         top = {k: float((self.ranks < k).mean()) for k in (1, 2, 5)}
         return Likelihood(
             len(self.nll),
-            math.exp(self.nll_paid.mean()),
-            math.exp(self.nll.mean()),
+            perplexity(self.nll_paid.mean()),
+            perplexity(self.nll.mean()),
             top[1],
             top[2],
             top[5],
             float(same_polarity.mean()),
         )
+
+
+def perplexity(nll: float) -> float:
+    """exp(nll); infinite where that is beyond all floats."""
+    return math.exp(nll) if not nll > MAX_EXPONENT else math.inf
+
+
+def finite(value: float) -> float | None:
+    """None, which JSON has, for what it has no number for."""
+    return value if math.isfinite(value) else None
 
 
 def evaluate_likelihood(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from mime_fast.evaluation import paper
+from mime_fast.evaluation.comparison import Comparison
+from mime_fast.evaluation.metrics.metric import BY_KEY, fine_percent, percent
 from mime_fast.evaluation.pictures.confusion import COLOURS, LABEL_SIZE, WIDTH
 
 if TYPE_CHECKING:
@@ -35,13 +38,13 @@ class Panel:
         return [i for i, values in enumerate(self.values) if any(value is not None for value in values)]
 
 
-def draw_tables(found: Mapping[str, Any]) -> Figure:
+def draw_tables(found: Comparison) -> Figure:
     """Panels of all figures that were asked for."""
     from matplotlib.figure import Figure
 
-    names = [_shortened(model["name"]) for model in found["models"]]
-    names += [f"paper: {row['name']}" for row in found["paper"]["models"]]
-    own = range(len(found["models"]))  # rows behind them are the paper's
+    names = [_shortened(model.name) for model in found.models]
+    names += [f"paper: {row.name}" for row in paper.MODELS]
+    own = range(len(found.models))  # rows after them are the paper's
     panels = [panel for panel in _panels(found) if any(row in own for row in panel.rows)]
     lines = [panels[start : start + ACROSS] for start in range(0, len(panels), ACROSS)]
     rows = [max(len(panel.rows) for panel in line) for line in lines]
@@ -55,62 +58,58 @@ def draw_tables(found: Mapping[str, Any]) -> Figure:
             axes.set_ylim(count - 0.4, -0.6)  # rows of a line are of one height
         for axes in row[len(line) :]:
             axes.set_visible(False)
-    split = f" of the {found['split']} split" if "split" in found else ""
-    figure.suptitle(f"{found['n']:,} pairs{split}; grey: the paper's own figures, test split", fontsize=10)
+    split = "" if found.split is None else f" of the {found.split} split"
+    figure.suptitle(f"{found.n:,} pairs{split}; grey: the paper's own figures, test split", fontsize=10)
     return figure
 
 
-def _panels(found: Mapping[str, Any]) -> list[Panel]:
-    models, paper = found["models"], found["paper"]["models"]
-    blue = TONES[0]
+def _panels(found: Comparison) -> list[Panel]:
+    def of(key: str, group: str = "all") -> list[float | None]:
+        return [_scaled(key, model.figures[group][key]) for model in found.models]
 
-    def of(key: str, group: str = "all", scale: float = 1.0) -> list[float | None]:
-        return [_scaled(model["figures"][group][key], scale) for model in models]
+    def with_paper(key: str) -> list[float | None]:
+        return [*of(key), *(_scaled(key, row.figures.get(key)) for row in paper.MODELS)]
 
-    def papers(key: str, scale: float = 1.0) -> list[float | None]:
-        return [_scaled(row.get(key), scale) for row in paper]
+    def simple(title: str, key: str, digits: int = 1) -> Panel:
+        values = with_paper(key)
+        return Panel(title, (("", TONES[0]),), [(value,) for value in values], [None] * len(values), digits)
 
-    def simple(title: str, key: str, scale: float = 1.0, digits: int = 1) -> Panel:
-        values = [*of(key, scale=scale), *papers(key, scale)]
-        return Panel(title, (("", blue),), [(value,) for value in values], [None] * len(values), digits)
-
-    def by_group(title: str, key: str, scale: float = 1.0, digits: int = 1) -> Panel:
-        values = list(zip(of(key, "positive", scale), of(key, "negative", scale), strict=True))
-        values += [(None, None)] * len(paper)
+    def by_group(title: str, key: str, digits: int = 1) -> Panel:
+        values = list(zip(of(key, "positive"), of(key, "negative"), strict=True))
+        values += [(None, None)] * len(paper.MODELS)
         bars = tuple((group, COLOURS[group]) for group in ("positive", "negative"))
         return Panel(title, bars, values, [None] * len(values), digits)
 
-    parameters: list[float | None] = [row["parameters"] / 1e6 for row in (*models, *paper)]
-    top = list(
-        zip(*([*of(f"top{k}", scale=100), *papers(f"top{k}", 100)] for k in (1, 2, 5)), strict=True)  # a row a model
-    )
+    counts = [*(model.parameters for model in found.models), *(row.parameters for row in paper.MODELS)]
+    parameters: list[float | None] = [each / 1e6 for each in counts]
+    top = list(zip(*(with_paper(f"top{k}") for k in (1, 2, 5)), strict=True))  # a row per model
     accuracies = tuple((f"top-{k}", tone) for k, tone in zip((1, 2, 5), TONES, strict=True))
     none = [None] * len(parameters)
     return [
         _seeds(found, "BLEU, beam 5", "bleu_beam"),
         Panel("emotion accuracy (%)", accuracies, top, none, 0),
-        Panel("parameters (millions)", (("", blue),), [(value,) for value in parameters], none, 2),
+        Panel("parameters (millions)", (("", TONES[0]),), [(value,) for value in parameters], none, 2),
         _seeds(found, "PPL", "ppl"),
-        simple("BLEU, greedy", "bleu_greedy", digits=2),
+        simple("BLEU, greedy", "bleu_greedy", 2),
         simple("mean length (tokens)", "mean_length"),
-        simple("distinct replies (%)", "distinct_replies", 100),
-        simple("distinct-1 (%)", "distinct1", 100, 2),
-        simple("distinct-2 (%)", "distinct2", 100, 2),
-        by_group("BLEU, beam 5, by emotion", "bleu_beam", digits=2),
+        simple("distinct replies (%)", "distinct_replies"),
+        simple("distinct-1 (%)", "distinct1", 2),
+        simple("distinct-2 (%)", "distinct2", 2),
+        by_group("BLEU, beam 5, by emotion", "bleu_beam", 2),
         by_group("PPL, by emotion", "ppl"),
-        by_group("top-1 (%), by emotion", "top1", 100),
+        by_group("top-1 (%), by emotion", "top1"),
     ]
 
 
-def _seeds(found: Mapping[str, Any], title: str, key: str) -> Panel:
+def _seeds(found: Comparison, title: str, key: str) -> Panel:
     """Means over the noise seeds with their deviations."""
-    spreads = [model["over_seeds"][key] for model in found["models"]]
-    means = [None if spread is None else spread["mean"] for spread in spreads]
-    errors = [None if spread is None else spread["deviation"] for spread in spreads]
-    paper = [row.get(key) for row in found["paper"]["models"]]
+    spreads = [model.over_seeds[key] for model in found.models]
+    means = [None if spread is None else spread.mean for spread in spreads]
+    errors = [None if spread is None else spread.deviation for spread in spreads]
+    papers = [row.figures.get(key) for row in paper.MODELS]
     if any(error is not None for error in errors):
-        title += f" (± over {found['options']['noise_seeds']} seeds)"
-    return Panel(title, (("", TONES[0]),), [(mean,) for mean in [*means, *paper]], [*errors, *[None] * len(paper)], 2)
+        title += f" (± over {found.options['noise_seeds']} seeds)"
+    return Panel(title, (("", TONES[0]),), [(mean,) for mean in [*means, *papers]], [*errors, *[None] * len(papers)], 2)
 
 
 def _draw(axes: Axes, panel: Panel, names: Sequence[str], own: int) -> None:
@@ -143,8 +142,9 @@ def _draw(axes: Axes, panel: Panel, names: Sequence[str], own: int) -> None:
         legend.borderaxespad = 2.2  # below the scale, in letters
 
 
-def _scaled(value: float | None, scale: float) -> float | None:
-    return None if value is None else scale * value
+def _scaled(key: str, value: float | None) -> float | None:
+    """As the axis shows it: shares in percent."""
+    return value * 100 if value is not None and BY_KEY[key].form in (percent, fine_percent) else value
 
 
 def _shortened(name: str) -> str:

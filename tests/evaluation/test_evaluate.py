@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import pytest
+import torch
 
 from mime_fast.backends.select import Wanted, choose
 from mime_fast.checkpoints.model_folder import ModelFolder
-from mime_fast.cli import evaluate as command
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.config.model import MimeConfig, ModelConfig
 from mime_fast.data.batches import make_examples
@@ -18,17 +19,18 @@ from mime_fast.data.empathetic_dialogues import Pair
 from mime_fast.emotions import INDEX, LABELS
 from mime_fast.engine.engine import Engine
 from mime_fast.errors import ConfigError, InputError
-from mime_fast.evaluation import report as module
+from mime_fast.evaluation.evaluate import evaluate, format_evaluation
 from mime_fast.evaluation.metrics.bleu import corpus_bleu
 from mime_fast.evaluation.metrics.diversity import diversity
 from mime_fast.evaluation.metrics.likelihood import evaluate_likelihood
-from mime_fast.evaluation.report import METRICS, evaluate, format_report
+from mime_fast.evaluation.metrics.metric import GROUPS, METRICS, Metric
 from mime_fast.text.tokenizer import Tokenizer, tokenize
 from tests.reference.tiny import tiny
 
 TOP_KEYS = [
     *("n", "ppl", "ppl_unk_free", "top1", "top2", "top5", "polarity_accuracy", "bleu_greedy", "bleu_beam"),
-    *("distinct1", "distinct2", "distinct_replies", "mean_length", "seed_effect", "seconds", "details"),
+    *("greedy_dist1", "greedy_dist2", "distinct1", "distinct2", "distinct_replies", "word_types", "frequent"),
+    *("repeats", "mean_length", "seed_effect", "seconds", "details"),
 ]
 TEXTS = [
     ("my cat ran away", "oh no , i hope that she comes home", "sad"),
@@ -39,6 +41,14 @@ TEXTS = [
     ("they forgot me", "i am so sorry , that is not great", "lonely"),
 ]
 WORDS = sorted({word for text, response, _ in TEXTS for word in tokenize(f"{text} {response}")} - {"prize", "cold"})
+
+
+def report_of(*args: Any, **options: Any) -> dict[str, Any]:
+    return evaluate(*args, **options).to_dict()
+
+
+def keys_of(group: str) -> list[str]:
+    return [metric.key for metric in METRICS if metric.group == group]
 
 
 def make_pairs() -> list[Pair]:
@@ -94,7 +104,7 @@ def scripted() -> ScriptedEngine:
 
 
 def test_keys_are_exactly_the_agreed_ones(scripted: ScriptedEngine) -> None:
-    report = evaluate(scripted, make_pairs())
+    report = report_of(scripted, make_pairs())
     assert list(report) == TOP_KEYS
     assert all(report[key] is not None for key in TOP_KEYS)
     assert json.loads(json.dumps(report, allow_nan=False)) == report
@@ -103,13 +113,13 @@ def test_keys_are_exactly_the_agreed_ones(scripted: ScriptedEngine) -> None:
 
 def test_bleu_is_of_tokens_against_real_words(scripted: ScriptedEngine) -> None:
     references = [tokenize(response) for _, response, _ in TEXTS]
-    report = evaluate(scripted, make_pairs(), metrics=["bleu_beam", "bleu_greedy"], batch_size=4)
+    report = report_of(scripted, make_pairs(), metrics=["bleu_beam", "bleu_greedy"], batch_size=4)
     assert report["bleu_greedy"] == corpus_bleu([tokenize(text) for text in GREEDY], references)
     assert report["bleu_beam"] == corpus_bleu([tokenize(text) for text in BEAM], references) > 0
 
 
 def test_diversity_and_seed_effect(scripted: ScriptedEngine) -> None:
-    report = evaluate(scripted, make_pairs(), metrics=["diversity", "seed_effect"], seed=2**64 - 1)
+    report = report_of(scripted, make_pairs(), metrics=["diversity", "seed_effect"], seed=2**64 - 1)
     figures = diversity([tokenize(text) + ([str(2**64 - 1)] if i in (1, 5) else []) for i, text in enumerate(DEFAULT)])
     assert [report[key] for key in ("distinct1", "distinct2", "distinct_replies", "mean_length")] == [
         *(figures.distinct1, figures.distinct2, figures.distinct_replies, figures.mean_length)
@@ -120,7 +130,7 @@ def test_diversity_and_seed_effect(scripted: ScriptedEngine) -> None:
 
 
 def test_searches(scripted: ScriptedEngine) -> None:
-    report = evaluate(scripted, make_pairs(), batch_size=2)
+    report = report_of(scripted, make_pairs(), batch_size=2)
     plain = {"max_new_tokens": 30, "min_new_tokens": 0, "do_sample": False, "length_penalty": 1.0}
     plain |= {"no_repeat_ngram_size": 0, "num_return_sequences": 1, "strict_turns": False, "search": "standard"}
     searches = [{k: v for k, v in call.items() if k not in ("seed", "request_ids")} for call in scripted.calls]
@@ -137,7 +147,7 @@ def test_searches(scripted: ScriptedEngine) -> None:
 def test_default_options_that_are_plain_are_searched_once() -> None:
     engine = ScriptedEngine({1: GREEDY, 5: BEAM, None: DEFAULT}, changing=set())
     engine.generation_config = GenerationConfig()
-    report = evaluate(engine, make_pairs(), metrics=["bleu_beam", "diversity"])
+    report = report_of(engine, make_pairs(), metrics=["bleu_beam", "diversity"])
     assert len(engine.calls) == 1
     assert report["distinct_replies"] == report["details"]["beam"]["distinct_replies"]
 
@@ -145,7 +155,7 @@ def test_default_options_that_are_plain_are_searched_once() -> None:
 @pytest.mark.parametrize("polarity", ["gold", "predicted"])
 def test_likelihood_and_its_details(polarity: Any) -> None:
     engine, pairs = make_engine(), make_pairs()
-    report = evaluate(engine, pairs, metrics=["likelihood"], polarity=polarity, seed=4, batch_size=2)
+    report = report_of(engine, pairs, metrics=["likelihood"], polarity=polarity, seed=4, batch_size=2)
     examples = make_examples(pairs, engine.tokenizer)
     figures = evaluate_likelihood(engine.model, examples, seed=4, gold_polarity=polarity == "gold")
     assert report["ppl"] == pytest.approx(figures.ppl, rel=1e-10)
@@ -169,26 +179,22 @@ def test_likelihood_and_its_details(polarity: Any) -> None:
     assert details["confusion"] == confusion
 
 
-@pytest.mark.parametrize("metric", METRICS)
-def test_what_is_not_asked_for_is_null(metric: str) -> None:
-    report = evaluate(make_engine(), make_pairs()[:2], metrics=[metric])
-    groups = {"likelihood": module.LIKELIHOOD_KEYS, "diversity": module.DIVERSITY_KEYS}
-    assert {key for key in TOP_KEYS if report[key] is not None} == {
-        "n",
-        "seconds",
-        "details",
-        *groups.get(metric, (metric,)),
-    }
-    assert report["details"]["options"]["metrics"] == [metric]
-    format_report(report)
+@pytest.mark.parametrize("group", GROUPS)
+def test_what_is_not_asked_for_is_null(group: str) -> None:
+    found = evaluate(make_engine(), make_pairs()[:2], metrics=[group])
+    report = found.to_dict()
+    assert {key for key in TOP_KEYS if report[key] is not None} == {"n", "seconds", "details", *keys_of(group)}
+    assert report["details"]["options"]["metrics"] == [group]
+    text = format_evaluation(found)
+    assert all((line.split()[-1] == "-") == (metric.group != group) for metric, line in lines_of(text))
 
 
 def test_a_run_repeats_whatever_the_batches() -> None:
     engine, pairs = make_engine(num_beams=1, do_sample=True, max_new_tokens=5), make_pairs()
-    reports = [evaluate(engine, pairs, seed=seed, batch_size=size) for seed, size in ((7, 64), (7, 4), (8, 64))]
+    reports = [report_of(engine, pairs, seed=seed, batch_size=size) for seed, size in ((7, 64), (7, 4), (8, 64))]
     for report in reports:
         del report["seconds"], report["details"]["options"]["batch_size"]
-    likelihoods = [[report.pop(key) for key in module.LIKELIHOOD_KEYS] for report in reports]
+    likelihoods = [[report.pop(key) for key in keys_of("likelihood")] for report in reports]
     parts = [[report["details"].pop(key) for key in ("per_emotion", "by_polarity")] for report in reports]
     assert reports[0] == reports[1]
     assert likelihoods[1] == pytest.approx(likelihoods[0], rel=1e-10)
@@ -198,24 +204,55 @@ def test_a_run_repeats_whatever_the_batches() -> None:
     assert likelihoods[2] != pytest.approx(likelihoods[0], rel=1e-6)
 
 
+def lines_of(text: str) -> list[tuple[Metric, str]]:
+    """The line of each figure."""
+    lines = text.splitlines()
+    return [(metric, next(line for line in lines if line.startswith(f"{metric.title}  "))) for metric in METRICS]
+
+
 def test_table(scripted: ScriptedEngine) -> None:
-    report = evaluate(scripted, make_pairs())
-    text = format_report(report)
-    for key in ("ppl", "ppl_unk_free", "bleu_greedy", "bleu_beam", "mean_length"):
-        assert f"{report[key]:.2f}" in text
-    for key in ("top1", "top2", "top5", "polarity_accuracy", "distinct1", "distinct_replies", "seed_effect"):
-        assert f"{100 * report[key]:.1f} %" in text
+    found = evaluate(scripted, make_pairs())
+    text = format_evaluation(found)
+    for metric, line in lines_of(text):
+        value = found.figures[metric.key]
+        assert value is not None
+        assert line.endswith(f"  {metric.form(value)}")
     assert all(label in text for label in (*LABELS, "positive", "negative"))
     assert max(map(len, text.splitlines())) < 80
+
+
+def test_figures_of_the_greedy_replies(scripted: ScriptedEngine) -> None:
+    """Dist-n as CEM and its successors count it: over all greedy replies together, whatever the default search is."""
+    report = report_of(scripted, make_pairs(), metrics=["greedy_dist"])
+    words = [text.split() for text in GREEDY]
+    assert report["greedy_dist1"] == len({word for said in words for word in said}) / sum(map(len, words))
+    pairs = [pair for said in words for pair in pairwise(said)]
+    assert report["greedy_dist2"] == len(set(pairs)) / len(pairs)
+    assert report["details"]["greedy"]["repeats"] == 0
+    assert len(scripted.calls) == 1
+
+
+@pytest.mark.parametrize("scale", [1e4, math.nan])
+def test_extreme_weights_have_figures_or_none(scale: float) -> None:
+    """Neither a traceback, nor what JSON has no name for."""
+    engine = make_engine()
+    with torch.no_grad():
+        engine.model.fc_decode.weight.mul_(scale)
+    found = evaluate(engine, make_pairs(), metrics=["likelihood"])
+    report = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert report["ppl"] is report["ppl_unk_free"] is None
+    assert report["details"]["by_polarity"]["negative"]["ppl"] is None
+    assert report["top5"] is not None
+    assert "PPL                         -" in format_evaluation(found)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"metrics": ["bleu"]}, "'bleu'; some of likelihood, bleu_greedy"),
+        ({"metrics": ["bleu"]}, "'bleu'; must be some of likelihood, bleu_greedy"),
         ({"metrics": []}, "an empty list"),
-        ({"metrics": "diversity"}, "a list of some of"),
-        ({"polarity": "best"}, "polarity='best': 'gold' or 'predicted'"),
+        ({"metrics": "diversity"}, "must be a list of some of"),
+        ({"polarity": "best"}, "polarity='best': must be 'gold' or 'predicted'"),
         ({"seed": -1}, "seed=-1"),
         ({"seed": 2**64}, "seed="),
         ({"batch_size": 0}, "batch_size=0"),
@@ -223,7 +260,7 @@ def test_table(scripted: ScriptedEngine) -> None:
 )
 def test_bad_options(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        evaluate(make_engine(), make_pairs(), **options)
+        report_of(make_engine(), make_pairs(), **options)
 
 
 @pytest.mark.parametrize(
@@ -231,20 +268,16 @@ def test_bad_options(options: dict[str, Any], message: str) -> None:
     [
         (["oh", " "], "no", r"pair 1 \(conversation made:1\), utterance 1 is blank"),
         ([], "no", "pair 1 .* is an empty list"),
-        (["oh " * 1000], "no", "pair 1 .*: the context has 1000 words; at most 999"),
-        (["oh"], "no " * 1001, "pair 1 .*: the response has 1001 words; at most 999"),
+        (["oh " * 1000], "no", "pair 1 .*: the context has 1000 words; must be at most 999"),
+        (["oh"], "no " * 1001, "pair 1 .*: the response has 1001 words; must be at most 999"),
     ],
 )
 def test_bad_pairs(context: list[str], response: str, message: str) -> None:
     pairs = [make_pairs()[0], Pair(context, response, "sad", "", "made:1")]
     with pytest.raises(InputError, match=message):
-        evaluate(make_engine(), pairs, metrics=["likelihood"])
+        report_of(make_engine(), pairs, metrics=["likelihood"])
 
 
 def test_no_pairs() -> None:
     with pytest.raises(InputError, match="no pairs"):
-        evaluate(make_engine(), [])
-
-
-def test_the_command_knows_the_metrics() -> None:
-    assert command.METRICS == METRICS
+        report_of(make_engine(), [])
