@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from mime_fast.cli.options import add_model_options, add_search_options, load_op
 from mime_fast.cli.output import is_standard_output, open_output
 from mime_fast.config.checks import check_int
 from mime_fast.errors import ConfigError
+from mime_fast.files import json_bytes
 
 if TYPE_CHECKING:
     from mime_fast.evaluation.cases.cases import Case
@@ -94,7 +94,7 @@ def run(args: Namespace) -> int:
         models = [{"name": one.name, "source": one.source, "options": dict(one.options)} for one in systems]
         found = {"seed": args.seed, "models": models, "cases": cases_json(cases, answered)}
         with open_output(args.json) as stream:
-            stream.write(json.dumps(found, indent=2, ensure_ascii=False).encode() + b"\n")
+            stream.write(json_bytes(found, indent=2))
     if not (args.json == "-" and is_standard_output(args.out)):
         with open_output(args.out) as stream:
             stream.write(format_cases(cases, answered, top=args.top).encode() + b"\n")

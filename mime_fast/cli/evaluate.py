@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from argparse import ArgumentParser, Namespace
 from typing import Any
@@ -13,6 +12,7 @@ from mime_fast.cli.output import is_standard_output, open_output
 from mime_fast.config.checks import check_int
 from mime_fast.errors import ConfigError
 from mime_fast.evaluation.metrics.metric import GROUPS, OF_SEVERAL, check_groups
+from mime_fast.files import json_bytes
 
 EXAMPLE = """  mime-fast evaluate --data empatheticdialogues.tar.gz --split valid --json figures.json
   mime-fast evaluate --data empatheticdialogues.tar.gz --split test --model run --metrics likelihood,bleu_greedy
@@ -136,7 +136,7 @@ def _options(args: Namespace) -> dict[str, Any]:
 def _write_json(path: str | None, found: dict[str, Any]) -> None:
     if path is not None:
         with open_output(path) as stream:
-            stream.write(json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+            stream.write(json_bytes(found, indent=2))
 
 
 def _tell(text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
@@ -13,6 +12,7 @@ from mime_fast.cli.options import seed
 from mime_fast.cli.output import open_output
 from mime_fast.config.checks import check_int
 from mime_fast.errors import ConfigError, DataError
+from mime_fast.files import json_bytes
 
 if TYPE_CHECKING:
     from mime_fast.evaluation.human.answers import Answers
@@ -169,7 +169,7 @@ def run_report(args: Namespace) -> int:
     found = figures.study_figures(made, given, voters=voters, number=args.bootstrap, seed=args.seed)
     if args.json is not None:
         with open_output(args.json) as stream:
-            stream.write(json.dumps(found, indent=2, ensure_ascii=False).encode() + b"\n")
+            stream.write(json_bytes(found, indent=2))
     if args.json != "-" or args.out is not None:
         with open_output(args.out) as stream:
             stream.write(markdown.format_report(found).encode() + b"\n")
@@ -206,7 +206,7 @@ def pair(text: str) -> tuple[str, str]:
 def _write_dialogues(path: str, instances: list[Instance]) -> None:
     rows = [{"id": instance.id, "context": instance.context} for instance in instances]
     with open_output(path) as stream:
-        stream.writelines(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
+        stream.writelines(json_bytes(row) for row in rows)
 
 
 def _summary(study: Study, out: str) -> str:

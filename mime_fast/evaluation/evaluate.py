@@ -23,7 +23,6 @@ from mime_fast.evaluation.metrics.likelihood import PairFigures, finite
 from mime_fast.evaluation.metrics.metric import BY_KEY, METRICS, Figures, check_groups, compute
 from mime_fast.evaluation.searches import SEARCHES, Search
 
-WIDE = 23  # letters of a column
 LIKELIHOOD_PART = ("ppl", "top1")  # of an emotion, or of a group
 
 
@@ -151,13 +150,12 @@ def format_evaluation(found: Evaluation) -> str:
     rows += [(metric.title, cell(found.figures, metric.key)) for metric in METRICS]
     rows.append(("seconds", f"{found.seconds:.0f}"))
     lines = [f"{name:<28}{value}" for name, value in rows]
-    replies = {search: each for search, each in found.diversity.items() if each is not None}
+    replies = [(search, each) for search, each in found.diversity.items() if each is not None]
     if replies:
-        shown = ("distinct_replies", "word_types", "frequent", "repeats")
-        lines += ["", f"{'replies':<9}" + "".join(f"{BY_KEY[key].title:>{WIDE}}" for key in shown)]
+        lines += ["", f"{'replies':<28}" + "".join(f"{search:>10}" for search, _ in replies)]
         lines += [
-            f"{search:<9}" + "".join(f"{BY_KEY[key].form(getattr(each, key)):>{WIDE}}" for key in shown)
-            for search, each in replies.items()
+            f"  {BY_KEY[key].title:<26}" + "".join(f"{BY_KEY[key].form(getattr(each, key)):>10}" for _, each in replies)
+            for key in ("distinct_replies", "word_types", "frequent", "repeats", "mean_length")
         ]
     if found.likelihood is not None:
         lines += ["", f"{'emotion':<16}{'n':>7}{'PPL':>9}{'top-1':>9}"]

@@ -26,7 +26,7 @@ from mime_fast.evaluation.cases.sheet import format_cases
 from mime_fast.evaluation.human.sampling import draw
 from mime_fast.evaluation.systems import parse_system
 from tests.evaluation.human.conftest import make_pairs
-from tests.evaluation.test_report import make_engine
+from tests.evaluation.test_evaluate import make_engine
 from tests.reference.tiny import tiny_model
 
 TALK = ["my cat ran away", "oh no !", "she comes home"]
