@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 from mime_fast.config.checks import check_int
 from mime_fast.config.generation import SearchOptions
 from mime_fast.corpora.answerer_spec import AnswererSpec
-from mime_fast.corpora.answering import CHUNK, Answered
+from mime_fast.corpora.answering import CHUNK, RowResult
+from mime_fast.corpora.schema import arrow_schema
 from mime_fast.corpora.tasks import Task
 from mime_fast.data.reading.rows import Broken, Columns, RawRow
 from mime_fast.engine.inputs import Truncation
@@ -148,7 +149,7 @@ class _Rows:
         import pyarrow as pa
 
         self.answerer = spec.make()
-        self.schema = spec.task.schema().append(pa.field("error", pa.string()))
+        self.schema = arrow_schema(spec.task.kind).append(pa.field("error", pa.string()))
 
     def __call__(self, table: Any) -> Any:
         import pyarrow as pa
@@ -164,7 +165,7 @@ def _raw(values: dict[str, object]) -> RawRow:
     return RawRow("dataset", 0, -1, Broken(f"{ROW}={number!r}: an integer of 0 or more is allowed", str(values)))
 
 
-def _record(one: Answered) -> dict[str, Any]:
+def _record(one: RowResult) -> dict[str, Any]:
     if one.bad is not None:
         return {"id": str(one.bad.id), "row": None if one.row < 0 else one.row, "error": one.bad.reason}
     assert one.record is not None

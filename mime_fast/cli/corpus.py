@@ -1,14 +1,98 @@
-"""What `score` and `generate` share: a corpus job made of their options."""
+"""What `generate`, `score` and `classify` share: their options, and the corpus job made of them."""
 
 from __future__ import annotations
 
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from typing import Any
 
-from mime_fast.cli.options import load_options
+from mime_fast.cli.options import load_options, noise_arguments
 from mime_fast.cli.output import is_standard_output
+
+
+def add_corpus_arguments(parser: ArgumentParser, *, top_emotions: int = 3) -> None:
+    """IN, OUT and how rows are read, checked, shared and resumed."""
+    parser.add_argument(
+        "input",
+        metavar="IN",
+        help="JSON lines, CSV, TSV or Parquet, also .gz and .zst, a folder of them, or a quoted glob; - for standard "
+        "input",
+    )
+    parser.add_argument(
+        "output",
+        metavar="OUT",
+        nargs="?",
+        help="ends in .jsonl, .csv, .tsv (also .gz, .zst) or .parquet, or in / for a folder of parts; without it, JSON "
+        "lines on standard output",
+    )
+    _add_reading(parser)
+    _add_job(parser, top_emotions)
+
+
+def _add_reading(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("input")
+    group.add_argument(
+        "--input-format",
+        choices=["auto", "jsonl", "csv", "tsv", "parquet"],
+        default="auto",
+        help="by the file's name, JSON lines where that says nothing (default: %(default)s)",
+    )
+    for name in ("context", "response", "id", "seed"):
+        group.add_argument(
+            f"--{name}-column", default=name, metavar="NAME", help="column or key (default: %(default)s)"
+        )
+    group.add_argument(
+        "--separator",
+        default="__eou__",
+        metavar="TEXT",
+        help="between the utterances of a context that is one text (default: %(default)s)",
+    )
+    group = parser.add_argument_group("dialogues")
+    group.add_argument(
+        "--no-strict-turns",
+        dest="strict_turns",
+        action="store_false",
+        help="take an even number of turns, too (the agent spoke last)",
+    )
+    group.add_argument(
+        "--truncation",
+        choices=["oldest"],
+        help="drop the oldest turns, in pairs, of a dialogue that is too long (default: the row is bad)",
+    )
+
+
+def _add_job(parser: ArgumentParser, top_emotions: int) -> None:
+    group = parser.add_argument_group("job")
+    group.add_argument(
+        "--workers", type=int, metavar="N", help="processes (default: 1), or Ray's actors (default: as many as fit)"
+    )
+    group.add_argument(
+        "--ray",
+        nargs="?",
+        const="",
+        metavar="ADDRESS",
+        help="work on a Ray cluster: auto, HOST:PORT, ray://HOST:PORT, or local for a new one on this machine "
+        "(default: the one that Ray finds, or a new one)",
+    )
+    group.add_argument("--part-rows", type=int, metavar="N", help="rows that are made final together (default: 2560)")
+    group.add_argument("--restart", action="store_true", help="begin anew, whatever OUT and OUT.parts are")
+    group.add_argument("--strict", action="store_true", help="stop at the first bad row")
+    group.add_argument(
+        "--max-errors",
+        type=float,
+        default=1.0,
+        metavar="SHARE",
+        help="stop when a greater share of the rows is bad (default: %(default)s)",
+    )
+    group.add_argument("--summary", metavar="FILE", help="write the summary there, as JSON")
+    group.add_argument(
+        "--top-emotions",
+        type=int,
+        default=top_emotions,
+        metavar="K",
+        help="emotions with their probabilities in a row of the output, 0 to 32 (default: %(default)s)",
+    )
 
 
 def run_job(args: Namespace, kind: Any, search: Mapping[str, Any] | None = None) -> int:
@@ -21,13 +105,11 @@ def run_job(args: Namespace, kind: Any, search: Mapping[str, Any] | None = None)
     task = Task(
         kind,
         Columns(args.context_column, args.response_column, args.id_column, args.seed_column, separator=args.separator),
-        args.seed,
-        args.emotion,
-        args.stochastic,
-        args.strict_turns,
-        args.truncation,
-        args.top_emotions,
-        search or {},
+        strict_turns=args.strict_turns,
+        truncation=args.truncation,
+        top_emotions=args.top_emotions,
+        search=search or {},
+        **({} if kind == "classify" else noise_arguments(args)),
     )
     ray_address, source, target = _ray_in_out(args)
     job = CorpusJob(

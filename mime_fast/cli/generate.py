@@ -5,10 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from mime_fast.cli.command import Command
-from mime_fast.cli.corpus import run_job
+from mime_fast.cli.corpus import add_corpus_arguments, run_job
 from mime_fast.cli.options import (
-    add_corpus_options,
-    add_file_options,
     add_model_options,
     add_noise_options,
     add_search_options,
@@ -24,8 +22,7 @@ The answer is {"id", "row", "text", "score", "seed", "emotion", "emotion_probs",
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    add_file_options(parser, corpus=True)
-    add_corpus_options(parser)
+    add_corpus_arguments(parser)
     add_search_options(parser)
     add_noise_options(parser)
     add_model_options(parser)

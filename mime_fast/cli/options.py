@@ -64,80 +64,6 @@ def check_model_options(args: Namespace) -> None:
     Wanted(**load_options(args))
 
 
-def add_file_options(parser: ArgumentParser, *, corpus: bool = False) -> None:
-    """IN, OUT and how dialogues are checked."""
-    inputs = "JSON lines, one dialogue each"
-    output = "JSON lines"
-    if corpus:
-        inputs = "JSON lines, CSV, TSV or Parquet, also .gz and .zst, a folder of them, or a quoted glob"
-        output = "JSON lines, Parquet if it ends in .parquet, a folder of parts if it ends in /"
-    parser.add_argument("input", metavar="IN", help=f"{inputs}; - for standard input")
-    parser.add_argument("output", metavar="OUT", nargs="?", help=f"{output}; without it, JSON lines on standard output")
-    group = parser.add_argument_group("dialogues")
-    group.add_argument(
-        "--no-strict-turns",
-        dest="strict_turns",
-        action="store_false",
-        help="take an even number of turns, too (the agent spoke last)",
-    )
-    group.add_argument(
-        "--truncation",
-        choices=["oldest"],
-        help="drop the oldest turns, in pairs, of a dialogue that is too long (default: the row is bad)",
-    )
-
-
-def add_corpus_options(parser: ArgumentParser) -> None:
-    """How `score` and `generate` read, share and resume their work."""
-    group = parser.add_argument_group("input")
-    group.add_argument(
-        "--input-format",
-        choices=["auto", "jsonl", "csv", "tsv", "parquet"],
-        default="auto",
-        help="by the file's name, JSON lines where that says nothing (default: %(default)s)",
-    )
-    for name in ("context", "response", "id", "seed"):
-        group.add_argument(
-            f"--{name}-column", default=name, metavar="NAME", help="column or key (default: %(default)s)"
-        )
-    group.add_argument(
-        "--separator",
-        default="__eou__",
-        metavar="TEXT",
-        help="between the utterances of a context that is one text (default: %(default)s)",
-    )
-    group = parser.add_argument_group("job")
-    group.add_argument(
-        "--workers", type=int, metavar="N", help="processes (default: 1), or Ray's actors (default: as many as fit)"
-    )
-    group.add_argument(
-        "--ray",
-        nargs="?",
-        const="",
-        metavar="ADDRESS",
-        help="work on a Ray cluster: auto, HOST:PORT, ray://HOST:PORT, or local for a new one on this machine "
-        "(default: the one that Ray finds, or a new one)",
-    )
-    group.add_argument("--part-rows", type=int, metavar="N", help="rows that are made final together (default: 2560)")
-    group.add_argument("--restart", action="store_true", help="begin anew, whatever OUT and OUT.parts are")
-    group.add_argument("--strict", action="store_true", help="stop at the first bad row")
-    group.add_argument(
-        "--max-errors",
-        type=float,
-        default=1.0,
-        metavar="SHARE",
-        help="stop when a greater share of the rows is bad (default: %(default)s)",
-    )
-    group.add_argument("--summary", metavar="FILE", help="write the summary there, as JSON")
-    group.add_argument(
-        "--top-emotions",
-        type=int,
-        default=3,
-        metavar="K",
-        help="emotions with their probabilities in a row of the output, 0 to 32 (default: %(default)s)",
-    )
-
-
 def add_noise_options(parser: ArgumentParser) -> None:
     """--seed, --no-stochastic, --emotion: what the response emotion is drawn from."""
     group = parser.add_argument_group("response emotion")
@@ -146,6 +72,11 @@ def add_noise_options(parser: ArgumentParser) -> None:
         "--no-stochastic", dest="stochastic", action="store_false", help="no noise in the response emotion: z = mu"
     )
     group.add_argument("--emotion", type=emotion, help="mimic this emotion's group, not the predicted one's")
+
+
+def noise_arguments(args: Namespace) -> dict[str, Any]:
+    """Keyword arguments for the options of `add_noise_options`."""
+    return {"seed": args.seed, "emotion": args.emotion, "stochastic": args.stochastic}
 
 
 def add_search_options(parser: ArgumentParser) -> None:

@@ -22,28 +22,28 @@ class AnswererSpec:
     model: str | None = None
     load_options: Mapping[str, Any] = field(default_factory=dict)  # of mime_fast.load
     strict: bool = False
-    maker: Mapping[str, Any] | None = None  # what made the rows that are done
+    provenance: Mapping[str, Any] | None = None  # what made the rows that are done
 
     def make(self) -> Answerer:
-        """Load the engine. DataError: it is not `maker`."""
+        """Load the engine. DataError: it is not `provenance`."""
         from mime_fast.engine.load import load
 
         engine = load(self.model, **self.load_options)
-        if self.maker is not None:
-            check_maker(self.maker, maker_of(engine))
+        if self.provenance is not None:
+            check_provenance(self.provenance, provenance_of(engine))
         return Answerer(self.task, engine, strict=self.strict)
 
 
-def maker_of(engine: Engine) -> dict[str, Any]:
+def provenance_of(engine: Engine) -> dict[str, Any]:
     """What decides the last digits of an engine's figures."""
     import torch
 
     facts = engine.describe()
-    maker = {name: facts[name] for name in ("device", "backend", "isa", "precision") if name in facts}
-    return maker | ({} if "isa" in facts else {"torch": torch.__version__})
+    provenance = {name: facts[name] for name in ("device", "backend", "isa", "precision") if name in facts}
+    return provenance | ({} if "isa" in facts else {"torch": torch.__version__})
 
 
-def check_maker(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def check_provenance(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """DataError where two makers would share an output, whose bytes would then depend on who made what."""
     if now != before:
         raise DataError(
@@ -52,5 +52,5 @@ def check_maker(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         )
 
 
-def _listed(maker: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in maker.items())
+def _listed(provenance: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in provenance.items())

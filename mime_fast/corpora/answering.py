@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any
 from mime_fast.corpora.tasks import Ready, Task
 from mime_fast.data.dialogues import Row
 from mime_fast.data.reading.rows import BadRow, RawRow, bad_row, check
+from mime_fast.engine.results import Classification
 from mime_fast.errors import DataError, InputError
 
 if TYPE_CHECKING:
     from mime_fast.engine.engine import Engine
+    from mime_fast.engine.results import Reply, Score
 
 CHUNK = 512  # rows that the engine gets at once, and sorts by length among themselves
 
 
 @dataclass(frozen=True)
-class Answered:
+class RowResult:
     """A row's record and what is counted of it, or the bad row."""
 
     row: int  # over all inputs
@@ -28,6 +30,13 @@ class Answered:
     bad: BadRow | None = None
     tokens: int = 0  # scored or generated, the end mark counted
     logprob: float = 0.0  # their sum
+
+    @classmethod
+    def of(cls, row: int, record: dict[str, Any], answer: Score | Reply | Classification) -> RowResult:
+        """The result of a row that was answered."""
+        if isinstance(answer, Classification):
+            return cls(row, record)
+        return cls(row, record, None, len(answer.token_logprobs), answer.logprob)
 
 
 class Answerer:
@@ -38,7 +47,7 @@ class Answerer:
         self.engine = engine
         self.strict = strict
 
-    def answers(self, rows: Iterable[RawRow], size: int | None = None) -> Iterator[list[Answered]]:
+    def answers(self, rows: Iterable[RawRow], size: int | None = None) -> Iterator[list[RowResult]]:
         """The rows in chunks and in order, each answered.
 
         Raises:
@@ -62,17 +71,16 @@ class Answerer:
     def _run(self, ready: Ready | None) -> Any:
         return None if ready is None else self.task.run(self.engine, ready)
 
-    def _records(self, rows: Sequence[Row | BadRow], ready: Ready | None, running: Future[Any]) -> list[Answered]:
+    def _records(self, rows: Sequence[Row | BadRow], ready: Ready | None, running: Future[Any]) -> list[RowResult]:
         found = running.result()
         answers = iter(()) if ready is None else self.task.answers(self.engine, ready, found)
         records = []
         for row in rows:
             if isinstance(row, BadRow):
-                records.append(Answered(row.index, None, row))
+                records.append(RowResult(row.index, None, row))
             else:
                 answer = next(answers)
-                record = self.task.record(row, answer)
-                records.append(Answered(row.index, record, None, len(answer.token_logprobs), answer.logprob))
+                records.append(RowResult.of(row.index, self.task.record(row, answer), answer))
         return records
 
     def _ready(self, chunk: Sequence[RawRow]) -> tuple[list[Row | BadRow], Ready | None]:

@@ -1,4 +1,4 @@
-"""A corpus job: what `mime-fast score` and `mime-fast generate` do."""
+"""A corpus job: what `mime-fast generate`, `score` and `classify` do."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from mime_fast.config.checks import check_int
 from mime_fast.corpora.answerer_spec import AnswererSpec
 from mime_fast.corpora.answering import CHUNK
 from mime_fast.corpora.part_work import Digest, PartWork
-from mime_fast.corpora.parts import Made, PartFiles, Parts
-from mime_fast.corpora.production import Making
-from mime_fast.corpora.progress import Progress
+from mime_fast.corpora.parts import PartFiles, PartResult, Parts
+from mime_fast.corpora.production import PendingParts
+from mime_fast.corpora.progress import ProgressBar
 from mime_fast.corpora.summary import Summary, Tally
 from mime_fast.corpora.tasks import Task
-from mime_fast.corpora.writers import JsonLines
+from mime_fast.corpora.writers import OutputFormat
 from mime_fast.data.reading.reader import Reader
 from mime_fast.data.reading.sources import Format, find_sources
 from mime_fast.errors import ConfigError, DataError
@@ -98,11 +98,11 @@ class CorpusJob:
 
     def _run_stream(self, reader: Reader) -> Summary:
         started, tally = time.monotonic(), Tally()
-        progress = Progress(quiet=self.quiet)
+        progress = ProgressBar(quiet=self.quiet)
         try:
             answerer = self._spec().make()
             with self._stream() as stream:
-                writer = JsonLines(stream)
+                writer = OutputFormat().writer(stream, self.task.kind)
                 for answered in answerer.answers(reader):
                     for one in answered:
                         if one.bad is not None:
@@ -124,12 +124,12 @@ class CorpusJob:
         work = PartWork(self._spec(), parts.files, digest)
         if parts.finished is not None:
             return self._already(reader, parts, work)
-        progress = Progress(quiet=self.quiet)
+        progress = ProgressBar(quiet=self.quiet)
         try:
             if parts.done:
                 progress.note(f"mime-fast: going on: {before.rows} rows in {len(parts.done)} parts are done")
             now = Tally()
-            for number, made in self._made(Making(reader, parts, work, self.part_rows, progress)):
+            for number, made in self._made(PendingParts(reader, parts, work, self.part_rows, progress)):
                 parts.done[number] = made
                 now = Tally.total([now, made.tally])
                 self._check_errors(Tally.total([before, now]), last=False)
@@ -141,12 +141,12 @@ class CorpusJob:
         finally:
             progress.close()
 
-    def _made(self, making: Making) -> Iterator[tuple[int, Made]]:
+    def _made(self, pending: PendingParts) -> Iterator[tuple[int, PartResult]]:
         if self.ray_address is None:
-            return making.here(self.workers)
+            return pending.here(self.workers)
         from mime_fast.corpora.on_ray import answers_on_ray
 
-        return answers_on_ray(making, self.workers, self.ray_address)
+        return answers_on_ray(pending, self.workers, self.ray_address)
 
     def _already(self, reader: Reader, parts: Parts, work: PartWork) -> Summary:
         """The summary of a job that is done; standard input is read to see that it is the same."""

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from mime_fast.corpora.answerer_spec import AnswererSpec, maker_of
+from mime_fast.corpora.answerer_spec import AnswererSpec, provenance_of
 from mime_fast.corpora.answering import CHUNK, Answerer
-from mime_fast.corpora.parts import Made
-from mime_fast.corpora.production import Answers, Making
+from mime_fast.corpora.parts import PartResult
+from mime_fast.corpora.production import PendingParts, ResultChunk
 from mime_fast.data.reading.reader import Reader
 from mime_fast.data.reading.rows import Columns, RawRow
 from mime_fast.data.reading.sources import Source
@@ -73,7 +73,7 @@ class Actors:
 
 
 class _Chunks:
-    """An actor: pickled lists of raw rows become pickled `Answers`, or the pickled error that stopped it."""
+    """An actor: pickled lists of raw rows become pickled `ResultChunk`, or the pickled error that stopped it."""
 
     def __init__(self, spec: AnswererSpec) -> None:
         self.spec = spec
@@ -83,34 +83,34 @@ class _Chunks:
         lists = [pickle.loads(rows) for rows in table["rows"].to_pylist()]
         return pa.table({"answers": [pickle.dumps(self._answers(chain.from_iterable(lists)))]})
 
-    def _answers(self, rows: Iterable[RawRow]) -> Answers | MimeFastError:
+    def _answers(self, rows: Iterable[RawRow]) -> ResultChunk | MimeFastError:
         try:
             answerer = self.answerer = self.answerer or self.spec.make()
-            return Answers(maker_of(answerer.engine), list(chain.from_iterable(answerer.answers(rows))))
+            return ResultChunk(provenance_of(answerer.engine), list(chain.from_iterable(answerer.answers(rows))))
         except MimeFastError as error:  # Ray would wrap it beyond recognition
             return error
 
 
-def answers_on_ray(making: Making, workers: int, address: str) -> Iterator[tuple[int, Made]]:
+def answers_on_ray(pending: PendingParts, workers: int, address: str) -> Iterator[tuple[int, PartResult]]:
     """The parts of a job that are not done, answered by Ray's actors and written here, in order.
 
     Raises:
         ConfigError: standard input, or an address of no cluster. BackendError: Ray is not there, or failed. What the
             actors raise.
     """
-    if any(source.is_standard_input for source in making.reader.sources):
+    if any(source.is_standard_input for source in pending.reader.sources):
         raise ConfigError("standard input cannot be read by Ray; files are allowed")
     with cluster(address) as data:
-        counts = [_count(source, making.reader.columns) for source in making.reader.sources]
+        counts = [_count(source, pending.reader.columns) for source in pending.reader.sources]
         tasks, first = [], 0
-        for source, count in zip(making.reader.sources, counts, strict=True):
-            tasks.append(_Task(source, making.reader.columns, first, making.part_rows, frozenset(making.parts.done)))
+        for source, count in zip(pending.reader.sources, counts, strict=True):
+            tasks.append(_Task(source, pending.reader.columns, first, pending.part_rows, frozenset(pending.parts.done)))
             first += count
         dataset = data.read_datasource(_datasource(tasks), num_cpus=0)  # so that actors may take all cores
-        spec = replace(making.work.spec, maker=making.parts.maker)
+        spec = replace(pending.work.spec, provenance=pending.parts.provenance)
         actors = Actors.fitting(workers, spec).at_most(-(-first // CHUNK))
         answers = actors.map(dataset, _Chunks, spec, 1)
-        yield from making.of_answers(_unpacked(answers), first)
+        yield from pending.of_answers(_unpacked(answers), first)
 
 
 @contextmanager
@@ -180,7 +180,7 @@ def _count(source: Source, columns: Columns) -> int:
     return sum(1 for _ in Reader([source], columns))
 
 
-def _unpacked(dataset: Dataset) -> Iterator[Answers]:
+def _unpacked(dataset: Dataset) -> Iterator[ResultChunk]:
     for row in dataset.iter_rows():
         answers = pickle.loads(row["answers"])
         if isinstance(answers, MimeFastError):

@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from mime_fast.corpora.answerer_spec import AnswererSpec, maker_of
-from mime_fast.corpora.answering import Answered, Answerer
-from mime_fast.corpora.parts import Made, PartFiles, write_part
+from mime_fast.corpora.answerer_spec import AnswererSpec, provenance_of
+from mime_fast.corpora.answering import Answerer, RowResult
+from mime_fast.corpora.parts import SCRATCH, PartFiles, PartResult, write_part
 from mime_fast.corpora.summary import Tally
-from mime_fast.corpora.writers import SCRATCH, make_writer
 from mime_fast.data.reading.rows import RawRow
 from mime_fast.files import named_writer
 
-Watch = Callable[[list[Answered]], None]
+Watch = Callable[[list[RowResult]], None]
 
 
 @dataclass(frozen=True)
@@ -30,19 +29,19 @@ class PartWork:
     files: PartFiles
     digest: bool  # whether the rows are hashed, because nothing else tells a changed input
 
-    def make(self, answerer: Answerer, number: int, rows: Iterable[RawRow], watch: Watch) -> Made:
+    def make(self, answerer: Answerer, number: int, rows: Iterable[RawRow], watch: Watch) -> PartResult:
         """Answer the rows, and make the part final. OSError: the disk is full, for instance."""
         hashed = Digest(rows, self.digest)
-        return self.write(number, answerer.answers(hashed), maker_of(answerer.engine), watch, hashed)
+        return self.write(number, answerer.answers(hashed), provenance_of(answerer.engine), watch, hashed)
 
     def write(
         self,
         number: int,
-        answers: Iterable[list[Answered]],
-        maker: Mapping[str, Any],
+        answers: Iterable[list[RowResult]],
+        provenance: Mapping[str, Any],
         watch: Watch,
         digest: Digest | None = None,
-    ) -> Made:
+    ) -> PartResult:
         """Make a part of answers final."""
         ending = f".{os.getpid()}{SCRATCH}"
         data, errors = self.files.data(number), self.files.part_errors(number)
@@ -51,14 +50,14 @@ class PartWork:
         tally = Tally()
         try:
             with named_writer(scratch[0], name) as stream, named_writer(scratch[1], name) as error_stream:
-                writer = make_writer(self.files.output, stream, self.spec.task)
+                writer = self.files.format.writer(stream, self.spec.task.kind, header=self.files.target is None)
                 for answered in answers:
                     writer.add([one.record for one in answered if one.record is not None])
                     error_stream.writelines(one.bad.json_line() for one in answered if one.bad is not None)
                     tally.add(answered)
                     watch(answered)
                 writer.finish()
-            made = Made(tally, digest.hexdigest() if digest else "", dict(maker))
+            made = PartResult(tally, digest.hexdigest() if digest else "", dict(provenance))
             write_part(self.files, number, made, *scratch)
         finally:
             for path in scratch:
@@ -103,7 +102,7 @@ def start_worker(work: PartWork, alive: Connection) -> None:
     _WORKER.append(_Worker(work))
 
 
-def run_worker(number: int, rows: list[RawRow]) -> tuple[int, Made]:
+def run_worker(number: int, rows: list[RawRow]) -> tuple[int, PartResult]:
     """One part in a worker process."""
     (worker,) = _WORKER
     worker.answerer = worker.answerer or worker.work.spec.make()

@@ -17,10 +17,11 @@ from typing import Any
 
 from mime_fast.corpora.summary import Tally
 from mime_fast.corpora.tasks import Task
-from mime_fast.corpora.writers import SCRATCH, is_parquet, join, join_lines
+from mime_fast.corpora.writers import OutputFormat, join_bytes
 from mime_fast.errors import DataError
 from mime_fast.files import sync_folder, whole_file, write_json
 
+SCRATCH = ".tmp"  # ending of a file that is not done
 _SHOWN = 5  # differences named in one message
 
 
@@ -31,16 +32,18 @@ class PartFiles:
     output: str  # as given; a folder of parts if it ends in "/"
     folder: Path
     own: str  # what our files' names begin with; readers of a folder of parts pass over "_"
+    format: OutputFormat
 
     @classmethod
     def of(cls, output: str) -> PartFiles:
-        """Raises DataError: the output is a folder without "/"."""
+        """Raises DataError: the output is a folder without "/". ConfigError: an ending that is not known."""
+        written = OutputFormat.of(output)
         if output.endswith("/"):
-            return cls(output, Path(os.path.realpath(output)), "_")
+            return cls(output, Path(os.path.realpath(output)), "_", written)
         target = Path(os.path.realpath(output))
         if target.is_dir():
             raise DataError(f"{output}: cannot be written: a folder; a folder of parts ends in /")
-        return cls(output, target.with_name(target.name + ".parts"), "")
+        return cls(output, target.with_name(target.name + ".parts"), "", written)
 
     @property
     def target(self) -> Path | None:
@@ -57,7 +60,7 @@ class PartFiles:
         return self.folder / "_errors.jsonl" if target is None else target.with_name(target.name + ".errors.jsonl")
 
     def data(self, number: int) -> Path:
-        return self.folder / f"part-{number:06}.{'parquet' if is_parquet(self.output) else 'jsonl'}"
+        return self.folder / f"part-{number:06}{self.format.ending}"
 
     def part_errors(self, number: int) -> Path:
         return self.folder / f"{self.own}part-{number:06}.errors.jsonl"
@@ -67,12 +70,12 @@ class PartFiles:
 
 
 @dataclass(frozen=True)
-class Made:
+class PartResult:
     """What is known of a part that is done."""
 
     tally: Tally
     digest: str  # of its rows, where nothing else tells a changed input
-    maker: dict[str, Any]  # what decides the last digits of its figures
+    provenance: dict[str, Any]  # what decides the last digits of its figures
 
 
 @dataclass
@@ -81,8 +84,8 @@ class Parts:
 
     files: PartFiles
     fingerprint: dict[str, Any]
-    done: dict[int, Made] = field(default_factory=dict)
-    finished: dict[str, Any] | None = None  # summary, digests, rows, maker of a job that is complete
+    done: dict[int, PartResult] = field(default_factory=dict)
+    finished: dict[str, Any] | None = None  # summary, digests, rows, provenance of a job that is complete
 
     @classmethod
     @contextmanager
@@ -115,9 +118,9 @@ class Parts:
             os.close(handle)
 
     @property
-    def maker(self) -> dict[str, Any] | None:
+    def provenance(self) -> dict[str, Any] | None:
         """What made the parts that are done; None where none is."""
-        return next((made.maker for made in self.done.values()), None)
+        return next((made.provenance for made in self.done.values()), None)
 
     def tally(self) -> Tally:
         """Of all parts that are done."""
@@ -129,17 +132,17 @@ class Parts:
         errors = [files.part_errors(number) for number in numbers]
         if any(self.done[number].tally.errors for number in numbers):
             with whole_file(files.errors, files.folder / f"errors{SCRATCH}") as stream:
-                join_lines((path for path in errors if path.exists()), stream)
+                join_bytes((path for path in errors if path.exists()), stream)
         else:
             files.errors.unlink(missing_ok=True)
         if files.target is not None:
             with whole_file(files.target, files.folder / f"joined{SCRATCH}") as stream:
-                join([files.data(number) for number in numbers], stream, files.output, task)
+                files.format.join([files.data(number) for number in numbers], stream, task.kind)
         self.finished = {
             "summary": summary,
             "rows": [self.done[number].tally.rows for number in numbers],
             "digests": [self.done[number].digest for number in numbers],
-            "maker": self.maker,
+            "provenance": self.provenance,
             "size": self._size(len(numbers)),
         }
         self._write_manifest()
@@ -172,7 +175,7 @@ class Parts:
         for path in files.folder.glob(f"{files.own}part-*[0-9].json"):
             counts = _read(path)
             number = int(path.stem.rpartition("-")[2])
-            self.done[number] = Made(Tally(**counts["tally"]), counts["digest"], counts["maker"])
+            self.done[number] = PartResult(Tally(**counts["tally"]), counts["digest"], counts["provenance"])
 
     def _size(self, count: int) -> int | None:
         """Bytes of the output; None where some of it is missing."""
@@ -198,7 +201,7 @@ class Parts:
             files.errors.unlink(missing_ok=True)
 
 
-def write_part(files: PartFiles, number: int, made: Made, data_scratch: Path, errors_scratch: Path) -> None:
+def write_part(files: PartFiles, number: int, made: PartResult, data_scratch: Path, errors_scratch: Path) -> None:
     """Make a part final, whose data and errors are on the disk under scratch names; the counts come last."""
     data_scratch.replace(files.data(number))
     if made.tally.errors:
@@ -206,7 +209,9 @@ def write_part(files: PartFiles, number: int, made: Made, data_scratch: Path, er
     else:
         errors_scratch.unlink()
     sync_folder(files.folder)
-    write_json(files.counts(number), {"tally": made.tally.to_dict(), "digest": made.digest, "maker": made.maker})
+    write_json(
+        files.counts(number), {"tally": made.tally.to_dict(), "digest": made.digest, "provenance": made.provenance}
+    )
 
 
 def _lock(files: PartFiles) -> int:

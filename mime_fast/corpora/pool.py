@@ -10,7 +10,7 @@ from multiprocessing import get_context
 from typing import Self
 
 from mime_fast.corpora.part_work import PartWork, run_worker, start_worker
-from mime_fast.corpora.parts import Made
+from mime_fast.corpora.parts import PartResult
 from mime_fast.data.reading.rows import RawRow
 from mime_fast.errors import BackendError
 
@@ -38,10 +38,10 @@ class Pool:
         self._alive.close()
         self._theirs.close()
 
-    def make(self, todo: Iterator[tuple[int, Iterator[RawRow]]]) -> Iterator[tuple[int, Made]]:
+    def make(self, todo: Iterator[tuple[int, Iterator[RawRow]]]) -> Iterator[tuple[int, PartResult]]:
         """The parts as they are done, in any order; one more than there are workers is in memory."""
         assert self._pool is not None
-        running: set[Future[tuple[int, Made]]] = set()
+        running: set[Future[tuple[int, PartResult]]] = set()
         try:
             for number, rows in todo:
                 running.add(self._pool.submit(run_worker, number, list(rows)))

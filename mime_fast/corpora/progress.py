@@ -11,7 +11,7 @@ from mime_fast.corpora.summary import Tally
 EVERY = 30.0  # seconds between plain lines
 
 
-class Progress:
+class ProgressBar:
     """Rows, tokens and errors so far; to be closed."""
 
     def __init__(self, *, quiet: bool = False) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from mime_fast.corpora.answering import Answered
+from mime_fast.corpora.answering import RowResult
 
 
 @dataclass
@@ -23,13 +23,13 @@ class Tally:
     emotions: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, answered: Sequence[Answered]) -> Tally:
+    def of(cls, answered: Sequence[RowResult]) -> Tally:
         """The counts of some rows."""
         tally = cls()
         tally.add(answered)
         return tally
 
-    def add(self, answered: Sequence[Answered]) -> None:
+    def add(self, answered: Sequence[RowResult]) -> None:
         self.rows += len(answered)
         for one in answered:
             if one.record is None:

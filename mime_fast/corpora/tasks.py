@@ -1,27 +1,25 @@
-"""What a job does with its rows: scoring or generating, and what each row becomes."""
+"""What a job does with its rows: scoring, generating or classifying, and what each row becomes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
-
-import numpy as np
 
 from mime_fast.config.checks import check_int
 from mime_fast.data.dialogues import Row
 from mime_fast.data.reading.rows import Columns
-from mime_fast.emotions import LABELS, NEGATIVE, POSITIVE, emotion_index, polarity
+from mime_fast.emotions import LABELS, emotion_index
 from mime_fast.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mime_fast.backends.protocol import Floats, Ids, Offsets
+    from mime_fast.backends.protocol import Ids, Offsets
     from mime_fast.engine.engine import Engine
     from mime_fast.engine.inputs import Truncation
     from mime_fast.engine.reading import Window
-    from mime_fast.engine.results import EmotionMixture, Reply, Score
+    from mime_fast.engine.results import Classification, Reply, Score
 
-Kind = Literal["score", "generate"]
+Kind = Literal["score", "generate", "classify"]
 
 
 class Ready(NamedTuple):
@@ -29,11 +27,6 @@ class Ready(NamedTuple):
 
     window: Window
     targets: tuple[Ids, Offsets]  # empty where nothing is scored
-
-
-_MIXTURE = ("polarity", "mimic_share", "positive", "negative")
-_DIGITS = 6  # of an emotion's probability
-_WEIGHT_DIGITS = 4  # of the mixture
 
 
 @dataclass(frozen=True)
@@ -56,14 +49,13 @@ class Task:
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
-            raise ConfigError(f"task {self.kind!r}: one of {', '.join(get_args(Kind))} is allowed")
+            raise ConfigError(f"task {self.kind!r}: must be one of {', '.join(get_args(Kind))}")
         if not self.columns.separator:
             raise ConfigError("separator is empty; at least one character is allowed")
         check_int("seed", self.seed, 0, 2**64 - 1)
         if self.emotion is not None:
             emotion_index(self.emotion)
-        if not 0 <= self.top_emotions <= len(LABELS):
-            raise ConfigError(f"top_emotions={self.top_emotions!r}: 0 to {len(LABELS)} is allowed")
+        check_int("top_emotions", self.top_emotions, 0, len(LABELS))
 
     def options(self) -> dict[str, Any]:
         """The options, JSON-ready."""
@@ -74,114 +66,42 @@ class Task:
         from mime_fast.engine.reading import Given
 
         dialogues = [row.context for row in rows]
-        given = Given.with_list(
-            dialogues,
-            [row.index for row in rows],
-            seed=[self.seed if row.seed is None else row.seed for row in rows],
-            emotions=[self.emotion if row.emotion is None else row.emotion for row in rows],
-            responses=[row.response for row in rows] if self.kind == "score" else None,
-        )
+        given: dict[str, Any] = {}
+        if self.kind != "classify":
+            given["seed"] = [self.seed if row.seed is None else row.seed for row in rows]
+            given["emotions"] = [self.emotion if row.emotion is None else row.emotion for row in rows]
+        if self.kind == "score":
+            given["responses"] = [row.response for row in rows]
         reading = engine.reading(self.strict_turns, self.truncation, self.stochastic)
-        (window,) = reading.windows(dialogues, given, len(rows))
+        asked = Given.with_list(dialogues, [row.index for row in rows], **given)
+        (window,) = reading.windows(dialogues, asked, len(rows))
         return Ready(window, window.targets(engine.tokenizer))
 
     def run(self, engine: Engine, ready: Ready) -> Any:
         """What the back end makes of them; everything else is left to other threads."""
         window = ready.window
+        if self.kind == "classify":
+            return engine.backend.classify(window.contexts)
         if self.kind == "score":
             return engine.backend.score(window.contexts, window.requests, *ready.targets)
-        options = engine.search_options(self.search)
-        return engine.backend.generate(window.contexts, window.requests, options)
+        return engine.backend.generate(window.contexts, window.requests, engine.search_options(self.search))
 
-    def answers(self, engine: Engine, ready: Ready, found: Any) -> Iterator[Score | Reply]:
-        """An answer a row, of what `run` returned; the mixture is rounded."""
-        from mime_fast.engine.assemble import replies_of, scores_of
+    def answers(self, engine: Engine, ready: Ready, found: Any) -> Iterator[Score | Reply | Classification]:
+        """One answer per row, of what `run` returned."""
+        from mime_fast.engine.assemble import classifications_of, replies_of, scores_of
 
-        heard, values = found
-        heard = replace(heard, weights=_rounded(heard.weights), mimic_share=_rounded(heard.mimic_share))
+        if self.kind == "classify":
+            return classifications_of(found)
+        emotions, values = found
         if self.kind == "score":
-            return scores_of(heard, ready.window.responses, values)
-        return replies_of(heard, values, engine.tokenizer)
+            return scores_of(emotions, ready.window.responses, values)
+        return replies_of(emotions, values, engine.tokenizer)
 
-    def record(self, row: Row, answer: Any) -> dict[str, Any]:
+    def record(self, row: Row, answer: Score | Reply | Classification) -> dict[str, Any]:
         """The row's output."""
-        head = {"id": row.id, "row": row.index}
-        body = _scored(answer) if self.kind == "score" else self._replied(row, answer)
-        ranked = sorted(range(len(LABELS)), key=answer.emotion_probs.__getitem__, reverse=True)[: self.top_emotions]
-        return {
-            **head,
-            **body,
-            "emotion": answer.emotion,
-            "emotion_probs": {LABELS[i]: round(answer.emotion_probs[i], _DIGITS) for i in ranked},
-            "polarity": polarity(emotion_index(answer.emotion)),
-            "mixture": _mixture(answer.mixture),
-        }
+        from mime_fast.engine.records import record
 
-    def _replied(self, row: Row, reply: Reply) -> dict[str, Any]:
-        several = [{"text": one.text, "score": one.score, "logprob": one.logprob} for one in reply.candidates]
-        return {
-            "text": reply.text,
-            "score": reply.score,
-            **({"candidates": several} if len(several) > 1 else {}),
-            "seed": self.seed if row.seed is None else row.seed,
-        }
-
-    def schema(self) -> Any:
-        """The pyarrow schema of the records; ids are text there."""
-        import pyarrow as pa
-
-        def weights(names: Sequence[str]) -> Any:
-            return pa.struct([(name, pa.float64()) for name in names])
-
-        body = {
-            "score": [
-                ("logprob", pa.float64()),
-                ("perplexity", pa.float64()),
-                ("tokens", pa.list_(pa.string())),
-                ("token_logprobs", pa.list_(pa.float64())),
-            ],
-            "generate": [
-                ("text", pa.string()),
-                ("score", pa.float64()),
-                (
-                    "candidates",
-                    pa.list_(pa.struct([("text", pa.string()), ("score", pa.float64()), ("logprob", pa.float64())])),
-                ),
-                ("seed", pa.uint64()),
-            ],
-        }[self.kind]
-        mixture = [
-            ("polarity", pa.string()),
-            ("mimic_share", pa.float64()),
-            ("positive", weights(POSITIVE)),
-            ("negative", weights(NEGATIVE)),
-        ]
-        return pa.schema(
-            [
-                ("id", pa.string()),
-                ("row", pa.int64()),
-                *body,
-                ("emotion", pa.string()),
-                ("emotion_probs", weights(LABELS)),
-                ("polarity", pa.string()),
-                ("mixture", pa.struct(mixture)),
-            ]
-        )
-
-
-def _scored(score: Score) -> dict[str, Any]:
-    return {
-        "logprob": score.logprob,
-        "perplexity": score.perplexity,
-        "tokens": score.tokens,
-        "token_logprobs": score.token_logprobs,
-    }
-
-
-def _mixture(mixture: EmotionMixture | None) -> dict[str, Any] | None:
-    return None if mixture is None else {name: getattr(mixture, name) for name in _MIXTURE}
-
-
-def _rounded(weights: Floats | None) -> Floats | None:
-    """What Python's `round` gives for values in float32, at a tenth of the time."""
-    return None if weights is None else weights.astype(np.float64).round(_WEIGHT_DIGITS)
+        head: dict[str, Any] = {"id": row.id, "row": row.index}
+        if self.kind == "generate":
+            head["seed"] = self.seed if row.seed is None else row.seed
+        return head | record(answer, top_emotions=self.top_emotions)

@@ -1,17 +1,77 @@
-"""Records as JSON lines or Parquet."""
+"""Records as JSON lines, tables of text or Parquet, as the ending of an output's name says."""
 
 from __future__ import annotations
 
+import csv
+import gzip
+import io
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Literal, Protocol, cast
 
-from mime_fast.corpora.tasks import Task
+from mime_fast.corpora.schema import arrow_schema, flat_names, flat_values
+from mime_fast.errors import ConfigError
 from mime_fast.files import json_bytes
 
 ROW_GROUP = 10_000  # rows of a joined Parquet file's row group, at least
-SCRATCH = ".tmp"  # ending of a file that is not done
+_ENDINGS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet"}
+_PACKED = {".gz": "gzip", ".zst": "zstd"}
+
+
+@dataclass(frozen=True)
+class OutputFormat:
+    """How records are written."""
+
+    kind: Literal["jsonl", "csv", "tsv", "parquet"] = "jsonl"
+    packed: Literal["", "gzip", "zstd"] = ""
+
+    @classmethod
+    def of(cls, name: str) -> OutputFormat:
+        """That of a file's name, or of a folder's that ends in "/"; without an ending it is JSON lines.
+
+        Raises:
+            ConfigError: a file's ending that is not known.
+        """
+        base = name.rstrip("/").rpartition("/")[2].lower()
+        inner, packed = base, ""
+        for ending, algorithm in _PACKED.items():
+            if base.endswith(ending):
+                inner, packed = base.removesuffix(ending), algorithm
+        ending = Path(inner).suffix
+        kind = _ENDINGS.get(ending, "" if ending and not name.endswith("/") else "jsonl")
+        if not kind or (kind == "parquet" and packed):
+            raise ConfigError(
+                f"{name}: an output must end in {', '.join(_ENDINGS)}, the ones of text also with "
+                f"{' or '.join(_PACKED)} after it (a folder of parts ends in /)"
+            )
+        return cls(cast(Any, kind), cast(Any, packed))
+
+    @property
+    def ending(self) -> str:
+        """What the names of files in this format end in."""
+        return f".{self.kind}" + {"": "", "gzip": ".gz", "zstd": ".zst"}[self.packed]
+
+    def writer(self, stream: BinaryIO, kind: str, *, header: bool = True) -> Writer:
+        """A writer of a task's records to a stream; `header`: whether a table begins with one."""
+        if self.kind == "parquet":
+            return Parquet(stream, kind)
+        packed = _packing(stream, self.packed)
+        return JsonLines(packed) if self.kind == "jsonl" else Table(packed, kind, self.delimiter, header)
+
+    @property
+    def delimiter(self) -> str:
+        return "\t" if self.kind == "tsv" else ","
+
+    def join(self, parts: Iterable[Path], stream: BinaryIO, kind: str) -> None:
+        """All parts, which were written without a header, in one file; one row group of Parquet is in memory."""
+        if self.kind == "parquet":
+            _join_parquet(parts, stream, kind)
+            return
+        if self.kind != "jsonl":
+            self.writer(stream, kind).finish()
+        join_bytes(parts, stream)
 
 
 class Writer(Protocol):
@@ -20,11 +80,11 @@ class Writer(Protocol):
     def add(self, records: Sequence[dict[str, Any]]) -> None: ...
 
     def finish(self) -> None:
-        """Nothing comes behind."""
+        """Nothing comes after."""
 
 
 class JsonLines:
-    """A line a record."""
+    """One line per record."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -33,15 +93,37 @@ class JsonLines:
         self._stream.write(b"".join(map(json_bytes, records)))
 
     def finish(self) -> None:
-        pass
+        _end(self._stream)
+
+
+class Table:
+    """One line per record, of cells that `flat_names` names."""
+
+    def __init__(self, stream: BinaryIO, kind: str, delimiter: str, header: bool) -> None:
+        self._stream = stream
+        self._kind = kind
+        self._delimiter = delimiter
+        if header:
+            self._write([flat_names(kind)])
+
+    def add(self, records: Sequence[dict[str, Any]]) -> None:
+        self._write([flat_values(self._kind, record) for record in records])
+
+    def finish(self) -> None:
+        _end(self._stream)
+
+    def _write(self, rows: Sequence[Sequence[object]]) -> None:
+        text = io.StringIO(newline="")
+        csv.writer(text, delimiter=self._delimiter, lineterminator="\n").writerows(rows)
+        self._stream.write(text.getvalue().encode(errors="backslashreplace"))
 
 
 class Parquet:
-    """A row group a part."""
+    """One row group per part."""
 
-    def __init__(self, stream: BinaryIO, schema: Any) -> None:
+    def __init__(self, stream: BinaryIO, kind: str) -> None:
         self._stream = stream
-        self._schema = schema
+        self._schema = arrow_schema(kind)
         self._tables: list[Any] = []
 
     def add(self, records: Sequence[dict[str, Any]]) -> None:
@@ -58,24 +140,66 @@ class Parquet:
         parquet.write_table(table.combine_chunks(), self._stream, compression="zstd")
 
 
-def is_parquet(name: str) -> bool:
-    """Whether an output of this name is Parquet; anything else is JSON lines."""
-    return name.rstrip("/").endswith(".parquet")
+class _Packed:
+    """A stream that packs what it gets; `end` leaves the stream below open."""
+
+    def __init__(self, packer: Any) -> None:
+        self._packer = packer
+
+    def write(self, data: bytes) -> int:
+        self._packer.write(data)
+        return len(data)
+
+    def flush(self) -> None:
+        self._packer.flush()
+
+    def end(self) -> None:
+        self._packer.close()
 
 
-def make_writer(name: str, stream: BinaryIO, task: Task) -> Writer:
-    """The writer for an output of this name."""
-    return Parquet(stream, task.schema()) if is_parquet(name) else JsonLines(stream)
+def _packing(stream: BinaryIO, packed: str) -> BinaryIO:
+    if packed == "gzip":  # without a name and a time, so that equal rows are equal bytes
+        return cast(BinaryIO, _Packed(gzip.GzipFile("", "wb", 6, stream, 0)))
+    if packed == "zstd":
+        import pyarrow as pa
+
+        return cast(BinaryIO, _Packed(pa.CompressedOutputStream(pa.PythonFile(_Kept(stream), "w"), "zstd")))
+    return stream
 
 
-def join(parts: Iterable[Path], stream: BinaryIO, name: str, task: Task) -> None:
-    """All parts in one file; a row group of Parquet is in memory at a time."""
-    if not is_parquet(name):
-        join_lines(parts, stream)
-        return
+class _Kept(io.RawIOBase):
+    """A stream that closing does not close."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        return self._stream.write(data)
+
+    def flush(self) -> None:
+        if not self.closed:
+            self._stream.flush()
+
+
+def _end(stream: BinaryIO) -> None:
+    if isinstance(stream, _Packed):
+        stream.end()
+
+
+def join_bytes(parts: Iterable[Path], stream: BinaryIO) -> None:
+    """The bytes of all parts, one after the other; packed ones are one packed file then."""
+    for part in parts:
+        with part.open("rb") as source:
+            shutil.copyfileobj(source, stream, 1 << 20)
+
+
+def _join_parquet(parts: Iterable[Path], stream: BinaryIO, kind: str) -> None:
     from pyarrow import parquet
 
-    with parquet.ParquetWriter(stream, task.schema(), compression="zstd") as writer:
+    with parquet.ParquetWriter(stream, arrow_schema(kind), compression="zstd") as writer:
         for table in _row_groups(parts):
             writer.write_table(table, row_group_size=table.num_rows)
 
@@ -93,10 +217,3 @@ def _row_groups(parts: Iterable[Path]) -> Iterator[Any]:
             tables = []
     if any(table.num_rows for table in tables):
         yield pa.concat_tables(tables)
-
-
-def join_lines(parts: Iterable[Path], stream: BinaryIO) -> None:
-    """The bytes of all parts, one behind the other."""
-    for part in parts:
-        with part.open("rb") as source:
-            shutil.copyfileobj(source, stream, 1 << 20)

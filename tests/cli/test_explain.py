@@ -58,9 +58,9 @@ def test_a_row_is_answered_as_generate_answers_it(run: Run, model_dir: Path, row
         outcome = run("explain", "--input", rows, "--id", name, "--json", "--top", 2, *options)
         found = json.loads(outcome.out)
         assert found["text"] == said[name]["text"] and found["emotion"] == said[name]["emotion"]
-        assert found["mimic_share"] == pytest.approx(said[name]["mixture"]["mimic_share"], abs=1e-4)
+        assert found["mixture"]["mimic_share"] == pytest.approx(said[name]["mixture"]["mimic_share"], abs=1e-4)
         assert len(found["emotion_probs"]) == 2
-    assert (found["mimicked"], found["polarity"]) == ("sad", "negative")
+    assert (found["mimicked"], found["mixture"]["polarity"]) == ("sad", "negative")
 
 
 def test_a_picture(run: Run, model_dir: Path, tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
+import io
 import json
 import math
 import tracemalloc
@@ -9,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
@@ -140,3 +144,82 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path, make_job: MakeJob) -
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0]
+
+
+def table_of(path: Path) -> list[dict[str, str]]:
+    opened: dict[str, Any] = {".gz": gzip.open, ".zst": zstd_text}
+    delimiter = "\t" if ".tsv" in path.name.lower() else ","
+    with opened.get(path.suffix, open)(path, "rt", encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream, delimiter=delimiter))
+
+
+def zstd_text(path: Path, *_: Any, **__: Any) -> Any:
+    return io.TextIOWrapper(pa.CompressedInputStream(pa.OSFile(str(path)), "zstd"), encoding="utf-8", newline="")
+
+
+@pytest.mark.parametrize("name", ["out.csv", "OUT.TSV", "out.csv.gz", "out.tsv.zst"])
+@pytest.mark.parametrize("kind", ["score", "generate", "classify"])
+def test_tables_hold_what_json_lines_hold(tmp_path: Path, make_job: MakeJob, kind: str, name: str) -> None:
+    rows = some_rows(50)
+    rows[3]["id"] = 'a "quoted", id\twith\ntwo lines é'
+    source = write_rows(tmp_path / "in.jsonl", rows)
+    task = {"top_emotions": 3, "search": {"num_return_sequences": 2} if kind == "generate" else {}}
+    make_job(source, tmp_path / "out.jsonl", kind=kind, task=task, part_rows=20).run()
+    make_job(source, tmp_path / name, kind=kind, task=task, part_rows=20).run()
+    for cells, line in zip(table_of(tmp_path / name), lines(tmp_path / "out.jsonl"), strict=True):
+        assert (cells["id"], int(cells["row"]), cells["emotion"]) == (line["id"], line["row"], line["emotion"])
+        heard = {name: float(cells[f"emotion_probs.{name}"]) for name in LABELS if cells[f"emotion_probs.{name}"]}
+        assert heard == line["emotion_probs"]
+        if kind == "score":
+            assert (json.loads(cells["tokens"]), float(cells["logprob"])) == (line["tokens"], line["logprob"])
+        if kind == "generate":
+            assert (cells["text"], json.loads(cells["candidates"])) == (line["text"], line["candidates"])
+            assert float(cells["mixture.negative.sad"]) == line["mixture"]["negative"]["sad"]
+
+
+@pytest.mark.parametrize("name", ["out.jsonl.gz", "out.ndjson.zst"])
+def test_packed_outputs_are_packed(tmp_path: Path, make_job: MakeJob, name: str) -> None:
+    source = write_rows(tmp_path / "in.jsonl", some_rows(50))
+    for out in ("out.jsonl", name):
+        make_job(source, tmp_path / out, kind="classify", part_rows=20).run()
+    opened = gzip.open(tmp_path / name, "rt") if name.endswith(".gz") else zstd_text(tmp_path / name)
+    with opened as stream:
+        assert stream.read() == (tmp_path / "out.jsonl").read_text()
+
+
+@pytest.mark.parametrize("name", ["parts.csv/", "parts.jsonl.gz/"])
+def test_every_part_of_a_folder_stands_alone(tmp_path: Path, make_job: MakeJob, name: str) -> None:
+    source = write_rows(tmp_path / "in.jsonl", some_rows(50))
+    make_job(source, f"{tmp_path}/{name}", kind="classify", part_rows=20).run()
+    parts = sorted(path for path in (tmp_path / name).iterdir() if path.name.startswith("part-"))
+    assert [path.name for path in parts] == [f"part-00000{i}{name.removeprefix('parts').rstrip('/')}" for i in range(3)]
+    if name == "parts.csv/":
+        assert [len(table_of(path)) for path in parts] == [20, 20, 10]
+    else:
+        assert [len(gzip.open(path).read().splitlines()) for path in parts] == [20, 20, 10]
+
+
+@pytest.mark.parametrize("name", ["out.xlsx", "out.json", "out.txt.gz", "out.parquet.gz", "out.jsonl.bz2"])
+def test_an_unknown_ending_is_refused(tmp_path: Path, make_job: MakeJob, name: str) -> None:
+    source = write_rows(tmp_path / "in.jsonl", some_rows(3))
+    with pytest.raises(ConfigError, match=rf"{name}: an output must end in \.jsonl, .*\.parquet"):
+        make_job(source, tmp_path / name).run()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl"]
+
+
+def test_classes_are_the_engines(tmp_path: Path, make_job: MakeJob, model_dir: Path) -> None:
+    rows: list[Any] = some_rows(90)
+    rows[7] = {"context": []}
+    source = write_rows(tmp_path / "in.jsonl", rows)
+    for workers in (1, 2):
+        job = make_job(
+            source, tmp_path / f"{workers}.jsonl", kind="classify", workers=workers, task={"top_emotions": 32}
+        )
+        summary = job.run()
+        assert (summary.rows, summary.errors, summary.tokens, summary.perplexity_micro) == (90, 1, 0, None)
+    assert (tmp_path / "1.jsonl").read_bytes() == (tmp_path / "2.jsonl").read_bytes()
+    good = [i for i in range(90) if i != 7]
+    found = mime_fast.load(model_dir, threads=1).classify([rows[i]["context"] for i in good])
+    for i, line, one in zip(good, lines(tmp_path / "1.jsonl"), found, strict=True):
+        assert (line["row"], line["emotion"], line["polarity"]) == (i, one.emotion, one.polarity)
+        assert list(line["emotion_probs"].values()) == [round(p, 6) for p in one.emotion_probs]

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from mime_fast.corpora import progress
-from mime_fast.corpora.progress import Progress
+from mime_fast.corpora.progress import ProgressBar
 from mime_fast.corpora.summary import Tally
 
 
@@ -22,7 +22,7 @@ def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stderr", terminal)
     monkeypatch.setenv("TQDM_MININTERVAL", "0")
     monkeypatch.setenv("COLUMNS", "120")
-    shown = Progress()
+    shown = ProgressBar()
     shown.skip(500)
     shown.add(Tally(rows=250, errors=2, tokens=3_000), 1_000)
     shown.note("a note")
@@ -35,7 +35,7 @@ def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_plain_lines_elsewhere(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     clock = iter([100.0, 110.0, 140.0])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    shown = Progress()
+    shown = ProgressBar()
     shown.skip(100)
     shown.add(Tally(rows=100), 0)  # 10 s: too early for a line
     shown.add(Tally(rows=300, errors=7, tokens=2_000), 900)
@@ -46,7 +46,7 @@ def test_plain_lines_elsewhere(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 
 def test_nothing_when_quiet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(progress, "EVERY", 0.0)
-    shown = Progress(quiet=True)
+    shown = ProgressBar(quiet=True)
     shown.add(Tally(rows=5), 10)
     shown.close()
     assert not re.search(r"\S", capsys.readouterr().err)

@@ -148,7 +148,7 @@ def test_two_makers_do_not_share_an_output(
 
     def on(isa: str) -> None:
         for module in (answerer_spec, part_work):
-            monkeypatch.setattr(module, "maker_of", lambda _: {"isa": isa})
+            monkeypatch.setattr(module, "provenance_of", lambda _: {"isa": isa})
 
     on("avx2")
     with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
@@ -165,7 +165,7 @@ def test_two_makers_do_not_share_an_output(
 def test_the_manifest_says_what_made_it(tmp_path: Path, make_job: MakeJob, source: Path) -> None:
     make_job(source, tmp_path / "out.jsonl", load_options={"threads": 1, "isa": "generic"}).run()
     manifest = json.loads((tmp_path / "out.jsonl.parts" / "manifest.json").read_text())
-    assert manifest["finished"]["maker"] == {
+    assert manifest["finished"]["provenance"] == {
         "device": "cpu",
         "backend": "native",
         "isa": "generic",

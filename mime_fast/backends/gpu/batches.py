@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mime_fast.backends.gpu.model import Batch
+from mime_fast.backends.gpu.model import PaddedContexts
 from mime_fast.backends.protocol import Contexts, Ids, Offsets, Requests
 from mime_fast.text.special import PAD_ID
 
@@ -67,11 +67,13 @@ def to_host(tensors: Sequence[Tensor]) -> list[npt.NDArray[Any]]:
     return [x.numpy().copy() for x in pinned]  # pinned memory is scarce: none of it leaves with the results
 
 
-def batch_of(contexts: Contexts, requests: Requests, which: list[int], width: int, device: torch.device) -> Batch:
+def batch_of(
+    contexts: Contexts, requests: Requests, which: list[int], width: int, device: torch.device
+) -> PaddedContexts:
     """Dialogues on the device."""
     ids, states = (padded(x, contexts.offsets, which, width, device) for x in (contexts.token_ids, contexts.state_ids))
     seeds, request_ids = (x[which].view(np.int64) for x in (requests.seeds, requests.request_ids))
-    return Batch(
+    return PaddedContexts(
         ids,
         states,
         to_device(requests.emotions[which].astype(np.int32), device),

@@ -23,7 +23,7 @@ from mime_fast.text.special import PAD_ID, SOS_ID
 
 
 @dataclass(frozen=True)
-class Batch:
+class PaddedContexts:
     """Encoded dialogues of similar length on the device, and what their response emotions are drawn from."""
 
     context_ids: Tensor  # int64 [B, S], padded with PAD
@@ -88,7 +88,7 @@ class DeviceModel:
         """Emotion logits, float32 [B, 32]."""
         return self.layers.encode(context_ids, state_ids).emotion_logits
 
-    def understand(self, batch: Batch) -> Understood:
+    def understand(self, batch: PaddedContexts) -> Understood:
         """Eq. 1-4 and 7-27, without reading anything back."""
         context = self.layers.encode(batch.context_ids, batch.state_ids)
         guess = context.emotion_logits.argmax(dim=1).int()

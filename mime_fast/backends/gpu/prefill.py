@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 import torch
 from torch import Tensor
 
-from mime_fast.backends.gpu.model import Batch, DeviceModel, Understood
+from mime_fast.backends.gpu.model import DeviceModel, PaddedContexts, Understood
 from mime_fast.backends.gpu.session import Capture, ladder
 
 TOGETHER = 128  # dialogues; the largest batch, and the top of the ladder of sizes
@@ -25,7 +25,7 @@ class Prefill:
         self._capture = capture() if capture else None
         self._shapes: dict[tuple[int, int, bool], _Shape] = {}
 
-    def __call__(self, batch: Batch) -> Understood:
+    def __call__(self, batch: PaddedContexts) -> Understood:
         if self._capture is None:
             return self._model.understand(batch)
         count, width = batch.context_ids.shape
@@ -44,7 +44,7 @@ class Prefill:
 class _Shape:
     """Buffers of one shape, and the graph from the second use on."""
 
-    def __init__(self, model: DeviceModel, given: Batch) -> None:
+    def __init__(self, model: DeviceModel, given: PaddedContexts) -> None:
         self._model = model
         self._given = given
         self._found: Understood | None = None
@@ -54,7 +54,7 @@ class _Shape:
         self._found = self._model.understand(self._given)
         return self._found
 
-    def replay(self, batch: Batch, capture: Capture) -> Understood:
+    def replay(self, batch: PaddedContexts, capture: Capture) -> Understood:
         for mine, given in zip(_tensors(self._given), _tensors(batch), strict=True):
             mine[: len(given)] = given
         if self._again is None:
@@ -67,11 +67,11 @@ class _Shape:
         self._found = self._model.understand(self._given)
 
 
-def _tensors(batch: Batch) -> list[Tensor]:
+def _tensors(batch: PaddedContexts) -> list[Tensor]:
     return [value for field in fields(batch) if isinstance(value := getattr(batch, field.name), Tensor)]
 
 
-def _repeated(batch: Batch, rows: int) -> Batch:
+def _repeated(batch: PaddedContexts, rows: int) -> PaddedContexts:
     """A copy with so many rows."""
     names = [field.name for field in fields(batch) if isinstance(getattr(batch, field.name), Tensor)]
     at = torch.arange(rows, device=batch.context_ids.device) % len(batch.context_ids)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mime_fast.backends.gpu.batches import batch_of, batches, buckets, longest_first, to_device, to_host
-from mime_fast.backends.gpu.model import Batch, DeviceModel, Understood
+from mime_fast.backends.gpu.model import DeviceModel, PaddedContexts, Understood
 from mime_fast.backends.gpu.prefill import TOGETHER
 from mime_fast.backends.gpu.session import Session
 from mime_fast.backends.protocol import Contexts, Heard, Requests
@@ -28,7 +28,7 @@ class Work:
     """A call of `generate`: its items are dialogues, or each sampled sequence of each, longest contexts first."""
 
     model: DeviceModel
-    understand: Callable[[Batch], Understood]
+    understand: Callable[[PaddedContexts], Understood]
     contexts: Contexts
     requests: Requests
     options: GenerationConfig

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from mime_fast.data.dialogues import check_row, parse_line
 from mime_fast.data.empathetic_dialogues import Pair
 from mime_fast.emotions import LABELS, emotion_index
 from mime_fast.engine.engine import Engine
+from mime_fast.engine.records import record
 from mime_fast.engine.results import Reply
 from mime_fast.errors import DataError, InputError
 from mime_fast.evaluation.human.sampling import draw_places, pair_id
@@ -34,7 +35,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Answered:
+class SystemReplies:
     """One model and its replies, one a case."""
 
     system: System
@@ -96,7 +97,7 @@ def answer_cases(
     load_options: dict[str, Any] | None = None,
     search: dict[str, Any] | None = None,
     tell: Callable[[str], object] = lambda _: None,
-) -> list[Answered]:
+) -> list[SystemReplies]:
     """Each model's replies; one model is in memory at a time.
 
     Args:
@@ -124,11 +125,11 @@ def answer_cases(
             **options,
         )
         mimicry = isinstance(engine.config, MimeConfig) and engine.config.emotion_mimicry
-        answered.append(Answered(system, replies, mimicry))
+        answered.append(SystemReplies(system, replies, mimicry))
     return answered
 
 
-def cases_json(cases: Sequence[Case], answered: Sequence[Answered]) -> list[dict[str, Any]]:
+def cases_json(cases: Sequence[Case], answered: Sequence[SystemReplies]) -> list[dict[str, Any]]:
     """JSON-ready: each case with every model's reply, all emotion probabilities and weights; null for no mixture."""
     return [
         {
@@ -163,11 +164,7 @@ def _check_readable(engine: Engine, system: System, cases: Sequence[Case], stric
 
 
 def _reply_json(reply: Reply, mimicry: bool) -> dict[str, Any]:
-    mixture = reply.mixture
-    return {
-        "text": reply.text,
-        "score": reply.score,
-        "emotion": reply.emotion,
-        "emotion_probs": dict(zip(LABELS, reply.emotion_probs, strict=True)),
-        "mixture": None if mixture is None else asdict(mixture) | {"mimicry": mimicry},
-    }
+    found = record(reply)
+    if found["mixture"] is not None:
+        found["mixture"] |= {"mimicry": mimicry}
+    return found

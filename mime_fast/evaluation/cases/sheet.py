@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from mime_fast.engine.results import Reply
-from mime_fast.evaluation.cases.cases import Answered, Case
+from mime_fast.evaluation.cases.cases import Case, SystemReplies
 from mime_fast.evaluation.markdown import safe
 
 LEAST = 0.005  # 1 %, rounded
 SPEAKERS = ("Speaker", "Listener")
 
 
-def format_cases(cases: Sequence[Case], answered: Sequence[Answered], *, top: int) -> str:
+def format_cases(cases: Sequence[Case], answered: Sequence[SystemReplies], *, top: int) -> str:
     """Markdown without a last line feed; `top` emotions of each group of a mixture are named."""
     models = "\n".join(f"- {safe(one.system.name)}: {safe(_source(one))}" for one in answered)
     explained = (
@@ -25,7 +25,7 @@ def format_cases(cases: Sequence[Case], answered: Sequence[Answered], *, top: in
     )
 
 
-def _case(place: int, case: Case, answered: Sequence[Answered], top: int) -> Iterator[str]:
+def _case(place: int, case: Case, answered: Sequence[SystemReplies], top: int) -> Iterator[str]:
     yield f"## {place + 1}. {safe(case.id) if case.label is None else f'{case.label} ({safe(case.id)})'}"
     yield ""
     for turn, said in enumerate(case.context):
@@ -53,7 +53,7 @@ def _heaviest(weights: Mapping[str, float], top: int) -> str:
     return ", ".join(f"{name} {_percent(weight)}" for name, weight in ordered[:top] if weight >= LEAST) or "-"
 
 
-def _source(one: Answered) -> str:
+def _source(one: SystemReplies) -> str:
     return one.system.source + "".join(f", {key}={value}" for key, value in one.system.options.items())
 
 

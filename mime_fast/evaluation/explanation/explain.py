@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
-from mime_fast.emotions import INDEX, LABELS, Polarity, emotion_index, polarity
+from mime_fast.emotions import INDEX, LABELS, Polarity, emotion_index
 from mime_fast.engine.engine import Engine
 from mime_fast.engine.inputs import Dialogue, Truncation
+from mime_fast.engine.records import WEIGHT_DIGITS, record
 from mime_fast.engine.results import EmotionMixture, Reply
 from mime_fast.errors import ConfigError
 from mime_fast.reference.mime import Mime
@@ -119,22 +120,15 @@ def mimic_shares(
 
 def explanation_json(found: Explanation, top: int) -> dict[str, Any]:
     """JSON-ready: `top` emotions heard, all weights in the order of the mixture, and every word with its share."""
-    mixture = found.mixture
     return {
-        "emotion": found.reply.emotion,
-        "emotion_probs": dict(found.heard[:top]),
+        **record(found.reply, top_emotions=top),
         "mimicked": found.mimicked,
-        "polarity": polarity(INDEX[found.mimicked]),
         "mimicry": found.mimicry,
-        "mixture": {"positive": mixture.positive, "negative": mixture.negative},
-        "mimic_share": mixture.mimic_share,
         "words": [
-            {"who": SPEAKERS[turn % 2], "word": word, "mimic_share": share}
+            {"who": SPEAKERS[turn % 2], "word": word, "mimic_share": round(share, WEIGHT_DIGITS)}
             for turn, (words, shares) in enumerate(zip(found.words, found.shares, strict=True))
             for word, share in zip(words, shares, strict=True)
         ],
-        "text": found.reply.text,
-        "score": found.reply.score,
     }
 
 
