@@ -182,8 +182,7 @@ def test_packed_outputs_are_packed(tmp_path: Path, make_job: MakeJob, name: str)
     source = write_rows(tmp_path / "in.jsonl", some_rows(50))
     for out in ("out.jsonl", name):
         make_job(source, tmp_path / out, kind="classify", part_rows=20).run()
-    opened = gzip.open(tmp_path / name, "rt") if name.endswith(".gz") else zstd_text(tmp_path / name)
-    with opened as stream:
+    with (gzip.open if name.endswith(".gz") else zstd_text)(tmp_path / name, "rt") as stream:
         assert stream.read() == (tmp_path / "out.jsonl").read_text()
 
 
@@ -196,7 +195,7 @@ def test_every_part_of_a_folder_stands_alone(tmp_path: Path, make_job: MakeJob, 
     if name == "parts.csv/":
         assert [len(table_of(path)) for path in parts] == [20, 20, 10]
     else:
-        assert [len(gzip.open(path).read().splitlines()) for path in parts] == [20, 20, 10]
+        assert [len(gzip.decompress(path.read_bytes()).splitlines()) for path in parts] == [20, 20, 10]
 
 
 @pytest.mark.parametrize("name", ["out.xlsx", "out.json", "out.txt.gz", "out.parquet.gz", "out.jsonl.bz2"])
