@@ -19,6 +19,7 @@ from mime_fast.errors import ConfigError
 Search = Literal["standard", "mime"]
 
 MAX_HYPOTHESES = 10_000  # beams, or returned sequences, of one dialogue
+PENALTIES = 0.01, 100.0  # of repetition: what leaves all scores finite
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,13 @@ class GenerationConfig(Config):
     no_repeat_ngram_size: int = field(
         default=0, metadata=_about("no n-gram of this size twice in a reply; 0: off", _whole(0))
     )
+    repetition_penalty: float = field(
+        default=1.0,
+        metadata=_about(
+            "divides a positive score of a token that the reply already has, multiplies a negative one; 1: off",
+            _number(*PENALTIES),
+        ),
+    )
     num_return_sequences: int = field(
         default=1,
         metadata=_about("replies per dialogue, as 'candidates' in the output", _whole(1, MAX_HYPOTHESES), mime=True),
@@ -150,6 +158,7 @@ class SearchOptions(TypedDict, total=False):
     temperature: float | None
     length_penalty: float | None
     no_repeat_ngram_size: int | None
+    repetition_penalty: float | None
     num_return_sequences: int | None
     suppress_tokens: Sequence[int] | None
     search: Search | None

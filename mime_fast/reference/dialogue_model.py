@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from mime_fast.config.model import ModelConfig
+from mime_fast.reference.candidates import Next
 from mime_fast.reference.decoder import Decoder, DecoderState, Memory
 from mime_fast.reference.layers import Encoder
 from mime_fast.reference.response_emotion import Mixture
@@ -100,10 +101,11 @@ class DialogueModel(nn.Module):
         """The cache before SOS, a row a dialogue."""
         return self.decoder.start(memory)
 
-    def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """log P of eq. 29 after one more word a row: tokens [N] -> [N, V] and the state behind them."""
+    def step(self, tokens: Tensor, state: DecoderState) -> Next[DecoderState]:
+        """Logits and log P of eq. 29 after one more word per row, tokens [N]."""
         out, state = self.decoder.step(self.embed_response(tokens), tokens, state)
-        return self.fc_decode(out).log_softmax(dim=-1), state
+        logits = self.fc_decode(out)
+        return Next(logits, logits.log_softmax(dim=-1), state)
 
     def select(self, state: DecoderState, rows: Tensor) -> DecoderState:
         """The state with the given rows; they may repeat, drop out or change places."""

@@ -14,8 +14,8 @@ class Hypothesis:
 
     `token_ids` are without the final EOS; an EOS inside them, which search="mime" alone can produce, stays.
     `token_logprobs` are natural logarithms under the model, with the EOS's where one was produced.
-    `logprob` is their sum as the search accumulated it, token by token in the dtype of the model's log-probs.
-    `score` is what the search ranks by.
+    `logprob` is their sum, accumulated token by token in the dtype of the model's log-probs.
+    `score` is what the search ranks by: a repetition penalty counts in a beam's.
     """
 
     token_ids: tuple[int, ...]
@@ -36,16 +36,17 @@ class Prefix:
 
     token_ids: tuple[int, ...] = ()
     token_logprobs: tuple[float, ...] = ()
-    logprob: float = 0.0
+    logprob: float = 0.0  # sum of token_logprobs
+    total: float = 0.0  # S: the sum of the values that its tokens were ranked by
 
-    def extend(self, token_id: int, token_logprob: float, logprob: float) -> Prefix:
-        """One token more; `logprob` is the accumulated sum with it."""
-        return Prefix((*self.token_ids, token_id), (*self.token_logprobs, token_logprob), logprob)
+    def extend(self, token_id: int, token_logprob: float, logprob: float, total: float) -> Prefix:
+        """One token more; `logprob` and `total` are the accumulated sums with it."""
+        return Prefix((*self.token_ids, token_id), (*self.token_logprobs, token_logprob), logprob, total)
 
     def score(self, length_penalty: float) -> float:
-        """logprob / count ** length_penalty in float64; the prefix holds at least one token."""
+        """S / count ** length_penalty in float64; the prefix holds at least one token."""
         divisor: float = float(len(self.token_ids)) ** float(length_penalty)
-        return self.logprob / divisor
+        return self.total / divisor
 
     def finish(self, eos_token_id: int | None, length_penalty: float) -> Hypothesis:
         """The hypothesis that ends here: by its EOS if that is the last token, else by length."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.errors import ConfigError, InputError
 from mime_fast.reference.beam import beam_search
-from mime_fast.reference.candidates import Beam, Frontier, State, StepDecoder, exact_topk
+from mime_fast.reference.candidates import Beam, Frontier, Offer, State, StepDecoder, exact_topk
 from mime_fast.reference.hypothesis import Hypothesis
 from mime_fast.reference.philox import gumbel
 from mime_fast.text.special import EOS_ID, SOS_ID
@@ -88,13 +88,13 @@ def no_response(dialogues: Sequence[int], options: GenerationConfig) -> ConfigEr
     )
 
 
-def filter_logits(log_probs: Tensor, options: GenerationConfig) -> Tensor:
+def filter_logits(values: Tensor, options: GenerationConfig) -> Tensor:
     """Sampling logits [N, V] in float64: temperature, then top_k, then top_p; what they remove is at -inf.
 
     top_k keeps all that equal the k-th. top_p keeps the shortest run of most probable tokens (equal ones by lowest id)
     whose sum of probabilities, taken over what top_k kept, reaches top_p.
     """
-    logits = log_probs.double() / options.temperature
+    logits = values.double() / options.temperature
     if options.top_k:
         kth = logits.topk(min(options.top_k, logits.shape[-1]), dim=-1).values[:, -1:]
         logits = logits.masked_fill(logits < kth, -inf)
@@ -115,11 +115,11 @@ class _Draw:
         self.seeds = seeds
         self.request_ids = request_ids
 
-    def __call__(self, log_probs: Tensor, beams: Sequence[Beam], sequences: Sequence[int]) -> list[int]:
+    def __call__(self, values: Tensor, beams: Sequence[Beam], sequences: Sequence[int]) -> list[int]:
         if not self.options.do_sample:
-            ids: list[int] = log_probs.argmax(dim=-1).tolist()
+            ids: list[int] = values.argmax(dim=-1).tolist()
             return ids
-        logits = filter_logits(log_probs, self.options)
+        logits = filter_logits(values, self.options)
         return [self._sample(row, beam, sequence) for row, beam, sequence in zip(logits, beams, sequences, strict=True)]
 
     def _sample(self, logits: Tensor, beam: Beam, sequence: int) -> int:
@@ -140,8 +140,8 @@ def _one_by_one(frontier: Frontier[State], num_dialogues: int, draw: _Draw) -> l
     sequences = [sequence for _ in range(num_dialogues) for sequence in range(options.num_return_sequences)]
     frontier.go_on([beam for beam in frontier.beams for _ in range(options.num_return_sequences)])
     while frontier.beams:
-        log_probs, beams = frontier.step(), frontier.beams
-        extended = _extend(log_probs, beams, draw(log_probs, beams, sequences))
+        offer, beams = frontier.step(), frontier.beams
+        extended = _extend(offer, beams, draw(offer.values, beams, sequences))
         going: list[tuple[Beam, int]] = []
         for beam, sequence in zip(extended, sequences, strict=True):
             prefix = beam.prefix
@@ -156,11 +156,12 @@ def _one_by_one(frontier: Frontier[State], num_dialogues: int, draw: _Draw) -> l
     return [[found[sequence] for sequence in sorted(found)] for found in finished]
 
 
-def _extend(log_probs: Tensor, beams: Sequence[Beam], ids: Sequence[int]) -> list[Beam]:
-    """Each beam with its token; sums in the dtype of `log_probs` [N, V]."""
-    picked = log_probs.gather(-1, torch.tensor(ids, device=log_probs.device)[:, None])[:, 0]
-    sums = picked + log_probs.new_tensor([beam.prefix.logprob for beam in beams])
-    columns = zip(ids, picked.tolist(), sums.tolist(), strict=True)
+def _extend(offer: Offer, beams: Sequence[Beam], ids: Sequence[int]) -> list[Beam]:
+    """Each beam with its token, of log-prob -inf where none may come; sums in the dtype of the offer."""
+    at = torch.tensor(ids, device=offer.values.device)[:, None]
+    picked = offer.log_probs.gather(-1, at).masked_fill(offer.values.gather(-1, at) == -inf, -inf)[:, 0]
+    sums = (picked + picked.new_tensor([beam.prefix.logprob for beam in beams])).tolist()
+    columns = zip(ids, picked.tolist(), sums, sums, strict=True)
     return [
         Beam(beam.dialogue, row, beam.prefix.extend(*column))
         for row, (beam, column) in enumerate(zip(beams, columns, strict=True))

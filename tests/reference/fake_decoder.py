@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mime_fast.config.generation import GenerationConfig
+from mime_fast.reference.candidates import Next
 from mime_fast.reference.hypothesis import Hypothesis
 from mime_fast.reference.search import search
 
@@ -29,12 +30,14 @@ class FakeDecoder:
         self.dtype = dtype
         self.steps: list[list[Row]] = []
 
-    def step(self, tokens: Tensor, state: list[Row]) -> tuple[Tensor, list[Row]]:
+    def step(self, tokens: Tensor, state: list[Row]) -> Next[list[Row]]:
+        """Logits are the log-probs."""
         assert tokens.dtype == torch.int64 and tokens.shape == (len(state),)
         state = [(model, (*fed, token)) for (model, fed), token in zip(state, tokens.tolist(), strict=True)]
         assert all(fed[0] == SOS for _, fed in state)
         self.steps.append(state)
-        return torch.tensor([self.distribution(model, fed[1:]) for model, fed in state], dtype=self.dtype), state
+        given = torch.tensor([self.distribution(model, fed[1:]) for model, fed in state], dtype=self.dtype)
+        return Next(given, given, state)
 
     def select(self, state: list[Row], rows: Tensor) -> list[Row]:
         assert rows.dtype == torch.int64 and rows.ndim == 1

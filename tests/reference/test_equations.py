@@ -111,7 +111,7 @@ def test_decoder(preset: str, layers: int) -> None:
         x = decoder_layer(x, source, layer)
     out = norm(x, model.decoder.norm)
     assert_close(model.decode(ids, memory)[0], torch.from_numpy(out))
-    logprobs, _ = model.step(torch.tensor([3]), model.start_decoding(memory))
+    _, logprobs, _ = model.step(torch.tensor([3]), model.start_decoding(memory))
     assert_close(logprobs[0], torch.from_numpy(np.log(softmax(linear(out[0], model.fc_decode)))))
 
 

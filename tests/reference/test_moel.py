@@ -63,7 +63,7 @@ def test_what_it_hears_and_says(preset: str, changes: dict[str, int]) -> None:
     assert_close(memory.weights[0], torch.tensor(weights, dtype=torch.float64))
     out = decode_by_hand(model, hidden, weights)
     assert_close(model.decode(torch.tensor([WORDS]), memory)[0], torch.from_numpy(out))
-    logprobs, _ = model.step(torch.tensor([3]), model.start_decoding(memory))
+    _, logprobs, _ = model.step(torch.tensor([3]), model.start_decoding(memory))
     assert_close(logprobs[0], torch.from_numpy(np.log(softmax(linear(out[0], model.fc_decode)))))
 
 

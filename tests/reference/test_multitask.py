@@ -34,7 +34,7 @@ def test_what_it_hears_and_says(preset: str, layers: int) -> None:
         x = decoder_layer(x, hidden, layer)
     out = norm(x, model.decoder.norm)
     assert_close(model.decode(torch.tensor([words]), memory)[0], torch.from_numpy(out))
-    logprobs, _ = model.step(torch.tensor([3]), model.start_decoding(memory))
+    _, logprobs, _ = model.step(torch.tensor([3]), model.start_decoding(memory))
     assert_close(logprobs[0], torch.from_numpy(np.log(softmax(linear(out[0], model.fc_decode)))))
 
 

@@ -87,7 +87,7 @@ def test_steps_equal_whole_prefixes(kind: type[ModelConfig], changes: dict[str, 
     whole = model.fc_decode(model.decode(ids, memory)).log_softmax(-1)
     state = model.start_decoding(memory)
     for t in range(ids.shape[1]):
-        logprobs, state = model.step(ids[:, t], state)
+        _, logprobs, state = model.step(ids[:, t], state)
         assert_close(logprobs, whole[:, t])
 
 
@@ -103,7 +103,7 @@ def test_selected_rows_go_on_as_their_originals(kind: type[ModelConfig], changes
     for t in range(ids.shape[1]):
         if t in picks:
             state, rows = model.select(state, picks[t]), rows[picks[t]]
-        logprobs, state = model.step(ids[rows, t], state)
+        _, logprobs, state = model.step(ids[rows, t], state)
         assert_close(logprobs, whole[rows, t])
     assert rows.tolist() == [1, 2, 2]
 
