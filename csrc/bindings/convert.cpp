@@ -95,6 +95,7 @@ SearchOptions options_of(const py::dict& values, std::size_t vocab_size, std::si
   options.top_p = number("top_p", tiny, 1.0);
   options.temperature = number("temperature", 1e-300, huge);
   options.length_penalty = number("length_penalty", -huge, huge);
+  options.repetition_penalty = number("repetition_penalty", 0.01, 100.0);
   for (const char* name : {"search", "do_sample", "suppress_tokens"}) take(name);
   for (const auto& [name, value] : left) {
     throw py::value_error("unknown search option '" + py::str(name).cast<std::string>() + "'");

@@ -18,7 +18,7 @@ struct Slot {
       : index(index),
         memory(std::move(memory)),
         tree(model, this->memory.layers.size()),
-        search(options, std::move(request), tree) {}
+        search(options, *model.kernels, std::move(request), tree) {}
 
   std::size_t index;
   Memory memory;
@@ -132,14 +132,14 @@ class Worker {
 
   // out: O of the rows from first to last - 1.
   void look_up(std::size_t first, std::size_t last, const float* out) {
-    const bool sampling = job_.options.do_sample;
+    const bool sampling = job_.options.do_sample, penalised = job_.options.penalises();
     lookup_.clear(sampling ? 0 : job_.options.candidates(), job_.options.beams());
     for (std::size_t row = first; row < last; ++row) {
       const Search& search = slots_[owners_[row].slot]->search;
       const std::size_t live = owners_[row].live;
-      lookup_.add(search.banned(live), search.forced(), search.live()[live].logprob);
+      lookup_.add(sampling ? search.banned(live) : search.set_apart(live), search.forced(), search.live()[live].total);
     }
-    lookup_.run(scratch_, team_, out, sampling);
+    lookup_.run(scratch_, team_, out, sampling || penalised);
     for (std::size_t row = first; row < last; ++row) {
       Slot& slot = *slots_[owners_[row].slot];
       const std::size_t at = row - first;
@@ -147,6 +147,9 @@ class Worker {
       if (!std::isfinite(log_sum_exp)) {
         const std::lock_guard<std::mutex> lock(job_.mutex);
         job_.broken.push_back({slot.search.step(), slot.index});
+      } else if (!sampling && penalised && slot.search.forced() < 0) {
+        slot.search.offer_penalised(owners_[row].live, lookup_.best(at), lookup_.count(at), lookup_.logits(at),
+                                    log_sum_exp);
       } else if (sampling && slot.search.forced() < 0) {
         slot.search.offer_logits(owners_[row].live, lookup_.logits(at), job_.model.config.vocab_size, log_sum_exp,
                                  lookup_.banned(at));
@@ -206,9 +209,7 @@ std::vector<std::vector<Reply>> run_generate(const Model& model, const RunOption
                                              const Heard& heard) {
   std::vector<std::vector<Reply>> replies(count);
   Queue queue(run, count);
-  SearchOptions with_kernels = options;
-  with_kernels.kernels = model.kernels;
-  Job job{model, with_kernels, contexts, requests, prefixes, heard, queue, replies, {}, {}};
+  Job job{model, options, contexts, requests, prefixes, heard, queue, replies, {}, {}};
   queue.run([&](bool on_caller) { Worker(job, on_caller).run(); });
   refuse_nan(std::move(job.broken));
   std::vector<std::size_t> without;

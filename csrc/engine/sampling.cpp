@@ -5,7 +5,6 @@
 #include <functional>
 #include <limits>
 
-#include "engine/search.h"
 #include "mime_fast/philox.h"
 
 namespace mime_fast {
@@ -24,11 +23,16 @@ bool ranks_before(const Choice& a, const Choice& b) {
   return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
 }
 
-// log_softmax [V]; what may not come, and what top_k leaves out, at -inf.
+// log_softmax [V], or penalised logits; what may not come, and what top_k leaves out, at -inf.
 std::vector<float> kept_logprobs(const SearchOptions& options, const float* logits, std::size_t size,
-                                 double log_sum_exp, const std::vector<std::int32_t>& banned) {
-  std::vector<float> logprobs(size);
-  for (std::size_t i = 0; i < size; ++i) logprobs[i] = static_cast<float>(logits[i] - log_sum_exp);
+                                 double log_sum_exp, const std::vector<std::int32_t>& banned,
+                                 const std::vector<std::int32_t>& said) {
+  std::vector<float> logprobs(logits, logits + size);
+  if (options.penalises()) {
+    for (const std::int32_t token : said) logprobs[static_cast<std::size_t>(token)] = options.penalised(logits[token]);
+  } else {
+    for (float& logprob : logprobs) logprob = static_cast<float>(logprob - log_sum_exp);
+  }
   for (const std::int32_t token : banned) logprobs[static_cast<std::size_t>(token)] = kNever;
   if (!options.suppressed.empty()) {
     for (std::size_t i = 0; i < size; ++i) logprobs[i] = options.suppressed[i] != 0 ? kNever : logprobs[i];
@@ -127,7 +131,7 @@ std::int32_t gumbel_max(const Draw& draw, const std::vector<float>& logprobs) {
   std::vector<float> powers(logprobs.size());  // exp(logit - top_logit)
   const auto inverse = static_cast<float>(1.0 / temperature);
   const bool bounded = inverse < std::numeric_limits<float>::max() / 1e4f;
-  if (bounded) draw.options.kernels->exponentials(logprobs.data(), logprobs.size(), *top, inverse, powers.data());
+  if (bounded) draw.kernels.exponentials(logprobs.data(), logprobs.size(), *top, inverse, powers.data());
   Gumbel gumbel(draw);
   for (std::size_t i = 0; i < logprobs.size(); ++i) {
     const auto token = static_cast<std::int32_t>(i);
@@ -145,9 +149,9 @@ std::int32_t gumbel_max(const Draw& draw, const std::vector<float>& logprobs) {
 }  // namespace
 
 std::int32_t sample_token(const Draw& draw, const float* logits, std::size_t size, double log_sum_exp,
-                          const std::vector<std::int32_t>& banned) {
+                          const std::vector<std::int32_t>& banned, const std::vector<std::int32_t>& said) {
   const SearchOptions& options = draw.options;
-  const std::vector<float> logprobs = kept_logprobs(options, logits, size, log_sum_exp, banned);
+  const std::vector<float> logprobs = kept_logprobs(options, logits, size, log_sum_exp, banned, said);
   if (options.top_p < 1.0) return gumbel_max(draw, keep_top_p(logprobs, options.temperature, options.top_p));
   if (options.top_k > 0 && options.top_k < size) {
     return gumbel_max(draw, choices_above(logprobs, options.temperature, -std::numeric_limits<double>::infinity()));

@@ -5,20 +5,23 @@
 #include <cstdint>
 #include <vector>
 
-namespace mime_fast {
+#include "engine/search_options.h"
+#include "mime_fast/kernels.h"
 
-struct SearchOptions;
+namespace mime_fast {
 
 struct Draw {
   const SearchOptions& options;
+  const Kernels& kernels;
   std::uint64_t seed;
   std::uint64_t request_id;
   std::size_t step;
   std::size_t sequence;
 };
 
-// The token, or -1 where none may come; temperature, top_k and top_p as docs/search.md states them, in float64.
+// The token, or -1 where none may come; the penalty of those said, temperature, top_k and top_p as docs/search.md
+// states them, the last three in float64.
 std::int32_t sample_token(const Draw& draw, const float* logits, std::size_t size, double log_sum_exp,
-                          const std::vector<std::int32_t>& banned);
+                          const std::vector<std::int32_t>& banned, const std::vector<std::int32_t>& said);
 
 }  // namespace mime_fast

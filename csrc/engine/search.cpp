@@ -9,21 +9,44 @@
 
 namespace mime_fast {
 
-Search::Search(const SearchOptions& options, Request request, Tree& tree)
-    : options_(options), request_(std::move(request)), tree_(tree) {
+Search::Search(const SearchOptions& options, const Kernels& kernels, Request request, Tree& tree)
+    : options_(options), kernels_(kernels), request_(std::move(request)), tree_(tree) {
   const std::size_t rows = options.beams() ? 1 : options.num_return_sequences;
   for (std::size_t sequence = 0; sequence < rows; ++sequence) live_.push_back({0, 0.0f, sequence});
 }
 
 std::int32_t Search::forced() const { return step_ < request_.prefix.size() ? request_.prefix[step_] : -1; }
 
+std::vector<std::int32_t> Search::words(std::size_t index) const {
+  std::vector<std::int32_t> words(step_);
+  std::int32_t node = live_[index].node;
+  for (std::size_t i = step_; i-- > 0; node = tree_.node(node).parent) words[i] = tree_.node(node).token;
+  return words;
+}
+
+std::vector<std::int32_t> Search::said(std::size_t index) const {
+  std::vector<std::int32_t> tokens = words(index);
+  tokens.push_back(kSosId);
+  std::sort(tokens.begin(), tokens.end());
+  tokens.erase(std::unique(tokens.begin(), tokens.end()), tokens.end());
+  return tokens;
+}
+
+std::vector<std::int32_t> Search::set_apart(std::size_t index) const {
+  std::vector<std::int32_t> tokens = banned(index);
+  if (options_.penalises()) {
+    const std::vector<std::int32_t> more = said(index);
+    tokens.insert(tokens.end(), more.begin(), more.end());
+    std::sort(tokens.begin(), tokens.end());
+  }
+  return tokens;
+}
+
 std::vector<std::int32_t> Search::banned(std::size_t index) const {
   std::vector<std::int32_t> tokens;
   const std::size_t n = options_.no_repeat_ngram_size;
   if (n > 0 && step_ + 1 >= n) {
-    std::vector<std::int32_t> words(step_);
-    std::int32_t node = live_[index].node;
-    for (std::size_t i = step_; i-- > 0; node = tree_.node(node).parent) words[i] = tree_.node(node).token;
+    const std::vector<std::int32_t> words = this->words(index);
     const auto tail = words.end() - static_cast<std::ptrdiff_t>(n - 1);
     for (std::size_t end = n - 1; end < step_; ++end) {
       const auto last = words.begin() + static_cast<std::ptrdiff_t>(end);
@@ -36,17 +59,19 @@ std::vector<std::int32_t> Search::banned(std::size_t index) const {
 }
 
 bool Search::ranks_before(const Candidate& a, const Candidate& b) {
-  if (a.logprob != b.logprob) return a.logprob > b.logprob;
+  if (a.total != b.total) return a.total > b.total;
   return a.row != b.row ? a.row < b.row : a.token < b.token;
 }
 
+// value: what the hypothesis' sum grows by.
+void Search::add(std::size_t index, const Scored& token, float value, double log_sum_exp) {
+  const float total = live_[index].total + value;
+  if (!(total > -std::numeric_limits<float>::infinity())) return;
+  offered_.push_back({total, static_cast<std::uint32_t>(index), token.token, token_logprob(token.logit, log_sum_exp)});
+}
+
 void Search::offer(std::size_t index, const Scored* best, std::size_t count, double log_sum_exp) {
-  for (std::size_t i = 0; i < count; ++i) {
-    const float logprob = RowSums{live_[index].logprob, log_sum_exp}.of(best[i].logit);
-    if (!(logprob > -std::numeric_limits<float>::infinity())) continue;
-    offered_.push_back(
-        {logprob, static_cast<std::uint32_t>(index), best[i].token, token_logprob(best[i].logit, log_sum_exp)});
-  }
+  for (std::size_t i = 0; i < count; ++i) add(index, best[i], token_logprob(best[i].logit, log_sum_exp), log_sum_exp);
   const std::size_t wanted = options_.candidates();
   if (options_.beams() && offered_.size() > 4 * wanted + 1024) {
     std::nth_element(offered_.begin(), offered_.begin() + static_cast<std::ptrdiff_t>(wanted - 1), offered_.end(),
@@ -55,10 +80,37 @@ void Search::offer(std::size_t index, const Scored* best, std::size_t count, dou
   }
 }
 
+void Search::offer_penalised(std::size_t index, const Scored* best, std::size_t count, const float* logits,
+                             double log_sum_exp) {
+  std::vector<Scored> again;  // tokens that have been said and may come
+  const std::vector<std::int32_t> banned = this->banned(index);
+  for (const std::int32_t token : said(index)) {
+    const bool may_come = !options_.suppresses(token) && !std::binary_search(banned.begin(), banned.end(), token);
+    if (may_come) again.push_back({logits[token], token});
+  }
+  if (options_.beams()) {
+    offer(index, best, count, log_sum_exp);
+    for (const Scored& token : again) {
+      add(index, token, options_.penalised(token_logprob(token.logit, log_sum_exp)), log_sum_exp);
+    }
+    return;
+  }
+  Scored chosen = count > 0 ? best[0] : Scored{-std::numeric_limits<float>::infinity(), -1};
+  float value = chosen.logit;
+  for (const Scored& token : again) {
+    const float other = options_.penalised(token.logit);
+    if (other < value || (other == value && chosen.token >= 0 && token.token > chosen.token)) continue;
+    chosen = token;
+    value = other;
+  }
+  if (chosen.token >= 0) offer(index, &chosen, 1, log_sum_exp);
+}
+
 void Search::offer_logits(std::size_t index, const float* logits, std::size_t size, double log_sum_exp,
                           const std::vector<std::int32_t>& banned) {
-  const Draw draw{options_, request_.seed, request_.request_id, step_, live_[index].sequence};
-  const std::int32_t token = sample_token(draw, logits, size, log_sum_exp, banned);
+  const Draw draw{options_, kernels_, request_.seed, request_.request_id, step_, live_[index].sequence};
+  const std::vector<std::int32_t> said = options_.penalises() ? this->said(index) : std::vector<std::int32_t>{};
+  const std::int32_t token = sample_token(draw, logits, size, log_sum_exp, banned, said);
   if (token < 0) return;
   const Scored chosen{logits[token], token};
   offer(index, &chosen, 1, log_sum_exp);
@@ -77,14 +129,14 @@ void Search::advance() {
   offered_.clear();
 }
 
-double Search::score(float logprob, std::size_t count) const {
+double Search::score(float total, std::size_t count) const {
   const double penalty = options_.mime ? 0.0 : options_.length_penalty;
-  return static_cast<double>(logprob) / std::pow(static_cast<double>(count), penalty);
+  return static_cast<double>(total) / std::pow(static_cast<double>(count), penalty);
 }
 
 Hypothesis Search::finish(const Candidate& candidate) const {
-  return {live_[candidate.row].node,       candidate.token, candidate.token_logprob,  candidate.logprob,
-          score(candidate.logprob, step_), step_,           candidate.token == kEosId};
+  return {live_[candidate.row].node,     candidate.token, candidate.token_logprob,
+          score(candidate.total, step_), step_,           candidate.token == kEosId};
 }
 
 void Search::go_on(const std::vector<Candidate>& candidates) {
@@ -92,7 +144,7 @@ void Search::go_on(const std::vector<Candidate>& candidates) {
   next.reserve(candidates.size());
   for (const Candidate& candidate : candidates) {
     const Live& from = live_[candidate.row];
-    next.push_back({tree_.add(from.node, candidate.token, candidate.token_logprob), candidate.logprob, from.sequence});
+    next.push_back({tree_.add(from.node, candidate.token, candidate.token_logprob), candidate.total, from.sequence});
   }
   live_ = std::move(next);
 }
@@ -135,7 +187,7 @@ void Search::advance_standard() {
     for (const Candidate& candidate : going) keep(finish(candidate));
     over = true;
   }
-  if (!over && results_.size() == width) over = results_.back().score >= score(going.front().logprob, step_);
+  if (!over && results_.size() == width) over = results_.back().score >= score(going.front().total, step_);
   if (!over) {
     go_on(going);
     return;
@@ -162,8 +214,8 @@ void Search::advance_sequences() {
 }
 
 Reply reply_of(const Tree& tree, const Hypothesis& hypothesis) {
-  Reply reply{std::vector<std::int32_t>(hypothesis.count), std::vector<float>(hypothesis.count), hypothesis.logprob,
-              hypothesis.score, hypothesis.ended};
+  Reply reply{std::vector<std::int32_t>(hypothesis.count), std::vector<float>(hypothesis.count), 0.0f, hypothesis.score,
+              hypothesis.ended};
   reply.token_ids.back() = hypothesis.token;
   reply.token_logprobs.back() = hypothesis.token_logprob;
   std::int32_t index = hypothesis.node;
@@ -171,6 +223,7 @@ Reply reply_of(const Tree& tree, const Hypothesis& hypothesis) {
     reply.token_ids[i] = tree.node(index).token;
     reply.token_logprobs[i] = tree.node(index).logprob;
   }
+  for (const float logprob : reply.token_logprobs) reply.logprob += logprob;
   return reply;
 }
 

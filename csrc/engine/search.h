@@ -6,28 +6,9 @@
 #include <vector>
 
 #include "engine/decode.h"
+#include "engine/search_options.h"
 
 namespace mime_fast {
-
-struct SearchOptions {
-  bool mime = false;
-  bool do_sample = false;
-  std::size_t num_beams = 1;
-  std::size_t num_return_sequences = 1;
-  std::size_t max_new_tokens = 1;
-  std::size_t min_new_tokens = 0;
-  std::size_t no_repeat_ngram_size = 0;
-  std::size_t top_k = 0;
-  double top_p = 1;
-  double temperature = 1;
-  double length_penalty = 1;
-  std::vector<std::uint8_t> suppressed;  // [V], or empty
-  const Kernels* kernels = nullptr;      // for sampling
-
-  bool beams() const { return mime || num_beams > 1; }
-  // Tokens of a row that can matter: an end-of-sentence is dropped or kept beside as many others.
-  std::size_t candidates() const { return mime ? num_beams : num_beams > 1 ? 2 * num_beams : 1; }
-};
 
 struct Request {
   std::uint64_t seed = 0;
@@ -39,7 +20,6 @@ struct Hypothesis {
   std::int32_t node;   // all but its last word
   std::int32_t token;  // the last one
   float token_logprob;
-  float logprob;
   double score;
   std::size_t count;
   bool ended;  // by its end-of-sentence
@@ -49,7 +29,7 @@ struct Hypothesis {
 struct Reply {
   std::vector<std::int32_t> token_ids;  // with the end-of-sentence
   std::vector<float> token_logprobs;
-  float logprob;
+  float logprob;  // their sum, from the first
   double score;
   bool ended;
 };
@@ -59,13 +39,14 @@ Reply reply_of(const Tree& tree, const Hypothesis& hypothesis);
 // A hypothesis that goes on.
 struct Live {
   std::int32_t node;
-  float logprob;
+  float total;  // S: what its tokens were ranked by
   std::size_t sequence;
 };
 
 class Search {
  public:
-  Search(const SearchOptions& options, Request request, Tree& tree);
+  // kernels: for sampling.
+  Search(const SearchOptions& options, const Kernels& kernels, Request request, Tree& tree);
 
   const std::vector<Live>& live() const { return live_; }
   std::size_t step() const { return step_; }
@@ -75,8 +56,16 @@ class Search {
   // Tokens that may not come next in row `index` besides the suppressed ones, ascending.
   std::vector<std::int32_t> banned(std::size_t index) const;
 
+  // Start mark and tokens of row `index`, ascending, once each: those that a repetition penalty is about.
+  std::vector<std::int32_t> said(std::size_t index) const;
+  // The banned tokens and, where there is a penalty, those said: all that `best` of `offer_penalised` leaves out.
+  std::vector<std::int32_t> set_apart(std::size_t index) const;
+
   // What the model says of row `index`: its best tokens, or the one that is forced.
   void offer(std::size_t index, const Scored* best, std::size_t count, double log_sum_exp);
+  // The same where there is a penalty: the best of all tokens but those set apart, and all logits [V].
+  void offer_penalised(std::size_t index, const Scored* best, std::size_t count, const float* logits,
+                       double log_sum_exp);
   // The same for sampling: all logits [V].
   void offer_logits(std::size_t index, const float* logits, std::size_t size, double log_sum_exp,
                     const std::vector<std::int32_t>& banned);
@@ -88,7 +77,7 @@ class Search {
 
  private:
   struct Candidate {
-    float logprob;  // of the whole hypothesis
+    float total;  // S of the whole hypothesis
     std::uint32_t row;
     std::int32_t token;
     float token_logprob;
@@ -96,7 +85,9 @@ class Search {
   static bool ranks_before(const Candidate& a, const Candidate& b);
 
   Hypothesis finish(const Candidate& candidate) const;
-  double score(float logprob, std::size_t count) const;
+  std::vector<std::int32_t> words(std::size_t index) const;
+  void add(std::size_t index, const Scored& token, float value, double log_sum_exp);
+  double score(float total, std::size_t count) const;
   void keep(const Hypothesis& hypothesis);
   void go_on(const std::vector<Candidate>& candidates);
   void advance_mime();
@@ -104,6 +95,7 @@ class Search {
   void advance_sequences();
 
   const SearchOptions& options_;
+  const Kernels& kernels_;
   Request request_;
   Tree& tree_;
   std::size_t step_ = 0;

@@ -127,7 +127,7 @@ void VocabularyLookup::cut_row(const Scratch& scratch, std::size_t row, const Ro
 
 // Rare, so that the row's logits are computed once more.
 void VocabularyLookup::choose_of_all(const Scratch& scratch, std::size_t row, const Rows& x, const RowSums& sums) {
-  logits_.resize(model_.vocabulary.padded);
+  again_.resize(model_.vocabulary.padded);
   std::vector<PartialSum> partial(model_.vocab_chunks());
   TopTokens none{};
   none.threshold = kInfinity;
@@ -139,13 +139,13 @@ void VocabularyLookup::choose_of_all(const Scratch& scratch, std::size_t row, co
   args.top = &none;
   args.partial = partial.data();
   args.chunks = args.last_chunk = partial.size();
-  args.logits = logits_.data();
+  args.logits = again_.data();
   scratch.kernels.vocab_topk(args);
   merged_.clear();
   for (std::size_t token = 0; token < model_.config.vocab_size; ++token) {
     const auto id = static_cast<std::int32_t>(token);
-    if ((allowed_[token / kBlock] >> token % kBlock & 1) == 0 || !(logits_[token] > -kInfinity)) continue;
-    if (!std::binary_search(banned_[row].begin(), banned_[row].end(), id)) merged_.push_back({logits_[token], id});
+    if ((allowed_[token / kBlock] >> token % kBlock & 1) == 0 || !(again_[token] > -kInfinity)) continue;
+    if (!std::binary_search(banned_[row].begin(), banned_[row].end(), id)) merged_.push_back({again_[token], id});
   }
   cut_by_sums(merged_, k_, sums);
   std::copy(merged_.begin(), merged_.end(), tops_[row].kept);

@@ -60,7 +60,7 @@ class VocabularyLookup {
   std::vector<float> target_logits_;
   std::vector<PartialSum> partial_;
   std::vector<double> log_sum_exp_;
-  AlignedVector<float> logits_;
+  AlignedVector<float> logits_, again_;
 };
 
 }  // namespace mime_fast

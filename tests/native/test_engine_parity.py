@@ -51,7 +51,7 @@ MANY = {"max_new_tokens": 9, "num_beams": 4, "num_return_sequences": 4}
 @st.composite
 def ways(draw: st.DrawFn, config: ModelConfig) -> GenerationConfig:
     longest = draw(st.integers(1, min(12, config.max_positions)))
-    both: dict[str, Any] = {"max_new_tokens": longest, "min_new_tokens": draw(st.integers(0, longest - 1))}
+    both: dict[str, Any] = {"max_new_tokens": longest, "min_new_tokens": draw(st.integers(0, longest))}
     kind = draw(st.sampled_from(["greedy", "sampling", "standard", "mime"]))
     if kind in ("standard", "mime"):
         both["num_beams"] = draw(st.integers(2, 20))
@@ -68,6 +68,7 @@ def ways(draw: st.DrawFn, config: ModelConfig) -> GenerationConfig:
         **both,
         length_penalty=draw(st.sampled_from([1.0, 0.0, 0.7, 2.0, -1.0])),
         no_repeat_ngram_size=draw(st.integers(0, 3)),
+        repetition_penalty=draw(st.sampled_from([1.0, 1.0, 1.3, 0.7, 3.0])),
         suppress_tokens=tuple(draw(st.lists(st.integers(0, config.vocab_size - 1), max_size=2))),
     )
 

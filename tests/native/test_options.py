@@ -26,6 +26,7 @@ EXAMPLES: dict[str, tuple[dict[str, Any], list[Any]]] = {
     "temperature": ({"num_beams": 1, "do_sample": True}, [0.1, 1.0, 3.0]),
     "length_penalty": ({"num_beams": 3}, [-2.0, 1.0, 3.0]),
     "no_repeat_ngram_size": ({"num_beams": 2, "max_new_tokens": 9, "min_new_tokens": 7}, [0, 1, 2]),
+    "repetition_penalty": ({"num_beams": 3, "min_new_tokens": 6}, [1.0, 1.2, 3.0, 0.1]),
     "num_return_sequences": ({"num_beams": 3}, [1, 3]),
     "suppress_tokens": ({"num_beams": 3}, [(), (4, 5, 6), (7, 8, 9)]),
     "search": ({"num_beams": 3}, ["standard", "mime"]),

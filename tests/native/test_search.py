@@ -17,7 +17,7 @@ from mime_fast import _native_dev
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.errors import ConfigError
 from mime_fast.reference.hypothesis import Hypothesis
-from mime_fast.text.special import EOS_ID
+from mime_fast.text.special import EOS_ID, SOS_ID
 from tests.reference.fake_decoder import Distribution, FakeDecoder, Tokens, logs, run
 from tests.reference.test_search_beam import GARDEN_PATH, LENGTHS
 
@@ -33,6 +33,10 @@ WAYS: list[dict[str, Any]] = [
     {"num_beams": 3, "num_return_sequences": 3, "min_new_tokens": 2, "no_repeat_ngram_size": 2},
     {"num_beams": 4, "num_return_sequences": 4, "max_new_tokens": 2, "suppress_tokens": (5,)},
     {"num_beams": 40, "num_return_sequences": 40},
+    {"num_beams": 1, "repetition_penalty": 1.3},
+    {"num_beams": 3, "num_return_sequences": 3, "repetition_penalty": 2.0, "no_repeat_ngram_size": 3},
+    {"num_beams": 3, "num_return_sequences": 2, "repetition_penalty": 0.25, "suppress_tokens": (4,)},
+    {"num_beams": 1, "do_sample": True, "num_return_sequences": 3, "repetition_penalty": 1.5, "top_p": 0.7},
     {"num_beams": 2, "num_return_sequences": 2, "search": "mime"},
     {"num_beams": 3, "num_return_sequences": 1, "search": "mime", "min_new_tokens": 1},
     {"num_beams": 1, "search": "mime"},
@@ -83,6 +87,7 @@ def assert_equal(
     seeds = [11 + 2**63 * (i % 2) for i in range(count)]
     found = native(distribution, vocab_size, GenerationConfig(**options), count, seeds, prefixes)
     decoder = FakeDecoder(distribution, vocab_size, torch.float32)
+    decoder.sos = SOS_ID
     try:
         expected = run(decoder, models=range(count), eos=EOS_ID, seeds=seeds, prefixes=prefixes, **options)
     except ConfigError as error:
@@ -156,6 +161,7 @@ def ways(draw: st.DrawFn, vocab_size: int) -> dict[str, Any]:
     return both | {
         "length_penalty": draw(st.sampled_from([1.0, 0.0, 0.7, -1.0, 3.0])),
         "no_repeat_ngram_size": draw(st.integers(0, 3)),
+        "repetition_penalty": draw(st.sampled_from([1.0, 1.0, 1.25, 1.3, 0.5, 4.0])),
         "suppress_tokens": tuple(draw(st.lists(st.integers(0, vocab_size - 1), max_size=3))),
     }
 
@@ -168,6 +174,14 @@ def test_any_options_on_rows_full_of_ties(data: st.DataObject, vocab_size: int, 
     prefix = st.lists(words, max_size=way["max_new_tokens"] - 1).map(tuple)
     prefixes = data.draw(st.none() | st.lists(prefix, min_size=3, max_size=3))
     assert_equal(values_of(seed, values, vocab_size), vocab_size, way, count=3, prefixes=prefixes)
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data(), values=st.lists(st.floats(-4, 20, width=32), min_size=2, max_size=9), seed=st.integers(0, 2**32))
+def test_a_penalty_of_logits_of_both_signs(data: st.DataObject, values: list[float], seed: int) -> None:
+    way = data.draw(ways(9).filter(lambda way: way["num_beams"] == 1 and way.get("search") != "mime"))
+    way["repetition_penalty"] = data.draw(st.floats(0.1, 8.0))
+    assert_equal(values_of(seed, values, 9), 9, way, count=3)
 
 
 @settings(max_examples=60, deadline=None)

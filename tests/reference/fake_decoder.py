@@ -28,13 +28,14 @@ class FakeDecoder:
         self.distribution = distribution
         self.vocab_size = vocab_size
         self.dtype = dtype
+        self.sos = SOS
         self.steps: list[list[Row]] = []
 
     def step(self, tokens: Tensor, state: list[Row]) -> Next[list[Row]]:
         """Logits are the log-probs."""
         assert tokens.dtype == torch.int64 and tokens.shape == (len(state),)
         state = [(model, (*fed, token)) for (model, fed), token in zip(state, tokens.tolist(), strict=True)]
-        assert all(fed[0] == SOS for _, fed in state)
+        assert all(fed[0] == self.sos for _, fed in state)
         self.steps.append(state)
         given = torch.tensor([self.distribution(model, fed[1:]) for model, fed in state], dtype=self.dtype)
         return Next(given, given, state)
@@ -92,7 +93,7 @@ def run(
         prefixes=prefixes,
         numbers=numbers,
         eos_token_id=eos,
-        sos_token_id=SOS,
+        sos_token_id=decoder.sos,
     )
 
 

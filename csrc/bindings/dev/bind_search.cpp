@@ -50,15 +50,19 @@ py::list words(const Tree& tree, std::int32_t node) {
 void offer_row(Search& search, std::size_t row, const Array<float>& logprobs, const SearchOptions& options) {
   const float* values = logprobs.data();
   const auto size = static_cast<std::size_t>(logprobs.size());
-  const auto banned = search.banned(row);
+  const auto banned = options.do_sample ? search.banned(row) : search.set_apart(row);
   if (search.forced() >= 0) {
     const Scored only{values[search.forced()], search.forced()};
     search.offer(row, &only, 1, 0.0);
   } else if (options.do_sample) {
     search.offer_logits(row, values, size, 0.0, banned);
   } else {
-    const auto best = best_tokens(values, size, options, banned, {search.live()[row].logprob, 0.0});
-    search.offer(row, best.data(), best.size(), 0.0);
+    const auto best = best_tokens(values, size, options, banned, {search.live()[row].total, 0.0});
+    if (options.penalises()) {
+      search.offer_penalised(row, best.data(), best.size(), values, 0.0);
+    } else {
+      search.offer(row, best.data(), best.size(), 0.0);
+    }
   }
 }
 
@@ -69,13 +73,12 @@ py::tuple search_alone(const py::function& step, std::size_t vocab_size, const p
   const auto count = static_cast<std::size_t>(keys.size());
   check_size("request_ids", requests, count);
   checked_range("vocab_size", static_cast<std::int64_t>(vocab_size), kSosId + 1, std::int64_t{1} << 20);
-  SearchOptions search_options = options_of(options, vocab_size, std::size_t{1} << 20);
-  search_options.kernels = &kernels(best_isa());
+  const SearchOptions search_options = options_of(options, vocab_size, std::size_t{1} << 20);
   const auto begun = prefixes_of(prefixes, count, vocab_size, search_options.max_new_tokens);
   std::vector<std::vector<Reply>> replies(count);
   for (std::size_t i = 0; i < count; ++i) {
     Tree tree{Model{}, 0};
-    Search search(search_options,
+    Search search(search_options, kernels(best_isa()),
                   {keys.data()[i], requests.data()[i], begun.empty() ? std::vector<std::int32_t>{} : begun[i]}, tree);
     while (!search.live().empty()) {
       for (std::size_t row = 0; row < search.live().size(); ++row) {
