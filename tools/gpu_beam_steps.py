@@ -46,8 +46,9 @@ def check(options: GenerationConfig, seed: int, device: str) -> int:
     steps = 0
     while int(states[1].live_count):
         offer = candidates(len(states[1].positions), sizes.candidates, source)
-        tested(SLOTS, *(x.to(device) for x in offer))
-        twin(SLOTS, *offer)
+        log_probs, ids = offer
+        tested(SLOTS, *(x.to(device) for x in (log_probs, ids, 1.5 * log_probs)))
+        twin(SLOTS, log_probs, ids, 1.5 * log_probs)
         steps += 1
         for name in ("active", "live", "pool_sizes"):
             one, other = (getattr(state, name).cpu() for state in states)

@@ -22,8 +22,8 @@ T* pointer_of(std::uintptr_t address) {
   return reinterpret_cast<T*>(address);
 }
 
-inline BeamOffer offer_of(std::uintptr_t log_probs, std::uintptr_t ids) {
-  return {pointer_of<const float>(log_probs), pointer_of<const std::int32_t>(ids)};
+inline BeamOffer offer_of(std::uintptr_t log_probs, std::uintptr_t ids, std::uintptr_t values) {
+  return {pointer_of<const float>(log_probs), pointer_of<const std::int32_t>(ids), pointer_of<const float>(values)};
 }
 
 inline BeamArgs beam_args(const py::dict& sizes, const py::dict& addresses) {

@@ -15,20 +15,21 @@ from torch import Tensor
 from mime_fast.kernels.beam_state import BeamSizes, BeamState
 
 
-def beam_step(state: BeamState, slots: int, log_probs: Tensor, ids: Tensor) -> None:
+def beam_step(state: BeamState, slots: int, log_probs: Tensor, ids: Tensor, values: Tensor) -> None:
     """Take one step of the searches in the first slots; nothing is read back from the device.
 
     Args:
         state: changed in place.
         log_probs, ids: each row's best tokens, float32 and int32 [N, k]; -inf where there is none, NaN where the model
             broke.
+        values: what sums grow by, float32 [N, k]: the log-probs, penalised ones of tokens that have been said.
     """
     sizes, beams = state.sizes, state.sizes.beams
     now = _Slots(state, slots)
-    log_probs = log_probs.view(slots, beams, -1)
+    log_probs, values = log_probs.view(slots, beams, -1), values.view(slots, beams, -1)
     is_live = torch.arange(beams, device=ids.device) < state.live[:slots, None]  # [B, R]
-    broken = now.active & (log_probs.isnan().any(dim=-1) & is_live).any(dim=-1)
-    sums = now.sums[:, :, None] + log_probs.masked_fill(~is_live[:, :, None], -inf)
+    broken = now.active & ((log_probs + values).isnan().any(dim=-1) & is_live).any(dim=-1)
+    sums = now.sums[:, :, None] + values.masked_fill(~is_live[:, :, None], -inf)
     best = _rank(sizes, sums, log_probs, ids.view(slots, beams, -1))
     going, entering, ending, over = (_mime if sizes.mime else _standard)(sizes, best, now)
     goes_on = now.active & ~broken & ~over

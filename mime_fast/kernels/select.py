@@ -23,7 +23,7 @@ KERNELS = ("decoder_step", "gate_fusion", "response_emotion", "vocab_score", "vo
 class BeamStep(Protocol):
     """The beam step of one state."""
 
-    def __call__(self, slots: int, log_probs: Tensor, ids: Tensor) -> None:
+    def __call__(self, slots: int, log_probs: Tensor, ids: Tensor, values: Tensor) -> None:
         """As `beam_step_plain.beam_step`."""
 
 
@@ -92,8 +92,8 @@ def _missing_extension() -> str:
 def plain_beam_step(state: BeamState) -> BeamStep:
     """The twin."""
 
-    def run(slots: int, log_probs: Tensor, ids: Tensor) -> None:
-        beam_step_plain.beam_step(state, slots, log_probs, ids)
+    def run(slots: int, log_probs: Tensor, ids: Tensor, values: Tensor) -> None:
+        beam_step_plain.beam_step(state, slots, log_probs, ids, values)
 
     return run
 
@@ -103,7 +103,8 @@ def device_beam_step(state: BeamState) -> BeamStep:
     sizes, pointers, room = addresses(state)
     step = import_module("mime_fast._cuda").BeamStep(sizes, pointers)
 
-    def run(slots: int, log_probs: Tensor, ids: Tensor, _kept: Any = (state, room)) -> None:
-        step.launch(slots, log_probs.data_ptr(), ids.data_ptr(), torch.cuda.current_stream().cuda_stream)
+    def run(slots: int, log_probs: Tensor, ids: Tensor, values: Tensor, _kept: Any = (state, room)) -> None:
+        arrays = (x.data_ptr() for x in (log_probs, ids, values))
+        step.launch(slots, *arrays, torch.cuda.current_stream().cuda_stream)
 
     return run

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,11 +14,12 @@ from mime_fast import _native_dev
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.kernels.beam_state import BeamSizes, BeamState, addresses
 from mime_fast.kernels.beam_step_plain import beam_step
-from mime_fast.reference.candidates import exact_topk
+from mime_fast.reference.candidates import exact_topk, penalise
 from mime_fast.reference.hypothesis import Hypothesis
+from mime_fast.text.special import SOS_ID
 from tests.reference.fake_decoder import Distribution, Tokens
 
-Advance = Callable[[int, Tensor, Tensor], None]
+Advance = Callable[[int, Tensor, Tensor, Tensor], None]
 
 
 def compiled(state: BeamState, threads: int) -> Advance:
@@ -24,14 +27,14 @@ def compiled(state: BeamState, threads: int) -> Advance:
     sizes, pointers, room = addresses(state)
     step = _native_dev.BeamStep(sizes, pointers)
 
-    def advance(slots: int, log_probs: Tensor, ids: Tensor, _: Any = room) -> None:
-        step.run(slots, log_probs.data_ptr(), ids.data_ptr(), threads)
+    def advance(slots: int, log_probs: Tensor, ids: Tensor, values: Tensor, _: Any = room) -> None:
+        step.run(slots, log_probs.data_ptr(), ids.data_ptr(), values.data_ptr(), threads)
 
     return advance
 
 
 def plain(state: BeamState) -> Advance:
-    return lambda slots, log_probs, ids: beam_step(state, slots, log_probs, ids)
+    return lambda slots, log_probs, ids, values: beam_step(state, slots, log_probs, ids, values)
 
 
 def searched(
@@ -57,23 +60,24 @@ def searched(
             step(count, *(x.clone() for x in offer))
         for state in states[1:]:
             assert seen(state) == seen(states[0])
-    return [hypotheses(states[0], slot)[: options.num_return_sequences] for slot in range(count)]
+    found = [hypotheses(states[0], slot)[: options.num_return_sequences] for slot in range(count)]
+    return [[_summed(one) for one in each] for each in found]
 
 
 def offered(
     state: BeamState, distribution: Distribution, vocab_size: int, options: GenerationConfig
-) -> tuple[Tensor, Tensor]:
-    """Each row's best tokens, bans and forced tokens heeded; rows that are not live offer NaN."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Each row's best tokens, penalty, bans and forced tokens heeded; rows that are not live offer NaN."""
     sizes = state.sizes
     log_probs = torch.full((len(state.positions), sizes.candidates), torch.nan)
-    ids = torch.zeros_like(log_probs, dtype=torch.int32)
+    ids, values = torch.zeros_like(log_probs, dtype=torch.int32), log_probs.clone()
     for row in range(len(log_probs)):
         slot, beam = divmod(row, sizes.beams)
         if not state.active[slot] or beam >= state.live[slot]:
             continue
         words = state.words[row, 1 : state.positions[row] + 1].tolist()
         given = torch.tensor([distribution(slot, tuple(words))], dtype=torch.float32)
-        allowed = given.clone()
+        allowed = penalise(given, [{SOS_ID, *words}], options.repetition_penalty)
         allowed[:, list(options.suppress_tokens)] = -torch.inf
         allowed[:, [token for token in state.banned[row].tolist() if token >= 0]] = -torch.inf
         forced = int(state.forced[row])
@@ -81,9 +85,17 @@ def offered(
             allowed[:] = -torch.inf
             allowed[:, forced] = given[:, forced]
         best, tokens = exact_topk(allowed, sizes.candidates)
-        log_probs[row], ids[row] = best[0], tokens[0].int()
+        ids[row] = tokens[0].int()
+        log_probs[row] = given[0, tokens[0]].masked_fill(best[0] == -torch.inf, -torch.inf)
+        values[row] = best[0] if options.num_beams > 1 else log_probs[row]
     assert log_probs.shape[1] <= vocab_size
-    return log_probs, ids
+    return log_probs, ids, values
+
+
+def _summed(found: Hypothesis) -> Hypothesis:
+    """With the sum of its log-probs, which the step does not keep where there is a penalty."""
+    total = np.cumsum(np.array(found.token_logprobs, np.float32), dtype=np.float32)[-1]
+    return replace(found, logprob=float(total))
 
 
 def hypotheses(state: BeamState, slot: int) -> list[Hypothesis]:

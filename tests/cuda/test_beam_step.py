@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.errors import ConfigError
 from mime_fast.kernels.beam_state import BeamSizes, BeamState
-from mime_fast.text.special import EOS_ID
+from mime_fast.text.special import EOS_ID, SOS_ID
 from tests.cuda.beam_case import compiled, plain, searched, seen
 from tests.cuda.device_case import ON_DEVICE
 from tests.native.test_search import VALUES, WAYS, by_hand, values_of, ways
@@ -53,6 +53,7 @@ def assert_equal(
     options = GenerationConfig(**way)
     found = searched(distribution, vocab_size, options, count, prefixes, kinds)
     decoder = FakeDecoder(distribution, vocab_size, torch.float32)
+    decoder.sos = SOS_ID
     try:
         expected = run(decoder, models=range(count), eos=EOS_ID, prefixes=prefixes, **way)
     except ConfigError as error:
@@ -116,11 +117,11 @@ def test_nan_stops_its_own_slot(kind: Any) -> None:
     log_probs = torch.tensor([-1.0, -2.0, -3.0, -4.0]).repeat(6, 1)
     ids = torch.tensor([5, 6, 7, 8], dtype=torch.int32).repeat(6, 1)
     log_probs[[1, 2, 3, 5]] = math.nan  # rows that are not live
-    advance(3, log_probs.clone(), ids)
+    advance(3, log_probs.clone(), ids, log_probs.clone())
     assert (state.active.tolist(), state.live_count.item()) == ([1, 0, 1], 2)
     log_probs[0] = log_probs[5] = -1.0
     log_probs[4, 3] = math.nan
-    advance(3, log_probs, ids)
+    advance(3, log_probs, ids, log_probs)
     assert state.active.tolist() == [0, 0, 0]
     assert (state.broken_at.tolist(), state.live_count.item()) == ([1, -1, 1], 0)
 

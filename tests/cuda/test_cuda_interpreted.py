@@ -28,6 +28,7 @@ CONFIG = MimeConfig.released(75, **SMALL, num_layers=2)
 WAYS = {
     "greedy": GenerationConfig(num_beams=1, max_new_tokens=4),
     "beams": GenerationConfig(num_beams=3, num_return_sequences=3, max_new_tokens=5, no_repeat_ngram_size=2),
+    "penalised": GenerationConfig(num_beams=3, num_return_sequences=3, max_new_tokens=5, repetition_penalty=1.5),
     "mime": GenerationConfig(num_beams=2, num_return_sequences=2, max_new_tokens=4, search="mime", min_new_tokens=2),
 }
 
@@ -40,8 +41,8 @@ def interpreted_ops() -> Ops:
     def beam_step(state: BeamState) -> BeamStep:
         advance = compiled(state, threads=1)
 
-        def run(slots: int, log_probs: Tensor, ids: Tensor) -> None:
-            advance(slots, log_probs, ids)
+        def run(slots: int, log_probs: Tensor, ids: Tensor, values: Tensor) -> None:
+            advance(slots, log_probs, ids, values)
 
         return run
 

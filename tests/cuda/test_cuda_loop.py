@@ -31,6 +31,7 @@ WAYS = {
     "greedy": GenerationConfig(num_beams=1, max_new_tokens=12),
     "sampling": GenerationConfig(num_beams=1, do_sample=True, num_return_sequences=3, top_k=40, max_new_tokens=7),
     "beams": GenerationConfig(num_beams=5, num_return_sequences=5, max_new_tokens=9, no_repeat_ngram_size=2),
+    "penalised": GenerationConfig(num_beams=4, num_return_sequences=4, max_new_tokens=9, repetition_penalty=1.6),
     "mime": GenerationConfig(num_beams=3, num_return_sequences=3, max_new_tokens=9, search="mime", min_new_tokens=2),
 }
 every_way = pytest.mark.parametrize("options", WAYS.values(), ids=WAYS)

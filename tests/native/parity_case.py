@@ -23,7 +23,7 @@ from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.hypothesis import Hypothesis
 from mime_fast.reference.models import new_model
 from mime_fast.reference.noise import prior_noise
-from mime_fast.text.special import EOS_ID
+from mime_fast.text.special import EOS_ID, SOS_ID
 from tests.native.random_models import Asked, Tensors
 from tests.parity import BOUNDS, assert_as_exact, assert_same_replies
 
@@ -74,8 +74,8 @@ class Case:
         heard, replies = self.native.generate(*parts(asked), options, prefixes)
         self.check_heard(heard, asked)
         for i, (found, wanted) in enumerate(zip(replies, expected, strict=True)):
-            one = asked.only([i])
-            assert_same_replies(found, wanted, lambda reply, one=one: self._score(one, reply, options))
+            one, forced = asked.only([i]), len(prefixes[i]) if prefixes else 0
+            assert_same_replies(found, wanted, lambda reply, one=one, n=forced: self._score(one, reply, options, n))
             self._check_logprobs(one, found)
         return replies
 
@@ -112,9 +112,13 @@ class Case:
             assert_as_exact(torch.tensor(reply.token_logprobs), plain, exact)
             assert_as_exact(torch.tensor(reply.logprob), plain.sum(), exact.sum())
 
-    def _score(self, one: Asked, reply: Hypothesis, options: GenerationConfig) -> float:
+    def _score(self, one: Asked, reply: Hypothesis, options: GenerationConfig, forced: int) -> float:
         penalty = 0.0 if options.search == "mime" else options.length_penalty
-        return float(logprobs(self.exact, one, tokens_of(reply)).sum()) / reply.count**penalty
+        tokens, values = tokens_of(reply), logprobs(self.exact, one, tokens_of(reply)).tolist()
+        if options.num_beams > 1:
+            for i in range(forced, len(tokens)):
+                values[i] *= options.repetition_penalty if tokens[i] in (SOS_ID, *tokens[:i]) else 1.0
+        return math.fsum(values) / reply.count**penalty
 
 
 def logprobs(backend: ReferenceBackend, one: Asked, tokens: Sequence[int]) -> Tensor:

@@ -37,10 +37,10 @@ PYBIND11_MODULE(_cuda, module) {
       .def(
           "launch",
           [](const BeamArgs& args, std::int32_t slots, std::uintptr_t log_probs, std::uintptr_t ids,
-             std::uintptr_t stream) {
-            check(launch_beam_step(args.sizes, offer_of(log_probs, ids), args.state, slots,
+             std::uintptr_t values, std::uintptr_t stream) {
+            check(launch_beam_step(args.sizes, offer_of(log_probs, ids, values), args.state, slots,
                                    reinterpret_cast<cudaStream_t>(stream)));
           },
-          py::arg("slots"), py::arg("log_probs"), py::arg("ids"), py::arg("stream"),
-          "One step of the first slots on candidates [N, k]; both arrays by their addresses.");
+          py::arg("slots"), py::arg("log_probs"), py::arg("ids"), py::arg("values"), py::arg("stream"),
+          "One step of the first slots on candidates [N, k]; the arrays by their addresses.");
 }

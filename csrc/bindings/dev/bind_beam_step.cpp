@@ -13,13 +13,13 @@ void bind_beam_step(py::module_& module) {
       .def(
           "run",
           [](const BeamArgs& args, std::int32_t slots, std::uintptr_t log_probs, std::uintptr_t ids,
-             std::int32_t threads) {
+             std::uintptr_t values, std::int32_t threads) {
             checked_range("threads", threads, 1, 1024);
             const py::gil_scoped_release release;
-            run_beam_step(args.sizes, offer_of(log_probs, ids), args.state, slots, threads);
+            run_beam_step(args.sizes, offer_of(log_probs, ids, values), args.state, slots, threads);
           },
-          py::arg("slots"), py::arg("log_probs"), py::arg("ids"), py::arg("threads") = 1,
-          "One step of the first slots on candidates [N, k]; both arrays by their addresses.");
+          py::arg("slots"), py::arg("log_probs"), py::arg("ids"), py::arg("values"), py::arg("threads") = 1,
+          "One step of the first slots on candidates [N, k]; the arrays by their addresses.");
 }
 
 }  // namespace mime_fast

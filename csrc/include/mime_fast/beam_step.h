@@ -25,6 +25,7 @@ struct BeamSizes {
 struct BeamOffer {
   const float* log_probs;   // [N, k]
   const std::int32_t* ids;  // [N, k]
+  const float* values;      // [N, k], what sums grow by: the log-probs, penalised ones of tokens that have been said
 };
 
 struct BeamState {

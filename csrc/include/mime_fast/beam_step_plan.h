@@ -87,12 +87,12 @@ MIME_FAST_BOTH void sort_row(const BeamSlot& at, std::int32_t beam) {
   const float before = state.sums[at.row(beam)];
   std::int32_t count = 0;
   for (std::int32_t i = 0; i < at.sizes.candidates; ++i) {
-    const float log_prob = at.offer.log_probs[at.entry(beam, i)];
-    if (log_prob != log_prob) {
+    const float log_prob = at.offer.log_probs[at.entry(beam, i)], value = at.offer.values[at.entry(beam, i)];
+    if (log_prob != log_prob || value != value) {
       state.counts[at.row(beam)] = -1;
       return;
     }
-    const float sum = before + log_prob;
+    const float sum = before + value;
     if (!(sum >= -3.402823466e38f)) continue;  // -inf
     std::int32_t place = count++;
     for (; place > 0; --place) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 import torch
 from torch import Tensor
@@ -32,6 +33,7 @@ def sample(
     suppressed: Tensor | None,
     banned: Tensor | None,
     forced: Tensor | None,
+    said: Tensor | None,
     draws: Draws,
     steps: Tensor,
     options: GenerationConfig,
@@ -40,21 +42,29 @@ def sample(
 
     Args:
         logits: float32 [N, V]. suppressed, banned: as in `vocab_topk`. forced: int32 [N], the only token, or -1.
+        said: bool [N, V], tokens that a repetition penalty is about; None: there is none.
         steps: tokens so far, int64 [N].
 
     Returns:
         Log-probs, float32 [N, 1], and tokens, int32 [N, 1]; -inf where no token is left, NaN where the model broke.
     """
     log_probs = logits.log_softmax(dim=-1)
-    allowed = without(log_probs, suppressed, banned)
+    values = log_probs if said is None else penalise(logits, said, options.repetition_penalty)
+    allowed = without(values, suppressed, banned)
     chosen = (filter_logits(allowed, options) + gumbel(draws, steps, logits.shape[1])).argmax(dim=-1, keepdim=True)
-    found = allowed.gather(1, chosen)
+    found = log_probs.gather(1, chosen).masked_fill(allowed.gather(1, chosen) == -inf, -inf)
     if forced is not None:
         only = forced.long()[:, None]
         chosen = torch.where(only < 0, chosen, only)
         found = torch.where(only < 0, found, log_probs.gather(1, only.clamp(min=0)))
     broken = log_probs.isnan().any(dim=-1, keepdim=True)
     return found.masked_fill(broken, torch.nan), chosen.int()
+
+
+def penalise(values: Tensor, said: Tensor, penalty: float) -> Tensor:
+    """`reference.candidates.penalise` by a mask: `values` and `said` [N, V]."""
+    divisor = torch.full_like(values[:1, :1], penalty)
+    return torch.where(said, torch.where(values < 0, values * divisor, values / divisor), values)
 
 
 def gumbel(draws: Draws, steps: Tensor, size: int) -> Tensor:

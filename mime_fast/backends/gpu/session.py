@@ -15,11 +15,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mime_fast.backends.gpu.model import DeviceModel, Understood
-from mime_fast.backends.gpu.sampling import Draws, sample
+from mime_fast.backends.gpu.sampling import Draws, penalise, sample
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.kernels.beam_state import BeamSizes, BeamState
 from mime_fast.kernels.plain_decoder import History
 from mime_fast.kernels.select import topk_of
+from mime_fast.kernels.sorted_topk import without
 from mime_fast.kernels.weights import DecoderCache
 
 
@@ -117,13 +118,16 @@ class Session:
         )
         banned = state.banned[:rows] if self.sizes.bans else None
         forced = state.forced[:rows] if self.shape.prefixes else None
+        said = None if self.options.repetition_penalty == 1.0 else self._said(history)
         if self.sampling is not None:
             draws = Draws(*(getattr(self.sampling, field.name)[:slots] for field in fields(Draws)))
             logits = F.linear(hidden, model.vocab_weight, model.vocab_bias).float()
-            offer = sample(logits, self.suppressed, banned, forced, draws, history.positions.long(), self.options)
-        else:
-            offer = self._best(hidden, banned, forced)
-        self._advance(slots, *offer)
+            steps = history.positions.long()
+            log_probs, ids = sample(logits, self.suppressed, banned, forced, said, draws, steps, self.options)
+            self._advance(slots, log_probs, ids, log_probs)
+            return
+        found = self._best(hidden, banned) if said is None else self._penalised(hidden, banned, said)
+        self._advance(slots, *(found[:3] if forced is None else self._forced(hidden, forced, *found)))
 
     def remember(self, slots: Tensor, understood: Understood, which: Tensor) -> None:
         """Give slots, int64 [m], the memories of these rows of `understood`, int64 [m]."""
@@ -177,20 +181,47 @@ class Session:
         self.state.active.zero_()
         self.state.live_count.zero_()
 
-    def _best(self, hidden: Tensor, banned: Tensor | None, forced: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _said(self, history: History) -> Tensor:
+        """Which words each row has been fed, SOS among them, bool [N, V]."""
+        fed = torch.arange(history.words.shape[1], device=history.words.device) <= history.positions[:, None]
+        said = fed.new_zeros(len(fed), self.model.config.vocab_size + 1)
+        words = torch.where(fed, history.words, self.model.config.vocab_size)
+        return said.scatter(1, words.long(), True)[:, :-1]
+
+    def _best(self, hidden: Tensor, banned: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Log-probs, words and values of each row's best, [N, k], and log-sum-exps, [N]."""
         model = self.model
         log_probs, ids, total = self._topk(
             hidden, model.vocab_weight, model.vocab_bias, self.suppressed, banned, self.sizes.candidates
         )
-        if forced is None:
-            return log_probs, ids
-        token = forced.clamp(min=0).long()
-        logit = (hidden.float() * model.vocab_weight[token].float()).sum(dim=-1) + model.vocab_bias[token].float()
+        return log_probs, ids, log_probs, total
+
+    def _penalised(self, hidden: Tensor, banned: Tensor | None, said: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The same with the penalty: on all log-probs (beams) or logits (greedy search), by a stable sort."""
+        model, options, k = self.model, self.options, self.sizes.candidates
+        logits = F.linear(hidden, model.vocab_weight).float() + model.vocab_bias.float()
+        total = logits.logsumexp(dim=-1)
+        log_probs = torch.where(torch.isfinite(total)[:, None], logits - total[:, None], torch.nan)
+        beams = options.num_beams > 1
+        values = penalise(log_probs if beams else logits, said, options.repetition_penalty)
+        values, ids = without(values, self.suppressed, banned).sort(dim=-1, descending=True, stable=True)
+        values, ids = values[:, :k].contiguous(), ids[:, :k]
+        best = log_probs.gather(1, ids).masked_fill(values == -inf, -inf)
+        return best, ids.int(), values if beams else best, total
+
+    def _forced(
+        self, hidden: Tensor, forced: Tensor, log_probs: Tensor, ids: Tensor, values: Tensor, total: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What is offered where some rows have a word that must come, int32 [N], or -1."""
+        model, token = self.model, forced.clamp(min=0)
+        weight = model.vocab_weight[token.long()].float()
+        logit = (hidden.float() * weight).sum(dim=-1) + model.vocab_bias[token.long()].float()
         only = torch.full_like(log_probs, -inf)
         only[:, 0] = logit - total
         only = torch.where(log_probs.isnan(), log_probs, only)
         free = (forced < 0)[:, None]
-        return torch.where(free, log_probs, only), torch.where(free, ids, forced.clamp(min=0)[:, None])
+        log_probs, values = (torch.where(free, x, only) for x in (log_probs, values))
+        return log_probs, torch.where(free, ids, token[:, None]), values
 
 
 def _first(cache: DecoderCache, rows: int, slots: int) -> DecoderCache:

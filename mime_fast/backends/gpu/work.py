@@ -74,6 +74,9 @@ class Work:
                 f"the model produced NaN at step {step} for dialogues {dialogues} of this batch; "
                 "log-probs without NaN are allowed"
             )
+        if self.options.repetition_penalty != 1.0:  # what was summed is not the model's
+            within = np.arange(log_probs.shape[-1]) < counts[..., None]
+            sums = np.cumsum(np.where(within, log_probs, np.float32(0)), axis=-1, dtype=np.float32)[..., -1]
         found: list[list[Hypothesis]] = [[] for _ in range(len(self.contexts))]
         columns = (self.order, sizes[:-1], counts[:-1], words[:-1], log_probs[:-1], sums[:-1], scores[:-1])
         for dialogue, size, *each in zip(*(column.tolist() for column in columns), strict=True):
