@@ -18,7 +18,8 @@ from mime_fast.corpora.answerer_spec import AnswererSpec
 from mime_fast.corpora.answering import CHUNK, RowResult
 from mime_fast.corpora.schema import arrow_schema
 from mime_fast.corpora.tasks import Task
-from mime_fast.data.reading.rows import Broken, Columns, RawRow
+from mime_fast.data.reading.options import Columns
+from mime_fast.data.reading.rows import Broken, RawRow
 from mime_fast.engine.inputs import Truncation
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from typing import Any
 
 from mime_fast.cli.options import load_options, noise_arguments
 from mime_fast.cli.output import is_standard_output
+from mime_fast.cli.reading_options import add_reading_options, columns_of, reading_of
 
 
 def add_corpus_arguments(parser: ArgumentParser, *, top_emotions: int = 3) -> None:
@@ -16,8 +17,8 @@ def add_corpus_arguments(parser: ArgumentParser, *, top_emotions: int = 3) -> No
     parser.add_argument(
         "input",
         metavar="IN",
-        help="JSON lines, CSV, TSV or Parquet, also .gz and .zst, a folder of them, or a quoted glob; - for standard "
-        "input",
+        help="JSON lines, CSV, TSV, Parquet or text, also .gz and .zst, a folder of them, or a quoted glob; - for "
+        "standard input",
     )
     parser.add_argument(
         "output",
@@ -31,23 +32,7 @@ def add_corpus_arguments(parser: ArgumentParser, *, top_emotions: int = 3) -> No
 
 
 def _add_reading(parser: ArgumentParser) -> None:
-    group = parser.add_argument_group("input")
-    group.add_argument(
-        "--input-format",
-        choices=["auto", "jsonl", "csv", "tsv", "parquet"],
-        default="auto",
-        help="by the file's name, JSON lines where that says nothing (default: %(default)s)",
-    )
-    for name in ("context", "response", "id", "seed"):
-        group.add_argument(
-            f"--{name}-column", default=name, metavar="NAME", help="column or key (default: %(default)s)"
-        )
-    group.add_argument(
-        "--separator",
-        default="__eou__",
-        metavar="TEXT",
-        help="between the utterances of a context that is one text (default: %(default)s)",
-    )
+    add_reading_options(parser)
     group = parser.add_argument_group("dialogues")
     group.add_argument(
         "--no-strict-turns",
@@ -99,12 +84,11 @@ def run_job(args: Namespace, kind: Any, search: Mapping[str, Any] | None = None)
     """Run the job; returns 1 if some rows were bad, else 0."""
     from mime_fast.corpora.job import PART_ROWS, CorpusJob
     from mime_fast.corpora.tasks import Task
-    from mime_fast.data.reading.rows import Columns
     from mime_fast.files import write_json
 
     task = Task(
         kind,
-        Columns(args.context_column, args.response_column, args.id_column, args.seed_column, separator=args.separator),
+        columns_of(args),
         strict_turns=args.strict_turns,
         truncation=args.truncation,
         top_emotions=args.top_emotions,
@@ -118,7 +102,7 @@ def run_job(args: Namespace, kind: Any, search: Mapping[str, Any] | None = None)
         target,
         args.model,
         load_options(args),
-        args.input_format,
+        reading_of(args),
         (1 if ray_address is None else 0) if args.workers is None else args.workers,
         ray_address,
         PART_ROWS if args.part_rows is None else args.part_rows,

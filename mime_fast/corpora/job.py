@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,8 +23,9 @@ from mime_fast.corpora.progress import ProgressBar
 from mime_fast.corpora.summary import Summary, Tally
 from mime_fast.corpora.tasks import Task
 from mime_fast.corpora.writers import OutputFormat
+from mime_fast.data.reading.options import Reading
 from mime_fast.data.reading.reader import Reader
-from mime_fast.data.reading.sources import Format, find_sources
+from mime_fast.data.reading.sources import find_sources
 from mime_fast.errors import ConfigError, DataError
 
 PART_ROWS = 5 * CHUNK
@@ -41,6 +42,7 @@ class CorpusJob:
         output: a file (Parquet if its name says so, else JSON lines), or a folder of parts if it ends in "/". None, "-"
             or a pipe: JSON lines as they come, which cannot be resumed.
         model, load_options: of `mime_fast.load`.
+        reading: how the inputs are read.
         workers: processes that share the parts; the output is the same.
         ray_address: a Ray cluster, as for `ray.init`, whose actors (`workers`, 0: as many as fit) do the work instead;
             "" for the one that Ray finds, or a new one on this machine. They must see the input and the model.
@@ -59,7 +61,7 @@ class CorpusJob:
     output: str | None = None
     model: str | None = None
     load_options: Mapping[str, Any] = field(default_factory=dict)
-    input_format: Format = "auto"
+    reading: Reading = field(default_factory=Reading)
     workers: int = 1
     ray_address: str | None = None
     part_rows: int = PART_ROWS
@@ -84,7 +86,7 @@ class CorpusJob:
             DataError: an input or the output cannot be used, too many rows are bad, or the output is another job's.
             CheckpointError, BackendError, ConfigError: as `mime_fast.load` and the engine. OSError: while writing.
         """
-        reader = Reader(find_sources(self.inputs, self.input_format), self.task.columns)
+        reader = Reader(find_sources(self.inputs, self.reading, _tell), self.task.columns)
         if self._streams():
             return self._run_stream(reader)
         files = PartFiles.of(str(self.output))
@@ -168,9 +170,11 @@ class CorpusJob:
         return Summary(**finished["summary"])
 
     def _check_errors(self, tally: Tally, *, last: bool) -> None:
-        if (last or tally.rows >= ENOUGH) and tally.errors > self.max_errors * tally.rows:
+        bad, rows = tally.errors + tally.lost, tally.rows + tally.lost
+        if (last or rows >= ENOUGH) and bad > self.max_errors * rows:
+            lost = f", about {tally.lost} of them lost in damaged files" if tally.lost else ""
             raise DataError(
-                f"{tally.errors} of {tally.rows} rows are bad ({100 * tally.errors / tally.rows:.1f} %); at most "
+                f"{bad} of {rows} rows are bad ({100 * bad / rows:.1f} %{lost}); at most "
                 f"{100 * self.max_errors:g} % are allowed (--max-errors)"
             )
 
@@ -186,6 +190,7 @@ class CorpusJob:
             "input": [source.fingerprint() for source in reader.sources],
             "model": model,
             "load": dict(self.load_options),
+            "reading": asdict(self.reading),
             "task": self.task.options(),
             "part_rows": self.part_rows,
         }
@@ -210,6 +215,10 @@ class _StandardOutput:
     def __exit__(self, *_: object) -> None:
         with suppress(ValueError):
             sys.stdout.buffer.flush()
+
+
+def _tell(text: str) -> None:
+    print(f"mime-fast: {text}", file=sys.stderr)
 
 
 def _hash(path: Path) -> str:

@@ -16,9 +16,10 @@ from mime_fast.corpora.answerer_spec import AnswererSpec, provenance_of
 from mime_fast.corpora.answering import CHUNK, Answerer
 from mime_fast.corpora.parts import PartResult
 from mime_fast.corpora.production import PendingParts, ResultChunk
+from mime_fast.data.reading.options import Columns
 from mime_fast.data.reading.reader import Reader
-from mime_fast.data.reading.rows import Columns, RawRow
-from mime_fast.data.reading.sources import Source
+from mime_fast.data.reading.rows import RawRow
+from mime_fast.data.reading.source import Source
 from mime_fast.errors import BackendError, ConfigError, MimeFastError
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ class Tally:
 
     rows: int = 0  # read, bad ones too
     errors: int = 0
+    lost: int = 0  # about so many more, which damaged files did not give
     tokens: int = 0  # scored or generated, end marks counted
     logprob: float = 0.0  # sum over tokens
     nll: float = 0.0  # sum over rows of the mean a token
@@ -34,6 +35,7 @@ class Tally:
         for one in answered:
             if one.record is None:
                 self.errors += 1
+                self.lost += one.bad.lost - 1 if one.bad is not None else 0
                 continue
             emotion = one.record["emotion"]
             self.tokens += one.tokens
@@ -48,6 +50,7 @@ class Tally:
         for part in parts:
             whole.rows += part.rows
             whole.errors += part.errors
+            whole.lost += part.lost
             whole.tokens += part.tokens
             emotions.update(part.emotions)
             logprobs.append(part.logprob)
@@ -72,6 +75,7 @@ class Summary:
     rows: int
     answered: int
     errors: int
+    lost: int
     tokens: int
     perplexity_micro: float | None
     perplexity_macro: float | None
@@ -89,6 +93,7 @@ class Summary:
             tally.rows,
             answered,
             tally.errors,
+            tally.lost,
             tally.tokens,
             _exp(-tally.logprob / tally.tokens) if known else None,
             _exp(tally.nll / answered) if known else None,
@@ -109,7 +114,8 @@ class Summary:
             text += f"; perplexity {self.perplexity_micro:.2f} over tokens, {self.perplexity_macro:.2f} over rows"
         if self.rows_now < self.rows:
             text += f"; {self.rows - self.rows_now} rows were there already"
-        return text + (f"; {self.errors} bad rows left out" if self.errors else "")
+        text += f"; {self.errors} bad rows left out" if self.errors else ""
+        return text + (f"; about {self.lost} rows more are lost in damaged files" if self.lost else "")
 
 
 def _exp(value: float) -> float:

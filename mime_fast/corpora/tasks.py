@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from mime_fast.config.checks import check_int
 from mime_fast.data.dialogues import Row
-from mime_fast.data.reading.rows import Columns
+from mime_fast.data.reading.options import Columns
 from mime_fast.emotions import LABELS, emotion_index
 from mime_fast.errors import ConfigError
 
@@ -50,8 +50,6 @@ class Task:
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise ConfigError(f"task {self.kind!r}: must be one of {', '.join(get_args(Kind))}")
-        if not self.columns.separator:
-            raise ConfigError("separator is empty; at least one character is allowed")
         check_int("seed", self.seed, 0, 2**64 - 1)
         if self.emotion is not None:
             emotion_index(self.emotion)

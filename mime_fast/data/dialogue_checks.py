@@ -30,7 +30,12 @@ def check_utterance(utterance: object, where: str) -> Utterance:
         if not isinstance(token, str):
             raise InputError(f"{where}, token {position} is {_kind(token)}; a string is allowed")
         if not token.strip():
-            raise InputError(f"{where}, token {position} is {token!r}; a token with at least one character is allowed")
+            raise InputError(f"{where}, token {position} is {token!r}; must have at least one character")
+        if token.split() != [token]:
+            raise InputError(
+                f"{where}, token {position} is {token!r}; a token has no white space "
+                "(an utterance is one text, not a list of sentences)"
+            )
         check_encodable(token, where)
     return list(utterance)
 
@@ -72,8 +77,9 @@ def check_encodable(text: str, where: str) -> None:
 def _all_words(tokens: Sequence[object]) -> bool:
     """Whether all is well, at a tenth of the time that it takes to say what is not."""
     try:
-        "".join(tokens).encode()  # type: ignore[arg-type]
-        return all(map(str.strip, tokens))  # type: ignore[arg-type]
+        text = "\n".join(tokens)  # type: ignore[arg-type]
+        text.encode()
+        return text.split() == list(tokens)
     except (TypeError, UnicodeEncodeError):
         return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -131,16 +132,34 @@ def parse_line(body: bytes) -> dict[str, object]:
 
 def check_id(value: object, index: int) -> str | int:
     """The row's `id`, or its number without one. Raises InputError: neither text nor an integer."""
+    if isinstance(value, float):
+        value = plain_number(value)
     if value is None:
         return index
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise InputError(f"id={value!r}: text or an integer is allowed")
+        raise InputError(f"id={value!r}: must be text or an integer")
     if isinstance(value, str):
         check_encodable(value, "id")
     return value
 
 
+def plain_number(value: float) -> int | float | None:
+    """The integer where a float is one, and None for NaN: columns with gaps are of floats in many libraries."""
+    return int(value) if value.is_integer() else None if math.isnan(value) else value
+
+
+def whole_number(text: str) -> object:
+    """The integer that a text writes in ASCII digits, also as `7.0`; None for nan and blanks; else the text."""
+    text = text.strip()
+    digits = text.removesuffix(".0") if text.count(".") == 1 else text
+    if digits.isascii() and digits.isdigit():
+        return int(digits)
+    return None if text.lower() in ("", "nan") else text
+
+
 def _emotion(value: object) -> str | int | None:
+    if isinstance(value, float):
+        value = plain_number(value)
     if value is None:
         return None
     label = emotion_index(value)
@@ -148,8 +167,10 @@ def _emotion(value: object) -> str | int | None:
 
 
 def _seed(value: object) -> int | None:
+    if isinstance(value, float):
+        value = plain_number(value)
     if value is None:
         return None
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MAX_SEED:
-        raise InputError(f"seed={value!r}: an integer from 0 to 2^64 - 1 is allowed")
+        raise InputError(f"seed={value!r}: must be an integer from 0 to 2^64 - 1")
     return value

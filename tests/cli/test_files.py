@@ -28,6 +28,7 @@ DIALOGUES: list[dict[str, Any]] = [
     {"id": 7, "context": ["i passed the test !", "so happy !", "you did it ?"], "seed": 11},
     {"context": [["my", "dog", "ran"]], "emotion": "joyful"},
 ]
+MIMIC = ("--emotion-column", "emotion")
 RESPONSES = [row | {"response": "i am so sorry to hear that ."} for row in DIALOGUES]
 _EMOTIONS = ["emotion", "emotion_probs", "polarity", "mixture"]
 GENERATED = ["id", "row", "seed", "text", "score", "logprob", "num_tokens", "finish_reason", *_EMOTIONS]
@@ -63,7 +64,7 @@ def test_tokens_are_suppressed_by_their_ids(run: Run, model_dir: Path) -> None:
 
 
 def test_generate_gives_what_the_engine_gives(run: Run, model_dir: Path) -> None:
-    outcome = run("generate", "-", "--model", model_dir, "--seed", 3, stdin=json_lines(DIALOGUES))
+    outcome = run("generate", "-", "--model", model_dir, *MIMIC, "--seed", 3, stdin=json_lines(DIALOGUES))
     engine = mime_fast.load(model_dir)
     replies = engine.generate(
         [row["context"] for row in DIALOGUES], seed=[3, 11, 3], request_ids=[0, 1, 2], emotions=[None, None, "joyful"]
@@ -203,7 +204,7 @@ def test_score_needs_a_response(run: Run, model_dir: Path) -> None:
 
 
 def test_bad_rows_are_told_and_the_rest_goes_on(run: Run, model_dir: Path) -> None:
-    outcome = run("generate", "-", "--model", model_dir, stdin=mixed())
+    outcome = run("generate", "-", "--model", model_dir, *MIMIC, stdin=mixed())
     assert outcome.code == 1
     assert [line["id"] for line in outcome.lines] == ["a", 7, 7]
     reports = [line for line in outcome.err.splitlines() if line.startswith("standard input, line ")]
@@ -215,7 +216,7 @@ def test_bad_rows_are_told_and_the_rest_goes_on(run: Run, model_dir: Path) -> No
 
 
 def test_a_reply_does_not_depend_on_its_neighbours(run: Run, model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    argv = ["generate", "-", "--model", model_dir, "--do-sample", "--num-beams", 1, "--seed", 5]
+    argv = ["generate", "-", "--model", model_dir, *MIMIC, "--do-sample", "--num-beams", 1, "--seed", 5]
     with_bad = run(*argv, stdin=mixed()).lines
     short = {"context": ["a"]}
     good_only = [short, DIALOGUES[0], short, short, DIALOGUES[1], short, short, DIALOGUES[2]]
@@ -256,7 +257,7 @@ def test_output_file_is_replaced_whole(run: Run, model_dir: Path, tmp_path: Path
     source.write_bytes(mixed())
     out.write_text("before")
     out.chmod(0o640)
-    outcome = run("generate", source, out, "--model", model_dir)
+    outcome = run("generate", source, out, "--model", model_dir, *MIMIC)
     assert (outcome.code, outcome.out) == (1, "")
     assert [json.loads(line)["id"] for line in out.read_text().splitlines()] == ["a", 7, 7]
     assert stat.S_IMODE(out.stat().st_mode) == 0o640
@@ -305,7 +306,7 @@ def test_examples_are_good_rows(run: Run, model_dir: Path) -> None:
 
 
 def test_as_a_process(model_dir: Path) -> None:
-    argv = [sys.executable, "-m", "mime_fast", "generate", "-", "--model", str(model_dir), "--threads", "1"]
+    argv = [sys.executable, "-m", "mime_fast", "generate", "-", "--model", str(model_dir), "--threads", "1", *MIMIC]
     done = subprocess.run(argv, input=mixed(), capture_output=True, check=False)
     assert done.returncode == 1
     assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == ["a", 7, 7]

@@ -18,7 +18,7 @@ from pyarrow import parquet
 
 import mime_fast
 from mime_fast.corpora import writers
-from mime_fast.data.reading.rows import Columns
+from mime_fast.data.reading.options import Columns
 from mime_fast.emotions import LABELS
 from mime_fast.errors import ConfigError, DataError, InputError
 from tests.corpora.conftest import MakeJob, some_rows, write_rows

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from mime_fast import distributed
-from mime_fast.data.reading.rows import Columns
+from mime_fast.data.reading.options import Columns
 from mime_fast.data.reading.sources import find_sources
 from mime_fast.errors import BackendError, ConfigError, DataError
 from tests.corpora.conftest import MakeJob, some_rows, write_rows

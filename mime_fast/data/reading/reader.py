@@ -1,32 +1,30 @@
-"""Streams of rows out of JSON lines, CSV, TSV, Parquet and EmpatheticDialogues; what is broken costs only itself."""
+"""Streams of rows out of files of every format; what is broken costs only itself."""
 
 from __future__ import annotations
 
-import csv
-import io
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from itertools import count
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count, islice
 
-from mime_fast.data.empathetic_dialogues import COLUMNS, EdUtterance, read_utterance
-from mime_fast.data.reading.rows import Broken, Columns, RawRow
-from mime_fast.data.reading.sources import Source, open_bytes, open_stored
-from mime_fast.errors import DataError
+from mime_fast.data.dialogues import parse_line
+from mime_fast.data.reading.formats import rows_of
+from mime_fast.data.reading.opening import DAMAGED, File, open_file
+from mime_fast.data.reading.options import Columns
+from mime_fast.data.reading.row_values import has_column
+from mime_fast.data.reading.rows import Broken, Content, RawRow
+from mime_fast.data.reading.source import Source
+from mime_fast.errors import DataError, InputError, MimeFastError
 
-MAX_LINE = 1 << 26  # bytes; a longer line is a bad row and is not kept
-_BOM = b"\xef\xbb\xbf"
-_BATCH = 256  # rows of a Parquet file that are in memory at once
-
-Content = bytes | dict[str, object] | Broken
-Numbered = Iterator[tuple[int, Content]]
+SAMPLE = 1000  # rows that are looked at before the first one is answered
 
 
 class Reader:
     """All rows of some sources, numbered on; how far it is, in bytes.
 
+    Before the first row comes, the header of every file is looked at.
+
     Raises:
-        DataError: while reading, where a source cannot be read or has no column for the context.
+        DataError: while reading, where a source cannot be read, has not the columns that are wanted, or quotes that
+            leave open where a row ends.
     """
 
     def __init__(self, sources: Sequence[Source], columns: Columns, first: int = 0) -> None:
@@ -36,11 +34,12 @@ class Reader:
         self.total = sum(source.size for source in sources)
         self.read = 0  # rows so far
         self._before = 0
-        self._position: Callable[[], int] = lambda: 0
+        self._file: File | None = None  # the one that is being read
 
     def fraction(self) -> float:
         """The share of the input's bytes that was read; 0 where nobody knows."""
-        return min(1.0, (self._before + self._position()) / self.total) if self.total else 0.0
+        read = self._before + (self._file.position() if self._file else 0)
+        return min(1.0, read / self.total) if self.total else 0.0
 
     def estimated_rows(self) -> int:
         """All rows of the input, by those of the bytes that were read; 0 where nobody knows."""
@@ -48,6 +47,7 @@ class Reader:
         return round(self.read / fraction) if fraction else 0
 
     def __iter__(self) -> Iterator[RawRow]:
+        self._check_headers()
         for row in self._rows():
             self.read += 1
             yield row
@@ -55,149 +55,55 @@ class Reader:
     def _rows(self) -> Iterator[RawRow]:
         index = count(self.first)
         for source in self.sources:
-            rows = self._parquet(source) if source.format == "parquet" else self._text(source)
-            last = 0
-            try:
-                for last, content in rows:
-                    yield RawRow(source.name, last, next(index), content)
-            except (EOFError, zlib.error, OSError) as error:
-                if isinstance(error, OSError) and error.errno is not None:  # without: the unpacker's, not the system's
-                    raise DataError(f"{source.name}, line {last + 1}: cannot be read: {error.strerror}") from None
-                broken = Broken(f"the packed file ends early or is broken ({error}); what follows is lost")
-                yield RawRow(source.name, last + 1, next(index), broken)
-            self._position = lambda: 0
+            with open_file(source) as self._file:
+                yield from _raw_rows(self._file, self.columns, index)
+            self._file = None
             self._before += source.size
 
-    def _text(self, source: Source) -> Numbered:
-        with open_bytes(source) as (stream, position):
-            self._position = lambda: position.count
-            yield from _json_lines(stream) if source.format == "jsonl" else _table(stream, source, self.columns)
-
-    def _parquet(self, source: Source) -> Numbered:
-        import pyarrow as pa
-        from pyarrow import parquet
-
-        try:
-            with open_stored(source) as stream, parquet.ParquetFile(stream) as file:
-                wanted = _known(file.schema_arrow.names, source, self.columns)
-                rows = max(1, file.metadata.num_rows)
-                done, numbers = 0, count(1)
-                self._position = lambda: int(source.size * done / rows)
-                for batch in file.iter_batches(_BATCH, columns=wanted):
-                    for values in _cells(batch):
-                        yield next(numbers), values
-                    done += batch.num_rows
-        except pa.ArrowInvalid as error:
-            yield 1, Broken(f"not a readable Parquet file ({str(error)[:200]})")
-
-
-def _json_lines(stream: io.BufferedReader) -> Numbered:
-    for number, line in _lines(stream):
-        if isinstance(line, Broken) or line.strip():
-            yield number, line
-
-
-def _lines(stream: io.BufferedReader) -> Iterator[tuple[int, bytes | Broken]]:
-    """Lines that end with a line feed, without the byte order mark before the first one."""
-    for number in count(1):
-        line = stream.readline(MAX_LINE)
-        if not line:
+    def _check_headers(self) -> None:
+        """Look at the first row of every file, and at more of them for what not every row must have."""
+        columns = self.columns
+        optional = [name for name in (columns.seed, columns.emotion) if name]
+        sample: list[Mapping[str, object]] = []
+        for source in self.sources:
+            if not source.is_standard_input:
+                wanted = SAMPLE - len(sample) if columns.separator or optional else 1
+                with open_file(source) as file:
+                    rows = islice(_raw_rows(file, columns, count()), max(1, wanted))
+                    sample += [found for row in rows if (found := _object(row.content))]
+        if not sample:
             return
-        if len(line) == MAX_LINE and not line.endswith(b"\n"):
-            while (rest := stream.readline(MAX_LINE)) and not rest.endswith(b"\n"):
-                pass
-            yield number, Broken(f"longer than {MAX_LINE} bytes", line[:200].decode(errors="surrogateescape"))
-            continue
-        yield number, line.removeprefix(_BOM) if number == 1 else line
-
-
-def _table(stream: io.BufferedReader, source: Source, columns: Columns) -> Numbered:
-    first = stream.peek(1 << 12).removeprefix(_BOM).split(b"\n")[0].decode(errors="replace").strip("\r")
-    if source.format == "csv" and tuple(first.split(",")[: len(COLUMNS)]) == COLUMNS:
-        yield from _empathetic_dialogues(stream, source.name, columns)
-        return
-    lines = _lines(stream)
-    texts = ("" if isinstance(line, Broken) else line.decode(errors="surrogateescape") for _, line in lines)
-    reader = csv.reader(texts, delimiter="\t" if source.format == "tsv" else ",")
-    header = next(reader, None)
-    if header is None:
-        return
-    _known(header, source, columns)
-    while True:
-        number = reader.line_num + 1
-        try:
-            cells = next(reader, None)
-        except csv.Error as error:
-            yield number, Broken(f"not a row of a table ({error})")
-            continue
-        if cells is None:
-            return
-        if cells:
-            yield number, _row(header, cells, columns)
-
-
-def _row(header: list[str], cells: list[str], columns: Columns) -> Content:
-    text = ",".join(cells)
-    if any("\udc80" <= char <= "\udcff" for char in text):
-        return Broken("invalid UTF-8; UTF-8 is expected", text)
-    if len(cells) != len(header):
-        return Broken(f"{len(cells)} cells; {len(header)} are expected, as in the header", text)
-    values: dict[str, object] = {name: cell for name, cell in zip(header, cells, strict=True) if cell}
-    for name in (columns.seed, columns.emotion):
-        cell = values.get(name)
-        if isinstance(cell, str) and cell.isascii() and cell.isdigit():
-            values[name] = int(cell)
-    return values
-
-
-def _known(names: Sequence[str], source: Source, columns: Columns) -> list[str]:
-    """The wanted columns that are there; there must be one for the context."""
-    if columns.context not in names:
-        raise DataError(f"{source.name}: no column {columns.context!r}; there is {', '.join(map(repr, names))}")
-    wanted = (columns.context, columns.response, columns.id, columns.seed, columns.emotion)
-    return [name for name in dict.fromkeys(wanted) if name in names]
-
-
-def _cells(batch: Any) -> Iterator[Content]:
-    """A batch's rows; Parquet can hold text that is not UTF-8, which then costs only its row."""
-    try:
-        yield from batch.to_pylist()
-        return
-    except UnicodeDecodeError:
-        pass
-    for i in range(batch.num_rows):
-        try:
-            yield batch.slice(i, 1).to_pylist()[0]
-        except UnicodeDecodeError as error:
-            yield Broken(f"invalid UTF-8 ({error.reason} at byte {error.start}); UTF-8 is expected")
-
-
-def _empathetic_dialogues(stream: io.BufferedReader, name: str, columns: Columns) -> Numbered:
-    """A row for every listener's utterance, as `read_pairs` has them, with the id CONVERSATION:NUMBER."""
-    history: list[str] = []
-    previous: EdUtterance | None = None
-    for number, line in _lines(stream):
-        if number == 1:
-            continue
-        if isinstance(line, Broken):
-            yield number, line
-            continue
-        try:
-            found = read_utterance(line.removesuffix(b"\n"), previous, f"{name}, line {number}")
-        except DataError as error:
-            reason = str(error).removeprefix(f"{name}, line {number}: ")
-            yield number, Broken(reason, line.decode(errors="surrogateescape").rstrip("\r\n"))
-            continue
-        if found.number == 1:
-            history = []
-        previous = found
-        if found.number % 2 == 0:
-            yield (
-                number,
-                {
-                    columns.id: f"{found.conv_id}:{found.number}",
-                    columns.context: list(history),
-                    columns.response: found.text,
-                },
+        for name in optional:
+            if not any(has_column(found, name) for found in sample):
+                raise DataError(f"{self.sources[0].name}: no {name!r} in any of the first {len(sample)} rows")
+        contexts = [text for found in sample if isinstance(text := found.get(columns.name("context")), str)]
+        if columns.separator and contexts and not any(columns.separator in text for text in contexts):
+            raise DataError(
+                f"{self.sources[0].name}: the separator {columns.separator!r} is in none of the first {len(contexts)} "
+                f"contexts, of which the first is {contexts[0][:60]!r}; without --separator a context may be one "
+                "utterance"
             )
-        history.append(found.text)
+
+
+def _object(content: Content) -> Mapping[str, object]:
+    """The row's values; none of a broken one."""
+    try:
+        return {} if isinstance(content, Broken) else parse_line(content) if isinstance(content, bytes) else content
+    except InputError:
+        return {}
+
+
+def _raw_rows(file: File, columns: Columns, index: Iterator[int]) -> Iterator[RawRow]:
+    """The rows of a file; where it is compressed and damaged or cut off, the last one says so."""
+    last, name = 0, file.name
+    try:
+        for last, content in rows_of(file, columns):
+            yield RawRow(name, last, next(index), content)
+    except MimeFastError:
+        raise
+    except DAMAGED as error:
+        if isinstance(error, OSError) and error.errno is not None:  # without: the unpacker's, not the system's
+            raise DataError(f"{file.name}, line {last + 1}: cannot be read: {error.strerror}") from None
+        size = f"byte {file.position()} of {file.source.size}" if file.source.size else f"byte {file.position()}"
+        reason = f"the compressed file ends early or is damaged at {size} ({error}); what follows row {last} is lost"
+        yield RawRow(name, last + 1, next(index), Broken(reason, "", file.lost_rows(last)))

@@ -11,8 +11,11 @@ def is_uri(name: str) -> bool:
     return "://" in name
 
 
-def find_remote(uri: str) -> list[tuple[str, int, int]]:
-    """URI, bytes and time of change (ns) of a file, or of all files of a folder, sorted by name.
+def find_remote(uri: str, recursive: bool = False) -> list[tuple[str, int, int]]:
+    """URI, bytes and time of change (ns) of a file, or of a folder's files, sorted by name.
+
+    Args:
+        recursive: those of the folders in the folder, too.
 
     Raises:
         DataError: nothing there, or the file system cannot be used.
@@ -23,7 +26,7 @@ def find_remote(uri: str) -> list[tuple[str, int, int]]:
     try:
         found = system.get_file_info(path)
         if found.type == fs.FileType.Directory:
-            infos = [one for one in system.get_file_info(fs.FileSelector(path)) if one.is_file]
+            infos = [one for one in system.get_file_info(fs.FileSelector(path, recursive=recursive)) if one.is_file]
         elif found.type == fs.FileType.File:
             infos = [found]
         else:

@@ -7,30 +7,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mime_fast.data.dialogues import Row, check_id, check_row, parse_line
+from mime_fast.data.reading.options import Columns
+from mime_fast.data.reading.row_values import named_values
 from mime_fast.errors import InputError
 
-SEPARATOR = "__eou__"
 _SHOWN = 80  # characters of a bad row that a report on the terminal repeats
 
 
 @dataclass(frozen=True)
-class Columns:
-    """What the columns (or keys) of the input are called, and what parts the utterances of a context in one text."""
-
-    context: str = "context"
-    response: str = "response"
-    id: str = "id"
-    seed: str = "seed"
-    emotion: str = "emotion"
-    separator: str = SEPARATOR
-
-
-@dataclass(frozen=True)
 class Broken:
-    """What stands for a row that could not even be read."""
+    """What is reported for a row that could not even be read."""
 
     reason: str
     text: str = ""
+    lost: int = 1  # rows that it is reported for, estimated where a file is damaged
+
+
+Content = bytes | dict[str, object] | Broken
 
 
 @dataclass(frozen=True)
@@ -40,7 +33,7 @@ class RawRow:
     file: str
     row: int  # in the file, from 1: the line of a text file
     index: int  # over all inputs, from 0; the request id
-    content: bytes | dict[str, object] | Broken
+    content: Content
 
     def text(self) -> str:
         """The row for a report; bytes that are not UTF-8 become lone surrogates, as JSON can hold them."""
@@ -62,6 +55,7 @@ class BadRow:
     reason: str
     raw: str
     malformed: bool = True  # False: well formed, but not for this model
+    lost: int = 1  # rows that it is reported for
 
     def json_line(self) -> bytes:
         """Its line of the errors file."""
@@ -76,32 +70,25 @@ class BadRow:
 
 def check(raw: RawRow, columns: Columns, *, need_response: bool, strict_turns: bool) -> Row | BadRow:
     """The dialogue that a row holds, or why there is none."""
-    row_id: str | int = raw.index
+    found: Mapping[str, object] = {}
     try:
         if isinstance(raw.content, Broken):
             raise InputError(raw.content.reason)
         found = parse_line(raw.content) if isinstance(raw.content, bytes) else raw.content
-        values = _named(found, columns)
-        row_id = check_id(values.get("id"), raw.index)
+        values = named_values(found, columns, need_response=need_response)
         return check_row(values, raw.row, raw.index, need_response=need_response, strict_turns=strict_turns)
     except InputError as error:
-        return bad_row(raw, row_id, str(error))
+        return bad_row(raw, _id(found, columns, raw.index), str(error))
+
+
+def _id(found: Mapping[str, object], columns: Columns, index: int) -> str | int:
+    try:
+        return check_id(found.get(columns.name("id")), index)
+    except InputError:
+        return index
 
 
 def bad_row(raw: RawRow, row_id: str | int, reason: str, *, malformed: bool = True) -> BadRow:
     """A row that turned out to be bad."""
-    return BadRow(raw.file, raw.row, raw.index, row_id, reason, raw.text(), malformed)
-
-
-def _named(found: Mapping[str, object], columns: Columns) -> dict[str, object]:
-    values = {
-        name: found[column]
-        for name in ("context", "response", "id", "seed", "emotion")
-        if (column := getattr(columns, name)) in found
-    }
-    if "context" not in values and columns.context != "context":
-        raise InputError(f"no {columns.context!r}; a list of utterances is expected")
-    context = values.get("context")
-    if isinstance(context, str):
-        values["context"] = [turn.strip() for turn in context.split(columns.separator)]
-    return values
+    lost = raw.content.lost if isinstance(raw.content, Broken) else 1
+    return BadRow(raw.file, raw.row, raw.index, row_id, reason, raw.text(), malformed, lost)

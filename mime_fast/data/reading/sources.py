@@ -1,173 +1,96 @@
-"""Which files an input names, and their bytes, unpacked."""
+"""Which files an input names."""
 
 from __future__ import annotations
 
 import glob
-import gzip
-import io
 import os
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from stat import S_ISREG
-from typing import Any, BinaryIO, Literal, cast, get_args
 
-from mime_fast.data.reading.remote import find_remote, is_uri, open_remote
+from mime_fast.data.reading.formats import READABLE, check_format, format_of_name
+from mime_fast.data.reading.options import Reading
+from mime_fast.data.reading.remote import find_remote, is_uri
+from mime_fast.data.reading.source import Source
 from mime_fast.errors import ConfigError, DataError
 
-Format = Literal["auto", "jsonl", "csv", "tsv", "parquet"]
-_TEXT = (".jsonl", ".ndjson", ".csv", ".tsv")
-_PACKED = (".gz", ".zst")
-_ENDINGS = f"names ending in {', '.join((*_TEXT, '.parquet'))}"
-_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
-_BUFFER = 1 << 18
+_SHOWN = 5  # files passed over that a note names
 
 
-@dataclass(frozen=True)
-class Source:
-    """One file of the input, or standard input."""
-
-    name: str  # a path or a URI
-    format: Format  # never "auto"
-    size: int = 0  # bytes; 0 where nobody knows
-    modified: int = 0  # ns
-    is_standard_input: bool = False
-
-    @classmethod
-    def file(cls, name: str, format: Format) -> Source:
-        """A local file, which is there."""
-        status = os.stat(name)
-        return cls(name, format, status.st_size if S_ISREG(status.st_mode) else 0, status.st_mtime_ns)
-
-    def fingerprint(self) -> dict[str, Any]:
-        """What tells this file from a changed one. Standard input is compared as it is read."""
-        if self.is_standard_input:
-            return {"name": self.name}
-        return {"name": self.name, "size": self.size, "mtime_ns": self.modified}
-
-
-class Position(io.RawIOBase):
-    """A stream that counts the bytes read from it."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        super().__init__()
-        self.stream = stream
-        self.count = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        found = self.stream.read1(len(buffer)) if hasattr(self.stream, "read1") else self.stream.read(len(buffer))
-        buffer[: len(found)] = found
-        self.count += len(found)
-        return len(found)
-
-
-def find_sources(inputs: str | Sequence[str], format: Format = "auto") -> list[Source]:
+def find_sources(
+    inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    reading: Reading | None = None,
+    tell: Callable[[str], object] = lambda _: None,
+) -> list[Source]:
     """The files that paths, folders, globs, URIs or "-" name; those of a folder or a glob sorted by name.
 
-    A folder's files are those ending in .jsonl, .ndjson, .csv, .tsv (also .gz, .zst) or .parquet, without those whose
-    names begin with a dot or an underscore. A file's format is told by its name, JSON lines where that says nothing.
+    A folder's files are those whose names end as a format of `formats.FORMATS` does, in letters of any case, also with
+    the ending of a compression. Names that begin with a dot or an underscore are left out.
+
+    Args:
+        reading: how all of them are read.
+        tell: is called with a line on the files and folders in a folder that are passed over.
 
     Raises:
-        DataError: nothing there. ConfigError: a format that there is not, or Parquet from standard input.
+        DataError: nothing there. ConfigError: a format that there is not.
     """
-    if format not in get_args(Format):
-        raise ConfigError(f"input format {format!r}: one of {', '.join(get_args(Format))} is allowed")
-    names = [inputs] if isinstance(inputs, str) else list(inputs)
-    sources = [source for name in names for source in _find(os.fspath(name), format)]
+    reading = reading or Reading()
+    check_format(reading.format)
+    names = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
+    sources = [source for name in names for source in _find(os.fspath(name), reading, tell)]
     if sum(source.is_standard_input for source in sources) > 1:
-        raise ConfigError("standard input is given twice; once is allowed")
+        raise ConfigError("standard input is given twice; it can be read once")
     return sources
 
 
-@contextmanager
-def open_bytes(source: Source) -> Iterator[tuple[io.BufferedReader, Position]]:
-    """A source's bytes, unpacked if they are gzip or zstd, and how far it was read.
-
-    Raises:
-        DataError: it cannot be opened.
-    """
-    stream = open_stored(source)
-    position = Position(stream)
-    try:
-        yield _unpacked(io.BufferedReader(position, _BUFFER)), position
-    finally:
-        if not source.is_standard_input:
-            stream.close()
-
-
-def open_stored(source: Source) -> BinaryIO:
-    """A source's bytes as they are stored. Raises DataError: it cannot be opened."""
-    if source.is_standard_input:
-        return sys.stdin.buffer
-    if is_uri(source.name):
-        return open_remote(source.name)
-    try:
-        return open(source.name, "rb")
-    except OSError as error:
-        raise DataError(f"{source.name}: cannot be read: {error.strerror or error}") from None
-
-
-def _unpacked(stream: io.BufferedReader) -> io.BufferedReader:
-    start = stream.peek(len(_ZSTD))
-    if start.startswith(_GZIP):
-        return io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=stream)), _BUFFER)
-    if start.startswith(_ZSTD):
-        import pyarrow as pa
-
-        return io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(stream, "r"), "zstd"), _BUFFER)
-    return stream
-
-
-def _find(name: str, format: Format) -> list[Source]:
+def _find(name: str, reading: Reading, tell: Callable[[str], object]) -> list[Source]:
     if name == "-":
-        if format == "parquet":
-            raise ConfigError("standard input cannot be Parquet; jsonl, csv or tsv is allowed")
-        return [Source("standard input", "jsonl" if format == "auto" else format, is_standard_input=True)]
+        if reading.format == "parquet":
+            raise ConfigError("standard input cannot be Parquet; the other formats can be read from it")
+        return [Source("standard input", reading, is_standard_input=True)]
     if is_uri(name):
-        return _find_remote(name, format)
+        return _find_remote(name, reading, tell)
     path = Path(name)
     if path.is_dir():
-        found = sorted(str(file) for file in path.iterdir() if file.is_file() and _is_corpus(file.name))
-        if not found:
-            raise DataError(f"{name}: no file of a corpus in this folder; {_ENDINGS} are read")
-    elif not path.exists() and glob.has_magic(name):
+        return [Source.file(file, reading) for file in _of_folder(name, list(_files(path, reading.recursive)), tell)]
+    if not path.exists() and glob.has_magic(name):
         found = sorted(file for file in glob.glob(name, recursive=True) if os.path.isfile(file))
         if not found:
             raise DataError(f"{name}: no such file")
-    else:
-        found = [name]
-    for file in found:
-        if not os.access(file, os.R_OK):
-            why = "Permission denied" if os.path.exists(file) else "No such file or directory"
-            raise DataError(f"{file}: cannot be read: {why}")
-    return [Source.file(file, _format(file) if format == "auto" else format) for file in found]
+        return [Source.file(file, reading) for file in found]
+    return [Source.file(name, reading)]
 
 
-def _find_remote(uri: str, format: Format) -> list[Source]:
-    found = find_remote(uri)
-    found = [one for one in found if one[0] == uri or _is_corpus(one[0].rpartition("/")[2])]
-    if not found:
-        raise DataError(f"{uri}: no file of a corpus in this folder; {_ENDINGS} are read")
-    return [Source(name, _format(name) if format == "auto" else format, size, time) for name, size, time in found]
+def _files(folder: Path, recursive: bool) -> Iterator[str]:
+    """Files and, with a slash at the end, folders that are not entered."""
+    for entry in sorted(folder.iterdir()):
+        if entry.name.startswith((".", "_")):
+            continue
+        if not entry.is_dir():
+            yield str(entry)
+        elif recursive:
+            yield from _files(entry, recursive)
+        else:
+            yield f"{entry}/"
 
 
-def _is_corpus(name: str) -> bool:
-    return not name.startswith((".", "_")) and (_bare(name).endswith(_TEXT) or name.endswith(".parquet"))
+def _of_folder(name: str, found: Sequence[str], tell: Callable[[str], object]) -> list[str]:
+    """The files of a corpus among those of a folder."""
+    wanted = [file for file in found if format_of_name(file) is not None]
+    others = [file for file in found if format_of_name(file) is None]
+    named = ", ".join(os.path.relpath(file, name) + ("/" if file.endswith("/") else "") for file in others[:_SHOWN])
+    named += f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+    folders = "; --recursive reads the folders" if any(file.endswith("/") for file in others) else ""
+    if not wanted:
+        there = f"; there is {named}{folders}" if others else ""
+        raise DataError(f"{name}: no file of a corpus in this folder; names ending in {READABLE} are read{there}")
+    if others:
+        tell(f"{name}: passed over {named} (names ending in {READABLE} are read{folders})")
+    return wanted
 
 
-def _format(name: str) -> Format:
-    if name.endswith(".parquet"):
-        return "parquet"
-    bare = _bare(name)
-    return "csv" if bare.endswith(".csv") else "tsv" if bare.endswith(".tsv") else "jsonl"
-
-
-def _bare(name: str) -> str:
-    for ending in _PACKED:
-        name = name.removesuffix(ending)
-    return name
+def _find_remote(uri: str, reading: Reading, tell: Callable[[str], object]) -> list[Source]:
+    found = {name: Source(name, reading, size, time) for name, size, time in find_remote(uri, reading.recursive)}
+    if list(found) == [uri]:
+        return list(found.values())
+    plain = [name for name in found if not name.rpartition("/")[2].startswith((".", "_"))]
+    return [found[name] for name in _of_folder(uri, plain, tell)]

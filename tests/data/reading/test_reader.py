@@ -13,8 +13,9 @@ import pytest
 from pyarrow import parquet
 
 from mime_fast.data.dialogues import Row
+from mime_fast.data.reading.options import Columns, Reading
 from mime_fast.data.reading.reader import Reader
-from mime_fast.data.reading.rows import BadRow, Columns, check
+from mime_fast.data.reading.rows import BadRow, check
 from mime_fast.data.reading.sources import find_sources
 from mime_fast.errors import ConfigError, DataError
 
@@ -28,7 +29,7 @@ ED = "conv_id,utterance_idx,context,prompt,speaker_idx,utterance,selfeval,tags\n
 
 def read(inputs: Any, columns: Columns | None = None, **options: Any) -> list[Row | BadRow]:
     columns = columns or Columns()
-    reader = Reader(find_sources(inputs if isinstance(inputs, list) else str(inputs), **options), columns)
+    reader = Reader(find_sources(inputs if isinstance(inputs, list) else str(inputs), Reading(**options)), columns)
     return [check(raw, columns, need_response=True, strict_turns=True) for raw in reader]
 
 
@@ -140,8 +141,9 @@ def test_hostile_tables(tmp_path: Path) -> None:
     (tmp_path / "h.csv").write_bytes(table)
     found = plain(read(tmp_path / "h.csv"))
     assert found[0] == (0, ["a"], "b", None)
-    assert "invalid UTF-8" in found[1] and "1 cells; 2 are expected" in found[2] and "field" in found[4]
-    assert found[-1] == (5, ["z"], "w", None)
+    assert "invalid UTF-8" in found[1] and "1 cells; 2 are expected" in found[2]
+    assert found[4] == (4, ["x" * 200_000], "y", None)
+    assert found[5] == (5, ["z"], "w", None)
 
 
 def test_hostile_packed_and_parquet_files(tmp_path: Path) -> None:

@@ -1,0 +1,220 @@
+"""Tables with a delimiter: CSV, TSV and their relatives, as Python's `csv` reads them, with no row lost in quotes."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+
+from mime_fast.data.dialogues import whole_number
+from mime_fast.data.reading import empathetic
+from mime_fast.data.reading.layout import Layout, Numbered
+from mime_fast.data.reading.opening import BUFFER, File
+from mime_fast.data.reading.options import Columns
+from mime_fast.data.reading.rows import Broken, Content
+from mime_fast.data.reading.text import not_utf8, text_lines, text_of
+from mime_fast.errors import DataError
+
+DELIMITERS = (",", "\t", ";", "|")
+_CURE = "; a quote within a quoted cell is doubled, and with --quoting none quotes are text"
+
+Line = tuple[int, bytes | Broken]
+
+
+def read_csv(file: File, columns: Columns) -> Numbered:
+    """Commas, unless the header says something else."""
+    return _read(file, columns, ",")
+
+
+def read_tsv(file: File, columns: Columns) -> Numbered:
+    """Tabs, unless the header says something else."""
+    return _read(file, columns, "\t")
+
+
+def _read(file: File, columns: Columns, usual: str) -> Numbered:
+    stream = text_of(file)
+    lines = text_lines(file, stream)
+    first = next(lines, None)
+    while first is not None and isinstance(first[1], bytes) and not first[1].strip():
+        first = next(lines, None)
+    if first is None:
+        return
+    given = file.source.reading.delimiter
+    if isinstance(first[1], bytes) and (named := _named_delimiter(first[1])):
+        given, first = given or named, next(lines, None)
+    if first is None or isinstance(first[1], Broken):
+        raise DataError(f"{file.name}, line 1: no header; a row with the names of the columns is expected")
+    found = _sniffed(file, columns, first[1], (given,) if given else (usual, *DELIMITERS))
+    sample = stream.peek(BUFFER)
+    table = _Table(file, chain([first], lines), found, _quoting(file, first[1], found, sample))
+    header = table.header()
+    layout = Layout.of(header, file.name, columns)
+    yield from layout.rows(table.rows(header, layout, columns))
+
+
+def _named_delimiter(line: bytes) -> str | None:
+    """What `sep=;`, which Excel reads and writes on the first line, says."""
+    text = line.strip(b"\r\n").strip(b'"')
+    return text[4:].decode() if len(text) == 5 and text.lower().startswith(b"sep=") else None
+
+
+def _sniffed(file: File, columns: Columns, line: bytes, allowed: Sequence[str]) -> str:
+    """The first delimiter by which the header has the wanted columns. DataError: none of them."""
+    fault = None
+    for delimiter in allowed:
+        try:
+            names = next(csv.reader([line.decode(errors="surrogateescape")], delimiter=delimiter), [])
+            Layout.of([name.strip() for name in names], file.name, columns)
+        except csv.Error as error:
+            fault = fault or DataError(f"{file.name}, line 1: not a header ({error})")
+        except DataError as error:
+            fault = fault or error
+        else:
+            return delimiter
+    assert fault is not None
+    raise fault
+
+
+def _quoting(file: File, header: bytes, delimiter: str, sample: bytes) -> str:
+    """`none` for EmpatheticDialogues as distributed, where quotes are text; else as asked for."""
+    asked = file.source.reading.quoting
+    usual = ",".join(empathetic.COLUMNS).encode()
+    if asked != "auto" or delimiter != "," or not header.startswith(usual):
+        return asked
+    width = len(empathetic.COLUMNS)
+    lines = sample.split(b"\n")[:-1] or [sample]
+    plain = all(line.count(b",") + 1 in (width, width + 1) for line in lines if line)
+    return "none" if plain else "auto"
+
+
+@dataclass
+class _Table:
+    """A table's lines on their way to cells."""
+
+    file: File
+    lines: Iterator[Line]
+    delimiter: str
+    quoting: str
+    taken: list[tuple[int, str]] = field(default_factory=list)  # the lines of a row with quotes
+    size: int = 0  # their characters
+    is_pending: bool = False  # whether the `csv` module has not had the first of them
+
+    def __post_init__(self) -> None:
+        limit = self.file.source.reading.max_row_bytes
+        csv.field_size_limit(max(csv.field_size_limit(), limit))  # the module has one for all; it is never lowered
+        self.quoted = csv.reader(self, delimiter=self.delimiter, strict=True)
+
+    def header(self) -> list[str]:
+        number, cells = next(self._cells())
+        if isinstance(cells, Broken):
+            raise DataError(f"{self.file.name}, line {number}: {cells.reason}")
+        return [name.strip() for name in cells]
+
+    def rows(self, header: Sequence[str], layout: Layout, columns: Columns) -> Numbered:
+        """The rows behind the header, each with the number of its first line."""
+        places = [(place, name) for place, name in enumerate(header) if name in layout.wanted]
+        numbers = {columns.name("seed"), columns.emotion}
+        width = len(header)
+        candidates = layout.is_empathetic and self.quoting == "none" and width == len(empathetic.COLUMNS)
+        for number, cells in self._cells():
+            if isinstance(cells, Broken):
+                yield number, cells
+            elif len(cells) != width and not (candidates and len(cells) == width + 1):
+                if any(cells):
+                    yield number, self._wrong_width(number, cells, width)
+            else:
+                values: dict[str, object] = {name: cells[place] for place, name in places if cells[place]}
+                if values or any(cells):
+                    yield number, _with_numbers(values, numbers)
+
+    def _wrong_width(self, number: int, cells: Sequence[str], width: int) -> Content:
+        text = self.delimiter.join(cells)
+        reason = f"{len(cells)} cells; {width} are expected, as in the header"
+        if len(self.taken) > 1:
+            raise DataError(
+                f"{self.file.name}, line {number}: a cell in quotes goes on to line {self.taken[-1][0]}, and the row "
+                f"has {reason}{_CURE}"
+            )
+        if self.quoting == "none" and '"' in text and self.file.source.reading.quoting == "auto":
+            reason += " (quotes are text in EmpatheticDialogues as distributed; else --quoting csv)"
+        return Broken(reason, text)
+
+    def _cells(self) -> Iterator[tuple[int, list[str] | Broken]]:
+        """The cells of every row, which may have line breaks where they are quoted."""
+        plain = self.quoting == "none"
+        for number, line in self.lines:
+            if isinstance(line, Broken):
+                yield number, line
+                continue
+            self.taken = []
+            fault = None
+            try:
+                text = line.decode()
+            except UnicodeDecodeError as error:
+                text, fault = line.decode(errors="surrogateescape"), not_utf8(error)
+            if plain or '"' not in text:
+                text = text.rstrip("\r\n")
+                if fault or text:
+                    yield number, Broken(fault, text) if fault else text.split(self.delimiter)
+            else:
+                self.taken, self.size, self.is_pending = [(number, text)], len(text), True
+                yield number, self._quoted_cells(number)
+
+    def _quoted_cells(self, first: int) -> list[str] | Broken:
+        """The cells of the row that begins with the line that is taken."""
+        where = f"{self.file.name}, line {first}"
+        try:
+            cells = next(self.quoted)
+        except csv.Error as error:
+            text = self._text()
+            if len(self.taken) == 1 and text.count('"') % 2 == 0:
+                return Broken(f"quotes that are none of a table ({error}){_CURE}", text)
+            last = self.taken[-1][0]
+            raise DataError(
+                f"{where}: a quote opens a cell that is not closed as it should be up to line {last} ({error}){_CURE}"
+            ) from None
+        is_doubtful = len(self.taken) > 1 and self.quoting == "auto" and self.delimiter == "\t"
+        if is_doubtful and any("\t" in cell and "\n" in cell for cell in cells):
+            raise DataError(
+                f"{where}: a cell in quotes goes on to line {self.taken[-1][0]} and holds tabs, so it may be several "
+                "rows; --quoting none reads quotes as text, --quoting csv takes the cell as it is"
+            )
+        text = "".join(cells)
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            found = text[error.start].encode(errors="surrogateescape")
+            return Broken(f"invalid UTF-8 (the byte {found!r}); UTF-8 is expected, or --encoding", self._text())
+        return cells
+
+    def _text(self) -> str:
+        return "".join(text for _, text in self.taken).rstrip("\r\n")
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        """The next line of a row with quotes, for the `csv` module."""
+        if self.is_pending:
+            self.is_pending = False
+            return self.taken[0][1]
+        number, line = next(self.lines)
+        if isinstance(line, bytes):
+            text = line.decode(errors="surrogateescape")
+            self.taken.append((number, text))
+            self.size += len(text)
+            if self.size <= self.file.source.reading.max_row_bytes:
+                return text
+        raise DataError(
+            f"{self.file.name}, line {self.taken[0][0]}: a quote opens a cell that goes on to line {number} and is "
+            f"longer than {self.file.source.reading.max_row_bytes} bytes (--max-row-bytes){_CURE}"
+        )
+
+
+def _with_numbers(values: dict[str, object], names: set[str | None]) -> dict[str, object]:
+    for name in names & values.keys():
+        cell = values[name] = whole_number(str(values[name]))  # type: ignore[index]
+        if cell is None:
+            del values[name]  # type: ignore[arg-type]
+    return values

@@ -1,0 +1,48 @@
+"""The rows of EmpatheticDialogues (Rashkin et al. 2019), one an utterance, in whatever file they come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from mime_fast.data.dialogues import plain_number, whole_number
+from mime_fast.emotions import LABELS
+from mime_fast.errors import InputError
+
+COLUMNS = ("conv_id", "utterance_idx", "context", "prompt", "speaker_idx", "utterance", "selfeval", "tags")
+NEEDED = ("conv_id", "utterance_idx", "context", "prompt", "utterance")
+MARKS = frozenset(("conv_id", "utterance_idx"))  # with one of them, `context` is an emotion
+
+
+class EdUtterance(NamedTuple):
+    """One row."""
+
+    conv_id: str
+    number: int  # utterance_idx, from 1; the listener's are even
+    emotion: str
+    prompt: str
+    text: str
+
+
+def utterance(values: Mapping[str, object], previous: EdUtterance | None) -> EdUtterance:
+    """The row after `previous`, with commas in place of `_comma_`.
+
+    Raises:
+        InputError: malformed, or not the number that comes next.
+    """
+    conv_id, emotion = values.get("conv_id"), values.get("context")
+    index = values.get("utterance_idx")
+    index = plain_number(index) if isinstance(index, float) else index
+    conv_id = str(plain_number(conv_id) if isinstance(conv_id, float) else conv_id)
+    expected = previous.number + 1 if previous is not None and previous.conv_id == conv_id else 1
+    number = whole_number(index) if isinstance(index, str) else index
+    if not isinstance(number, int):
+        raise InputError(f"utterance_idx {index!r} is not an integer; {expected} is expected")
+    if number != expected:
+        raise InputError(f"utterance_idx {number} is out of order; {expected} is expected in {conv_id!r}")
+    if emotion not in LABELS:
+        raise InputError(f"unknown emotion {emotion!r}; one of {', '.join(LABELS)} is expected")
+    prompt, text = values.get("prompt", ""), values.get("utterance", "")
+    if not isinstance(prompt, str) or not isinstance(text, str):
+        raise InputError(f"prompt and utterance are {prompt!r} and {text!r}; text is expected")
+    return EdUtterance(conv_id, number, str(emotion), prompt.replace("_comma_", ","), text.replace("_comma_", ","))

@@ -1,0 +1,79 @@
+"""The formats of files: the one table of their names, their endings and their readers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from mime_fast.data.reading.delimited import read_csv, read_tsv
+from mime_fast.data.reading.json_lines import read_json
+from mime_fast.data.reading.layout import Numbered
+from mime_fast.data.reading.opening import DAMAGED, PARQUET, File
+from mime_fast.data.reading.options import SEPARATOR, Columns
+from mime_fast.data.reading.parquet_table import read_parquet
+from mime_fast.data.reading.separated_text import read_text
+from mime_fast.data.reading.text import text_of
+from mime_fast.errors import ConfigError, DataError
+
+
+class Format(NamedTuple):
+    """How files of a kind are known and read."""
+
+    endings: tuple[str, ...]  # of names in a folder, in small letters
+    read: Callable[[File, Columns], Numbered]
+
+
+FORMATS = {
+    "jsonl": Format((".jsonl", ".ndjson", ".jsonlines", ".json"), read_json),
+    "csv": Format((".csv",), read_csv),
+    "tsv": Format((".tsv", ".tab"), read_tsv),
+    "parquet": Format((".parquet", ".parq", ".pq"), read_parquet),
+    "text": Format((), read_text),
+}
+_COMPRESSED = (".gz", ".gzip", ".zst", ".zstd")
+READABLE = ", ".join(ending for format in FORMATS.values() for ending in format.endings)
+
+
+def check_format(name: str) -> None:
+    """Raises ConfigError where there is no such format."""
+    if name not in ("auto", *FORMATS):
+        raise ConfigError(f"input format {name!r}: must be one of auto, {', '.join(FORMATS)}")
+
+
+def format_of_name(name: str) -> str | None:
+    """The format that a file's name says, in letters of any case and whether it is compressed or not."""
+    name = name.lower()
+    for ending in _COMPRESSED:
+        name = name.removesuffix(ending)
+    return next((format for format, one in FORMATS.items() if name.endswith(one.endings or ("\0",))), None)
+
+
+def rows_of(file: File, columns: Columns) -> Numbered:
+    """The rows of a file with their numbers in it.
+
+    Raises:
+        DataError: it is of no format, or has not the columns that are wanted.
+    """
+    return FORMATS[_format(file, columns)].read(file, columns)
+
+
+def _format(file: File, columns: Columns) -> str:
+    """As asked for; else what its first bytes or its name say; else what its first line looks like."""
+    if file.source.reading.format != "auto":
+        return file.source.reading.format
+    try:
+        if file.stream.peek(len(PARQUET)).startswith(PARQUET):
+            return "parquet"
+    except DAMAGED:
+        return "jsonl"
+    named = None if file.source.is_standard_input else format_of_name(file.name)
+    if named is not None:
+        return named
+    start = text_of(file).peek(1).lstrip()
+    if not start or start[:1] in (b"{", b"["):
+        return "jsonl"
+    if (columns.separator or SEPARATOR).encode() in start.split(b"\n")[0]:
+        return "text"
+    raise DataError(
+        f"{file.name}: neither its name nor its first line says its format; --input-format does ({', '.join(FORMATS)})"
+    )

@@ -1,0 +1,153 @@
+"""JSON lines, and files of JSON whose objects are in one list or go over several lines."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import json
+from collections.abc import Iterator
+from itertools import chain, count
+from typing import Any
+
+from mime_fast.data.dialogues import parse_line
+from mime_fast.data.reading.layout import Layout, Numbered
+from mime_fast.data.reading.opening import BUFFER, DAMAGED, File
+from mime_fast.data.reading.options import Columns
+from mime_fast.data.reading.row_values import CHAT_COLUMNS
+from mime_fast.data.reading.rows import Broken
+from mime_fast.data.reading.text import text_lines, text_of
+from mime_fast.errors import DataError, InputError
+
+
+def read_json(file: File, columns: Columns) -> Numbered:
+    """An object a line; blank lines do not count. Or the objects of one list, or printed over several lines."""
+    stream = text_of(file)
+    if _goes_on(stream):
+        rows: Numbered = _objects(file, stream)
+        first = next(rows, None)
+        names = _names_inside(file.name, first[1], columns) if first else []
+    else:
+        rows = (line for line in text_lines(file, stream) if isinstance(line[1], Broken) or line[1].strip())
+        first = next(rows, None)
+        names = _names(first[1]) if first else []
+    if first is not None:
+        yield from Layout.of(names, file.name, columns, is_table=False).rows(chain([first], rows))
+
+
+def _goes_on(stream: io.BufferedReader) -> bool:
+    """Whether an object or a list of objects begins that does not end on the first line, or is all of the file."""
+    try:
+        start = stream.peek(BUFFER).lstrip()
+    except DAMAGED:  # reading will say so
+        return False
+    line, _, rest = start.partition(b"\n")
+    if line.strip() in (b"{", b"["):
+        return True
+    if not line.startswith(b"[") or rest.strip():
+        return line[1:].lstrip()[:1] == b"{" and line.rstrip().endswith(b",")
+    return line[1:].lstrip()[:1] in (b"{", b"]")
+
+
+def _names(content: bytes | dict[str, object] | Broken) -> list[str]:
+    """The keys of the first row; a broken one has none."""
+    try:
+        return list(parse_line(content)) if isinstance(content, bytes) else []
+    except InputError:
+        return []
+
+
+def _names_inside(where: str, content: Any, columns: Columns) -> list[str]:
+    """The keys of the first object. DataError where it is one that has the rows in it."""
+    names = list(content) if isinstance(content, dict) else []
+    lists = [
+        name
+        for name in names
+        if isinstance(content[name], list) and content[name] and all(isinstance(one, dict) for one in content[name])
+    ]
+    if lists and not {columns.name("context").partition(".")[0], *CHAT_COLUMNS} & set(names):
+        raise DataError(
+            f"{where}: the rows are in {' or '.join(map(repr, lists))} of one object; give that list as a file, as "
+            f"`jq -c '.{lists[0]}[]'` writes it"
+        )
+    return names
+
+
+def _objects(file: File, stream: io.BufferedReader) -> Numbered:
+    """Objects with their numbers from 1; only what one of them needs is in memory."""
+    text = _Text(stream, file.source.reading.max_row_bytes)
+    in_list = text.next() == "["
+    text.place += in_list
+    for number in count(1):
+        char = text.next(skip="," if in_list else "")
+        if not char or (in_list and char == "]"):
+            text.place += 1
+            if in_list and not char:
+                yield number, Broken("the list is not closed: the file ends early, and what was to follow is lost")
+            elif in_list and text.next():
+                yield number, Broken(f"{text.shown()!r} follows the list and is not read", "", file.lost_rows(number))
+            return
+        try:
+            found = text.value()
+        except (ValueError, RecursionError) as error:
+            reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+            lost = file.lost_rows(number)
+            yield number, Broken(f"not JSON ({reason}); what follows in this file is lost", text.shown(), lost)
+            return
+        if isinstance(found, dict):
+            yield number, found
+        else:
+            yield number, Broken(f"JSON of type {type(found).__name__}; an object with 'context' is expected")
+
+
+class _Text:
+    """The text of a stream, of which a window is in memory."""
+
+    def __init__(self, stream: io.BufferedReader, limit: int) -> None:
+        self._pieces = self._decoded(stream)
+        self._decoder = json.JSONDecoder()
+        self._limit = limit
+        self.text, self.place = "", 0
+
+    @staticmethod
+    def _decoded(stream: io.BufferedReader) -> Iterator[str]:
+        decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        while piece := stream.read1(BUFFER):
+            yield decoder.decode(piece)
+
+    def next(self, skip: str = "") -> str:
+        """The next character that is not white space; "" at the end."""
+        while True:
+            while self.place < len(self.text):
+                char = self.text[self.place]
+                if char not in " \t\r\n" and char not in skip:
+                    return char
+                self.place += 1
+            if not self._more():
+                return ""
+
+    def value(self) -> Any:
+        """The value that begins here. ValueError: there is none, or it is longer than the limit."""
+        while True:
+            try:
+                found, self.place = self._decoder.raw_decode(self.text, self.place)
+                return found
+            except json.JSONDecodeError:
+                if len(self.text) - self.place > self._limit:
+                    raise ValueError(f"nothing ends within {self._limit} bytes, --max-row-bytes") from None
+                if not self._more():
+                    raise
+
+    def shown(self) -> str:
+        return self.text[self.place : self.place + 80]
+
+    def _more(self) -> bool:
+        """Twice as much of what begins here, so that a long value is tried a few times only."""
+        self.text, self.place = self.text[self.place :], 0
+        pieces, size = [self.text], 0
+        for piece in self._pieces:
+            pieces.append(piece)
+            size += len(piece)
+            if size >= len(self.text):
+                break
+        self.text = "".join(pieces)
+        return size > 0

@@ -1,0 +1,62 @@
+"""Parquet files through pyarrow, a few rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from mime_fast.data.reading.layout import Layout, Numbered
+from mime_fast.data.reading.opening import PARQUET, File, open_stored
+from mime_fast.data.reading.options import Columns
+from mime_fast.data.reading.rows import Broken, Content
+from mime_fast.errors import DataError
+
+_BATCH = 256  # rows that are in memory at once
+
+
+def read_parquet(file: File, columns: Columns) -> Numbered:
+    """The rows, numbered from 1; those that a damaged file does not give are reported as one, with their number."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    source = file.source
+    start = file.stream.peek(len(PARQUET))
+    if start and not start.startswith(PARQUET):
+        raise DataError(f"{file.name}: is no Parquet file, which begins with 'PAR1'")
+    if source.is_standard_input:
+        raise DataError("standard input cannot be Parquet; the other formats can be read from it")
+    given, total = 0, 0
+    try:
+        with open_stored(source) as stream, parquet.ParquetFile(stream) as table:
+            layout = Layout.of(table.schema_arrow.names, source.name, columns)
+            total = table.metadata.num_rows
+            file.position = lambda: int(source.size * given / max(1, total))
+
+            def rows() -> Numbered:
+                nonlocal given
+                for batch in table.iter_batches(_BATCH, columns=list(layout.wanted)):
+                    for content in _contents(batch):
+                        given += 1
+                        yield given, content
+
+            yield from layout.rows(rows())
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise DataError(f"{file.name}: cannot be read: {error.strerror}") from None
+        what = f"{total - given} of its {total} rows" if total else f"its {source.size} bytes"
+        reason = f"the Parquet file is damaged or cut off; {what} are lost ({str(error)[:200]})"
+        yield given + 1, Broken(reason, "", max(1, total - given))
+
+
+def _contents(batch: Any) -> Iterator[Content]:
+    """A batch's rows; Parquet can hold text that is not UTF-8, which then costs only its row."""
+    try:
+        yield from batch.to_pylist()
+        return
+    except UnicodeDecodeError:
+        pass
+    for i in range(batch.num_rows):
+        try:
+            yield batch.slice(i, 1).to_pylist()[0]
+        except UnicodeDecodeError as error:
+            yield Broken(f"invalid UTF-8 ({error.reason} at byte {error.start}); UTF-8 is expected")

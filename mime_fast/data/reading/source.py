@@ -1,0 +1,37 @@
+"""One file of an input."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from stat import S_ISREG
+from typing import Any
+
+from mime_fast.data.reading.options import Reading
+from mime_fast.errors import DataError
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file of the input, or standard input."""
+
+    name: str  # a path or a URI
+    reading: Reading = field(default_factory=Reading)
+    size: int = 0  # bytes; 0 where nobody knows
+    modified: int = 0  # ns
+    is_standard_input: bool = False
+
+    @classmethod
+    def file(cls, name: str, reading: Reading) -> Source:
+        """A local file. Raises DataError: it is not there, or cannot be read."""
+        if not os.access(name, os.R_OK):
+            why = "Permission denied" if os.path.exists(name) else "No such file or directory"
+            raise DataError(f"{name}: cannot be read: {why}")
+        status = os.stat(name)
+        return cls(name, reading, status.st_size if S_ISREG(status.st_mode) else 0, status.st_mtime_ns)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What tells this file from a changed one. Standard input is compared as it is read."""
+        if self.is_standard_input:
+            return {"name": self.name}
+        return {"name": self.name, "size": self.size, "mtime_ns": self.modified}

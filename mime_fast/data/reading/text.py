@@ -1,0 +1,125 @@
+"""Text files in any encoding as UTF-8, with line feeds, and their lines."""
+
+from __future__ import annotations
+
+import codecs
+import io
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any
+
+from mime_fast.data.reading.opening import BUFFER, DAMAGED, File
+from mime_fast.data.reading.rows import Broken
+from mime_fast.errors import DataError, MimeFastError
+
+_MARKS = (  # the longer one first, which begins like the shorter
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_WIDE = {  # which bytes of a letter of English are not zero
+    "utf-32-le": (True, False, False, False),
+    "utf-32-be": (False, False, False, True),
+    "utf-16-le": (True, False),
+    "utf-16-be": (False, True),
+}
+
+
+def text_lines(file: File, stream: io.BufferedReader) -> Iterator[tuple[int, bytes | Broken]]:
+    """The lines of `text_of(file)`, numbered from 1; one that is too long is broken, and not kept in memory."""
+    limit = file.source.reading.max_row_bytes
+    for number in count(1):
+        line = stream.readline(limit + 1)
+        if not line:
+            return
+        if len(line) > limit and not line.endswith(b"\n"):
+            while (rest := stream.readline(limit)) and not rest.endswith(b"\n"):
+                pass
+            yield number, Broken(f"longer than {limit} bytes (--max-row-bytes)", line[:200].decode(errors="replace"))
+            continue
+        yield number, line
+
+
+def not_utf8(error: UnicodeDecodeError) -> str:
+    """What is wrong with bytes that are not UTF-8, and what they may be."""
+    reason = f"invalid UTF-8 ({error.reason} at byte {error.start}); UTF-8 is expected"
+    try:
+        found = error.object[error.start : error.start + 1].decode("cp1252")
+    except UnicodeDecodeError:
+        return reason
+    return f"{reason}, or --encoding: cp1252 would read {found!r}"
+
+
+def text_of(file: File) -> io.BufferedReader:
+    """The file as UTF-8 without a byte order mark, with line feeds also where it has only carriage returns."""
+    if file.text is None:
+        try:
+            file.text = _text(file)
+        except MimeFastError:
+            raise
+        except DAMAGED:  # reading will say so
+            file.text = file.stream
+    return file.text
+
+
+def _text(file: File) -> io.BufferedReader:
+    stream = file.stream
+    start = stream.peek(BUFFER)
+    encoding = codecs.lookup(file.source.reading.encoding).name
+    for mark, marked in _MARKS:
+        if start.startswith(mark):
+            stream.read(len(mark))
+            encoding = marked
+            break
+    else:
+        if encoding == "utf-8":
+            _check_wide(start, file.name)
+    if encoding != "utf-8":
+        stream = _recoded(stream, encoding)
+    start = stream.peek(BUFFER)
+    if b"\r" in start[:-1] and b"\n" not in start:
+        return _changed(stream, lambda piece, _: piece.replace(b"\r", b"\n"))
+    return stream
+
+
+def _recoded(stream: io.BufferedReader, encoding: str) -> io.BufferedReader:
+    """The text in UTF-8; a byte that the encoding does not have stays, and makes its row a bad one."""
+    decoder = codecs.getincrementaldecoder(encoding)("surrogateescape")
+    return _changed(stream, lambda piece, last: decoder.decode(piece, last).encode("utf-8", "surrogateescape"))
+
+
+def _check_wide(start: bytes, name: str) -> None:
+    """Refuse UTF-16 and UTF-32 without a mark, in which every letter of English has zeros beside it."""
+    for encoding, pattern in _WIDE.items():
+        width = len(pattern)
+        letters = start[: 8 * width]
+        if len(letters) >= 4 * width and all((byte > 0) == pattern[i % width] for i, byte in enumerate(letters)):
+            raise DataError(f"{name}: looks like {encoding}; --encoding {encoding} reads it")
+
+
+class _Changed(io.RawIOBase):
+    """A stream whose pieces go through a function, which is called with `True` after the last."""
+
+    def __init__(self, stream: io.BufferedReader, change: Callable[[bytes, bool], bytes]) -> None:
+        super().__init__()
+        self._stream, self._change = stream, change
+        self._rest = b""
+        self._ended = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._rest and not self._ended:
+            piece = self._stream.read1(BUFFER)
+            self._ended = not piece
+            self._rest = self._change(piece, self._ended)
+        found, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
+        buffer[: len(found)] = found
+        return len(found)
+
+
+def _changed(stream: io.BufferedReader, change: Callable[[bytes, bool], bytes]) -> io.BufferedReader:
+    return io.BufferedReader(_Changed(stream, change), BUFFER)

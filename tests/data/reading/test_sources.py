@@ -1,0 +1,110 @@
+"""Which files are read, what is passed over, and files that are no rows at all."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from mime_fast.data.reading.options import Reading
+from mime_fast.data.reading.sources import find_sources
+from mime_fast.errors import ConfigError, DataError
+from tests.data.reading.conftest import rows_of
+
+LINE = b'{"context": ["a"], "response": "b"}\n'
+TABLE = b"context,response\na,b\n"
+
+
+def packed(content: bytes) -> bytes:
+    """zstd, with pyarrow's codec, which writes one frame."""
+    return pa.Codec("zstd").compress(content, asbytes=True)
+
+
+def test_endings_in_any_case(tmp_path: Path) -> None:
+    table = pa.table({"context": ["a"], "response": ["b"]})
+    names = ("a.JSONL", "b.CSV", "c.csv.GZIP", "d.JsonL.ZST", "e.parq", "f.PARQUET", "g.pq", "h.ndjson", "i.csv.zstd")
+    for name in names:
+        content = LINE if "j" in name.lower() else TABLE
+        if name[0] in "efg":
+            parquet.write_table(table, tmp_path / name)
+        else:
+            zipped = gzip.compress(content) if "GZ" in name else packed(content) if ".zst" in name.lower() else content
+            (tmp_path / name).write_bytes(zipped)
+    found = rows_of(tmp_path)
+    assert [row[1] for row in found] == list(range(9))
+    assert all(row[3:5] == (["a"], "b") for row in found)
+    for file in tmp_path.iterdir():
+        assert [row[3:5] for row in rows_of(file)] == [(["a"], "b")]
+
+
+def test_what_a_folder_passes_over_is_told(tmp_path: Path) -> None:
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    for name in ("a.jsonl", "notes.md", "b.xlsx", "_SUCCESS", ".crc", "deep/c.jsonl", "deep/er/d.jsonl"):
+        (tmp_path / name).write_bytes(LINE)
+    told: list[str] = []
+    assert [Path(one.name).name for one in find_sources(tmp_path, tell=told.append)] == ["a.jsonl"]
+    (line,) = told
+    assert "passed over b.xlsx, deep/, notes.md" in line
+    assert "--recursive" in line
+    told.clear()
+    found = find_sources(tmp_path, Reading(recursive=True), told.append)
+    assert [Path(one.name).name for one in found] == ["a.jsonl", "c.jsonl", "d.jsonl"]
+    assert "passed over b.xlsx, notes.md" in told[0]
+    with pytest.raises(DataError, match=r"no file of a corpus .* there is er/; --recursive reads the folders"):
+        (tmp_path / "deep" / "c.jsonl").unlink()
+        find_sources(tmp_path / "deep")
+
+
+def foreign() -> dict[str, bytes]:
+    archive, tar = io.BytesIO(), io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as zipped:
+        zipped.writestr("a.jsonl", LINE)
+    with tarfile.open(fileobj=tar, mode="w") as tarred:
+        member = tarfile.TarInfo("a.jsonl")
+        member.size = len(LINE)
+        tarred.addfile(member, io.BytesIO(LINE))
+    return {
+        "a zip archive": archive.getvalue(),
+        "a tar archive": tar.getvalue(),
+        "tar archive": gzip.compress(tar.getvalue()),
+        "compressed with xz": lzma.compress(LINE),
+        "compressed with bzip2": bz2.compress(LINE),
+        "compressed twice": gzip.compress(gzip.compress(LINE)),
+        "is compressed twice": packed(gzip.compress(LINE)),
+    }
+
+
+@pytest.mark.parametrize("what", foreign())
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a"])
+def test_archives_are_refused_in_one_line(tmp_path: Path, what: str, name: str) -> None:
+    (tmp_path / name).write_bytes(foreign()[what])
+    with pytest.raises(DataError, match=what) as raised:
+        rows_of(tmp_path / name)
+    assert "unpack it" in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_parquet_is_known_by_its_first_bytes(tmp_path: Path) -> None:
+    parquet.write_table(pa.table({"context": ["a"], "response": ["b"]}), tmp_path / "a.jsonl")
+    assert [row[3:5] for row in rows_of(tmp_path / "a.jsonl")] == [(["a"], "b")]
+    (tmp_path / "a.parquet").write_bytes(LINE)
+    with pytest.raises(DataError, match="no Parquet file"):
+        rows_of(tmp_path / "a.parquet")
+
+
+def test_a_file_without_a_format_is_refused_before_its_rows_are_answered(tmp_path: Path) -> None:
+    (tmp_path / "README").write_text("A text.\nAnd more.\n")
+    with pytest.raises(DataError, match=r"README: neither its name nor its first line says its format"):
+        rows_of(tmp_path / "README")
+    (tmp_path / "README").write_bytes(b"\n" + LINE)
+    assert len(rows_of(tmp_path / "README")) == 1
+    with pytest.raises(ConfigError, match="input format 'xml': must be one of auto, jsonl"):
+        rows_of(tmp_path / "README", format="xml")
