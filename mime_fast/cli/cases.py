@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mime_fast.cli.command import Command
 from mime_fast.cli.options import add_model_options, add_search_options, load_options, search_arguments, seed
 from mime_fast.cli.output import is_standard_output, open_output
+from mime_fast.cli.reading_options import add_reading_options, columns_of, reading_of
 from mime_fast.config.checks import check_int
 from mime_fast.errors import ConfigError
 from mime_fast.files import json_bytes
@@ -29,7 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "input",
         nargs="?",
         metavar="FILE",
-        help="JSON lines, one dialogue each, as for mime-fast generate; response (the gold one) and label are shown",
+        help="a file as for mime-fast generate; response (the gold one) and label are shown",
     )
     group.add_argument("--data", metavar="PATH", help="EmpatheticDialogues: tar.gz or folder of CSVs")
     group.add_argument("--split", choices=["valid", "test"], default="valid", help="(default: %(default)s)")
@@ -59,6 +60,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--out", metavar="OUT", help="write the Markdown there, not to standard output")
     parser.add_argument("--json", metavar="OUT", help="write all figures there, too; - for standard output")
+    add_reading_options(parser)
     add_search_options(parser)
     add_model_options(parser, one_model=False)
 
@@ -106,7 +108,9 @@ def _cases(args: Namespace) -> list[Case]:
     from mime_fast.evaluation.cases.cases import cases_by_id, cases_of_file, cases_per_emotion
 
     if args.data is None:
-        return cases_of_file(args.input, strict_turns=args.strict_turns)
+        return cases_of_file(
+            args.input, strict_turns=args.strict_turns, columns=columns_of(args), reading=reading_of(args)
+        )
     if args.per_emotion is not None:
         check_int("per_emotion", args.per_emotion, 1)
     pairs = read_pairs(args.data, args.split)

@@ -18,8 +18,9 @@ from mime_fast.cli.options import (
     search_arguments,
 )
 from mime_fast.cli.output import open_output
+from mime_fast.cli.reading_options import add_reading_options, columns_of, reading_of
 from mime_fast.config.checks import check_int
-from mime_fast.data.dialogues import BadRow, Row, read_dialogues
+from mime_fast.data.dialogues import Row
 from mime_fast.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ WIDTH = 80  # columns where standard output is not a terminal
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("utterances", nargs="*", metavar="UTTERANCE", help="the dialogue, the user's utterance first")
-    parser.add_argument("--input", metavar="FILE", help="take the dialogue from JSON lines; - for standard input")
+    parser.add_argument(
+        "--input", metavar="FILE", help="take the dialogue from a file that `generate` reads; - for standard input"
+    )
     parser.add_argument("--id", metavar="ID", help="which row of --input")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--out", metavar="FILE", help="draw a picture instead: .png, .svg or .pdf")
@@ -48,6 +51,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--truncation", choices=["oldest"], help="drop the oldest turns, in pairs, if there are too many"
     )
+    add_reading_options(parser)
     add_search_options(parser)
     add_noise_options(parser)
     add_model_options(parser)
@@ -99,10 +103,16 @@ def _dialogue(args: Namespace) -> dict[str, Any]:
 
 
 def _find_row(args: Namespace) -> Row:
-    for row in read_dialogues(args.input, need_response=False, strict_turns=args.strict_turns):
+    from mime_fast.data.reading.reader import Reader
+    from mime_fast.data.reading.rows import BadRow, check
+    from mime_fast.data.reading.sources import find_sources
+
+    columns = columns_of(args)
+    for raw in Reader(find_sources(args.input, reading_of(args)), columns):
+        row = check(raw, columns, need_response=False, strict_turns=args.strict_turns)
         if str(row.id) == args.id:
             if isinstance(row, BadRow):
-                raise InputError(f"{args.input}, line {row.line}: {row.reason}")
+                raise InputError(f"{row.file}, line {row.row}: {row.reason}")
             return row
     raise InputError(f"{args.input}: no row with the id {args.id!r}")
 

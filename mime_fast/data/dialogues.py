@@ -1,101 +1,29 @@
-"""Dialogues as JSON lines, `{"id": ..., "context": [...], "response": ...}`; a bad line is reported, the rest read."""
+"""Dialogues as objects, `{"id": ..., "context": [...], "response": ...}`, and what they must look like."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
 
 from mime_fast.data.dialogue_checks import Utterance, check_dialogue, check_encodable, check_utterance
 from mime_fast.emotions import emotion_index
-from mime_fast.errors import DataError, InputError
+from mime_fast.errors import InputError
 
-_SHOWN = 200  # characters of a bad line that a report repeats
 _MAX_SEED = 2**64 - 1
 
 
 @dataclass(frozen=True)
 class Row:
-    """A good line."""
+    """A good row."""
 
     line: int  # in the file, from 1
-    index: int  # among the lines that are not blank, bad ones too, from 0; the `id` where none is given
+    index: int  # over all inputs, bad ones too, from 0; the `id` where none is given
     id: str | int
     context: list[Utterance]
     response: Utterance | None
     seed: int | None
     emotion: str | int | None
-
-
-@dataclass(frozen=True)
-class BadRow:
-    """A line that cannot be used, why, and its first characters."""
-
-    line: int  # in the file, from 1
-    index: int
-    id: str | int
-    reason: str
-    text: str
-
-
-def read_dialogues(
-    source: str | os.PathLike[str] | BinaryIO, *, need_response: bool, strict_turns: bool = True
-) -> Iterator[Row | BadRow]:
-    """Stream the rows of a JSON-lines file; only one line is in memory at a time.
-
-    Lines end with a line feed (a carriage return before it is dropped); blank lines are skipped; other keys than `id`,
-    `context`, `response`, `seed` and `emotion` are ignored.
-
-    Args:
-        source: A path, "-" for standard input, or a binary stream.
-        need_response: Every line must have a `response`; otherwise it is not read and is None.
-        strict_turns: Refuse an even number of turns.
-
-    Raises:
-        DataError: at once if the file cannot be opened; while reading if the stream fails.
-    """
-    if isinstance(source, str) and source == "-":
-        return _rows(sys.stdin.buffer, "standard input", need_response, strict_turns)
-    if not isinstance(source, str | os.PathLike):
-        return _rows(source, str(getattr(source, "name", "stream")), need_response, strict_turns)
-    try:
-        stream = open(source, "rb")  # noqa: SIM115 - the generator closes it
-    except OSError as error:
-        raise DataError(f"{os.fspath(source)}: cannot be read: {error.strerror}") from None
-    return _closing(stream, os.fspath(source), need_response, strict_turns)
-
-
-def _closing(stream: BinaryIO, name: str, need_response: bool, strict_turns: bool) -> Iterator[Row | BadRow]:
-    with stream:
-        yield from _rows(stream, name, need_response, strict_turns)
-
-
-def _rows(stream: BinaryIO, name: str, need_response: bool, strict_turns: bool) -> Iterator[Row | BadRow]:
-    index = 0
-    line = 0
-    try:
-        for line, content in enumerate(stream, start=1):
-            body = content.removeprefix(b"\xef\xbb\xbf") if line == 1 else content
-            if body.strip():
-                yield _row(body, line, index, need_response, strict_turns)
-                index += 1
-    except OSError as error:
-        raise DataError(f"{name}, line {line + 1}: cannot be read: {error.strerror or error}") from None
-
-
-def _row(body: bytes, line: int, index: int, need_response: bool, strict_turns: bool) -> Row | BadRow:
-    row_id: str | int = index
-    try:
-        values = parse_line(body)
-        row_id = check_id(values.get("id"), index)
-        return check_row(values, line, index, need_response=need_response, strict_turns=strict_turns)
-    except InputError as error:
-        text = body.decode(errors="replace").rstrip("\r\n")
-        return BadRow(line, index, row_id, str(error), text[:_SHOWN])
 
 
 def check_row(values: dict[str, object], line: int, index: int, *, need_response: bool, strict_turns: bool) -> Row:

@@ -52,7 +52,7 @@ def test_colour_is_for_terminals(
 
 
 def test_a_row_is_answered_as_generate_answers_it(run: Run, model_dir: Path, rows: Path) -> None:
-    options = ("--model", model_dir, "--seed", 3, "--threads", 1)
+    options = ("--model", model_dir, "--seed", 3, "--threads", 1, "--emotion-column", "emotion")
     said = {str(line["id"]): line for line in run("generate", rows, *options).lines}
     for name in ("a", "7"):
         outcome = run("explain", "--input", rows, "--id", name, "--json", "--top", 2, *options)

@@ -18,7 +18,6 @@ from pyarrow import parquet
 
 import mime_fast
 from mime_fast.corpora import writers
-from mime_fast.data.reading.options import Columns
 from mime_fast.emotions import LABELS
 from mime_fast.errors import ConfigError, DataError, InputError
 from tests.corpora.conftest import MakeJob, some_rows, write_rows
@@ -127,7 +126,7 @@ def test_an_empty_input(tmp_path: Path, make_job: MakeJob, name: str) -> None:
 def test_options_are_checked(make_job: MakeJob, wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         make_job("in.jsonl", "out.jsonl", **wrong)
-    for task in ({"top_emotions": 33}, {"columns": Columns(separator="")}, {"seed": -1}, {"emotion": "merry"}):
+    for task in ({"top_emotions": 33}, {"seed": -1}, {"emotion": "merry"}):
         with pytest.raises((ConfigError, InputError)):
             make_job("in.jsonl", "out.jsonl", task=task)
     with pytest.raises(ConfigError, match="workers=2"):

@@ -42,10 +42,11 @@ def _goes_on(stream: io.BufferedReader) -> bool:
         return False
     line, _, rest = start.partition(b"\n")
     if line.strip() in (b"{", b"["):
-        return True
-    if not line.startswith(b"[") or rest.strip():
-        return line[1:].lstrip()[:1] == b"{" and line.rstrip().endswith(b",")
-    return line[1:].lstrip()[:1] in (b"{", b"]")
+        return rest.lstrip()[:1] == (b'"' if line.startswith(b"{") else b"{")
+    if not line.startswith(b"["):
+        return False
+    inner = line[1:].lstrip()[:1]
+    return inner == b"{" and line.rstrip().endswith(b",") if rest.strip() else inner in (b"{", b"]")
 
 
 def _names(content: bytes | dict[str, object] | Broken) -> list[str]:

@@ -71,6 +71,7 @@ class Layout:
                     "id": f"{found.conv_id}:{found.number}",
                     "context": list(history),
                     "response": found.text,
+                    "label": found.emotion,
                 }
                 yield number, values | ({columns.emotion: found.emotion} if columns.emotion else {})
             history.append(found.text)

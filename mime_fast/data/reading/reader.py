@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count, islice
 
-from mime_fast.data.dialogues import parse_line
 from mime_fast.data.reading.formats import rows_of
 from mime_fast.data.reading.opening import DAMAGED, File, open_file
 from mime_fast.data.reading.options import Columns
 from mime_fast.data.reading.row_values import has_column
-from mime_fast.data.reading.rows import Broken, Content, RawRow
+from mime_fast.data.reading.rows import Broken, RawRow
 from mime_fast.data.reading.source import Source
 from mime_fast.errors import DataError, InputError, MimeFastError
 
@@ -70,7 +69,7 @@ class Reader:
                 wanted = SAMPLE - len(sample) if columns.separator or optional else 1
                 with open_file(source) as file:
                     rows = islice(_raw_rows(file, columns, count()), max(1, wanted))
-                    sample += [found for row in rows if (found := _object(row.content))]
+                    sample += [found for row in rows if (found := _values(row))]
         if not sample:
             return
         for name in optional:
@@ -85,10 +84,10 @@ class Reader:
             )
 
 
-def _object(content: Content) -> Mapping[str, object]:
-    """The row's values; none of a broken one."""
+def _values(row: RawRow) -> Mapping[str, object]:
+    """The row's columns; none of a broken one."""
     try:
-        return {} if isinstance(content, Broken) else parse_line(content) if isinstance(content, bytes) else content
+        return row.values()
     except InputError:
         return {}
 

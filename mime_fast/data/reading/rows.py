@@ -35,6 +35,12 @@ class RawRow:
     index: int  # over all inputs, from 0; the request id
     content: Content
 
+    def values(self) -> Mapping[str, object]:
+        """The row's columns. Raises InputError: it could not be read."""
+        if isinstance(self.content, Broken):
+            raise InputError(self.content.reason)
+        return parse_line(self.content) if isinstance(self.content, bytes) else self.content
+
     def text(self) -> str:
         """The row for a report; bytes that are not UTF-8 become lone surrogates, as JSON can hold them."""
         if isinstance(self.content, Broken):
@@ -72,9 +78,7 @@ def check(raw: RawRow, columns: Columns, *, need_response: bool, strict_turns: b
     """The dialogue that a row holds, or why there is none."""
     found: Mapping[str, object] = {}
     try:
-        if isinstance(raw.content, Broken):
-            raise InputError(raw.content.reason)
-        found = parse_line(raw.content) if isinstance(raw.content, bytes) else raw.content
+        found = raw.values()
         values = named_values(found, columns, need_response=need_response)
         return check_row(values, raw.row, raw.index, need_response=need_response, strict_turns=strict_turns)
     except InputError as error:

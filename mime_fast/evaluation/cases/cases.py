@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mime_fast.config.model import MimeConfig
 from mime_fast.data.dialogue_checks import Utterance
-from mime_fast.data.dialogues import check_row, parse_line
+from mime_fast.data.dialogues import check_row
 from mime_fast.data.empathetic_dialogues import Pair
+from mime_fast.data.reading.options import Columns, Reading
+from mime_fast.data.reading.reader import Reader
+from mime_fast.data.reading.row_values import named_values
+from mime_fast.data.reading.rows import RawRow
+from mime_fast.data.reading.sources import find_sources
 from mime_fast.emotions import LABELS, emotion_index
 from mime_fast.engine.engine import Engine
 from mime_fast.engine.records import record
@@ -66,25 +70,27 @@ def cases_per_emotion(pairs: Sequence[Pair], per_emotion: int, seed: int) -> lis
     return [_case(pairs, place) for place in draw_places(pairs, per_emotion, seed)]
 
 
-def cases_of_file(path: str | os.PathLike[str], *, strict_turns: bool = True) -> list[Case]:
-    """JSON lines as for `mime-fast generate`, where `response` is the gold one and `label` the user's emotion.
+def cases_of_file(
+    path: str | os.PathLike[str],
+    *,
+    strict_turns: bool = True,
+    columns: Columns | None = None,
+    reading: Reading | None = None,
+) -> list[Case]:
+    """Rows as for `mime-fast generate`, where `response` is the gold one and `label` the user's emotion.
 
     Raises:
-        DataError: the file cannot be read, a line cannot be used (the message names it), or there is none.
+        DataError: the file cannot be read, a row cannot be used (the message names it), or there is none.
     """
-    try:
-        lines = Path(path).read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+    columns = columns or Columns()
     cases: list[Case] = []
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            try:
-                cases.append(_case_of_line(line, number, len(cases), strict_turns))
-            except InputError as error:
-                raise DataError(f"{path}, line {number}: {error}") from None
+    for raw in Reader(find_sources(path, reading), columns):
+        try:
+            cases.append(_case_of_row(raw, columns, strict_turns))
+        except InputError as error:
+            raise DataError(f"{raw.file}, line {raw.row}: {error}") from None
     if not cases:
-        raise DataError(f"{path}: no dialogue; at least one line is expected")
+        raise DataError(f"{path}: no dialogue; at least one row is expected")
     return cases
 
 
@@ -148,11 +154,13 @@ def _case(pairs: Sequence[Pair], place: int) -> Case:
     return Case(pair_id(pair), place, pair.emotion, list(pair.context), pair.response)
 
 
-def _case_of_line(line: bytes, number: int, index: int, strict_turns: bool) -> Case:
-    values = parse_line(line)
-    row = check_row(values, number, index, need_response=values.get("response") is not None, strict_turns=strict_turns)
-    label = None if values.get("label") is None else LABELS[emotion_index(values["label"])]
-    return Case(str(row.id), index, label, row.context, row.response, row.seed, row.emotion)
+def _case_of_row(raw: RawRow, columns: Columns, strict_turns: bool) -> Case:
+    found = raw.values()
+    values = named_values(found, columns, need_response=False)
+    has_response = values.get("response") is not None
+    row = check_row(values, raw.row, raw.index, need_response=has_response, strict_turns=strict_turns)
+    label = None if found.get("label") is None else LABELS[emotion_index(found["label"])]
+    return Case(str(row.id), raw.index, label, row.context, row.response, row.seed, row.emotion)
 
 
 def _check_readable(engine: Engine, system: System, cases: Sequence[Case], strict_turns: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from mime_fast.data.reading import opening
 from mime_fast.data.reading.options import Columns
 from mime_fast.data.reading.reader import Reader
 from mime_fast.data.reading.rows import Broken
 from mime_fast.data.reading.sources import find_sources
+from mime_fast.errors import DataError
 from tests.data.reading.conftest import rows_of
 
 ROWS = 20_000
@@ -90,3 +93,34 @@ def test_parquet_that_is_cut_off(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_bytes(content[:-100])
     (row,) = rows_of(tmp_path / "a.parquet")
     assert f"its {len(content) - 100} bytes are lost" in row[-1]
+
+
+def test_a_failing_disk_names_the_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Failing(io.RawIOBase):
+        served = 0
+
+        def read(self, size: int = -1) -> bytes:
+            self.served += 1
+            if self.served > 1:
+                raise OSError(5, "Input/output error")
+            return b'{"context": ["a"], "response": "b"}\n'
+
+    (tmp_path / "a.jsonl").write_bytes(b"")
+    monkeypatch.setattr(opening, "open_stored", lambda _: Failing())
+    with pytest.raises(DataError, match=r"a.jsonl, line 2: cannot be read: Input/output error"):
+        rows_of(tmp_path / "a.jsonl")
+
+
+def test_rows_are_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stream(io.RawIOBase):
+        served = 0
+
+        def read(self, size: int = -1) -> bytes:
+            self.served += 1
+            return b'{"context": ["a"], "response": "b"}\n'
+
+    stream = Stream()
+    monkeypatch.setattr(opening, "open_stored", lambda _: stream)
+    rows = iter(Reader(find_sources("-"), Columns()))
+    assert [next(rows).index for _ in range(3)] == [0, 1, 2]
+    assert stream.served <= 4

@@ -11,6 +11,7 @@ import pytest
 
 from mime_fast.checkpoints.model_folder import save_model_folder
 from mime_fast.data.empathetic_dialogues import Pair
+from mime_fast.data.reading.options import Columns
 from mime_fast.emotions import LABELS
 from mime_fast.engine.load import load
 from mime_fast.errors import CheckpointError, ConfigError, DataError, InputError
@@ -80,7 +81,7 @@ def test_dialogues_of_a_file(tmp_path: Path) -> None:
         "",
         {"id": "b", "context": TALK, "response": "i am sorry", "label": "SAD", "seed": 3, "emotion": "joyful"},
     ]
-    assert cases_of_file(write(tmp_path / "d.jsonl", *rows)) == [
+    assert cases_of_file(write(tmp_path / "d.jsonl", *rows), columns=Columns(emotion="emotion")) == [
         Case("0", 0, None, ["oh no"], None),
         Case("b", 1, "sad", TALK, "i am sorry", 3, "joyful"),
     ]
@@ -89,7 +90,7 @@ def test_dialogues_of_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([], "no dialogue; at least one line"),
+        ([], "no dialogue; at least one row"),
         ([{"context": ["a"]}, "{"], "line 2: not JSON"),
         ([{"id": 1}], "line 1: no 'context'"),
         ([{"context": ["a", "b"]}], "line 1: context has 2 turns"),
