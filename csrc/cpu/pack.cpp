@@ -20,7 +20,19 @@ std::uint32_t bfloat16_bits(float x) {
   return (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16;
 }
 
-// Weights of one output in int8: rounded w / scale, scale = max |w| / 127; NaN where a weight is not finite.
+constexpr float kMostOfFour = 256.0f;  // 258 (* 127 < 2^15), less what four roundings may add
+
+// The largest sum of four magnitudes whose products are added in 16 bits (matrix.h).
+float heaviest_four(const float* weight, std::size_t inputs) {
+  const auto magnitude = [&](std::size_t i) { return i < inputs ? std::fabs(weight[i]) : 0.0f; };
+  float heaviest = 0;
+  for (std::size_t i = 0; i < inputs; i += i % 8 == 0 ? 2 : 6) {
+    heaviest = std::max(heaviest, magnitude(i) + magnitude(i + 1) + magnitude(i + 4) + magnitude(i + 5));
+  }
+  return heaviest;
+}
+
+// Weights of one output in int8: rounded w / scale; NaN where a weight is not finite.
 float quantize(const float* weight, std::size_t inputs, std::int8_t* quantized) {
   float largest = 0;
   bool finite = true;
@@ -30,7 +42,7 @@ float quantize(const float* weight, std::size_t inputs, std::int8_t* quantized) 
   }
   std::fill_n(quantized, inputs, std::int8_t{0});
   if (!finite) return std::numeric_limits<float>::quiet_NaN();
-  const float scale = largest / 127.0f;
+  const float scale = std::max(largest / 127.0f, heaviest_four(weight, inputs) / kMostOfFour);
   if (scale == 0.0f) return 0.0f;
   for (std::size_t i = 0; i < inputs; ++i) {
     const float rounded = std::nearbyint(weight[i] / scale);

@@ -21,7 +21,8 @@
 // The intrinsics' own headers start from an undefined register, which GCC 12 then warns about.
 #define MIME_FAST_TARGET(features)                                                                  \
   _Pragma("GCC push_options") MIME_FAST_PRAGMA(GCC target(features)) _Pragma("GCC diagnostic push") \
-      _Pragma("GCC diagnostic ignored \"-Wmaybe-uninitialized\"")
+      _Pragma("GCC diagnostic ignored \"-Wmaybe-uninitialized\"")                                   \
+          _Pragma("GCC diagnostic ignored \"-Wuninitialized\"")
 #define MIME_FAST_TARGET_END _Pragma("GCC diagnostic pop") _Pragma("GCC pop_options")
 #endif
 

@@ -6,10 +6,11 @@ Rows Scratch::prepared(const PackedMatrix& weight, Strided x, std::size_t rows) 
   if (weight.precision == Precision::kFloat32) {
     return {reinterpret_cast<const std::uint32_t*>(x.values), x.stride, nullptr};
   }
-  if (words_.size() < rows * weight.words) words_.resize(rows * weight.words);
+  const std::size_t words = kernels.row_words(weight.precision, weight.inputs);
+  if (words_.size() < rows * words) words_.resize(rows * words);
   if (scales_.size() < rows) scales_.resize(rows);
   kernels.prepare(weight.precision, x.values, x.stride, rows, weight.inputs, words_.data(), scales_.data());
-  return {words_.data(), weight.words, scales_.data()};
+  return {words_.data(), words, scales_.data()};
 }
 
 void Scratch::linear(const PackedMatrix& weight, Strided x, std::size_t rows, float* out, std::size_t out_stride,

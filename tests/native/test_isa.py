@@ -38,20 +38,37 @@ def bfloat16(x: npt.NDArray[np.float32]) -> Floats:
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000).astype(np.uint32).view(np.float32).astype(float)
 
 
+def heaviest_four(weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Largest sum of four magnitudes whose products some instruction sets add in 16 bits, of each row."""
+    eights = np.pad(np.abs(weight), ((0, 0), (0, -weight.shape[1] % 8))).reshape(len(weight), -1, 8)
+    first, second, third, fourth = (eights[..., [i, i + 2]] for i in (0, 1, 4, 5))
+    fours: npt.NDArray[np.float32] = first + second + third + fourth
+    return fours.max(axis=(1, 2))[:, None]
+
+
 def int8(x: npt.NDArray[np.float32]) -> Floats:
     """Rows in steps of their largest value / 127; a step is a float32."""
-    scale = np.abs(x).max(axis=-1, keepdims=True) / np.float32(127)
+    return in_steps(x, np.abs(x).max(axis=-1, keepdims=True) / np.float32(127))
+
+
+def int8_weights(weight: npt.NDArray[np.float32]) -> Floats:
+    """Rows in steps so large that four products fit in 16 bits: 256 * 127 and what rounding adds are less than 2^15."""
+    largest = np.abs(weight).max(axis=-1, keepdims=True) / np.float32(127)
+    return in_steps(weight, np.maximum(largest, heaviest_four(weight) / np.float32(256)))
+
+
+def in_steps(x: npt.NDArray[np.float32], scale: npt.NDArray[np.float32]) -> Floats:
     steps = np.clip(np.rint(x / np.where(scale > 0, scale, 1)), -127, 127)
     return steps.astype(float) * scale.astype(float)
 
 
 ROUNDED = {"float32": lambda x: x.astype(float), "bfloat16": bfloat16, "int8": int8}
+ROUNDED_WEIGHTS = {**ROUNDED, "int8": int8_weights}
 
 
 def linear(precision: str, weight: Any, x: Any, bias: Any) -> Floats:
     """W x + b of one vector, exact but for the rounding of W and x."""
-    rounded = ROUNDED[precision]
-    out: Floats = rounded(weight) @ rounded(x[None])[0] + bias.astype(float)
+    out: Floats = ROUNDED_WEIGHTS[precision](weight) @ ROUNDED[precision](x[None])[0] + bias.astype(float)
     return out
 
 
@@ -103,6 +120,31 @@ def test_a_matrix_product(half: int, precision: str, seed: int) -> None:
     for isa in ISAS:
         heard, _ = score_nothing(native_model(config, tensors, precision, isa), asked)
         np.testing.assert_allclose(heard[3], mimic / (mimic + other), rtol=0, atol=KERNEL_BOUND, err_msg=isa)
+
+
+@pytest.mark.parametrize("weights", ["equal", "alternating", "one far out"])
+def test_the_largest_int8_products(weights: str) -> None:
+    """Nothing saturates where an instruction set adds products in 16 bits, whatever the signs."""
+    size = 300
+    config = MimeConfig.paper(40, **{**SMALL, "hidden_size": size})
+    tensors = random_tensors(config, 0)
+    tensors["decoder.norm.weight"][:] = 0
+    weight = tensors["fc_decode.weight"]
+    for word in range(40):
+        weight[word] = {"equal": 0.01, "alternating": 0.01 * (-1) ** (np.arange(size) // (word + 1))}.get(
+            weights, 0.001
+        )
+        if weights == "one far out":
+            weight[word, word * 7] = 0.9
+    weight[::3] *= -1
+    asked, ends = random_dialogues(config, [3]), np.array([0, 40])
+    for signs in (1.0, -1.0, (-1.0) ** np.arange(size), (-1.0) ** (np.arange(size) // 2)):
+        tensors["decoder.norm.bias"][:] = signs
+        logits = linear("int8", weight, tensors["decoder.norm.bias"], tensors["fc_decode.bias"])
+        for isa in ISAS:
+            model = native_model(config, tensors, "int8", isa)
+            _, found = model.score(asked.contexts, asked.requests, np.arange(40, dtype=np.int32), ends, **running())
+            np.testing.assert_allclose(found - found[0], logits - logits[0], rtol=0, atol=KERNEL_BOUND, err_msg=isa)
 
 
 def score_nothing(model: _native.Model, asked: Asked) -> Any:

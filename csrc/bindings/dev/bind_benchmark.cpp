@@ -35,10 +35,10 @@ class Numbers {
 // Activations [rows, kInputs] in a precision.
 struct Activations {
   Activations(const Kernels& table, Precision precision, std::size_t rows, Numbers& numbers)
-      : words(rows * words_of(precision, kInputs)), scales(rows) {
+      : words(rows * table.row_words(precision, kInputs)), scales(rows) {
     const std::vector<float> x = numbers.many(rows * kInputs);
     table.prepare(precision, x.data(), kInputs, rows, kInputs, words.data(), scales.data());
-    view = {words.data(), words_of(precision, kInputs), scales.data()};
+    view = {words.data(), table.row_words(precision, kInputs), scales.data()};
   }
   AlignedVector<std::uint32_t> words;
   std::vector<float> scales;

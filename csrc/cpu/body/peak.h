@@ -1,47 +1,51 @@
 // How fast the inner loop runs from registers: the ceiling that a benchmark names.
 #pragma once
 
-#include "body/math.h"
+#include "body/tile.h"
 
 namespace mime_fast {
 namespace {
 
+// Seconds of so many steps of a tile of so many sums. To the compiler the operand is another one for each product, so
+// that none can be left out or made once for all.
+template <typename Dot, int... kSum>
+double seconds_of_steps(std::size_t steps, std::integer_sequence<int, kSum...>) {
+  alignas(64) std::uint32_t words[4 * kPanelWidth] = {};
+  asm volatile("" : "+m"(words));
+  typename Dot::Acc acc[sizeof...(kSum)] = {};
+  typename Dot::Left left = Dot::template left<0>(words);
+  const typename Dot::Right right = Dot::template right<0>(words);
+  const auto before = std::chrono::steady_clock::now();
+  for (std::size_t i = 0; i < steps; ++i) {
+    ((hide(left), acc[kSum] = Dot::mad(acc[kSum], left, right)), ...);
+  }
+  (hide(acc[kSum]), ...);
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - before).count();
+}
+
 template <typename Dot>
-double peak_in(double seconds, std::size_t operations_per_lane) {
-  constexpr int kChains = Dot::kRows * Dot::kVectors;
-  constexpr std::size_t kRepeats = 20000;
-  alignas(64) std::uint32_t words[Vec::kWidth] = {};
-  typename Dot::Acc acc[1][kChains];
-  std::memset(static_cast<void*>(acc), 0, sizeof acc);
+double peak_in(double seconds, std::size_t inputs_per_word) {
+  constexpr std::size_t kSums = Dot::kRows * Dot::kVectors, kSteps = 20000;
+  const std::size_t products = inputs_per_word * Dot::kWords / Dot::kParts * Vec::kWidth * kSums * kSteps;
   const auto start = std::chrono::steady_clock::now();
   double best = 0;
   for (double elapsed = 0; elapsed < seconds;) {
-    const auto before = std::chrono::steady_clock::now();
-    const typename Dot::Right right = Dot::template right<0>(words);
-    const typename Dot::Left left = Dot::template left<0>(words);
-    for (std::size_t i = 0; i < kRepeats; ++i) {
-#pragma GCC unroll 24
-      for (int chain = 0; chain < kChains; ++chain) {
-        acc[0][chain] = Dot::mad(acc[0][chain], left, right);
-      }
-    }
-    asm volatile("" : : "r"(acc) : "memory");  // the sums are all made
-    const auto after = std::chrono::steady_clock::now();
-    const double took = std::chrono::duration<double>(after - before).count();
-    best = std::max(best, static_cast<double>(kRepeats * kChains * Vec::kWidth * operations_per_lane) / took);
-    elapsed = std::chrono::duration<double>(after - start).count();
+    const double took = seconds_of_steps<Dot>(kSteps, std::make_integer_sequence<int, kSums>{});
+    best = std::max(best, 2.0 * static_cast<double>(products) / took);
+    elapsed = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
   return best;
 }
 
 double peak(Precision precision, double seconds) {
+  const std::size_t inputs = inputs_per_word(precision);
   switch (precision) {
     case Precision::kFloat32:
-      return peak_in<DotFloat32>(seconds, 2);
+      return peak_in<DotFloat32>(seconds, inputs);
     case Precision::kBfloat16:
-      return peak_in<DotBfloat16>(seconds, 4);
+      return peak_in<DotBfloat16>(seconds, inputs);
     case Precision::kInt8:
-      return peak_in<DotInt8>(seconds, 8);
+      return peak_in<DotInt8>(seconds, inputs);
   }
   return 0;
 }

@@ -13,7 +13,8 @@ namespace mime_fast {
 namespace {
 
 constexpr Kernels make_kernels(const char* isa) {
-  return {isa, prepare, gemm, vocab_topk, attention, chain_attention, layer_norm, apply_gate, exponentials, peak};
+  return {isa,        row_words,  prepare,      gemm, vocab_topk, attention, chain_attention,
+          layer_norm, apply_gate, exponentials, peak};
 }
 
 }  // namespace

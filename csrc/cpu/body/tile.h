@@ -1,8 +1,6 @@
 // The register tile: sums of a few rows by a few vectors of outputs, word by word along the inputs.
 #pragma once
 
-#include <utility>
-
 #include "body/math.h"
 
 namespace mime_fast {

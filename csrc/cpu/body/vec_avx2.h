@@ -3,6 +3,8 @@
 
 #include <immintrin.h>
 
+#include "body/arrange.h"
+
 namespace mime_fast {
 namespace {
 
@@ -65,6 +67,10 @@ struct Vec {
   static F bound(F t) { return _mm256_min_ps(set1(127.0f), _mm256_max_ps(set1(-126.0f), t)); }
 };
 
+// x may be anything from here on: what is made of it can be neither left out nor reused.
+inline __attribute__((always_inline)) void hide(__m256& x) { asm volatile("" : "+x"(x)); }
+inline __attribute__((always_inline)) void hide(__m256i& x) { asm volatile("" : "+x"(x)); }
+
 struct DotFloat32 {
   static constexpr int kRows = 6, kVectors = 2, kVectorsOf1 = 8, kVectorsOf3 = 4;
   static constexpr int kParts = 1, kWords = 1, kLeftWords = 1;
@@ -82,42 +88,76 @@ struct DotFloat32 {
   static Acc mad(Acc acc, Left a, Right b) { return _mm256_fmadd_ps(a, b, acc); }
 };
 
-struct WordLoads {
-  static constexpr int kRows = 6, kVectors = 2, kVectorsOf1 = 8, kVectorsOf3 = 4;
-  static constexpr int kParts = 1, kWords = 1, kLeftWords = 1;
-  using Left = __m256i;
-  using Right = __m256i;
+// Products of float32. Activations lie as floats; of a word, the lower weight comes first. Five rows: with six and what
+// cuts the words apart GCC 12 runs out of registers.
+struct DotBfloat16 : DotFloat32 {
+  static constexpr int kRows = 5, kVectorsOf1 = 4, kVectorsOf3 = 2, kParts = 2, kLeftWords = 2;
+  template <int kPart>
+  static Left left(const std::uint32_t* p) {
+    return DotFloat32::left<0>(p + kPart);
+  }
+  template <int kPart>
+  static Right right(const std::uint32_t* p) {
+    const __m256i pair = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    return _mm256_castsi256_ps(kPart == 0 ? _mm256_slli_epi32(pair, 16)
+                                          : _mm256_and_si256(pair, _mm256_set1_epi32(static_cast<int>(0xFFFF0000u))));
+  }
+};
+
+// Magnitudes of the activations by weights that take their signs. Two words' products are added in 16 bits: pack()
+// makes sure that they fit. Three rows: with four GCC 12 runs out of registers.
+struct DotInt8 {
+  static constexpr int kRows = 3, kVectors = 2, kVectorsOf1 = 2, kVectorsOf3 = 2;
+  static constexpr int kParts = 1, kWords = 2, kLeftWords = 2;
+  static constexpr auto arrange = arrange_magnitudes;
+  using Acc = __m256i;
+
+  struct Last {  // one word
+    using Acc = __m256i;
+    struct Left {
+      __m256i value, magnitude;
+    };
+    using Right = __m256i;
+    template <int>
+    static Left left(const std::uint32_t* p) {
+      return {_mm256_set1_epi32(static_cast<int>(p[0])), _mm256_set1_epi32(static_cast<int>(p[1]))};
+    }
+    template <int>
+    static Right right(const std::uint32_t* p) {
+      return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    }
+    static __m256i products(const Left& a, Right b) {
+      return _mm256_maddubs_epi16(a.magnitude, _mm256_sign_epi8(b, a.value));
+    }
+    static Acc mad(Acc acc, const Left& a, Right b) { return widen(acc, products(a, b)); }
+  };
+  struct Left {
+    Last::Left first, second;
+  };
+  struct Right {
+    Last::Right first, second;
+  };
   template <int>
   static Left left(const std::uint32_t* p) {
-    return _mm256_set1_epi32(static_cast<int>(*p));
+    return {Last::left<0>(p), Last::left<0>(p + 2)};
   }
   template <int>
   static Right right(const std::uint32_t* p) {
-    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    return {Last::right<0>(p), Last::right<0>(p + kPanelWidth)};
   }
-};
-
-struct DotBfloat16 : WordLoads {
-  using Acc = __m256;
-  static Acc mad(Acc acc, Left a, Right b) {
-    const __m256i high = _mm256_set1_epi32(static_cast<int>(0xFFFF0000u));
-    acc = _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_slli_epi32(a, 16)), _mm256_castsi256_ps(_mm256_slli_epi32(b, 16)),
-                          acc);
-    return _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_and_si256(a, high)),
-                           _mm256_castsi256_ps(_mm256_and_si256(b, high)), acc);
+  static Acc mad(Acc acc, const Left& a, const Right& b) {
+    return widen(acc, _mm256_add_epi16(Last::products(a.first, b.first), Last::products(a.second, b.second)));
   }
-};
-
-// Through 16-bit products: maddubs would saturate.
-struct DotInt8 : WordLoads {
-  using Acc = __m256i;
-  static Acc mad(Acc acc, Left a, Right b) {
-    const __m256i low = _mm256_set1_epi32(0x00FF00FF);
-    const __m256i even = _mm256_madd_epi16(_mm256_and_si256(a, low), _mm256_srai_epi16(_mm256_slli_epi16(b, 8), 8));
-    const __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(a, 8), _mm256_srai_epi16(b, 8));
-    return _mm256_add_epi32(acc, _mm256_add_epi32(even, odd));
+  friend inline __attribute__((always_inline)) void hide(Left& x) {
+    hide(x.first.value), hide(x.second.value);
+    hide(x.first.magnitude), hide(x.second.magnitude);
   }
-  static Acc load_start(const std::int32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+  static Acc widen(Acc acc, __m256i sums) {
+    // GCC 12 stores sums that the intrinsic makes.
+    asm("vpaddd %1, %0, %0" : "+x"(acc) : "x"(_mm256_madd_epi16(sums, _mm256_set1_epi16(1))));
+    return acc;
+  }
+  static Acc load_start(const std::int32_t*) { return _mm256_setzero_si256(); }
   static Vec::F to_float(Acc acc) { return _mm256_cvtepi32_ps(acc); }
 };
 

@@ -4,6 +4,8 @@
 
 #include <immintrin.h>
 
+#include "body/arrange.h"
+
 namespace mime_fast {
 namespace {
 
@@ -54,6 +56,11 @@ struct Vec {
   static __mmask16 mask(std::size_t n) { return static_cast<__mmask16>((1u << n) - 1u); }
 };
 
+// x may be anything from here on: what is made of it can be neither left out nor reused.
+inline __attribute__((always_inline)) void hide(__m512& x) { asm volatile("" : "+v"(x)); }
+inline __attribute__((always_inline)) void hide(__m512i& x) { asm volatile("" : "+v"(x)); }
+inline __attribute__((always_inline)) void hide(__mmask64& x) { asm volatile("" : "+k"(x)); }
+
 struct DotFloat32 {
   static constexpr int kRows = 6, kVectors = 4, kVectorsOf1 = 4, kVectorsOf3 = 4;
   static constexpr int kParts = 1, kWords = 1, kLeftWords = 1;
@@ -86,37 +93,99 @@ struct WordLoads {
   }
 };
 
+#if MIME_FAST_NATIVE_BF16
 struct DotBfloat16 : WordLoads {
   using Acc = __m512;
   static Acc mad(Acc acc, Left a, Right b) {
-#if MIME_FAST_NATIVE_BF16
     return _mm512_dpbf16_ps(acc, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
-#else
-    const __m512i high = _mm512_set1_epi32(static_cast<int>(0xFFFF0000u));
-    acc = _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_slli_epi32(a, 16)), _mm512_castsi512_ps(_mm512_slli_epi32(b, 16)),
-                          acc);
-    return _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_and_si512(a, high)),
-                           _mm512_castsi512_ps(_mm512_and_si512(b, high)), acc);
-#endif
   }
 };
+#else
+// Products of float32. Activations lie as floats; of a word, the lower weight comes first.
+struct DotBfloat16 : DotFloat32 {
+  static constexpr int kRows = 5, kParts = 2, kLeftWords = 2;  // six rows: GCC 12 stores a sum
+  template <int kPart>
+  static Left left(const std::uint32_t* p) {
+    return DotFloat32::left<0>(p + kPart);
+  }
+  template <int kPart>
+  static Right right(const std::uint32_t* p) {
+    const __m512i pair = _mm512_loadu_si512(p);
+    return _mm512_castsi512_ps(kPart == 0 ? _mm512_slli_epi32(pair, 16)
+                                          : _mm512_and_si512(pair, _mm512_set1_epi32(static_cast<int>(0xFFFF0000u))));
+  }
+};
+#endif
 
+#if MIME_FAST_NATIVE_VNNI
 struct DotInt8 : WordLoads {
+  static constexpr auto arrange = arrange_unsigned;
   using Acc = __m512i;
   static Acc mad(Acc acc, Left a, Right b) {
-#if MIME_FAST_NATIVE_VNNI
     asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));  // GCC 12 stores every sum that the intrinsic makes
     return acc;
-#else
-    const __m512i low = _mm512_set1_epi32(0x00FF00FF);
-    const __m512i even = _mm512_madd_epi16(_mm512_and_si512(a, low), _mm512_srai_epi16(_mm512_slli_epi16(b, 8), 8));
-    const __m512i odd = _mm512_madd_epi16(_mm512_srli_epi16(a, 8), _mm512_srai_epi16(b, 8));
-    return _mm512_add_epi32(acc, _mm512_add_epi32(even, odd));
-#endif
   }
   static Acc load_start(const std::int32_t* p) { return _mm512_loadu_si512(p); }
   static Vec::F to_float(Acc acc) { return _mm512_cvtepi32_ps(acc); }
 };
+#else
+// As with AVX2 (vec_avx2.h); signs are taken by a subtraction under a mask.
+struct DotInt8 {
+  static constexpr int kRows = 6, kVectors = 2, kVectorsOf1 = 2, kVectorsOf3 = 2;
+  static constexpr int kParts = 1, kWords = 2, kLeftWords = 2;
+  static constexpr auto arrange = arrange_magnitudes;
+  using Acc = __m512i;
+
+  struct Last {  // one word
+    using Acc = __m512i;
+    struct Left {
+      __mmask64 negative;
+      __m512i magnitude;
+    };
+    using Right = __m512i;
+    template <int>
+    static Left left(const std::uint32_t* p) {
+      return {_mm512_movepi8_mask(_mm512_set1_epi32(static_cast<int>(p[0]))),
+              _mm512_set1_epi32(static_cast<int>(p[1]))};
+    }
+    template <int>
+    static Right right(const std::uint32_t* p) {
+      return _mm512_loadu_si512(p);
+    }
+    static __m512i products(const Left& a, Right b) {
+      return _mm512_maddubs_epi16(a.magnitude, _mm512_mask_sub_epi8(b, a.negative, _mm512_setzero_si512(), b));
+    }
+    static Acc mad(Acc acc, const Left& a, Right b) { return widen(acc, products(a, b)); }
+  };
+  struct Left {
+    Last::Left first, second;
+  };
+  struct Right {
+    Last::Right first, second;
+  };
+  template <int>
+  static Left left(const std::uint32_t* p) {
+    return {Last::left<0>(p), Last::left<0>(p + 2)};
+  }
+  template <int>
+  static Right right(const std::uint32_t* p) {
+    return {Last::right<0>(p), Last::right<0>(p + kPanelWidth)};
+  }
+  static Acc mad(Acc acc, const Left& a, const Right& b) {
+    return widen(acc, _mm512_add_epi16(Last::products(a.first, b.first), Last::products(a.second, b.second)));
+  }
+  friend inline __attribute__((always_inline)) void hide(Left& x) {
+    hide(x.first.negative), hide(x.second.negative);
+    hide(x.first.magnitude), hide(x.second.magnitude);
+  }
+  static Acc widen(Acc acc, __m512i sums) {
+    asm("vpaddd %1, %0, %0" : "+v"(acc) : "v"(_mm512_madd_epi16(sums, _mm512_set1_epi16(1))));
+    return acc;
+  }
+  static Acc load_start(const std::int32_t*) { return _mm512_setzero_si512(); }
+  static Vec::F to_float(Acc acc) { return _mm512_cvtepi32_ps(acc); }
+};
+#endif
 
 }  // namespace
 }  // namespace mime_fast

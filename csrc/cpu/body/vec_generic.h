@@ -1,10 +1,13 @@
 // 4 floats in plain C++ with the vector types of GCC and Clang, for any processor; the interface of vec_avx512.h.
 #pragma once
 
+#include "body/arrange.h"
+
 namespace mime_fast {
 namespace {
 
 typedef float Floats __attribute__((vector_size(16)));
+typedef std::int16_t Shorts __attribute__((vector_size(16)));
 typedef std::int32_t Ints __attribute__((vector_size(16)));
 typedef std::uint32_t Words __attribute__((vector_size(16)));
 
@@ -74,8 +77,22 @@ struct Vec {
   }
 };
 
+// x may be anything from here on: what is made of it can be neither left out nor reused.
+template <typename T>
+inline __attribute__((always_inline)) void hide_vector(T& x) {
+#if defined(__x86_64__)
+  asm volatile("" : "+x"(x));
+#elif defined(__aarch64__)
+  asm volatile("" : "+w"(x));
+#else
+  asm volatile("" : "+m"(x));
+#endif
+}
+inline void hide(Floats& x) { hide_vector(x); }
+inline void hide(Ints& x) { hide_vector(x); }
+
 struct DotFloat32 {
-  static constexpr int kRows = 4, kVectors = 4, kVectorsOf1 = 4, kVectorsOf3 = 4;
+  static constexpr int kRows = 4, kVectors = 2, kVectorsOf1 = 4, kVectorsOf3 = 2;
   static constexpr int kParts = 1, kWords = 1, kLeftWords = 1;
   using Acc = Floats;
   using Left = Floats;
@@ -91,45 +108,80 @@ struct DotFloat32 {
   static Acc mad(Acc acc, Left a, Right b) { return acc + a * b; }
 };
 
-struct WordLoads {
-  static constexpr int kRows = 4, kVectors = 4, kVectorsOf1 = 4, kVectorsOf3 = 4;
-  static constexpr int kParts = 1, kWords = 1, kLeftWords = 1;
-  using Left = Words;
-  using Right = Words;
+inline Words load_words(const std::uint32_t* p) {
+  Words x;
+  std::memcpy(&x, p, sizeof x);
+  return x;
+}
+
+// Products of float32. Activations lie as floats; of a word, the lower weight comes first.
+struct DotBfloat16 : DotFloat32 {
+  static constexpr int kRows = 3, kVectorsOf1 = 2, kParts = 2, kLeftWords = 2;
+  template <int kPart>
+  static Left left(const std::uint32_t* p) {
+    return DotFloat32::left<0>(p + kPart);
+  }
+  template <int kPart>
+  static Right right(const std::uint32_t* p) {
+    const Words pair = load_words(p);
+    return reinterpret_cast<Floats>(kPart == 0 ? pair << 16 : pair & 0xFFFF0000u);
+  }
+};
+
+// 16-bit products of even bytes and of odd ones. Two words' products are added in 16 bits: pack() makes sure that they
+// fit.
+struct DotInt8 {
+  static constexpr int kRows = 6, kVectors = 1, kVectorsOf1 = 1, kVectorsOf3 = 1;
+  static constexpr int kParts = 1, kWords = 2, kLeftWords = 2;
+  static constexpr auto arrange = arrange_halves;
+  using Acc = Ints;
+
+  struct Last {  // one word
+    using Acc = Ints;
+    struct Halves {
+      Shorts even, odd;
+    };
+    using Left = Halves;
+    using Right = Halves;
+    template <int>
+    static Left left(const std::uint32_t* p) {
+      return {reinterpret_cast<Shorts>(Words{p[0], p[0], p[0], p[0]}),
+              reinterpret_cast<Shorts>(Words{p[1], p[1], p[1], p[1]})};
+    }
+    template <int>
+    static Right right(const std::uint32_t* p) {
+      const Words bytes = load_words(p);
+      return {reinterpret_cast<Shorts>((bytes & 0x00FF00FFu) << 8) >> 8, reinterpret_cast<Shorts>(bytes) >> 8};
+    }
+    static Shorts products(const Left& a, const Right& b) { return a.even * b.even + a.odd * b.odd; }
+    static Acc mad(Acc acc, const Left& a, const Right& b) { return widen(acc, products(a, b)); }
+  };
+  struct Left {
+    Last::Left first, second;
+  };
+  struct Right {
+    Last::Right first, second;
+  };
   template <int>
   static Left left(const std::uint32_t* p) {
-    return Words{*p, *p, *p, *p};
+    return {Last::left<0>(p), Last::left<0>(p + 2)};
   }
   template <int>
   static Right right(const std::uint32_t* p) {
-    Words x;
-    std::memcpy(&x, p, sizeof x);
-    return x;
+    return {Last::right<0>(p), Last::right<0>(p + kPanelWidth)};
   }
-};
-
-struct DotBfloat16 : WordLoads {
-  using Acc = Floats;
-  static Acc mad(Acc acc, Left a, Right b) {
-    acc = acc + reinterpret_cast<Floats>(a << 16) * reinterpret_cast<Floats>(b << 16);
-    return acc + reinterpret_cast<Floats>(a & 0xFFFF0000u) * reinterpret_cast<Floats>(b & 0xFFFF0000u);
+  static Acc mad(Acc acc, const Left& a, const Right& b) {
+    return widen(acc, Last::products(a.first, b.first) + Last::products(a.second, b.second));
   }
-};
-
-struct DotInt8 : WordLoads {
-  using Acc = Ints;
-  static Acc mad(Acc acc, Left a, Right b) {
-    for (int shift = 0; shift < 32; shift += 8) {
-      const Ints left = reinterpret_cast<Ints>((a >> shift) & 0xFFu);
-      acc += left * (reinterpret_cast<Ints>(b << (24 - shift)) >> 24);
-    }
-    return acc;
+  friend inline void hide(Left& x) {
+    hide_vector(x.first.even), hide_vector(x.first.odd);
+    hide_vector(x.second.even), hide_vector(x.second.odd);
   }
-  static Acc load_start(const std::int32_t* p) {
-    Acc x;
-    std::memcpy(&x, p, sizeof x);
-    return x;
+  static Acc widen(Acc acc, Shorts sums) {
+    const Words words = reinterpret_cast<Words>(sums);
+    return acc + (reinterpret_cast<Ints>(words << 16) >> 16) + (reinterpret_cast<Ints>(words) >> 16);
   }
+  static Acc load_start(const std::int32_t*) { return Ints{}; }
   static Floats to_float(Acc acc) { return __builtin_convertvector(acc, Floats); }
 };
 

@@ -86,16 +86,20 @@ struct VocabTile {
   template <int kRows>
   struct Of {
     static void run(std::size_t row, const VocabArgs& args, RowState* states, const std::size_t& output) {
-      typename Dot::Acc sums[kRows * kVectors];
-      multiply<Dot, kRows, kVectors, kStreams>(*args.weight, args.x, row, output, sums);
+      constexpr int kTogether = std::max(kVectors, kLookVectors);
+      typename Dot::Acc sums[kTogether / kVectors][kRows][kVectors];
+      for (int tile = 0; tile < kTogether / kVectors; ++tile) {
+        multiply<Dot, kRows, kVectors, kStreams>(*args.weight, args.x, row, output + tile * kVectors * Vec::kWidth,
+                                                 sums[tile][0]);
+      }
       for (int r = 0; r < kRows; ++r) {
-        for (int first = 0; first < kVectors; first += kLookVectors) {
+        for (int first = 0; first < kTogether; first += kLookVectors) {
           const std::size_t at = output + static_cast<std::size_t>(first) * Vec::kWidth;
           Vec::F logits[kLookVectors];
 #pragma GCC unroll 4
           for (int v = 0; v < kLookVectors; ++v) {
-            logits[v] =
-                finish_sum<Dot>(sums[r * kVectors + first + v], *args.weight, at + v * Vec::kWidth, args.x, row + r);
+            const typename Dot::Acc sum = sums[(first + v) / kVectors][r][(first + v) % kVectors];
+            logits[v] = finish_sum<Dot>(sum, *args.weight, at + v * Vec::kWidth, args.x, row + r);
           }
           use_logits<exp_degree<Dot>(), kLookVectors>(args, states[row + r], row + r, at, logits);
         }
@@ -106,8 +110,8 @@ struct VocabTile {
 
 template <typename Dot, int kMostRows, int kVectors, bool kStreams>
 void vocab_topk_with(const VocabArgs& args) {
-  constexpr std::size_t kStep = kVectors * Vec::kWidth;
-  static_assert(kBlock % kStep == 0 && kVectors % kLookVectors == 0);
+  constexpr std::size_t kStep = std::max(kVectors, kLookVectors) * Vec::kWidth;
+  static_assert(kBlock % kStep == 0);
   RowState states[kMaxVocabRows];
   RowState* const first_state = states;
   for (std::size_t row = 0; row < args.rows; ++row) {

@@ -133,7 +133,9 @@ struct NormArgs {
 
 struct Kernels {
   const char* isa;
-  // Activations x [M, K] (row stride x_stride) in the kernel's precision: words [M, words_of(K)] and, for int8, scale
+  // 32-bit words of a row of activations in the kernel's precision; how they lie is the instruction set's own affair.
+  std::size_t (*row_words)(Precision, std::size_t inputs);
+  // Activations x [M, K] (row stride x_stride) in the kernel's precision: words [M, row_words(K)] and, for int8, scale
   // [M].
   void (*prepare)(Precision, const float* x, std::size_t x_stride, std::size_t rows, std::size_t inputs,
                   std::uint32_t* words, float* scale);

@@ -12,7 +12,7 @@ enum class Precision { kFloat32, kBfloat16, kInt8 };
 
 constexpr std::size_t kLanes = 16;        // floats of the widest vector; lengths are padded to a multiple of it
 constexpr std::size_t kPanelWidth = 16;   // outputs that lie together
-constexpr std::int32_t kZeroPoint = 128;  // int8 activations are stored with it added
+constexpr std::int32_t kZeroPoint = 128;  // of int8 activations where products are of unsigned by signed bytes
 
 // How many inputs a 32-bit word holds: one float, two bfloat16 or four int8.
 constexpr std::size_t inputs_per_word(Precision precision) {
@@ -35,13 +35,15 @@ struct PackedMatrix {
   std::size_t padded = 0;                  // N rounded up to kPanelWidth or a multiple of it
   AlignedVector<std::uint32_t> panels;     // [padded * words]
   AlignedVector<float> bias;               // [padded], zero where there is none
-  AlignedVector<float> scale;              // int8: [padded]
+  AlignedVector<float> scale;              // int8: [padded], of which the weights are multiples
   AlignedVector<std::int32_t> correction;  // int8: [padded], -kZeroPoint times the sum of an output's weights
 };
 
 // Pack W [outputs, inputs] (row stride `stride`), bias [outputs] or null. pad_outputs: N is padded to a multiple of it
 // (itself one of kPanelWidth), the padding with zero weights and a zero bias. A weight that is not finite stays so in
-// float32 and bfloat16; in int8 it makes its output NaN.
+// float32 and bfloat16; in int8 it makes its output NaN. An int8 scale is so large that four products of weights by
+// activations of up to 127, as instruction sets without 8-bit dot products add them in 16 bits, never pass 32767: those
+// of inputs 2i and 2i + 1 and of the two that lie four inputs on (i = 0, 1 of every eight).
 PackedMatrix pack(Precision precision, const float* weight, std::size_t outputs, std::size_t inputs, std::size_t stride,
                   const float* bias, std::size_t pad_outputs = kPanelWidth);
 
