@@ -58,6 +58,12 @@ def _check_ids(name: str, ids: Any) -> None:
         check_int(name, token, 0)
 
 
+def _check_temperature(name: str, value: Any) -> None:
+    if isinstance(value, int | float) and value == 0 and not isinstance(value, bool):
+        raise ConfigError(f"{name}={value!r}: must be above 0; the likeliest token every time is do_sample=False")
+    check_float(name, value, 0.0, math.inf, open_low=True)
+
+
 def _check_search(name: str, value: Any) -> None:
     if value not in ("standard", "mime"):
         raise ConfigError(f"{name}={value!r}: must be 'standard' or 'mime'")
@@ -89,7 +95,7 @@ class GenerationConfig(Config):
     )
     temperature: float = field(
         default=1.0,
-        metadata=_about("divides the logits before sampling", _number(0.0, math.inf, open_low=True), sampling=True),
+        metadata=_about("divides the logits before sampling", _check_temperature, sampling=True),
     )
     length_penalty: float = field(
         default=1.0, metadata=_about("score = log-prob / length ** penalty", _number(-math.inf, math.inf))
@@ -106,7 +112,11 @@ class GenerationConfig(Config):
     )
     num_return_sequences: int = field(
         default=1,
-        metadata=_about("replies per dialogue, as 'candidates' in the output", _whole(1, MAX_HYPOTHESES), mime=True),
+        metadata=_about(
+            "replies per dialogue, as 'candidates' in the output: beams' best first, samples as they were drawn",
+            _whole(1, MAX_HYPOTHESES),
+            mime=True,
+        ),
     )
     suppress_tokens: tuple[int, ...] = field(
         default=(), metadata=_about("ids of tokens that are never generated", _check_ids, mime=True)

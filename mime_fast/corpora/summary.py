@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mime_fast.corpora.answering import RowResult
+from mime_fast.engine.results import perplexity
 
 
 @dataclass
@@ -95,8 +96,8 @@ class Summary:
             tally.errors,
             tally.lost,
             tally.tokens,
-            _exp(-tally.logprob / tally.tokens) if known else None,
-            _exp(tally.nll / answered) if known else None,
+            perplexity(-tally.logprob / tally.tokens) if known else None,
+            perplexity(tally.nll / answered) if known else None,
             tally.emotions,
             round(seconds, 3),
             now.rows,
@@ -116,7 +117,3 @@ class Summary:
             text += f"; {self.rows - self.rows_now} rows were there already"
         text += f"; {self.errors} bad rows left out" if self.errors else ""
         return text + (f"; about {self.lost} rows more are lost in damaged files" if self.lost else "")
-
-
-def _exp(value: float) -> float:
-    return math.exp(value) if value < 700 else math.inf

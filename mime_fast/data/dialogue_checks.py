@@ -21,7 +21,8 @@ def check_utterance(utterance: object, where: str) -> Utterance:
         check_encodable(utterance, where)
         return utterance
     if not isinstance(utterance, list | tuple):
-        raise InputError(f"{where} is {_kind(utterance)}; text or a list of tokens is allowed")
+        hint = " (did you mean the text in its 'content'?)" if _is_message(utterance) else ""
+        raise InputError(f"{where} is {_kind(utterance)}; text or a list of tokens is allowed{hint}")
     if not utterance:
         raise InputError(f"{where} is an empty list; at least one token is allowed")
     if _all_words(utterance):
@@ -52,7 +53,12 @@ def check_dialogue(dialogue: object, *, strict_turns: bool, where: str) -> list[
         InputError: not a list, empty, an even number of turns, or an utterance that `check_utterance` refuses.
     """
     if not isinstance(dialogue, list | tuple):
-        raise InputError(f"{where} is {_kind(dialogue)}; a list of utterances is allowed")
+        hint = ""
+        if isinstance(dialogue, str):
+            hint = f" (did you mean a list with one utterance, [{dialogue!r:.60}]?)"
+        elif _is_message(dialogue):
+            hint = " (did you mean [[message['content'] for message in messages]], one dialogue?)"
+        raise InputError(f"{where} is {_kind(dialogue)}; a list of utterances is allowed{hint}")
     if not dialogue:
         raise InputError(f"{where} is an empty list; at least one utterance is allowed")
     utterances = [check_utterance(turn, f"{where}, utterance {position}") for position, turn in enumerate(dialogue)]
@@ -82,6 +88,11 @@ def _all_words(tokens: Sequence[object]) -> bool:
         return text.split() == list(tokens)
     except (TypeError, UnicodeEncodeError):
         return False
+
+
+def _is_message(value: object) -> bool:
+    """Whether it is a message as chat APIs have it."""
+    return isinstance(value, dict) and "content" in value
 
 
 def _kind(value: object) -> str:

@@ -15,11 +15,17 @@ from mime_fast.text.detokenize import detokenize
 from mime_fast.text.tokenizer import Tokenizer
 
 
-def replies_of(heard: Heard, found: Sequence[Sequence[Hypothesis]], tokenizer: Tokenizer) -> Iterator[Reply]:
-    """One reply a dialogue."""
-    rows = zip(found, _emotions_of(heard.emotion_logits), _mixtures_of(heard), strict=True)
-    for hypotheses, (emotion, probs), mixture in rows:
-        yield Reply([_candidate_of(one, tokenizer) for one in hypotheses], emotion, probs, mixture)
+def replies_of(
+    heard: Heard,
+    found: Sequence[Sequence[Hypothesis]],
+    tokenizer: Tokenizer,
+    begun: Sequence[Sequence[str]] | None = None,
+) -> Iterator[Reply]:
+    """One reply per dialogue; `begun`, the words that each begins with, stay as they were given."""
+    forced = repeat((), len(found)) if begun is None else begun
+    rows = zip(found, forced, _emotions_of(heard.emotion_logits), _mixtures_of(heard), strict=True)
+    for hypotheses, words, (emotion, probs), mixture in rows:
+        yield Reply([_candidate_of(one, tokenizer, words) for one in hypotheses], emotion, probs, mixture)
 
 
 def scores_of(heard: Heard, responses: Sequence[list[str]], log_probs: Floats) -> Iterator[Score]:
@@ -57,15 +63,15 @@ def _mixtures_of(heard: Heard) -> Iterator[EmotionMixture | None]:
         yield EmotionMixture(*by_name, polarity(emotion), share)
 
 
-def _candidate_of(hypothesis: Hypothesis, tokenizer: Tokenizer) -> Candidate:
+def _candidate_of(hypothesis: Hypothesis, tokenizer: Tokenizer, begun: Sequence[str]) -> Candidate:
     """A hypothesis with its words."""
-    tokens = tokenizer.tokens(hypothesis.token_ids)
+    tokens = [*begun, *tokenizer.tokens(hypothesis.token_ids[len(begun) :])]
     return Candidate(
-        detokenize(tokens),
-        tokens,
-        list(hypothesis.token_ids),
-        list(hypothesis.token_logprobs),
-        hypothesis.logprob,
-        hypothesis.score,
-        hypothesis.finish_reason,
+        text=detokenize(tokens),
+        tokens=tokens,
+        token_ids=list(hypothesis.token_ids),
+        token_logprobs=list(hypothesis.token_logprobs),
+        logprob=hypothesis.logprob,
+        score=hypothesis.score,
+        finish_reason=hypothesis.finish_reason,
     )

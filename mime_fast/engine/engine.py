@@ -18,7 +18,7 @@ from mime_fast.config.generation import GenerationConfig, SearchOptions
 from mime_fast.config.model import ModelConfig
 from mime_fast.engine.assemble import classifications_of, replies_of, scores_of
 from mime_fast.engine.inputs import Dialogue, Truncation
-from mime_fast.engine.options import resolve_options
+from mime_fast.engine.options import others_of, refuse_unknown, resolve_options
 from mime_fast.engine.overlap import overlapped
 from mime_fast.engine.reading import WINDOW, Given, Reading, Window, pairs_apart, stream
 from mime_fast.engine.results import Classification, Reply, Score
@@ -65,8 +65,10 @@ class Engine:
         A reply depends on its dialogue, options, seed and request id, not on the others in the call.
 
         Args:
-            dialogues: lists of utterances, the user's first and last; text, or tokens that are taken as they are.
-            prefixes: words that the reply begins with, text or tokens, one or None a dialogue.
+            dialogues: lists of utterances, the user's first and last; text, or lower-case tokens that are taken as they
+                are.
+            prefixes: words that the reply begins with, text or tokens, one or None (no prefix) per dialogue. They stay
+                as given in `text` and `tokens`, also words that the model does not know.
             stochastic: sample the emotion mixture; False: z = mu (the paper's "w/o STC"). A baseline has no mixture.
             seed: from 0 to 2^64 - 1, one for all or one a dialogue.
             request_ids: numbers that tell requests of one seed apart; 0 .. n - 1 by default.
@@ -80,6 +82,7 @@ class Engine:
             InputError: a dialogue, prefix, seed, request id or emotion cannot be used; the message names the dialogue.
             ConfigError: an option is not allowed.
         """
+        refuse_unknown(search, others_of(self.generate))
         options = self.search_options(search)
         given = Given.with_list(
             dialogues,
@@ -108,11 +111,12 @@ class Engine:
     ) -> Iterator[Reply]:
         """Reply to any number of dialogues, in their order and as they come; options and errors as for `generate`.
 
-        Prefixes, seeds and emotions may be iterables beside the dialogues; request ids count on from
-        `first_request_id`. `window` dialogues are read and answered at once, on a background thread that is gone when
-        the iterator ends or is closed; no more than three windows are held. A bad dialogue raises behind the replies
-        to the windows before it.
+        Prefixes, seeds and emotions may be iterables beside the dialogues, of the same length (or an endless
+        `itertools.count` or `cycle`); request ids count on from `first_request_id`. `window` dialogues are read and
+        answered at once, on a background thread that is gone when the iterator ends or is closed; no more than three
+        windows are held. A bad dialogue raises after the replies to the windows before it.
         """
+        refuse_unknown(search, others_of(self.generate_iter))
         options = self.search_options(search)
         given = Given.with_stream(
             first_request_id, seed=seed, emotions=emotions, prefixes=prefixes, max_new_tokens=options.max_new_tokens
@@ -210,8 +214,8 @@ class Engine:
         def work(window: Window, stop: Stop | None) -> tuple[Heard, list[list[Hypothesis]]]:
             return self.backend.generate(window.contexts, window.requests, options, window.prefixes, stop)
 
-        for _, (heard, found) in overlapped(windows, work):
-            yield from replies_of(heard, found, self.tokenizer)
+        for window, (heard, found) in overlapped(windows, work):
+            yield from replies_of(heard, found, self.tokenizer, window.begun)
 
     def _scores(self, windows: Iterable[Window]) -> Iterator[Score]:
         def work(window: Window, stop: Stop | None) -> tuple[Heard, Floats]:

@@ -12,6 +12,7 @@ from mime_fast.config.checks import check_bool
 from mime_fast.data.dialogue_checks import Utterance, check_dialogue, check_utterance
 from mime_fast.emotions import emotion_index
 from mime_fast.errors import ConfigError, InputError
+from mime_fast.text.special import UNK_ID
 from mime_fast.text.tokenizer import Tokenizer
 
 Truncation = Literal["oldest"]
@@ -69,9 +70,12 @@ def prepare_responses(
 
 def prepare_prefixes(
     prefixes: Sequence[str | Sequence[str] | None], tokenizer: Tokenizer, max_new_tokens: int, *, first: int = 0
-) -> list[list[int]]:
-    """The ids that responses begin with, none for None; InputError names a bad prefix."""
+) -> list[list[str]]:
+    """The words that responses begin with, none for None; InputError names a bad prefix."""
     given = [(f"prefix {i}", prefix) for i, prefix in enumerate(prefixes, first) if prefix is not None]
+    for where, prefix in given:
+        if isinstance(prefix, str | list | tuple) and not "".join(map(str, prefix)).strip():
+            raise InputError(f"{where} is {prefix!r}: must have at least one word, or be None for no prefix")
     tokens = _utterances([prefix for _, prefix in given], [where for where, _ in given], tokenizer)
     for words, (where, _) in zip(tokens, given, strict=True):
         if len(words) >= max_new_tokens:
@@ -80,7 +84,7 @@ def prepare_prefixes(
                 f"(less than max_new_tokens={max_new_tokens})"
             )
     found = iter(tokens)
-    return [[] if prefix is None else tokenizer.ids(next(found)) for prefix in prefixes]
+    return [[] if prefix is None else next(found) for prefix in prefixes]
 
 
 def request_keys(
@@ -141,10 +145,25 @@ def _utterances(values: Sequence[str | Sequence[str]], places: Sequence[str], to
 def _tokenize(utterances: Sequence[Utterance], places: Sequence[str], tokenizer: Tokenizer) -> list[list[str]]:
     texts = iter(tokenizer.tokenize_batch([turn for turn in utterances if isinstance(turn, str)]))
     tokens = [next(texts) if isinstance(turn, str) else turn for turn in utterances]
-    for words, where in zip(tokens, places, strict=True):
+    for words, given, where in zip(tokens, utterances, places, strict=True):
         if not words:
             raise InputError(f"{where} has no words; at least one is allowed")
+        if given is words:
+            _refuse_capitals(words, tokenizer, where)
     return tokens
+
+
+def _refuse_capitals(words: Sequence[str], tokenizer: Tokenizer, where: str) -> None:
+    """InputError for a given token that the model can only not know because of its case."""
+    joined = "".join(words)
+    if joined == joined.lower():
+        return
+    for place, (word, index) in enumerate(zip(words, tokenizer.ids(words), strict=True)):
+        if index == UNK_ID and word != word.lower():
+            raise InputError(
+                f"{where}, token {place} is {word!r}: tokens are taken as they are, and the model's words are "
+                f"lower-case; must be {word.lower()!r}, or the whole utterance a text, which is lower-cased"
+            )
 
 
 def _fit(turns: list[list[str]], max_words: int, truncation: Truncation | None, where: str) -> list[list[str]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
+from inspect import Parameter, signature
 from typing import Any
 
 from mime_fast.config.generation import OPTIONS, GenerationConfig
@@ -36,6 +37,8 @@ def resolve_options(defaults: GenerationConfig, given: Mapping[str, Any], max_po
     """
     refuse_unknown(given)
     chosen = {name: value for name, value in given.items() if value is not None}
+    for name, value in chosen.items():
+        OPTIONS[name].check(name, value)
     if chosen.get("search", defaults.search) == "mime":
         base, changes = _released(defaults), chosen
     else:
@@ -46,7 +49,12 @@ def resolve_options(defaults: GenerationConfig, given: Mapping[str, Any], max_po
     return options
 
 
-def refuse_unknown(given: Mapping[str, Any], others: tuple[str, ...] = ()) -> None:
+def others_of(call: Callable[..., Any]) -> list[str]:
+    """The keywords of a call besides the search options."""
+    return [name for name, one in signature(call).parameters.items() if one.kind is Parameter.KEYWORD_ONLY]
+
+
+def refuse_unknown(given: Mapping[str, Any], others: Sequence[str] = ()) -> None:
     """ConfigError for what is no search option; `others` are the call's other keywords."""
     for name, value in given.items():
         if name in OPTIONS:

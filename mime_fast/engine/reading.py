@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, islice, tee
+from itertools import chain, cycle, islice, tee
 from itertools import count as counter
 from numbers import Integral
 from typing import Any
@@ -30,6 +30,8 @@ from mime_fast.text.special import EOS_ID
 from mime_fast.text.tokenizer import Tokenizer
 
 WINDOW = 1024  # dialogues that a back end gets at once
+ENDLESS = counter, cycle  # iterators that give every dialogue one, however many there are
+_NOTHING = object()
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class Window:
     last: bool  # nothing comes behind it
     contexts: Contexts
     requests: Requests
-    prefixes: list[list[int]] | None = None
+    begun: list[list[str]] | None = None  # words that replies begin with
+    prefixes: list[list[int]] | None = None  # their ids
     responses: list[list[str]] = field(default_factory=list)
 
     def targets(self, tokenizer: Tokenizer) -> tuple[Ids, Offsets]:
@@ -50,7 +53,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Given:
-    """What comes with the dialogues: iterators with one item a dialogue, or None; a seed may be one for all."""
+    """What comes with the dialogues: iterators with one item per dialogue, or None; a seed may be one for all."""
 
     request_ids: Iterator[int]
     seed: Any = 0
@@ -61,9 +64,11 @@ class Given:
 
     @classmethod
     def with_list(cls, dialogues: object, request_ids: object, *, max_new_tokens: int = 1, **values: Any) -> Given:
-        """Beside a list: lists of the same length. InputError where one is not."""
+        """Beside a list: lists or other iterables of the same length. InputError where one is not."""
         check_sequence("dialogues", dialogues)
         count = len(dialogues)  # type: ignore[arg-type]
+        if isinstance(request_ids, Integral):
+            raise InputError(f"request_ids={request_ids!r}: must be a list with one integer per dialogue")
         ids = counter() if request_ids is None else _one_each("request_ids", request_ids, count)
         each = {name: _one_each(name, given, count) for name, given in values.items()}
         return cls(ids, max_new_tokens=max_new_tokens, **each)
@@ -73,8 +78,17 @@ class Given:
         """Beside any iterable: iterables. InputError where one is not."""
         if not isinstance(first_request_id, Integral) or isinstance(first_request_id, bool) or first_request_id < 0:
             raise InputError(f"first_request_id={first_request_id!r}: an integer of 0 or more is allowed")
-        each = {name: stream(name, given) for name, given in values.items()}
+        each = {name: _beside(name, given) for name, given in values.items()}
         return cls(counter(int(first_request_id)), max_new_tokens=max_new_tokens, **each)
+
+    def check_ended(self, count: int) -> None:
+        """InputError unless all that comes with the dialogues ends where they do, after `count`."""
+        for name in ("request_ids", "seed", "emotions", "prefixes", "responses"):
+            values = getattr(self, name)
+            if isinstance(values, ENDLESS) or not isinstance(values, Iterator):
+                continue
+            if next(values, _NOTHING) is not _NOTHING:
+                raise InputError(f"{name}: more than {count} for {count} dialogues; must be one each")
 
 
 @dataclass(frozen=True)
@@ -95,16 +109,14 @@ class Reading:
         """Windows of `size` dialogues; InputError names the first bad dialogue."""
         coming, start = iter(dialogues), 0
         while chunk := list(islice(coming, size)):
-            count = len(chunk)
-            yield Window(
-                start,
-                count < size,
-                self._contexts(chunk, start),
-                self._requests(given, count, start),
-                self._prefixes(given, count, start),
-                self._responses(given, count, start),
-            )
-            start += count
+            window = self._window(chunk, given, start, last=len(chunk) < size)
+            start += len(chunk)
+            if window.last:
+                given.check_ended(start)
+            yield window
+            if window.last:
+                return
+        given.check_ended(start)
 
     def words(self, dialogues: Sequence[Dialogue], first: int = 0) -> list[list[list[str]]]:
         """[dialogue][utterance][token]; messages count from `first`."""
@@ -129,7 +141,14 @@ class Reading:
         keys = np.array(seeds, np.uint64), np.array(ids, np.uint64)
         return Requests(*keys, np.array(emotions, np.int32), self.stochastic)
 
-    def _prefixes(self, given: Given, count: int, first: int) -> list[list[int]] | None:
+    def _window(self, dialogues: Sequence[Dialogue], given: Given, start: int, *, last: bool) -> Window:
+        count = len(dialogues)
+        contexts, requests = self._contexts(dialogues, start), self._requests(given, count, start)
+        begun = self._begun(given, count, start)
+        ids = None if begun is None else [self.tokenizer.ids(words) for words in begun]
+        return Window(start, last, contexts, requests, begun, ids, self._responses(given, count, start))
+
+    def _begun(self, given: Given, count: int, first: int) -> list[list[str]] | None:
         if given.prefixes is None:
             return None
         prefixes = _next(given.prefixes, count)
@@ -151,12 +170,10 @@ def flatten(rows: Sequence[Sequence[int]]) -> tuple[Ids, Offsets]:
     return np.fromiter(chain.from_iterable(rows), np.int32, offsets[-1]), offsets
 
 
-def stream(name: str, values: Any) -> Any:
-    """An iterable's values, to be read one by one; None or a single number as it is."""
-    if values is None or isinstance(values, Integral):
-        return values
+def stream(name: str, values: Any) -> Iterator[Any]:
+    """An iterable's values, to be read one by one. InputError where it is none."""
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
-        raise InputError(f"{name} is of type {type(values).__name__}; an iterable, one item a dialogue, is allowed")
+        raise InputError(f"{name} is of type {type(values).__name__}; must be an iterable, one item per dialogue")
     return iter(values)
 
 
@@ -174,12 +191,18 @@ def pairs_apart(pairs: Iterable[tuple[Dialogue, Any]]) -> tuple[Iterator[Dialogu
 
 
 def _one_each(name: str, values: Any, count: int) -> Any:
-    """A list's values, of which there must be `count`, to be read one by one; anything else as it is."""
+    """A list's values, of which there must be `count`, or an iterable's, to be read one by one; a seed as it is."""
     plain = values.tolist() if isinstance(values, np.ndarray) else values
-    if isinstance(plain, str | bytes) or not isinstance(plain, Sequence):
+    if isinstance(plain, str | bytes) or not isinstance(plain, Iterable):
         return plain
-    check_count(name, plain, count)
+    if isinstance(plain, Sequence):
+        check_count(name, plain, count)
     return iter(plain)
+
+
+def _beside(name: str, values: Any) -> Any:
+    """An iterable's values beside a stream of dialogues; None, or one number for all, as it is."""
+    return values if values is None or isinstance(values, Integral) else stream(name, values)
 
 
 def _next(values: Any, count: int) -> Any:

@@ -10,6 +10,8 @@ from functools import cached_property
 from mime_fast.emotions import Polarity
 from mime_fast.reference.hypothesis import FinishReason
 
+MAX_EXPONENT = math.log(sys.float_info.max)
+
 
 @dataclass(frozen=True)
 class EmotionMixture:
@@ -32,7 +34,8 @@ class Candidate:
 
     `token_ids` and `tokens` are without the final EOS; `token_logprobs` (natural logarithms) have its value where one
     was produced. `logprob` is their sum as the search added it up, in the precision of the model; `score` is what the
-    search ranks by. `text` reads naturally.
+    search ranks by. `text` reads naturally. Words of a prefix are as they were given, their ids UNK where the model
+    does not know them.
     """
 
     text: str
@@ -46,10 +49,11 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Reply:
-    """The answer to one dialogue: its candidates, best first, and the emotions behind them.
+    """The answer to one dialogue: its candidates and the emotions behind them.
 
-    `mixture` is None where the model has none (a baseline). `text`, `tokens`, `score` and so on are those of the best
-    candidate. `emotion` is the classifier's first choice and
+    A beam's candidates come best first, samples in the order of their draws, whatever their scores: each is a draw of
+    its own, and the first one is the same however many there are. `text`, `tokens`, `score` and so on are those of the
+    first. `mixture` is None where the model has none (a baseline). `emotion` is the classifier's first choice and
     `emotion_probs` its 32 probabilities in the order of `mime_fast.emotions.LABELS`.
     """
 
@@ -117,5 +121,9 @@ class Score:
     @property
     def perplexity(self) -> float:
         """exp(-logprob / count), the EOS counted; infinite where that is beyond all floats."""
-        mean = -self.logprob / len(self.token_logprobs)
-        return math.exp(mean) if mean < math.log(sys.float_info.max) else math.inf
+        return perplexity(-self.logprob / len(self.token_logprobs))
+
+
+def perplexity(nll: float) -> float:
+    """exp(nll), a mean negative log-likelihood per token; infinite where that is beyond all floats, NaN for NaN."""
+    return math.inf if nll > MAX_EXPONENT else math.exp(nll)

@@ -33,7 +33,18 @@ GOOD = ["rain ."]
         ([[["rain", ""]]], "token 1 is ''"),
         ([[[]]], "dialogue 0, utterance 0 is an empty list"),
         ([b"rain"], "dialogue 0 is of type bytes"),
-        (["rain ."], "dialogue 0 is of type str"),
+        (["rain ."], r"dialogue 0 is of type str; .* \(did you mean a list with one utterance, \['rain \.'\]\?\)"),
+        (
+            [{"role": "user", "content": "rain ."}],
+            r"dialogue 0 is of type dict; .*did you mean \[\[message\[",
+        ),
+        (
+            [[{"role": "user", "content": "rain ."}]],
+            "utterance 0 is of type dict; .*the text in its 'content'",
+        ),
+        ([[["we won the race .", "yes !"]]], "token 0 is 'we won the race .'; a token has no white space"),
+        ([[["rain", " ."]]], r"token 1 is ' \.'; a token has no white space"),
+        ([[["My", "old", "dog"]]], "utterance 0, token 0 is 'My': tokens are taken as they are.* must be 'my'"),
         ("rain .", "dialogues is of type str"),
         (None, "dialogues is of type NoneType"),
         ([["\ud800"]], "surrogate"),
@@ -62,7 +73,10 @@ def test_an_even_number_of_turns_is_allowed_on_request(engine: Engine) -> None:
         ({"max_new_tokens": 5, "min_new_tokens": 6}, "min_new_tokens=6: must be at most max_new_tokens=5"),
         ({"length_penalty": math.nan}, "length_penalty=nan"),
         ({"length_penalty": math.inf}, "length_penalty=inf"),
-        ({"temperature": 0.0, "do_sample": True}, "temperature=0.0"),
+        ({"temperature": 0.0, "do_sample": True}, "temperature=0.0: must be above 0; .* is do_sample=False"),
+        ({"temperature": 0}, "temperature=0: must be above 0; .* is do_sample=False"),
+        ({"max_length": 20}, r"max_length=20: no option of this name; did you mean max_new_tokens\?"),
+        ({"request_id": [1]}, r"request_id=\[1\]: no option of this name; did you mean request_ids\?"),
         ({"temperature": math.nan, "do_sample": True}, "temperature=nan"),
         ({"top_p": 1.5, "do_sample": True}, "top_p=1.5"),
         ({"top_p": 0, "do_sample": True}, "top_p=0"),
@@ -99,6 +113,7 @@ def test_options(engine: Engine, options: dict[str, Any], message: str) -> None:
         ({"seed": [1, 2]}, "2 seed for 1 dialogues"),
         ({"request_ids": ["a"]}, "request_ids, dialogue 0: 'a'"),
         ({"request_ids": []}, "0 request_ids for 1 dialogues"),
+        ({"request_ids": 5}, "request_ids=5: must be a list with one integer per dialogue"),
     ],
 )
 def test_per_dialogue_values(engine: Engine, options: dict[str, Any], message: str) -> None:
@@ -106,11 +121,28 @@ def test_per_dialogue_values(engine: Engine, options: dict[str, Any], message: s
         engine.generate([GOOD], **options)
 
 
+@pytest.mark.parametrize("name", ["request_ids", "seed", "prefixes", "emotions"])
+def test_iterables_must_be_as_long_as_the_dialogues(engine: Engine, name: str) -> None:
+    values: dict[str, list[Any]] = {"prefixes": ["oh", None, "no"], "emotions": ["sad", None, "joyful"]}
+    three = values.get(name, [4, 5, 6])
+    expected = engine.generate([GOOD] * 3, num_beams=1, **{name: three})
+    again = engine.generate([GOOD] * 3, num_beams=1, **{name: iter(three)})
+    assert [reply.token_ids for reply in again] == [reply.token_ids for reply in expected]
+    with pytest.raises(mime_fast.InputError, match=f"{name}: more than 2 for 2 dialogues; must be one each"):
+        engine.generate([GOOD] * 2, **{name: iter(three)})
+    with pytest.raises(mime_fast.InputError, match=f"3 {name} for 4 dialogues"):
+        engine.generate([GOOD] * 4, **{name: iter(three)})
+    with pytest.raises(mime_fast.InputError, match="responses: more than 1 for 1 dialogues"):
+        engine.score([GOOD], iter(["yes", "no"]))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("responses", "message"),
     [
         ([], "0 responses for 1 dialogues"),
         ("rain", "responses is of type str"),
+        ([["it rains .", "again ?"]], "response 0, token 0 is 'it rains .'; a token has no white space"),
+        ([["It", "rains"]], "response 0, token 0 is 'It': tokens are taken as they are"),
         ([""], "response 0 is empty"),
         ([5], "response 0 is of type int"),
         ([["rain"] * 1000], "response 0 has 1000 words; at most 999"),

@@ -48,9 +48,17 @@ def test_their_log_probs_are_those_of_the_score(engine: Engine) -> None:
         assert score.token_logprobs[: len(generated)] == pytest.approx(generated, abs=tolerance(engine))
 
 
-def test_unknown_words_are_unk(engine: Engine) -> None:
-    (reply,) = engine.generate(DIALOGUES[:1], prefixes=[["zebra", "EOS"]])
-    assert reply.token_ids[:2] == [UNK_ID, UNK_ID]
+@pytest.mark.parametrize("options", WAYS)
+def test_unknown_words_are_unk_to_the_model_and_stay_as_given(engine: Engine, options: dict[str, Any]) -> None:
+    for prefix in (["zebra", "qqqzz"], "Zebra qqqzz"):
+        (reply,) = engine.generate(DIALOGUES[:1], prefixes=[prefix], **options)
+        assert reply.token_ids[:2] == [UNK_ID, UNK_ID]
+        assert reply.tokens[:2] == ["zebra", "qqqzz"]
+        assert reply.text.startswith("zebra qqqzz")
+        assert len(reply.tokens) == len(reply.token_ids)
+        (streamed,) = engine.generate_iter(DIALOGUES[:1], prefixes=[prefix], **options)
+        assert_same_reply(engine, streamed, reply)
+        assert streamed.tokens == reply.tokens
 
 
 @pytest.mark.parametrize(
@@ -58,7 +66,9 @@ def test_unknown_words_are_unk(engine: Engine) -> None:
     [
         (["we"] * 2, "2 prefixes for 6 dialogues"),
         ("we", "prefixes is of type str"),
-        ([None, None, "", None, None, None], "prefix 2 is empty"),
+        ([None, None, "", None, None, None], "prefix 2 is '': must have at least one word, or be None for no prefix"),
+        ([[], *[None] * 5], r"prefix 0 is \[\]: must have at least one word, or be None"),
+        ([["We", "won"], *[None] * 5], "prefix 0, token 0 is 'We': .* must be 'we'"),
         ([["we", 5], *[None] * 5], "prefix 0, token 1 is of type int"),
         ([None, "rain rain rain rain", *[None] * 4], r"prefix 1 has 4 words; at most 3 are allowed .*max_new_tokens=4"),
     ],

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from itertools import count, islice
+from itertools import count, cycle, islice
 from typing import Any
 
 import numpy as np
@@ -156,7 +156,7 @@ def test_options_are_checked_at_the_call(engine: Engine, options: dict[str, Any]
         ({"prefixes": ["we"] * 3}, "3 prefixes for 17 dialogues"),
         ({"seed": [1, 2]}, "2 seed for 17 dialogues"),
         ({"first_request_id": 2**64 - 3}, "request_ids, dialogue 3"),
-        ({"prefixes": [None, "", *[None] * 15]}, "prefix 1 is empty"),
+        ({"prefixes": [None, "", *[None] * 15]}, "prefix 1 is ''"),
         ({"prefixes": [None, "we won the race", *[None] * 15], "max_new_tokens": 4}, "prefix 1 has 4 words; at most 3"),
     ],
 )
@@ -164,6 +164,32 @@ def test_values_are_checked_as_they_come(engine: Engine, options: dict[str, Any]
     replies = engine.generate_iter(MANY, **options)
     with pytest.raises(InputError, match=message):
         next(replies)
+
+
+@pytest.mark.parametrize("longer", ["emotions", "prefixes", "seed"])
+@pytest.mark.parametrize("window", [3, 4, 17])
+def test_more_than_one_each_is_refused_at_the_end(engine: Engine, longer: str, window: int) -> None:
+    """Dialogues that fill windows and those that do not; the last window is not answered before it is known."""
+    values: dict[str, Any] = {"emotions": ["sad"] * 13, "prefixes": [None] * 13, "seed": list(range(13))}
+    replies = engine.generate_iter(MANY[:12], num_beams=1, window=window, **{longer: iter(values[longer])})
+    with pytest.raises(InputError, match=f"{longer}: more than 12 for 12 dialogues; must be one each"):
+        list(replies)
+    assert len(list(engine.generate_iter(MANY[:12], num_beams=1, window=window, **{longer: values[longer][:12]}))) == 12
+    assert background_threads() == []
+
+
+def test_endless_numbers_go_with_any_stream(engine: Engine) -> None:
+    counted = list(engine.generate_iter(MANY[:5], num_beams=1, seed=count(3), emotions=cycle(["sad", None]), window=2))
+    given: dict[str, Any] = {"seed": [3, 4, 5, 6, 7], "emotions": ["sad", None, "sad", None, "sad"]}
+    for one, other in zip(counted, engine.generate(MANY[:5], num_beams=1, **given), strict=True):
+        assert_same_reply(engine, one, other)
+
+
+@pytest.mark.parametrize("dialogues", [None, 3, "rain", b"rain"])
+def test_what_is_no_stream_is_refused_at_the_call(engine: Engine, dialogues: Any) -> None:
+    for call in (engine.generate_iter, engine.score_iter):
+        with pytest.raises(InputError, match=f"of type {type(dialogues).__name__}; must be an iterable"):
+            call(dialogues)
 
 
 def test_pairs_are_checked(engine: Engine) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from mime_fast.data.batches import Batch, Example, collate, decoder_inputs, length_order
 from mime_fast.emotions import POSITIVE_IDS
+from mime_fast.engine.results import perplexity
 from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.noise import prior_noise
 from mime_fast.text.special import PAD_ID, UNK_ID
@@ -21,7 +21,6 @@ from mime_fast.text.special import PAD_ID, UNK_ID
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-MAX_EXPONENT = math.log(sys.float_info.max)
 FULL_VOCABULARY = 24_600  # words of the whole data set; those outside the model's own share UNK's probability
 
 
@@ -69,11 +68,6 @@ class PairFigures:
             top[5],
             float(same_polarity.mean()),
         )
-
-
-def perplexity(nll: float) -> float:
-    """exp(nll); infinite where that is beyond all floats."""
-    return math.exp(nll) if not nll > MAX_EXPONENT else math.inf
 
 
 def finite(value: float) -> float | None:
