@@ -13,6 +13,7 @@ from mime_fast.errors import CheckpointError, InputError
 from mime_fast.files import write_bytes
 from mime_fast.text import rules
 from mime_fast.text.special import CLS_ID, SPECIAL_TOKENS, SYS_ID, UNK_ID, USR_ID
+from mime_fast.text.typography import REPLACEMENTS, plain
 
 _SHOWN = 5
 
@@ -35,8 +36,9 @@ class Tokenizer:
     token that is spelled like a special name is an unknown word.
     """
 
-    def __init__(self, words: Iterable[str]) -> None:
-        """`words` without the specials, in id order from 7. Raises InputError as `from_words` does."""
+    def __init__(self, words: Iterable[str], *, typography: bool = False) -> None:
+        """`words` without the specials, in id order from 7; the rest as in `from_words`."""
+        self.typography = typography
         listed = list(words)
         faults = _word_faults(listed)
         if faults:
@@ -45,12 +47,14 @@ class Tokenizer:
         self._ids = _Ids((word, index) for index, word in enumerate(listed, len(SPECIAL_TOKENS)))
 
     @classmethod
-    def from_words(cls, words: Iterable[str]) -> Self:
+    def from_words(cls, words: Iterable[str], *, typography: bool = False) -> Self:
         """From words without the specials, in id order from 7.
 
+        With `typography`, curly apostrophes and the like are made plain before the released rules (see
+        `mime_fast.text.typography`); without it, text is cut as the released code does.
         Raises InputError when a word is empty, not text, doubled or equal to a special name.
         """
-        return cls(words)
+        return cls(words, typography=typography)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -63,16 +67,18 @@ class Tokenizer:
         except (ValueError, RecursionError) as error:
             raise CheckpointError(f"{path}: not a JSON file in UTF-8 ({error})") from error
         vocabulary, faults = _read_model(content)
+        typography = not faults and _has_typography(content)
         if not faults:
-            faults = _rule_faults(text)
+            faults = _rule_faults(text, typography)
         if faults:
             raise CheckpointError(f"{path}: cannot be used: " + "; ".join(faults))
-        return cls(sorted(vocabulary, key=vocabulary.__getitem__)[len(SPECIAL_TOKENS) :])
+        words = sorted(vocabulary, key=vocabulary.__getitem__)[len(SPECIAL_TOKENS) :]
+        return cls(words, typography=typography)
 
     def save(self, path: str | Path) -> None:
         """Write `tokenizer.json`, which the `tokenizers` library reads as it is and cuts the same way."""
         vocabulary = {word: index for index, word in enumerate(self._words)}
-        write_bytes(path, _library_tokenizer(vocabulary).to_str(pretty=True).encode() + b"\n")
+        write_bytes(path, _library_tokenizer(vocabulary, self.typography).to_str(pretty=True).encode() + b"\n")
 
     @property
     def vocab_size(self) -> int:
@@ -85,14 +91,14 @@ class Tokenizer:
         return list(self._words)
 
     def tokenize(self, text: str) -> list[str]:
-        """Tokens of one utterance; the same as the module's `tokenize`, whatever the vocabulary."""
-        return tokenize(text)
+        """Tokens of one utterance, whatever the vocabulary: those of the module's `tokenize` after the own step."""
+        return tokenize(plain(text) if self.typography and isinstance(text, str) else text)
 
     def tokenize_batch(self, texts: Iterable[str]) -> list[list[str]]:
         """Tokens of each utterance. Raises InputError for one string in place of a list."""
         if isinstance(texts, str):
             raise InputError("texts is a string; a list of strings is needed")
-        return [tokenize(text) for text in texts]
+        return list(map(self.tokenize, texts))
 
     def ids(self, tokens: Iterable[str]) -> list[int]:
         """Id of each token; UNK_ID for an unknown word and for a special name."""
@@ -133,10 +139,12 @@ class _Ids(dict[str, int]):
         return UNK_ID
 
 
-def _library_tokenizer(vocabulary: dict[str, int]) -> tokenizers.Tokenizer:
+def _library_tokenizer(vocabulary: dict[str, int], typography: bool) -> tokenizers.Tokenizer:
     library = tokenizers.Tokenizer(models.WordLevel(vocabulary, unk_token=SPECIAL_TOKENS[UNK_ID]))
+    first = [normalizers.Replace(found, instead) for found, instead in REPLACEMENTS] if typography else []
     library.normalizer = normalizers.Sequence(
         [
+            *first,
             normalizers.Lowercase(),
             *(normalizers.Replace(short, long) for short, long in rules.CONTRACTIONS),
             normalizers.Replace(Regex(rules.oniguruma(rules.OPENING_QUOTE_PATTERN)), rules.OPENING_QUOTE),
@@ -214,13 +222,20 @@ def _read_model(content: object) -> tuple[dict[str, int], list[str]]:
     return vocabulary, faults + _word_faults([word for word in vocabulary if word not in SPECIAL_TOKENS])
 
 
-def _rule_faults(text: str) -> list[str]:
+def _has_typography(content: Any) -> bool:
+    """Whether the step that makes typography plain stands before the released rules, which lower-case first."""
+    normalizer = content.get("normalizer")
+    steps = normalizer.get("normalizers") if isinstance(normalizer, dict) else None
+    return isinstance(steps, list) and bool(steps) and isinstance(steps[0], dict) and steps[0].get("type") == "Replace"
+
+
+def _rule_faults(text: str, typography: bool) -> list[str]:
     try:
         library = tokenizers.Tokenizer.from_str(text)
     except Exception as error:  # the library raises no narrower type
         return [f"the tokenizers library cannot read it ({error})"]
     found = json.loads(library.to_str())
-    needed = json.loads(_library_tokenizer({SPECIAL_TOKENS[UNK_ID]: UNK_ID}).to_str())
+    needed = json.loads(_library_tokenizer({SPECIAL_TOKENS[UNK_ID]: UNK_ID}, typography).to_str())
     parts = ("normalizer", "pre_tokenizer", "post_processor", "added_tokens", "truncation", "padding")
     return [
         f"its {part} is not the released tokenisation that this version applies"

@@ -97,4 +97,4 @@ def make_tokenizer(recipe: Recipe, splits: Sequence[Sequence[Pair]]) -> Tokenize
         for tokens in bare.tokenize_batch(texts)
     )
     words = build_vocabulary(utterances, min_count=recipe.min_count, max_size=recipe.max_words or None)
-    return Tokenizer.from_words(words)
+    return Tokenizer.from_words(words, typography=recipe.preset != "released")
