@@ -1,4 +1,5 @@
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -26,12 +27,15 @@ _Replies = tuple[
     npt.NDArray[np.bool_],  # ended by EOS
 ]
 
+class _Tensors(Protocol):
+    def __getitem__(self, name: str, /) -> npt.NDArray[np.float32]: ...
+
 class Model:
     def __init__(
         self,
         config: Mapping[str, object],
         emotion_groups: tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]],
-        tensors: Mapping[str, npt.NDArray[np.float32]],
+        tensors: _Tensors,
         precision: str,
         isa: str,
     ) -> None: ...
@@ -39,6 +43,15 @@ class Model:
     def isa(self) -> str: ...
     def classify(
         self, contexts: _Contexts, *, stop: npt.NDArray[np.uint8] | None, threads: int, batch_size: int
+    ) -> npt.NDArray[np.float32]: ...
+    def mimic_shares(
+        self,
+        contexts: _Contexts,
+        requests: _Requests,
+        *,
+        stop: npt.NDArray[np.uint8] | None,
+        threads: int,
+        batch_size: int,
     ) -> npt.NDArray[np.float32]: ...
     def generate(
         self,
@@ -62,5 +75,7 @@ class Model:
         threads: int,
         batch_size: int,
     ) -> tuple[_Heard, npt.NDArray[np.float32]]: ...
+
+isas: tuple[str, ...]  # all that this version knows, whether they can run here or not
 
 def why_not(isa: str) -> str: ...

@@ -36,3 +36,7 @@ class CheckpointError(MimeFastError, ValueError):
 
 class BackendError(MimeFastError, RuntimeError):
     """A device or an implementation was asked for by name and cannot run here."""
+
+
+class MissingPackage(BackendError, ImportError):
+    """What was asked for needs a package that is not installed; the message names the extra that installs it."""

@@ -16,12 +16,12 @@ PACKAGE = "mime_fast"
 LEVELS = (
     ("errors", "_version"),
     ("files",),
-    ("emotions",),
+    ("emotions", "extras"),
     ("config",),  # MoEL has a listener for each emotion
     ("text",),
     ("data",),
     ("reference",),
-    ("_native", "_cuda"),
+    ("_native", "_native_dev", "_cuda"),
     ("checkpoints", "kernels"),
     ("backends",),
     ("engine",),

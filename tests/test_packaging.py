@@ -14,6 +14,7 @@ import pytest
 
 from mime_fast import _native, _native_dev
 from mime_fast._version import __version__
+from mime_fast.extras import EXTRAS
 
 ROOT = Path(__file__).parent.parent
 
@@ -45,14 +46,27 @@ def test_the_build_needs_no_torch(pyproject: dict[str, Any]) -> None:
 
 def test_big_packages_are_extras(pyproject: dict[str, Any]) -> None:
     needed = {requirement_name(item) for item in pyproject["project"]["dependencies"]}
-    assert needed == {"torch", "numpy", "safetensors", "tokenizers", "tqdm", "pyarrow"}
+    assert needed == {"numpy", "safetensors", "tokenizers", "tqdm", "pyarrow"}
+
+
+def test_extras_that_need_torch_include_it(pyproject: dict[str, Any]) -> None:
+    extras = pyproject["project"]["optional-dependencies"]
+    assert {name for name, items in extras.items() if "mime-fast[torch]" in items} == {
+        "triton",
+        "train",
+        "bench",
+        "test",
+        "lint",
+    }
+    assert {extra for _, extra in EXTRAS.values()} <= extras.keys()
 
 
 def test_constraints_pin_all_that_setup_and_tests_install(pyproject: dict[str, Any], pinned: dict[str, str]) -> None:
     project = pyproject["project"]
     extras = project["optional-dependencies"]
-    installed = [*project["dependencies"], *extras["test"], *extras["lint"], *extras["plots"], *extras["ray"]]
-    assert {requirement_name(item) for item in installed} - pinned.keys() == set()
+    needed = ("torch", "test", "lint", "plots", "ray")
+    installed = [*project["dependencies"], *(item for extra in needed for item in extras[extra])]
+    assert {requirement_name(item) for item in installed} - pinned.keys() == {"mime-fast"}  # an extra of its own
     assert [name for name, version in pinned.items() if not re.fullmatch(r"\d+(\.\d+)*(\.post\d+)?", version)] == []
     assert pinned["torch"] == "2.13.0"
 
@@ -81,12 +95,14 @@ def test_the_stub_names_what_the_extension_has(extension: ModuleType) -> None:
     tree = ast.parse((ROOT / "mime_fast" / stub).read_text())
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
-    named = {node.name for node in (*functions, *classes)}
+    targets = [node.target for node in tree.body if isinstance(node, ast.AnnAssign)]
+    named = {node.name for node in (*functions, *classes) if not node.name.startswith("_")}
+    named |= {target.id for target in targets if isinstance(target, ast.Name)}
     assert named == {name for name in vars(extension) if not name.startswith("_")}
     for node in functions:
         check_signature(getattr(extension, node.name), node)
     for owner in classes:
-        for node in owner.body:
+        for node in owner.body if owner.name in named else ():
             if isinstance(node, ast.FunctionDef) and not node.decorator_list:
                 check_signature(getattr(getattr(extension, owner.name), node.name), node)
 

@@ -14,6 +14,7 @@ from benchmarks.random_mime import with_random_weights
 from benchmarks.tasks import TOKENS, random_work
 from mime_fast.backends.native import NativeBackend
 from mime_fast.backends.protocol import Contexts, Requests
+from mime_fast.checkpoints.model_folder import ModelWeights
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.config.model import MODEL_CONFIGS
 from mime_fast.reference.models import new_model
@@ -39,7 +40,7 @@ def main() -> None:
     asked = dialogues()
     models = {name: with_random_weights(new_model(kind.paper(VOCABULARY))) for name, kind in MODEL_CONFIGS.items()}
     backends = {
-        (name, precision): NativeBackend(model, precision, DIALOGUES, 1, "auto")
+        (name, precision): NativeBackend(ModelWeights.of(model), precision, DIALOGUES, 1, "auto")
         for name, model in models.items()
         for precision in PRECISIONS
     }

@@ -17,9 +17,10 @@ from benchmarks.random_mime import random_mime
 from benchmarks.tasks import TOKENS, VOCABULARY
 from mime_fast.backends.gpu.backend import CudaBackend
 from mime_fast.backends.gpu.session import GraphCapture
-from mime_fast.backends.placement import place
+from mime_fast.backends.placement import Placement
 from mime_fast.backends.protocol import Backend, Contexts, Requests
 from mime_fast.backends.reference import ReferenceBackend
+from mime_fast.checkpoints.model_folder import ModelWeights
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.config.model import MimeConfig
 from mime_fast.kernels import plain
@@ -64,9 +65,8 @@ def run(dry: bool) -> dict[str, Any]:
             for batch in setting.batches if precision == "bfloat16" else setting.batches[-1:]:
                 rows.append(figure(setting, task, precision, batch, ours, eager, limits))
                 print("  ", rows[-1], flush=True)
-    reference = ReferenceBackend(random_mime(setting.config).to(setting.device), place("cpu", "float32"), 64, None)
-    if not dry:
-        reference.placement = place("cuda", "float32")
+    placement = Placement(setting.device, "float32", "")
+    reference = ReferenceBackend(ModelWeights.of(random_mime(setting.config)), placement, 64, torch.get_num_threads())
     batch = setting.batches[1]
     seconds = median_seconds(setting, work(setting, "beam 5", reference, batch), most=2)
     return {

@@ -120,9 +120,9 @@ AlignedVector<float> without_ctx(const Encoded& encoded, std::size_t size) {
   return words;
 }
 
-// M_fused (eq. 24-27) [rows, C]; the mean share of the words goes to the dialogues' places.
+// M_fused (eq. 24-27) [rows, C]; the words' shares and their mean go to the dialogues' places.
 AlignedVector<float> fuse(const Model& model, Scratch& scratch, const Layout& layout, float* both,
-                          const std::size_t* which, float* mimic_share) {
+                          const Contexts& contexts, const std::size_t* which, const Heard& heard) {
   const std::size_t size = model.config.hidden_size, rows = layout.rows();
   float* gate = scratch.gate.need(rows * 2 * size);
   scratch.linear(model.fc_contrib, {both, 2 * size}, rows, gate, 2 * size, {Activation::kSigmoid});
@@ -138,14 +138,17 @@ AlignedVector<float> fuse(const Model& model, Scratch& scratch, const Layout& la
       total += shares[layout.first[n] + i];
       ++words;
     }
-    mimic_share[which[n]] = total / static_cast<float>(words);
+    heard.mimic_share[which[n]] = total / static_cast<float>(words);
+    if (heard.mimic_shares == nullptr) continue;
+    const std::int64_t first = contexts.offsets[which[n]] + (model.config.drop_ctx ? 1 : 0);
+    std::copy_n(shares.data() + layout.first[n], layout.length(n), heard.mimic_shares + first);
   }
   return fused;
 }
 
 // Eq. 7-27; of `encoded` stay the rows that refinement reads.
-AlignedVector<float> refine_and_fuse(const Model& model, Scratch& scratch, Encoded& encoded, const Requests& requests,
-                                     const std::size_t* which, const Heard& heard) {
+AlignedVector<float> refine_and_fuse(const Model& model, Scratch& scratch, Encoded& encoded, const Contexts& contexts,
+                                     const Requests& requests, const std::size_t* which, const Heard& heard) {
   const std::size_t size = model.config.hidden_size, count = encoded.layout.count();
   const Mixture mixture = sample(model, scratch, encoded.first, requests, which);
   for (std::size_t n = 0; n < count; ++n) {
@@ -166,7 +169,7 @@ AlignedVector<float> refine_and_fuse(const Model& model, Scratch& scratch, Encod
     }
     refine(model, scratch, encoder, layout, chosen[branch], base, both + branch * size, 2 * size);
   }
-  return fuse(model, scratch, layout, both, which, heard.mimic_share);
+  return fuse(model, scratch, layout, both, contexts, which, heard);
 }
 
 }  // namespace
@@ -205,7 +208,7 @@ std::vector<Memory> encode(const Model& model, Scratch& scratch, const Contexts&
   if (model.config.model_type != ModelType::kMime) {
     return remember(model, scratch, encoded.layout, encoded.hidden.data(), logits.data());
   }
-  const AlignedVector<float> fused = refine_and_fuse(model, scratch, encoded, requests, which, heard);
+  const AlignedVector<float> fused = refine_and_fuse(model, scratch, encoded, contexts, requests, which, heard);
   return remember(model, scratch, encoded.layout, fused.data(), logits.data());
 }
 

@@ -21,10 +21,11 @@ struct Contexts {
 
 // What is found out about N dialogues; the arrays are the caller's.
 struct Heard {
-  float* emotion_logits;   // [N, 32]
-  std::int32_t* mimicked;  // [N]
-  float* weights;          // [N, 32], d_g by emotion; null: a baseline
-  float* mimic_share;      // [N]; null: a baseline
+  float* emotion_logits;          // [N, 32]
+  std::int32_t* mimicked;         // [N]
+  float* weights;                 // [N, 32], d_g by emotion; null: a baseline
+  float* mimic_share;             // [N]; null: a baseline
+  float* mimic_shares = nullptr;  // [sum S], of each position that is refined; null: not asked for
 };
 
 // How many of the dialogues `which` [count] to encode in one go: one, and then as many as stay within rows that a cache

@@ -21,27 +21,31 @@ class Maker {
   PackedMatrix stacked(const std::vector<std::string>& names, std::size_t outputs, std::size_t inputs) const {
     AlignedVector<float> rows;
     for (const std::string& name : names) {
-      const float* weight = find_(name + ".weight", {outputs, inputs});
-      rows.insert(rows.end(), weight, weight + outputs * inputs);
+      const TensorValues weight = find_(name + ".weight", {outputs, inputs});
+      rows.insert(rows.end(), weight.get(), weight.get() + outputs * inputs);
     }
     return pack(precision_, rows.data(), outputs * names.size(), inputs, inputs, nullptr);
   }
 
-  PackedMatrix linear(const std::string& name, std::size_t outputs, std::size_t inputs, Precision precision) const {
-    return pack(precision, find_(name + ".weight", {outputs, inputs}), outputs, inputs, inputs,
-                find_(name + ".bias", {outputs}));
+  PackedMatrix linear(const std::string& name, std::size_t outputs, std::size_t inputs, Precision precision,
+                      std::size_t pad_outputs = kLanes) const {
+    const TensorValues weight = find_(name + ".weight", {outputs, inputs});
+    const TensorValues bias = find_(name + ".bias", {outputs});
+    return pack(precision, weight.get(), outputs, inputs, inputs, bias.get(), pad_outputs);
   }
 
   FeedForward ffn(const std::string& name) const {
     const std::size_t size = config_.hidden_size, channels = config_.ffn_channels;
-    const float* first = find_(name + ".conv1.weight", {channels, size, 3});
+    const TensorValues conv1 = find_(name + ".conv1.weight", {channels, size, 3});
+    const float* first = conv1.get();
     AlignedVector<float> taps(3 * channels * size);
     for (std::size_t f = 0; f < channels; ++f) {
       for (std::size_t c = 0; c < size; ++c) {
         for (std::size_t j = 0; j < 3; ++j) taps[(j * channels + f) * size + c] = first[(f * size + c) * 3 + j];
       }
     }
-    const float* second = find_(name + ".conv2.weight", {size, channels, 3});
+    const TensorValues conv2 = find_(name + ".conv2.weight", {size, channels, 3});
+    const float* second = conv2.get();
     AlignedVector<float> windows(size * 3 * channels);
     for (std::size_t c = 0; c < size; ++c) {
       for (std::size_t f = 0; f < channels; ++f) {
@@ -50,31 +54,37 @@ class Maker {
         }
       }
     }
-    return {pack(precision_, taps.data(), 3 * channels, size, size, nullptr),
-            copy(find_(name + ".conv1.bias", {channels}), channels),
-            pack(precision_, windows.data(), size, 3 * channels, 3 * channels, find_(name + ".conv2.bias", {size}))};
+    return {
+        pack(precision_, taps.data(), 3 * channels, size, size, nullptr),
+        copy(find_(name + ".conv1.bias", {channels}), channels),
+        pack(precision_, windows.data(), size, 3 * channels, 3 * channels, find_(name + ".conv2.bias", {size}).get())};
   }
 
   Encoder context_encoder() const { return layers_of("context_encoder", config_.context_layers); }
 
   Encoder response_encoder(const std::string& name) const {
     const std::size_t size = config_.hidden_size;
-    const float* projection = find_(name + ".projection.weight", {size, 2 * size});
+    const TensorValues values = find_(name + ".projection.weight", {size, 2 * size});
+    const float* projection = values.get();
     Encoder encoder = layers_of(name, config_.num_layers);
     encoder.projection = pack(precision_, projection, size, size, 2 * size, nullptr);
     encoder.emotion_projection = pack(precision_, projection + size, size, size, 2 * size, nullptr);
     return encoder;
   }
 
-  // Rows [rows, C] behind a projection, scaled.
-  AlignedVector<float> projected(const Kernels& kernels, const std::string& name, const float* table,
+  // W of the projection that opens an encoder or the decoder.
+  PackedMatrix opening(const std::string& name) const {
+    const std::size_t size = config_.hidden_size;
+    return pack(Precision::kFloat32, find_(name + ".projection.weight", {size, size}).get(), size, size, size, nullptr);
+  }
+
+  // Rows [rows, C] of a table after a projection, scaled.
+  AlignedVector<float> projected(const Kernels& kernels, const PackedMatrix& projection, const float* table,
                                  std::size_t rows) const {
     const std::size_t size = config_.hidden_size;
-    const PackedMatrix weight =
-        pack(Precision::kFloat32, find_(name + ".projection.weight", {size, size}), size, size, size, nullptr);
     AlignedVector<float> out(rows * size);
     GemmArgs args{};
-    args.weight = &weight;
+    args.weight = &projection;
     args.x = {reinterpret_cast<const std::uint32_t*>(table), size, nullptr};
     args.rows = rows;
     args.out = out.data();
@@ -122,7 +132,9 @@ class Maker {
             linear("prior.fc_d." + name, count, size, Precision::kFloat32)};
   }
 
-  static AlignedVector<float> copy(const float* values, std::size_t count) { return {values, values + count}; }
+  static AlignedVector<float> copy(const TensorValues& values, std::size_t count) {
+    return {values.get(), values.get() + count};
+  }
 
  private:
   const ModelConfig& config_;
@@ -162,9 +174,9 @@ void add_mime_parts(Model& model, const Maker& maker, const FindTensor& find) {
   const ModelConfig& config = model.config;
   const std::size_t size = config.hidden_size;
   model.emotion_query =
-      pack(Precision::kFloat32, find("emotion_query.weight", {size, size}), size, size, size, nullptr);
-  const float* emotions = find("emotion_embedding.weight", {kEmotions, size});
-  model.emotion_logits = pack(Precision::kFloat32, emotions, kEmotions, size, size, nullptr);
+      pack(Precision::kFloat32, find("emotion_query.weight", {size, size}).get(), size, size, size, nullptr);
+  const TensorValues emotions = find("emotion_embedding.weight", {kEmotions, size});
+  model.emotion_logits = pack(Precision::kFloat32, emotions.get(), kEmotions, size, size, nullptr);
   model.emotions = Maker::copy(emotions, kEmotions * size);
   model.fc_sample = maker.linear("prior.fc_sample", size, size, Precision::kFloat32);
   model.groups = make_groups(config, maker);
@@ -178,12 +190,24 @@ void add_mime_parts(Model& model, const Maker& maker, const FindTensor& find) {
 void add_baseline_parts(Model& model, const Maker& maker, const FindTensor& find) {
   const std::size_t size = model.config.hidden_size;
   model.emotion_logits =
-      pack(Precision::kFloat32, find("emotion_key.weight", {kEmotions, size}), kEmotions, size, size, nullptr);
+      pack(Precision::kFloat32, find("emotion_key.weight", {kEmotions, size}).get(), kEmotions, size, size, nullptr);
   if (model.config.model_type != ModelType::kMoel) return;
   for (std::size_t i = 0; i < kEmotions; ++i) {
     model.listeners.push_back(maker.decoder_layer("decoder.listeners." + std::to_string(i)));
   }
   model.listeners.push_back(maker.decoder_layer("decoder.shared_listener"));
+}
+
+void add_embeddings(Model& model, const Maker& maker, const FindTensor& find) {
+  const std::size_t size = model.config.hidden_size;
+  const PackedMatrix context = maker.opening("context_encoder"), response = maker.opening("decoder");
+  const TensorValues words = find("word_embedding.weight", {model.config.vocab_size, size});
+  model.context_words = maker.projected(*model.kernels, context, words.get(), model.config.vocab_size);
+  model.response_words = maker.projected(*model.kernels, response, words.get(), model.config.vocab_size);
+  const TensorValues speakers = model.config.speaker_table ? find("speaker_embedding.weight", {3, size})
+                                                           : TensorValues(words, words.get() + kUserId * size);
+  model.context_speakers = maker.projected(*model.kernels, context, speakers.get(), 3);
+  model.positions = sinusoidal_positions(model.config.max_positions, size);
 }
 
 }  // namespace
@@ -195,12 +219,11 @@ Model make_model(const ModelConfig& config, Precision precision, Isa isa, const 
   model.config = config;
   model.precision = precision;
   model.kernels = &kernels(isa);
-  const float* words = find("word_embedding.weight", {config.vocab_size, size});
-  const float* speakers = config.speaker_table ? find("speaker_embedding.weight", {3, size}) : words + kUserId * size;
-  model.context_words = maker.projected(*model.kernels, "context_encoder", words, config.vocab_size);
-  model.context_speakers = maker.projected(*model.kernels, "context_encoder", speakers, 3);
-  model.response_words = maker.projected(*model.kernels, "decoder", words, config.vocab_size);
-  model.positions = sinusoidal_positions(config.max_positions, size);
+  // The greatest tensors first: what packing takes besides is least while little else is there.
+  model.vocabulary = maker.linear("fc_decode", config.vocab_size, size, precision, kBlock);
+  std::fill(model.vocabulary.bias.begin() + static_cast<std::ptrdiff_t>(config.vocab_size), model.vocabulary.bias.end(),
+            -std::numeric_limits<float>::infinity());
+  add_embeddings(model, maker, find);
   model.context_encoder = maker.context_encoder();
   if (config.model_type == ModelType::kMime) {
     add_mime_parts(model, maker, find);
@@ -211,10 +234,6 @@ Model make_model(const ModelConfig& config, Precision precision, Isa isa, const 
     model.decoder_layers.push_back(maker.decoder_layer("decoder.layers." + std::to_string(i)));
   }
   model.decoder_norm = maker.norm("decoder.norm");
-  model.vocabulary = pack(precision, find("fc_decode.weight", {config.vocab_size, size}), config.vocab_size, size, size,
-                          find("fc_decode.bias", {config.vocab_size}), kBlock);
-  std::fill(model.vocabulary.bias.begin() + static_cast<std::ptrdiff_t>(config.vocab_size), model.vocabulary.bias.end(),
-            -std::numeric_limits<float>::infinity());
   return model;
 }
 

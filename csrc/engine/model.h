@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -51,8 +52,10 @@ struct ModelConfig {
   }
 };
 
-// The float32 values of a tensor of the reference model, whose shape must be the given one.
-using FindTensor = std::function<const float*(const std::string& name, const std::vector<std::size_t>& shape)>;
+// The float32 values of a tensor of the reference model, whose shape must be the given one. They may be read from a
+// file and are held no longer than they are needed: each tensor is asked for once.
+using TensorValues = std::shared_ptr<const float>;
+using FindTensor = std::function<TensorValues(const std::string& name, const std::vector<std::size_t>& shape)>;
 
 struct Norm {
   AlignedVector<float> weight, bias;

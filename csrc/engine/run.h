@@ -34,6 +34,10 @@ struct RunOptions {
 void run_classify(const Model& model, const RunOptions& run, const Contexts& contexts, std::size_t count,
                   float* emotion_logits);
 
+// Everything up to the decoder, for what is heard.
+void run_hear(const Model& model, const RunOptions& run, const Contexts& contexts, const Requests& requests,
+              std::size_t count, const Heard& heard);
+
 // Replies of each dialogue, best first. prefixes: [count], or empty.
 std::vector<std::vector<Reply>> run_generate(const Model& model, const RunOptions& run, const SearchOptions& options,
                                              const Contexts& contexts, const Requests& requests,

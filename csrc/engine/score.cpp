@@ -113,8 +113,11 @@ void run_score(const Model& model, const RunOptions& run, const Contexts& contex
   });
 }
 
-void run_classify(const Model& model, const RunOptions& run, const Contexts& contexts, std::size_t count,
-                  float* emotion_logits) {
+namespace {
+
+// `work` on the dialogues `which` [count], as many at once as are encoded together, until none is left.
+template <typename Work>
+void run_encodings(const Model& model, const RunOptions& run, const Contexts& contexts, std::size_t count, Work work) {
   Queue queue(run, count);
   queue.run([&](bool on_caller) {
     Scratch scratch(*model.kernels);
@@ -124,10 +127,26 @@ void run_classify(const Model& model, const RunOptions& run, const Contexts& con
       for (std::size_t first = 0; first < taken.size();) {
         queue.check(on_caller);
         const std::size_t together = encode_together(contexts, taken.data() + first, taken.size() - first);
-        classify(model, scratch, contexts, taken.data() + first, together, emotion_logits);
+        work(scratch, taken.data() + first, together);
         first += together;
       }
     }
+  });
+}
+
+}  // namespace
+
+void run_classify(const Model& model, const RunOptions& run, const Contexts& contexts, std::size_t count,
+                  float* emotion_logits) {
+  run_encodings(model, run, contexts, count, [&](Scratch& scratch, const std::size_t* which, std::size_t together) {
+    classify(model, scratch, contexts, which, together, emotion_logits);
+  });
+}
+
+void run_hear(const Model& model, const RunOptions& run, const Contexts& contexts, const Requests& requests,
+              std::size_t count, const Heard& heard) {
+  run_encodings(model, run, contexts, count, [&](Scratch& scratch, const std::size_t* which, std::size_t together) {
+    encode(model, scratch, contexts, requests, which, together, heard);
   });
 }
 

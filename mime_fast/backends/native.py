@@ -1,35 +1,28 @@
-"""The C++ engine as a back end: `csrc/` behind `mime_fast._native`."""
+"""The C++ engine as a back end: `csrc/` as `mime_fast._native`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import torch
 
 from mime_fast import _native
-from mime_fast.backends.placement import Placement
 from mime_fast.backends.protocol import Contexts, Floats, Heard, Ids, Offsets, Requests, Stop, ops_of, refuse_nan
+from mime_fast.checkpoints.model_folder import ModelWeights
+from mime_fast.checkpoints.shapes import TIED
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.emotions import NEGATIVE_IDS, POSITIVE_IDS
 from mime_fast.errors import BackendError
-from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.hypothesis import Hypothesis
-from mime_fast.reference.search import no_response
-
-
-def why_not(model: DialogueModel, placement: Placement, isa: str) -> str:
-    """Why this back end cannot run a model; empty if it can."""
-    return "" if isa == "auto" else _native.why_not(isa)
+from mime_fast.reference.search_checks import no_response
 
 
 class NativeBackend:
     """A model with packed weights. See `Backend` for the methods.
 
     Args:
-        model: float32, on the CPU; its weights are copied.
+        weights: each tensor is read once and packed; nothing of them is kept.
         precision: "float32", "bfloat16" or "int8".
         batch_size: dialogues that a thread decodes together.
         threads: workers, each with dialogues of its own; few dialogues split the vocabulary over them.
@@ -38,15 +31,15 @@ class NativeBackend:
 
     name = "native"
 
-    def __init__(self, model: DialogueModel, precision: str, batch_size: int, threads: int, isa: str) -> None:
+    def __init__(self, weights: ModelWeights, precision: str, batch_size: int, threads: int, isa: str) -> None:
         self.precision = precision
         self.batch_size = batch_size
         self.threads = threads
         groups = np.array(POSITIVE_IDS, np.int32), np.array(NEGATIVE_IDS, np.int32)
-        tensors = {name: _array(tensor) for name, tensor in model.state_dict().items()}
-        config = {"model_type": model.config.model_type, **model.config.to_dict()}
-        self._ops = ops_of(model)
-        self._model = _native.Model(config, groups, tensors, precision, isa)
+        config = {"model_type": weights.config.model_type, **weights.config.to_dict()}
+        tied = TIED if weights.config.tie_word_embeddings else {}
+        self._ops = ops_of(weights.config)
+        self._model = _native.Model(config, groups, _Named(weights.tensors, tied), precision, isa)
 
     def classify(self, contexts: Contexts, stop: Stop | None = None) -> Floats:
         try:
@@ -93,6 +86,12 @@ class NativeBackend:
         refuse_nan("log-probs", log_probs, np.repeat(np.arange(len(contexts)), np.diff(target_offsets)))
         return Heard(*heard), log_probs
 
+    def mimic_shares(self, contexts: Contexts, requests: Requests) -> Floats:
+        try:
+            return self._model.mimic_shares(_arrays(contexts), _keys(requests), **self._running(None))
+        except _native.ModelError as error:
+            raise BackendError(str(error)) from None
+
     def describe(self) -> dict[str, Any]:
         why = f"{self.precision} kernels for {self._model.isa}"
         return {
@@ -104,9 +103,15 @@ class NativeBackend:
         return {"stop": stop, "threads": self.threads, "batch_size": self.batch_size}
 
 
-def _array(tensor: torch.Tensor) -> npt.NDArray[np.float32]:
-    values: npt.NDArray[np.float32] = tensor.detach().float().contiguous().numpy()
-    return values
+class _Named:
+    """Tensors by all their names."""
+
+    def __init__(self, tensors: Mapping[str, Any], tied: Mapping[str, str]) -> None:
+        self.tensors = tensors
+        self.tied = tied
+
+    def __getitem__(self, name: str) -> Any:
+        return self.tensors[self.tied.get(name, name)]
 
 
 def _arrays(contexts: Contexts) -> tuple[Ids, Ids, Offsets]:

@@ -1,85 +1,70 @@
-"""Where a model runs and in which precision; a choice that cannot run says why."""
+"""The device that a model runs on, and what a GPU lacks here. PyTorch is imported only where a GPU may be used."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-
-import torch
+from typing import TYPE_CHECKING
 
 from mime_fast.errors import BackendError, ConfigError
-from mime_fast.kernels.select import why_no_device_ops
+from mime_fast.extras import missing
 
-# What the weights are held in; back ends of fewer bits pack them from float32.
-PRECISIONS = {
-    "float32": torch.float32,
-    "bfloat16": torch.float32,
-    "float16": torch.float32,
-    "int8": torch.float32,
-    "float64": torch.float64,
-}
-CPU_ONLY = ("int8",)
-GPU_ONLY = ("float16",)
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
 class Placement:
-    """A device and a precision, with the reason for the device."""
+    """A device as PyTorch calls it ("cpu", "cuda", "cuda:1") and a precision, with the reason for the device."""
 
-    device: torch.device
+    device: str
     precision: str
     reason: str
 
     @property
+    def on_gpu(self) -> bool:
+        return self.device != "cpu"
+
+    @property
     def dtype(self) -> torch.dtype:
-        """Of the PyTorch model."""
-        return PRECISIONS[self.precision]
+        """Of the PyTorch model; back ends of fewer bits pack float32."""
+        import torch
+
+        return torch.float64 if self.precision == "float64" else torch.float32
 
 
-def place(device: str, precision: str, *, cpu_because: str = "", kernels: bool = False) -> Placement:
-    """Choose the device.
-
-    Args:
-        device: "auto" (a GPU if one can be used), "cpu", "cuda" or "cuda:N".
-        precision: "float32", "bfloat16", "float16", "int8" or "float64".
-        cpu_because: why "auto" is the CPU whatever GPUs there are; int8 is such a reason by itself.
-        kernels: whether a GPU is of use only where this package's kernels run.
-
-    Raises:
-        ConfigError: not one of these; BackendError: a GPU was asked for and cannot be used.
-    """
-    if not isinstance(precision, str) or precision not in PRECISIONS:
-        raise ConfigError(f"precision={precision!r}: {', '.join(map(repr, PRECISIONS))} are allowed")
-    if not isinstance(device, str) or not (device in ("auto", "cpu", "cuda") or device.startswith("cuda:")):
-        raise ConfigError(f"device={device!r}: 'auto', 'cpu', 'cuda' or 'cuda:N' is allowed")
-    if precision in GPU_ONLY and (device == "cpu" or cpu_because):
-        reason = "device='cpu' was asked for" if device == "cpu" else f"the CPU is taken: {cpu_because}"
-        raise BackendError(f"precision={precision!r} runs on a GPU alone; {reason}")
-    if device == "cpu":
-        return Placement(torch.device("cpu"), precision, "asked for")
-    if precision in CPU_ONLY:
-        cpu_because = cpu_because or f"{precision} runs there alone"
-    if device == "auto" and cpu_because:
-        return Placement(torch.device("cpu"), precision, cpu_because)
-    missing = _missing_gpu(kernels)
-    if device == "auto":
-        if missing and precision in GPU_ONLY:
-            raise BackendError(f"precision={precision!r} runs on a GPU alone, and none can be used: {missing}")
-        return Placement(torch.device("cpu" if missing else "cuda"), precision, missing or "a GPU can be used")
-    if missing:
-        raise BackendError(f"device={device!r} cannot run: {missing}")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError:
-        raise ConfigError(f"device={device!r}: 'auto', 'cpu', 'cuda' or 'cuda:N' is allowed") from None
-    if (chosen.index or 0) >= torch.cuda.device_count():
-        raise BackendError(f"device={device!r} cannot run: this machine has {torch.cuda.device_count()} GPUs")
-    return Placement(chosen, precision, "asked for")
+def check_device(device: object) -> None:
+    """ConfigError unless it is the name of a device."""
+    if not isinstance(device, str) or not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", device):
+        raise ConfigError(f"device={device!r}: must be 'auto', 'cpu', 'cuda' or 'cuda:N'")
 
 
-def _missing_gpu(kernels: bool) -> str:
-    """Why no GPU can be used, with or without this package's kernels; empty if one can."""
+def check_gpu(device: str) -> None:
+    """BackendError where this machine has no such GPU; `why_no_gpu` is empty."""
+    import torch
+
+    count, (_, _, index) = torch.cuda.device_count(), device.partition(":")
+    if int(index or 0) >= count:
+        raise BackendError(f"device={device!r} cannot run: this machine has {count} GPU{'s' * (count != 1)}")
+
+
+def why_no_gpu() -> str:
+    """Why PyTorch can use no GPU here; empty if it can."""
+    if reason := missing("torch") or _why_no_driver():
+        return reason
+    import torch
+
     if torch.version.cuda is None:
         return f"this PyTorch ({torch.__version__}) is built without CUDA"
-    if not torch.cuda.is_available():
-        return "PyTorch finds no usable NVIDIA GPU or driver"
-    return why_no_device_ops() if kernels else ""
+    return "" if torch.cuda.is_available() else "PyTorch finds no usable NVIDIA GPU or driver"
+
+
+def _why_no_driver() -> str:
+    """Asked first: it takes no second and no import of PyTorch to know that there is none."""
+    import ctypes
+
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return "there is no NVIDIA driver (libcuda.so.1)"
+    return ""

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mime_fast.config.generation import GenerationConfig
+from mime_fast.config.model import ModelConfig
 from mime_fast.errors import BackendError
-from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.hypothesis import Hypothesis
 
 Ids = npt.NDArray[np.int32]
@@ -101,6 +101,9 @@ class Backend(Protocol):
     ) -> tuple[Heard, Floats]:
         """Log-probs [sum T] of the targets [sum T], each of which ends by EOS; offsets [N + 1]."""
 
+    def mimic_shares(self, contexts: Contexts, requests: Requests) -> Floats:
+        """The gate's share of M at each position (eq. 25), [sum S]; 0 at CTX. Only for MIME."""
+
     def describe(self) -> dict[str, Any]:
         """JSON-ready facts for `Engine.describe`.
 
@@ -109,9 +112,9 @@ class Backend(Protocol):
         """
 
 
-def ops_of(model: DialogueModel) -> tuple[str, ...]:
+def ops_of(config: ModelConfig) -> tuple[str, ...]:
     """The ops that a model has."""
-    return OPS if model.noise_groups else tuple(op for op in OPS if op not in MIME_OPS)
+    return OPS if config.noise_groups else tuple(op for op in OPS if op not in MIME_OPS)
 
 
 def refuse_nan(what: str, values: Floats, owners: npt.NDArray[np.int64]) -> None:

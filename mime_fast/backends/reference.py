@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,9 @@ from torch import Tensor
 
 from mime_fast.backends.placement import Placement
 from mime_fast.backends.protocol import Contexts, Floats, Heard, Ids, Offsets, Requests, Stop, ops_of, refuse_nan
+from mime_fast.checkpoints.model_folder import ModelWeights
 from mime_fast.config.generation import GenerationConfig
+from mime_fast.config.model import MimeConfig
 from mime_fast.data.batches import decoder_inputs, pad_rows
 from mime_fast.emotions import LABELS
 from mime_fast.errors import BackendError
@@ -22,6 +23,7 @@ from mime_fast.reference.hypothesis import Hypothesis
 from mime_fast.reference.mime import FusedMemory
 from mime_fast.reference.noise import prior_noise
 from mime_fast.reference.response_emotion import GROUPS, Mixture
+from mime_fast.reference.running import torch_running, torch_threads
 from mime_fast.reference.search import search
 from mime_fast.text.special import PAD_ID
 
@@ -33,13 +35,14 @@ class ReferenceBackend:
 
     def __init__(
         self,
-        model: DialogueModel,
+        weights: ModelWeights,
         placement: Placement,
         batch_size: int,
-        threads: int | None,
+        threads: int,
         reason: str = "asked for",
     ) -> None:
-        self.model = model
+        with torch_threads(threads):
+            self.model: DialogueModel = weights.model.to(device=placement.device, dtype=placement.dtype).eval()
         self.placement = placement
         self.batch_size = batch_size
         self.threads = threads
@@ -101,9 +104,21 @@ class ReferenceBackend:
         refuse_nan("log-probs", log_probs, owners)
         return heard, log_probs
 
+    def mimic_shares(self, contexts: Contexts, requests: Requests) -> Floats:
+        heard, shares = self._unheard(len(contexts)), self._room(len(contexts.token_ids))
+        with torch_running(self.threads):
+            for batch in self._batches(contexts, None):
+                memory = self._hear(contexts, requests, batch, heard)
+                assert isinstance(memory, FusedMemory) and isinstance(self.model.config, MimeConfig)
+                first = 0 if self.model.config.drop_ctx else 1
+                for i, row in zip(batch, _numbers(memory.mimic_share)[:, first:], strict=True):
+                    start, end = contexts.offsets[i] + 1, contexts.offsets[i + 1]
+                    shares[start:end] = row[: end - start]
+        return shares
+
     def describe(self) -> dict[str, Any]:
         found = {"choice": self.name, "reason": self.reason}
-        return {"implementations": {op: dict(found) for op in ops_of(self.model)}}
+        return {"implementations": {op: dict(found) for op in ops_of(self.model.config)}}
 
     def _batches(self, contexts: Contexts, stop: Stop | None) -> Iterator[list[int]]:
         """Indices of dialogues that go together, longest first."""
@@ -162,22 +177,6 @@ class ReferenceBackend:
         if not self.model.noise_groups:
             return Heard(logits, mimicked, None, None)
         return Heard(logits, mimicked, self._room(count, len(LABELS)), self._room(count))
-
-
-@contextmanager
-def torch_running(threads: int | None) -> Iterator[None]:
-    """No gradients, and this number of threads (None: PyTorch's own), while the block runs."""
-    before = torch.get_num_threads()
-    # Setting it is process-wide: a thread that came while another one had it set must not set it back to that.
-    wanted = before if threads is None else threads
-    if wanted != before:
-        torch.set_num_threads(wanted)
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        if wanted != before:
-            torch.set_num_threads(before)
 
 
 def _rows(flat: Ids, offsets: Offsets, batch: Sequence[int]) -> list[list[int]]:

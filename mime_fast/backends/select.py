@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import os
+import warnings
 from dataclasses import dataclass
-from importlib import import_module
 from numbers import Integral
+from typing import TYPE_CHECKING
 
-import torch
-
-from mime_fast.backends.gpu.backend import CudaBackend
-from mime_fast.backends.gpu.session import GraphCapture
-from mime_fast.backends.placement import Placement, place
-from mime_fast.backends.protocol import Backend
-from mime_fast.backends.reference import ReferenceBackend
+from mime_fast.backends.kinds import KINDS, Kind
+from mime_fast.backends.placement import Placement, check_device
 from mime_fast.config.checks import check_int
 from mime_fast.errors import BackendError, ConfigError
-from mime_fast.kernels.select import device_ops
-from mime_fast.reference.dialogue_model import DialogueModel
-from mime_fast.reference.mime import Mime
 
-BACKENDS = ("auto", "native", "cuda", "reference")
-ISAS = ("auto", "generic", "avx2", "avx512", "avx512_vnni", "avx512_bf16")
-BATCH_SIZE, CUDA_BATCH_SIZE = 64, 1024
-NATIVE_PRECISIONS = ("float32", "bfloat16", "int8")
-MIME_ALONE = "the GPU back end runs MIME alone"
-CUDA_PRECISIONS = ("float32", "bfloat16", "float16")
-REFERENCE_PRECISIONS = ("float32", "float64")
+if TYPE_CHECKING:
+    from mime_fast.backends.protocol import Backend
+    from mime_fast.checkpoints.model_folder import ModelWeights
+
+BACKENDS = ("auto", *(kind.name for kind in KINDS))
+# What is promised of each precision.
 CONTRACTS = {
     "float32": "the reference's tokens; scores within 1e-4 of it",
     "bfloat16": "approximate: most replies equal float32's; see docs/performance.md",
@@ -41,43 +32,38 @@ class Wanted:
     """What `load` was asked for.
 
     Raises:
-        ConfigError: a value is not allowed, or two do not go together; BackendError: what no back end here can do.
+        ConfigError: a value must not be, or two do not go together; BackendError: what no back end here can do.
     """
 
     device: str = "auto"
     precision: str = "float32"
-    threads: int | None = None
-    batch_size: int | None = None  # 64, or 1024 on a GPU
+    threads: int | None = None  # None: `default_threads`
+    batch_size: int | None = None  # None: the back end's own
     backend: str = "auto"
     isa: str = "auto"
 
     def __post_init__(self) -> None:
         threads = self.threads
         if threads is not None and (not isinstance(threads, Integral) or isinstance(threads, bool) or threads < 1):
-            raise ConfigError(f"threads={threads!r}: None or an integer of 1 or more is allowed")
+            raise ConfigError(f"threads={threads!r}: must be None or an integer of 1 or more")
         if self.batch_size is not None:
             check_int("batch_size", self.batch_size, 1)
-        for name, value, allowed in (("backend", self.backend, BACKENDS), ("isa", self.isa, ISAS)):
-            if not isinstance(value, str) or value not in allowed:
-                raise ConfigError(f"{name}={value!r}: {', '.join(map(repr, allowed))} are allowed")
-        if self.backend == "reference" and self.isa != "auto":
-            raise ConfigError(f"isa={self.isa!r} with backend='reference': only the native back end has it")
-        placement = self.place()
-        if self.backend == "cuda" and placement.device.type == "cpu":
-            raise BackendError(f"backend='cuda' cannot run on the CPU ({placement.reason})")
-        if self.backend == "cuda" and (self.precision == "float64" or self.isa != "auto"):
-            raise BackendError(f"backend='cuda' with precision={self.precision!r}, isa={self.isa!r} cannot run")
-        if self.backend == "reference" and self.precision not in REFERENCE_PRECISIONS:
-            able = (("native", NATIVE_PRECISIONS), ("cuda", CUDA_PRECISIONS))
-            names = " or the ".join(name for name, precisions in able if self.precision in precisions)
-            raise BackendError(f"backend='reference' cannot run: {self.precision} is for the {names} back end alone")
+        for name, value, known in (("backend", self.backend, BACKENDS), ("precision", self.precision, CONTRACTS)):
+            if not isinstance(value, str) or value not in known:
+                raise ConfigError(f"{name}={value!r}: must be {', '.join(map(repr, known))}")
+        if not isinstance(self.isa, str):
+            raise ConfigError(f"isa={self.isa!r}: must be 'auto' or the name of an instruction set")
+        check_device(self.device)
+        for kind in KINDS:
+            if kind.name == self.backend and self.isa != "auto" and not kind.has_isas:
+                raise ConfigError(f"isa={self.isa!r} with backend={self.backend!r}: only the native back end has it")
+        find_kind(self, "mime")
 
-    def place(self, *, mime: bool = True) -> Placement:
-        """The device and the precision; what only the native back end can do is not for a GPU, nor is a baseline."""
-        native = self.backend == "native" or self.isa != "auto"
-        because = "the native back end runs there alone" if native else "" if mime else MIME_ALONE
-        kernels = self.backend != "reference" and self.precision != "float64"
-        return place(self.device, self.precision, cpu_because=because, kernels=kernels)
+    @property
+    def named(self) -> str:
+        """The options that narrow the choice."""
+        plain = {"device": "auto", "precision": "float32", "backend": "auto", "isa": "auto"}
+        return ", ".join(f"{name}={value!r}" for name in plain if (value := getattr(self, name)) != plain[name])
 
 
 @dataclass(frozen=True)
@@ -88,71 +74,71 @@ class Choice:
     placement: Placement
     reason: str
     batch_size: int
-    threads: int | None  # None: what PyTorch chooses
+    threads: int  # of the CPU
 
 
-def choose(model: DialogueModel, wanted: Wanted) -> Choice:
-    """Move the model to its device and precision, and make the back end that runs it.
+def choose(weights: ModelWeights, wanted: Wanted) -> Choice:
+    """Make the back end that runs a model; PyTorch's model is moved to the device and precision of one that needs it.
 
     Raises:
         BackendError: what was asked for by name cannot run.
     """
-    placement = wanted.place(mime=isinstance(model, Mime))
-    model = model.to(device=placement.device, dtype=placement.dtype).eval()
-    if isinstance(model, Mime) and (wanted.backend == "cuda" or (wanted.backend == "auto" and _is_for_cuda(placement))):
-        return _on_a_gpu(model, placement, wanted)
-    if wanted.backend == "cuda":
-        raise BackendError(f"backend='cuda' cannot run a model of type {model.config.model_type!r}: {MIME_ALONE}")
-    batch_size = wanted.batch_size or BATCH_SIZE
-    why_not = _why_not_native(model, placement, wanted.isa)
-    if wanted.backend == "reference" or (why_not and _may_fall_back(wanted)):
-        reason = "asked for" if wanted.backend == "reference" else why_not
-        backend: Backend = ReferenceBackend(model, placement, batch_size, wanted.threads, reason)
-        return Choice(backend, placement, reason, batch_size, wanted.threads)
-    if why_not:
-        plain = Wanted()
-        values = ((name, getattr(wanted, name)) for name in ("backend", "precision", "isa"))
-        needs = [f"{name}={value!r}" for name, value in values if value != getattr(plain, name)]
-        raise BackendError(f"{', '.join(needs)}: the native back end cannot run: {why_not}")
-    threads = wanted.threads or available_cores()
-    native = import_module("mime_fast.backends.native")
-    backend = native.NativeBackend(model, placement.precision, batch_size, threads, wanted.isa)
-    reason = "asked for" if wanted.backend == "native" else "the fastest that can run here"
-    return Choice(backend, placement, reason, batch_size, threads)
+    model_type = weights.config.model_type
+    kind, others = find_kind(wanted, model_type)
+    placement = _place(kind, wanted, model_type, others)
+    reason = _reason(kind, wanted, others)
+    backend = kind.make(weights, placement, wanted, reason)
+    return Choice(backend, placement, reason, wanted.batch_size or kind.batch_size, kind.threads(wanted))
 
 
-def available_cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def torch_device(device: str) -> str:
+    """Where plain PyTorch runs, for training; ConfigError or BackendError as for `load`."""
+    wanted = Wanted(device, backend="reference")
+    return find_kind(wanted, "mime")[0].device(wanted, "mime")
 
 
-def _is_for_cuda(placement: Placement) -> bool:
-    return placement.device.type == "cuda" and placement.precision in CUDA_PRECISIONS
+def find_kind(wanted: Wanted, model_type: str) -> tuple[Kind, dict[str, str]]:
+    """The first back end that can run, and why those before it cannot.
+
+    Raises:
+        BackendError: none can.
+    """
+    misfits: dict[str, str] = {}
+    lacking: dict[str, str] = {}
+    for kind in KINDS:
+        if wanted.backend not in ("auto", kind.name):
+            continue
+        if reason := kind.misfit(wanted, model_type):
+            misfits[kind.name] = reason
+        elif reason := kind.lacks(wanted):
+            lacking[kind.name] = reason
+        else:
+            return kind, misfits | lacking
+    reasons = lacking or misfits
+    each = reasons.values() if len(set(reasons.values())) == 1 else [f"{name}: {why}" for name, why in reasons.items()]
+    what = f"{wanted.named} cannot run" if wanted.named else "no back end can run"
+    raise BackendError(f"{what}: {'; '.join(dict.fromkeys(each))}")
 
 
-def _on_a_gpu(model: Mime, placement: Placement, wanted: Wanted) -> Choice:
-    batch_size = wanted.batch_size or CUDA_BATCH_SIZE
-    dtype: torch.dtype = getattr(torch, placement.precision)
-    backend = CudaBackend(model, dtype, batch_size, device_ops(), GraphCapture)
-    reason = "asked for" if wanted.backend == "cuda" else "the fastest that can run here"
-    return Choice(backend, placement, reason, batch_size, wanted.threads)
+def _place(kind: Kind, wanted: Wanted, model_type: str, others: dict[str, str]) -> Placement:
+    device = kind.device(wanted, model_type)
+    if wanted.device != "auto":
+        reason = "asked for"
+    elif device != "cpu":
+        reason = "a GPU can be used"
+    else:
+        gpu = KINDS[0]
+        reason = others.get(gpu.name) or f"the {kind.name} back end was asked for"
+    return Placement(device, wanted.precision, reason)
 
 
-def _may_fall_back(wanted: Wanted) -> bool:
-    return wanted.backend == "auto" and wanted.isa == "auto" and wanted.precision in REFERENCE_PRECISIONS
-
-
-def _why_not_native(model: DialogueModel, placement: Placement, isa: str) -> str:
-    """Empty if the native back end can run."""
-    if placement.device.type != "cpu":
-        return f"the native back end runs on the CPU, not on {placement.device}"
-    if placement.precision == "float64":
-        return "float64 is for the reference alone"
-    try:
-        native = import_module("mime_fast.backends.native")
-    except ImportError as error:
-        return f"the native back end cannot be imported ({error})"
-    why_not: str = native.why_not(model, placement, isa)
-    return why_not
+def _reason(kind: Kind, wanted: Wanted, others: dict[str, str]) -> str:
+    """Why this back end. That it is the slow one for want of the extension is not only told to those who ask."""
+    if wanted.backend == kind.name:
+        return "asked for"
+    if kind is not KINDS[-1] or "native" not in others:
+        return "the fastest that can run here"
+    reason = others["native"]
+    if "mime_fast._native" in reason:
+        warnings.warn(f"{reason}. The reference in PyTorch runs, many times slower", RuntimeWarning, stacklevel=4)
+    return reason

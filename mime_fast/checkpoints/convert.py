@@ -12,16 +12,12 @@ from typing import Any
 from safetensors import SafetensorError
 from torch import Tensor
 
-from mime_fast.checkpoints.model_folder import (
-    check_tensors,
-    copy_weights,
-    expected_shapes,
-    own_state,
-    save_model_folder,
-)
+from mime_fast.checkpoints.model_folder import save_model_folder
 from mime_fast.checkpoints.released import Layout
 from mime_fast.checkpoints.released_checkpoint import Weights, find_weights, read_checkpoint
 from mime_fast.checkpoints.released_vocabulary import read_released_vocabulary
+from mime_fast.checkpoints.shapes import check_tensors, expected_shapes
+from mime_fast.checkpoints.torch_weights import copy_weights, found_of, own_state
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.config.model import ModelConfig
 from mime_fast.errors import CheckpointError, ConfigError, InputError
@@ -93,14 +89,15 @@ def build_released(weights: Weights, num_words: int, *, where: str) -> DialogueM
     if rows != num_words:
         faults.append(f"{layout.words} has {rows} words, the vocabulary has {num_words}")
     config = _released_config(layout, tensors, rows, where=where)
-    shapes = expected_shapes(config, tensors, where=where)
+    found = found_of(tensors)
+    shapes = expected_shapes(config, found, where=where)
     names = [name for name in layout.names(config.num_layers) if not name.startswith(weights.named)]
     if layout.unsaved in tensors:
         names.append(layout.unsaved)
-    check_tensors(tensors, {name: shapes[str(layout.our_name(name))] for name in names}, where=where, faults=faults)
+    check_tensors(found, {name: shapes[str(layout.our_name(name))] for name in names}, where=where, faults=faults)
     model = new_model(config)
     zeros = {name: value.new_zeros(value.shape) for name, value in own_state(model).items()}
-    copy_weights(model, zeros | layout.rename(tensors)[0])
+    copy_weights(model, (zeros | layout.rename(tensors)[0]).__getitem__)
     return model.eval()
 
 

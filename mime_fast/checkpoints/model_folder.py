@@ -4,36 +4,80 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
-from torch import Tensor
-
+from mime_fast.checkpoints.shapes import check_tensors, expected_shapes
+from mime_fast.checkpoints.tensor_file import Floats, TensorFile
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.config.model import ModelConfig, config_class
 from mime_fast.errors import CheckpointError, ConfigError
+from mime_fast.extras import require
 from mime_fast.files import naming, write_bytes, write_json
-from mime_fast.reference.dialogue_model import DialogueModel
-from mime_fast.reference.models import new_model
 from mime_fast.text.tokenizer import Tokenizer
 
+if TYPE_CHECKING:
+    import torch
+
+    from mime_fast.reference.dialogue_model import DialogueModel
+
 CONFIG, GENERATION, TOKENIZER, WEIGHTS = "config.json", "generation_config.json", "tokenizer.json", "model.safetensors"
-MAX_FAULTS = 20  # named in one message; further ones are counted
-SMALL = 10_000_000  # values; the tensors of a model with no larger matrix are named whatever the file holds
+
+
+@dataclass(frozen=True)
+class ModelWeights:
+    """A model: its config and its tensors by name (`tensor_shapes`), float32."""
+
+    config: ModelConfig
+    tensors: Mapping[str, Floats]
+
+    @classmethod
+    def of(cls, model: DialogueModel) -> Self:
+        """Those of a model of the reference, which stays the one that `model` returns."""
+        from mime_fast.checkpoints.torch_weights import StateArrays
+
+        weights = cls(model.config, StateArrays(model))
+        weights.__dict__["model"] = model
+        return weights
+
+    @cached_property
+    def model(self) -> DialogueModel:
+        """The reference model, in evaluation mode; made when it is first asked for, in float32 on the CPU.
+
+        Raises:
+            MissingPackage: PyTorch is not installed.
+        """
+        require("torch", "the reference model")
+        import torch
+
+        from mime_fast.checkpoints.torch_weights import copy_weights
+        from mime_fast.reference.models import new_model
+        from mime_fast.reference.running import torch_threads
+
+        with torch_threads(None):
+            model = new_model(self.config)
+            copy_weights(model, lambda name: torch.from_numpy(self.tensors[name]))
+        return model.eval()
 
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """What a folder holds. The model is in evaluation mode, float32, on the CPU."""
+    """What a folder holds."""
 
-    model: DialogueModel
+    weights: ModelWeights
     tokenizer: Tokenizer
     generation: GenerationConfig
+
+    @property
+    def config(self) -> ModelConfig:
+        return self.weights.config
+
+    @property
+    def model(self) -> DialogueModel:
+        return self.weights.model
 
 
 def load_model_folder(path: str | os.PathLike[str]) -> ModelFolder:
@@ -55,10 +99,10 @@ def load_model_folder(path: str | os.PathLike[str]) -> ModelFolder:
         raise CheckpointError(
             f"{folder}: {TOKENIZER} has {tokenizer.vocab_size} tokens, {CONFIG} says vocab_size={config.vocab_size}"
         )
-    weights = str(folder / WEIGHTS)
-    tensors = read_tensors(folder / WEIGHTS)
-    model = load_weights(config, tensors, where=weights)
-    return ModelFolder(model.eval(), tokenizer, generation)
+    tensors, where = TensorFile(folder / WEIGHTS), str(folder / WEIGHTS)
+    found = tensors.found()
+    check_tensors(found, expected_shapes(config, found, where=where), where=where)
+    return ModelFolder(ModelWeights(config, tensors), tokenizer, generation)
 
 
 def save_model_folder(
@@ -66,9 +110,19 @@ def save_model_folder(
     model: DialogueModel,
     tokenizer: Tokenizer,
     generation: GenerationConfig,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = None,
 ) -> None:
-    """Write a model folder; each file appears whole or not at all. OutputError: one cannot be written."""
+    """Write a model folder, in float32 by default; each file appears whole or not at all.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    import torch
+    from safetensors.torch import save
+
+    from mime_fast.checkpoints.torch_weights import own_state
+
+    dtype = torch.float32 if dtype is None else dtype
     folder = Path(path)
     with naming(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -77,81 +131,6 @@ def save_model_folder(
     tokenizer.save(folder / TOKENIZER)
     write_json(folder / CONFIG, {"model_type": model.config.model_type, **model.config.to_dict()})
     write_json(folder / GENERATION, generation.to_dict())
-
-
-def own_state(model: DialogueModel) -> dict[str, Tensor]:
-    """The state dict without second names of one tensor (a tied output)."""
-    state = model.state_dict()
-    if model.config.tie_word_embeddings:
-        del state["fc_decode.weight"]
-    return state
-
-
-def expected_shapes(config: ModelConfig, tensors: Mapping[str, Tensor], *, where: str) -> dict[str, torch.Size]:
-    """Names and shapes of the tensors of a model, which is not made: a wrong number in a file must not take all memory.
-
-    Raises:
-        CheckpointError: sizes far beyond what the tensors hold.
-    """
-    widest = max(config.vocab_size, config.hidden_size, config.attention_depth, 3 * config.ffn_channels)
-    held = sum(value.numel() for value in tensors.values())
-    if config.hidden_size * widest > max(held, SMALL) or max(config.num_layers, config.context_layers) > len(tensors):
-        raise CheckpointError(
-            f"{where}: {len(tensors)} tensors with {held} values are too few for hidden_size={config.hidden_size}, "
-            f"vocab_size={config.vocab_size}, attention_depth={config.attention_depth}, "
-            f"ffn_channels={config.ffn_channels}, num_layers={config.num_layers}, "
-            f"context_layers={config.context_layers}"
-        )
-    with torch.device("meta"):
-        return {name: value.shape for name, value in own_state(new_model(config)).items()}
-
-
-def load_weights(config: ModelConfig, tensors: Mapping[str, Tensor], *, where: str) -> DialogueModel:
-    """A model of these weights, made after checking names, shapes, types and values.
-
-    Raises:
-        CheckpointError: naming every fault.
-    """
-    check_tensors(tensors, expected_shapes(config, tensors, where=where), where=where)
-    model = new_model(config)
-    copy_weights(model, tensors)
-    return model
-
-
-def copy_weights(model: DialogueModel, tensors: Mapping[str, Tensor]) -> None:
-    """Copy tensors that were checked already."""
-    with torch.no_grad():
-        for name, value in own_state(model).items():
-            value.copy_(tensors[name])
-
-
-def check_tensors(
-    tensors: Mapping[str, Tensor], expected: Mapping[str, torch.Size], *, where: str, faults: Sequence[str] = ()
-) -> None:
-    """Compare names, shapes, types and values; `faults` are named in the same message.
-
-    Raises:
-        CheckpointError: naming every fault.
-    """
-    found = [*faults, *(f"missing {name} {tuple(shape)}" for name, shape in expected.items() if name not in tensors)]
-    found += [f"unexpected {name} {tuple(value.shape)}" for name, value in tensors.items() if name not in expected]
-    for name in expected.keys() & tensors.keys():
-        found += _tensor_faults(name, tensors[name], expected[name])
-    if found:
-        more = f" and {len(found) - MAX_FAULTS} more" if len(found) > MAX_FAULTS else ""
-        raise CheckpointError(f"{where}: {'; '.join(sorted(found)[:MAX_FAULTS])}{more}")
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file.
-
-    Raises:
-        CheckpointError: not such a file, or cut short.
-    """
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from None
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -167,15 +146,6 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise CheckpointError(f"{path}: a JSON object is expected, got {type(value).__name__}")
     return value
-
-
-def _tensor_faults(name: str, tensor: Tensor, shape: torch.Size) -> list[str]:
-    if tensor.shape != shape:
-        return [f"{name} has shape {tuple(tensor.shape)}, expected {tuple(shape)}"]
-    if not tensor.dtype.is_floating_point:
-        return [f"{name} is {tensor.dtype}, expected a floating-point type"]
-    bad = int((~torch.isfinite(tensor.to(torch.float32))).sum())
-    return [f"{name} has {bad} values that are NaN or infinite"] if bad else []
 
 
 def _read_config(path: Path) -> ModelConfig:

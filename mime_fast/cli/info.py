@@ -6,13 +6,17 @@ import json
 import os
 import platform
 from argparse import ArgumentParser, Namespace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from mime_fast._version import __version__
+from mime_fast.backends.placement import why_no_gpu
+from mime_fast.backends.threads import default_threads
 from mime_fast.cli.command import Command
 from mime_fast.cli.options import add_model_options, check_model_options, load_engine
 from mime_fast.errors import CheckpointError
+from mime_fast.extras import missing
 
 EXAMPLE = """  mime-fast info
   mime-fast info --model mime-released --json"""
@@ -32,21 +36,36 @@ def run(args: Namespace) -> int:
 
 def machine_facts() -> dict[str, Any]:
     """Versions and hardware, JSON-ready."""
-    import torch
+    from mime_fast.backends.kinds import KINDS
+    from mime_fast.backends.select import Wanted
 
-    from mime_fast.backends.placement import place
-    from mime_fast.kernels.select import why_no_device_ops
-
-    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     return {
         "mime_fast": __version__,
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": missing("torch") or version("torch"),
         "platform": platform.platform(),
-        "cpu": f"{_cpu_name()}, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}",
-        "gpu": ", ".join(gpus) or f"none: {place('auto', 'float32').reason}",
-        "kernels": why_no_device_ops() or "installed",
+        "cpu": f"{_cpu_name()}, {os.cpu_count()} cores, {default_threads()} threads by default",
+        "gpu": _gpus(),
+        "backends": {kind.name: kind.lacks(Wanted()) or "can run" for kind in KINDS},
+        "isas": _isas(),
     }
+
+
+def _gpus() -> str:
+    if reason := why_no_gpu():
+        return f"none: {reason}"
+    import torch
+
+    return ", ".join(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
+
+
+def _isas() -> dict[str, str]:
+    """Every instruction set of the native back end, and whether it can run here."""
+    try:
+        from mime_fast import _native
+    except ImportError:
+        return {}
+    return {isa: _native.why_not(isa) or "can run" for isa in _native.isas}
 
 
 def model_facts(args: Namespace) -> dict[str, Any]:
@@ -85,7 +104,10 @@ def _cpu_name() -> str:
 
 
 def _text(facts: dict[str, Any]) -> str:
-    lines = [f"{name:<16}{value}" for name, value in facts.items() if name != "model"]
+    lines = [f"{name:<16}{value}" for name, value in facts.items() if not isinstance(value, dict)]
+    for name in ("backends", "isas"):
+        lines += ["", name, *(f"  {each:<18}{found}" for each, found in facts[name].items())]
+    lines.append("")
     model = dict(facts["model"])
     if "missing" in model:
         return "\n".join([*lines, f"{'model':<16}none: {model['missing']}"])
@@ -94,7 +116,7 @@ def _text(facts: dict[str, Any]) -> str:
     for name in ("device", "backend"):
         model[name] = f"{model[name]} ({model.pop(f'{name}_reason')})"
     model["precision"] = f"{model['precision']} ({model.pop('contract')})"
-    lines += ["", *(f"{name.replace('_', ' '):<16}{value}" for name, value in model.items()), "", "implementations"]
+    lines += [*(f"{name.replace('_', ' '):<16}{value}" for name, value in model.items()), "", "implementations"]
     for op, found in implementations.items():
         reason = "" if found["reason"] == known else f" ({found['reason']})"
         lines.append(f"  {op:<18}{found['choice']}{reason}")

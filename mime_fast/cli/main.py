@@ -6,11 +6,13 @@ import argparse
 import contextlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from mime_fast._version import __version__
 from mime_fast.cli import cases, chat, classify, convert, evaluate, explain, generate, human, info, plot, score, train
 from mime_fast.errors import MimeFastError
+from mime_fast.extras import cure
 
 PROG = "mime-fast"
 COMMANDS = (
@@ -38,7 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; `argv` defaults to the process's own arguments."""
     args = make_parser().parse_args(argv)
     try:
-        code: int = args.run(args)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            code: int = args.run(args)
         sys.stdout.flush()
         return code
     except BrokenPipeError:
@@ -49,6 +53,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except (MimeFastError, OSError) as error:
         print(f"{PROG}: error: {error}", file=sys.stderr)
+        return ERROR
+    except ModuleNotFoundError as error:
+        if not (reason := cure(error)):
+            raise
+        print(f"{PROG}: error: this command needs more: {reason}", file=sys.stderr)
         return ERROR
 
 
@@ -75,6 +84,11 @@ def make_parser() -> argparse.ArgumentParser:
         command.add_arguments(child)
         child.set_defaults(run=command.run)
     return parser
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """In place of Python's, which names a line of this package."""
+    print(f"{PROG}: warning: {message}", file=sys.stderr)
 
 
 def _leave_stdout() -> None:

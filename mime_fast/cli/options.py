@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError, BooleanOptionalAction, Namespace
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, get_args
 
+from mime_fast.backends.kinds import KINDS
+from mime_fast.backends.select import CONTRACTS
 from mime_fast.config.generation import OPTIONS, GenerationConfig, Search
 from mime_fast.emotions import emotion_index
 from mime_fast.errors import InputError
@@ -22,26 +25,23 @@ def add_model_options(parser: ArgumentParser, *, one_model: bool = True) -> None
     if one_model:
         group.add_argument("--model", metavar="PATH", help="a model folder, or the name of a shipped model")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    group.add_argument("--precision", default="float32", help=f"{_one_of(CONTRACTS)} (default: %(default)s)")
     group.add_argument(
-        "--precision", default="float32", help="float32, bfloat16, float16, int8 or float64 (default: %(default)s)"
+        "--threads", type=int, metavar="N", help="CPU threads (default: OMP_NUM_THREADS, or all cores that may be used)"
     )
-    group.add_argument(
-        "--threads", type=int, metavar="N", help="CPU threads (default: all cores, or what torch chooses)"
-    )
+    sizes = ", ".join(f"{kind.batch_size} for {kind.name}" for kind in KINDS)
     group.add_argument(
         "--batch-size",
         type=int,
         metavar="N",
-        help="dialogues computed together, for speed and memory (default: 64, 1024 on a GPU)",
+        help=f"dialogues computed together, for speed and memory (default: {sizes})",
     )
-    group.add_argument(
-        "--backend", default="auto", help="auto, native (C++), cuda (GPU) or reference (PyTorch) (default: %(default)s)"
-    )
+    kinds = _one_of(["auto", *(f"{kind.name} ({kind.about})" for kind in KINDS)])
+    group.add_argument("--backend", default="auto", help=f"{kinds} (default: %(default)s)")
     group.add_argument(
         "--isa",
         default="auto",
-        help="instruction set of the native back end: auto, generic, avx2, avx512, avx512_vnni or avx512_bf16 "
-        "(default: %(default)s)",
+        help="instruction set of the native back end; mime-fast info lists them (default: %(default)s)",
     )
 
 
@@ -133,3 +133,8 @@ def _kind(name: str) -> dict[str, Any]:
     if isinstance(default, tuple):
         return {"type": token_ids, "metavar": "ID,ID"}
     return {"choices": get_args(Search)}
+
+
+def _one_of(names: Iterable[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} or {last}"

@@ -65,10 +65,10 @@ def run(args: Namespace) -> int:
 
 def draw_embeddings(args: Namespace) -> Figure:
     from mime_fast.checkpoints.model_folder import load_model_folder
+    from mime_fast.config.model import MimeConfig
     from mime_fast.engine.load import find_model
     from mime_fast.evaluation.pictures.embeddings import describe_separation, draw_embeddings
     from mime_fast.evaluation.systems import check_systems, parse_system
-    from mime_fast.reference.mime import Mime
 
     if args.models is None:
         folders = {Path(find_model(args.model)).resolve().name: find_model(args.model)}
@@ -80,11 +80,11 @@ def draw_embeddings(args: Namespace) -> Figure:
         folders = {system.name: find_model(system.source) for system in systems}
     embeddings = {}
     for name, folder in folders.items():
-        model = load_model_folder(folder).model
-        if not isinstance(model, Mime):
-            kind = model.config.model_type
-            raise ConfigError(f"{name} ({folder}) is of type {kind!r} and has no E_E; 'mime' is allowed")
-        embeddings[name] = model.emotion_embedding.weight.detach().double().numpy()
+        weights = load_model_folder(folder).weights
+        if not isinstance(weights.config, MimeConfig):
+            kind = weights.config.model_type
+            raise ConfigError(f"{name} ({folder}) is of type {kind!r} and has no E_E; must be 'mime'")
+        embeddings[name] = weights.tensors["emotion_embedding.weight"].astype("float64")
     for name, vectors in embeddings.items():
         print(f"{name}: {describe_separation(vectors)}")
     return draw_embeddings(embeddings)

@@ -38,7 +38,7 @@ def run(args: Namespace) -> int:
 
     import torch
 
-    from mime_fast.backends.placement import place
+    from mime_fast.backends.select import torch_device
     from mime_fast.training.recipe import read_recipe
     from mime_fast.training.run import train
 
@@ -47,8 +47,7 @@ def run(args: Namespace) -> int:
     recipe = read_recipe(args.recipe).replace(**changes)
     if args.threads is not None:
         torch.set_num_threads(args.threads)
-    device = str(place(args.device, "float32").device)
-    progress = train(recipe, args.data, args.out, vectors=args.vectors, device=device)
+    progress = train(recipe, args.data, args.out, vectors=args.vectors, device=torch_device(args.device))
     why = "no better for a while" if progress.stopped else "all steps done"
     print(
         f"mime-fast: {why}: step {progress.step}, best validation PPL {progress.best_ppl:.2f}, "

@@ -68,6 +68,11 @@ class ModelConfig(Config):
         """Layers of the context encoder."""
         return self.context_layers or self.num_layers
 
+    @property
+    def noise_groups(self) -> int:
+        """G, the noise vectors that a response emotion is drawn from; 0: the model has none."""
+        return 0
+
     @classmethod
     def paper(cls, vocab_size: int, **changes: Any) -> Self:
         """The equations as printed."""
@@ -105,6 +110,10 @@ class MimeConfig(ModelConfig):
                 "emotion_mimicry=True with emotion_grouping=False: without groups there is nothing to mimic; "
                 "set emotion_mimicry=False"
             )
+
+    @property
+    def noise_groups(self) -> int:
+        return 2 if self.emotion_grouping else 1
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from mime_fast.corpora.answering import Answerer
@@ -36,11 +37,9 @@ class AnswererSpec:
 
 def provenance_of(engine: Engine) -> dict[str, Any]:
     """What decides the last digits of an engine's figures."""
-    import torch
-
     facts = engine.describe()
     provenance = {name: facts[name] for name in ("device", "backend", "isa", "precision") if name in facts}
-    return provenance | ({} if "isa" in facts else {"torch": torch.__version__})
+    return provenance | ({} if "isa" in facts else {"torch": version("torch")})
 
 
 def check_provenance(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

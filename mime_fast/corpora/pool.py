@@ -9,6 +9,7 @@ from dataclasses import replace
 from multiprocessing import get_context
 from typing import Self
 
+from mime_fast.backends.threads import default_threads
 from mime_fast.corpora.part_work import PartWork, run_worker, start_worker
 from mime_fast.corpora.parts import PartResult
 from mime_fast.data.reading.rows import RawRow
@@ -59,7 +60,5 @@ class Pool:
 
 
 def _threads(work: PartWork, workers: int) -> int | None:
-    from mime_fast.backends.select import available_cores
-
     given: int | None = work.spec.load_options.get("threads")
-    return given or max(1, available_cores() // workers)
+    return given or max(1, default_threads() // workers)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Unpack
-
-import torch
+from typing import TYPE_CHECKING, Any, Unpack
 
 from mime_fast._version import __version__
 from mime_fast.backends.protocol import Floats, Heard, Stop
-from mime_fast.backends.reference import torch_running
 from mime_fast.backends.select import CONTRACTS, Choice
 from mime_fast.checkpoints.model_folder import ModelFolder
+from mime_fast.checkpoints.shapes import num_parameters
 from mime_fast.config.checks import check_int
 from mime_fast.config.generation import GenerationConfig, SearchOptions
 from mime_fast.config.model import ModelConfig
@@ -23,7 +21,10 @@ from mime_fast.engine.overlap import overlapped
 from mime_fast.engine.reading import WINDOW, Given, Reading, Window, pairs_apart, stream
 from mime_fast.engine.results import Classification, Reply, Score
 from mime_fast.reference.hypothesis import Hypothesis
-from mime_fast.reference.search import check_options
+from mime_fast.reference.search_checks import check_options
+
+if TYPE_CHECKING:
+    from mime_fast.reference.dialogue_model import DialogueModel
 
 
 class Engine:
@@ -33,19 +34,32 @@ class Engine:
         config: the model's sizes and switches.
         generation_config: the model's default search options.
         tokenizer: text to tokens and ids.
-        model: the reference model.
         backend: what runs the calls.
     """
 
-    def __init__(self, folder: ModelFolder, name: str, choice: Choice, threads: int | None = None) -> None:
-        self.config: ModelConfig = folder.model.config
+    def __init__(
+        self, folder: ModelFolder, name: str, choice: Choice, reload: Callable[[], Engine] | None = None
+    ) -> None:
+        """`reload` makes an equal engine in another process."""
+        self.config: ModelConfig = folder.config
         self.generation_config: GenerationConfig = folder.generation
         self.tokenizer = folder.tokenizer
         self.name = name
-        self.model = folder.model
         self.backend = choice.backend
+        self._weights = folder.weights
         self._choice = choice
-        self._threads = threads
+        self._reload = reload
+
+    def __reduce__(self) -> tuple[Callable[[], Engine], tuple[()]]:
+        """Pickled by its path and options: the copy loads the model anew."""
+        if self._reload is None:
+            raise TypeError("this engine was not loaded from a folder: call mime_fast.load in the other process")
+        return self._reload, ()
+
+    @property
+    def model(self) -> DialogueModel:
+        """The reference model, made when it is first asked for. MissingPackage: PyTorch is not installed."""
+        return self._weights.model
 
     def generate(
         self,
@@ -184,21 +198,23 @@ class Engine:
             "model_type": self.config.model_type,
             "preset": self.config.preset,
             "vocab_size": self.config.vocab_size,
-            "parameters": self.model.num_parameters(),
-            "device": str(choice.placement.device),
+            "parameters": num_parameters(self.config),
+            "device": choice.placement.device,
             "device_reason": choice.placement.reason,
             "backend": self.backend.name,
             "backend_reason": choice.reason,
             "precision": choice.placement.precision,
             "contract": CONTRACTS[choice.placement.precision],
-            "threads": choice.threads or torch.get_num_threads(),
+            "threads": choice.threads,
             "batch_size": choice.batch_size,
             **self.backend.describe(),
         }
 
     def running(self) -> AbstractContextManager[None]:
         """No gradients, and this engine's number of threads, while the block runs; for work with `model`."""
-        return torch_running(self._threads)
+        from mime_fast.reference.running import torch_running
+
+        return torch_running(self._choice.threads)
 
     def search_options(self, given: Mapping[str, Any]) -> GenerationConfig:
         """What `generate` does with its search options. ConfigError: one is not allowed."""

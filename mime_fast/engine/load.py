@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+from functools import partial
 from pathlib import Path
 
 from mime_fast.backends.select import Wanted, choose
@@ -29,14 +31,13 @@ def load(
     Args:
         path: a model folder, or the name of one that ships with the package; None: the default one.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        precision: "float32"; "bfloat16" (native or cuda), "float16" (cuda alone), "int8" (native alone), or "float64"
-            (reference alone).
-        threads: CPU threads that calls use; None: all cores this process may use (native), or PyTorch's own number.
+        precision: "float32"; "bfloat16" (native or cuda), "float16" (only cuda), "int8" (only native), or "float64"
+            (only reference).
+        threads: CPU threads that calls use; None: OMP_NUM_THREADS, or all cores that this process may use.
         batch_size: dialogues that one thread or GPU decodes together; for speed and memory only. None: 64, or 1,024 on
             a GPU.
         backend: "native" (C++ on the CPU), "cuda" (a GPU), "reference" (PyTorch), or "auto": the fastest that can run.
-        isa: the instruction set of the native back end: "generic", "avx2", "avx512", "avx512_vnni", "avx512_bf16", or
-            "auto": the best one here.
+        isa: the instruction set of the native back end (`mime-fast info` lists them), or "auto": the best one here.
 
     Raises:
         CheckpointError: no such model, or a broken one. ConfigError: an argument is not allowed. BackendError: what was
@@ -47,7 +48,9 @@ def load(
     wanted = Wanted(device, precision, threads, batch_size, backend, isa)
     found = find_model(path)
     folder = load_model_folder(found)
-    return Engine(folder, str(found if path is not None else DEFAULT_MODEL), choose(folder.model, wanted), threads)
+    name = str(found if path is not None else DEFAULT_MODEL)
+    options = dataclasses.asdict(wanted)
+    return Engine(folder, name, choose(folder.weights, wanted), partial(load, os.path.abspath(found), **options))
 
 
 def find_model(path: str | os.PathLike[str] | None) -> Path:

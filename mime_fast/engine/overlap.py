@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
@@ -32,6 +33,7 @@ def overlapped(
         yield window, _named(work, window, None)
         return
     stop = np.zeros(1, np.uint8)
+    owner = os.getpid()
     pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mime_fast")
     fault: Exception | None = None
     try:
@@ -43,12 +45,15 @@ def overlapped(
                 window, fault = None, error
             following = None if window is None else (window, pool.submit(_named, work, window, stop))
             yield running[0], running[1].result()
+            if os.getpid() != owner:  # the thread is in the other process: nothing would ever come
+                raise BackendError("these replies were begun in another process; ask for them anew in this one")
             running = following
         if fault is not None:
             raise fault
     finally:
-        stop[0] = 1
-        pool.shutdown(cancel_futures=True)
+        if os.getpid() == owner:
+            stop[0] = 1
+            pool.shutdown(cancel_futures=True)
 
 
 def _named(work: Callable[[Window, Stop | None], Result], window: Window, stop: Stop | None) -> Result:

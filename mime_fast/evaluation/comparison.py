@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from mime_fast.checkpoints.shapes import num_parameters
 from mime_fast.config.checks import check_bool, check_int
 from mime_fast.config.model import MimeConfig
 from mime_fast.data.empathetic_dialogues import Pair
@@ -158,14 +159,14 @@ def measure(
         name=system.name,
         show_progress=show_progress,
     )
-    noise = stochastic and engine.model.noise_groups > 0
-    used = list(seeds) if noise else [seeds[0]]
     config = engine.config
+    noise = stochastic and config.noise_groups > 0
+    used = list(seeds) if noise else [seeds[0]]
     return MeasuredModel(
         name=system.name,
         source=system.source,
         options=dict(system.options),
-        parameters=engine.model.num_parameters(),
+        parameters=num_parameters(config),
         vocab_size=config.vocab_size,
         emotion_mimicry=config.emotion_mimicry if isinstance(config, MimeConfig) else None,
         emotion_grouping=config.emotion_grouping if isinstance(config, MimeConfig) else None,

@@ -41,11 +41,11 @@ class DialogueModel(nn.Module):
 
     decoder: Decoder
     fc_decode: nn.Linear
-    noise_groups: int = 0  # G, the number of noise vectors that `hear` takes
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.noise_groups = config.noise_groups  # G, the number of noise vectors that `hear` takes
         self.word_embedding = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=PAD_ID)
         if config.speaker_table:
             self.speaker_embedding = nn.Embedding(3, config.hidden_size)  # user, agent, CTX

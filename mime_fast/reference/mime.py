@@ -19,7 +19,6 @@ from mime_fast.reference.response_emotion import (
     Mixture,
     ResponseEmotionPosterior,
     ResponseEmotionPrior,
-    group_names,
 )
 
 
@@ -79,7 +78,6 @@ class Mime(DialogueModel):
         self.register_buffer(
             "is_positive", torch.tensor([i in POSITIVE_IDS for i in range(len(LABELS))]), persistent=False
         )
-        self.noise_groups = len(group_names(config))
 
     def emotion_logits(self, c: Tensor) -> Tensor:
         """s of eq. 4, [B, 32]."""

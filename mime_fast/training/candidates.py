@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from mime_fast.backends.select import Wanted, choose
-from mime_fast.checkpoints.model_folder import ModelFolder
+from mime_fast.checkpoints.model_folder import ModelFolder, ModelWeights
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.data.batches import pad_rows
 from mime_fast.data.empathetic_dialogues import Pair
@@ -53,9 +53,9 @@ class CandidateSource:
     def follow(self, model: DialogueModel) -> None:
         """Take a copy of this model's weights for the candidates to come; the native back end searches, in int8."""
         twin = frozen_copy(model)
-        folder = ModelFolder(twin, self.tokenizer, GenerationConfig(suppress_tokens=NOT_SAID))
+        folder = ModelFolder(ModelWeights.of(twin), self.tokenizer, GenerationConfig(suppress_tokens=NOT_SAID))
         threads = torch.get_num_threads()
-        self.engine = Engine(folder, "candidates", choose(twin, Wanted("cpu", "int8", threads)), threads)
+        self.engine = Engine(folder, "candidates", choose(folder.weights, Wanted("cpu", "int8", threads)))
 
     def __call__(self, indices: Sequence[int]) -> CandidateBatch:
         """The candidates of the pairs at `indices`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from pathlib import Path
@@ -13,12 +12,18 @@ import pytest
 import torch
 
 import mime_fast
-from mime_fast.backends.placement import Placement, place
+from mime_fast.backends.kinds import KINDS
+from mime_fast.backends.placement import why_no_gpu
 from mime_fast.backends.reference import ReferenceBackend
-from mime_fast.backends.select import CONTRACTS, MIME_ALONE, Wanted, available_cores, choose
+from mime_fast.backends.select import CONTRACTS, Choice, Wanted, choose, find_kind, torch_device
+from mime_fast.backends.threads import default_threads
+from mime_fast.checkpoints.model_folder import ModelWeights
 from mime_fast.config.model import ModelConfig, MoelConfig, MultiTaskConfig
 from mime_fast.errors import BackendError, ConfigError
+from mime_fast.reference.dialogue_model import DialogueModel
 from tests.reference.tiny import tiny, tiny_model
+
+NO_GPU = "no GPU in this test"
 
 
 class StandIn:
@@ -30,83 +35,90 @@ class StandIn:
         self.made_of = precision, batch_size, threads, isa
 
 
+def chosen(model: DialogueModel | None = None, **wanted: Any) -> Choice:
+    return choose(ModelWeights.of(model or tiny_model()), Wanted(**wanted))
+
+
+@pytest.fixture(autouse=True)
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mime_fast.backends.kinds.why_no_gpu", lambda: NO_GPU)
+
+
 @pytest.fixture
 def able(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine on which the native back end runs, but not with AVX2."""
-
-    def why_not(_: Any, placement: Placement, isa: str) -> str:
-        assert placement.device.type == "cpu"
-        return "this CPU has no AVX2" if isa == "avx2" else ""
-
-    monkeypatch.setitem(
-        sys.modules, "mime_fast.backends.native", SimpleNamespace(NativeBackend=StandIn, why_not=why_not)
-    )
+    extension = SimpleNamespace(isas=("generic", "avx2"), why_not={"generic": "", "avx2": "this CPU has no AVX2"}.get)
+    monkeypatch.setitem(sys.modules, "mime_fast._native", extension)
+    monkeypatch.setitem(sys.modules, "mime_fast.backends.native", SimpleNamespace(NativeBackend=StandIn))
 
 
 @pytest.fixture
 def unable(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without the extension."""
-    monkeypatch.setitem(sys.modules, "mime_fast.backends.native", None)
+    monkeypatch.setitem(sys.modules, "mime_fast._native", None)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
 def test_native_wherever_it_can_run(able: None, precision: str) -> None:
-    choice = choose(tiny_model(), Wanted(device="cpu", precision=precision))
+    choice = chosen(device="cpu", precision=precision)
     assert isinstance(choice.backend, StandIn)
-    assert choice.backend.made_of == (precision, 64, available_cores(), "auto")
+    assert choice.backend.made_of == (precision, 64, default_threads(), "auto")
     assert choice.reason
-    chosen = choose(tiny_model(), Wanted(precision=precision, threads=3, batch_size=7, backend="native", isa="generic"))
-    assert isinstance(chosen.backend, StandIn)
-    assert chosen.backend.made_of == (precision, 7, 3, "generic")
-    assert (chosen.reason, chosen.placement.device.type) == ("asked for", "cpu")
+    choice = chosen(precision=precision, threads=3, batch_size=7, backend="native", isa="generic")
+    assert isinstance(choice.backend, StandIn)
+    assert choice.backend.made_of == (precision, 7, 3, "generic")
+    assert (choice.reason, choice.placement.device) == ("asked for", "cpu")
+    assert "native back end was asked for" in choice.placement.reason
 
 
 def test_the_reference_where_it_was_asked_for_or_must_be(able: None) -> None:
-    model = tiny_model()
-    assert choose(model, Wanted(device="cpu", backend="reference")).reason == "asked for"
-    double = choose(model, Wanted(device="cpu", precision="float64"))
+    assert chosen(device="cpu", backend="reference").reason == "asked for"
+    double = chosen(device="cpu", precision="float64")
     assert isinstance(double.backend, ReferenceBackend)
-    assert double.reason == "float64 is for the reference alone"
+    assert double.reason == "float64 is only for the reference back end"
     assert {found["reason"] for found in double.backend.describe()["implementations"].values()} == {double.reason}
 
 
 def test_the_reference_where_native_cannot_run(unable: None) -> None:
-    choice = choose(tiny_model(), Wanted(device="cpu"))
+    """Never without a word: it is many times slower."""
+    with pytest.warns(RuntimeWarning, match=r"_native cannot be imported .*source tree: .*many times slower"):
+        choice = chosen(device="cpu")
     assert isinstance(choice.backend, ReferenceBackend)
-    assert choice.reason.startswith("the native back end cannot be imported")
+    assert choice.reason.startswith("the extension mime_fast._native cannot be imported")
+    assert isinstance(chosen(device="cpu", backend="reference").backend, ReferenceBackend)  # no warning
 
 
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ({"backend": "native"}, "^backend='native': the native back end cannot run: .*cannot be imported"),
-        ({"precision": "int8"}, "^precision='int8': the native back end cannot run"),
-        ({"precision": "bfloat16", "isa": "avx512"}, "^precision='bfloat16', isa='avx512': the native"),
+        ({"backend": "native"}, "^device='cpu', backend='native' cannot run: .*cannot be imported"),
+        ({"precision": "int8"}, "^device='cpu', precision='int8' cannot run: .*cannot be imported"),
+        ({"precision": "bfloat16", "isa": "avx512"}, "precision='bfloat16', isa='avx512' cannot run: .*imported"),
     ],
 )
 def test_what_is_asked_for_by_name_runs_or_raises(unable: None, wanted: dict[str, Any], message: str) -> None:
     with pytest.raises(BackendError, match=message):
-        choose(tiny_model(), Wanted(device="cpu", **wanted))
+        chosen(device="cpu", **wanted)
 
 
 def test_an_instruction_set_that_is_missing(able: None) -> None:
-    with pytest.raises(BackendError, match="isa='avx2': the native back end cannot run: this CPU has no AVX2"):
-        choose(tiny_model(), Wanted(device="cpu", isa="avx2"))
-    with pytest.raises(BackendError, match=r"isa='generic': .* float64 is for the reference alone"):
-        choose(tiny_model(), Wanted(device="cpu", precision="float64", isa="generic"))
+    with pytest.raises(BackendError, match="isa='avx2' cannot run: this CPU has no AVX2"):
+        chosen(device="cpu", isa="avx2")
+    with pytest.raises(BackendError, match=r"isa='generic' cannot run: .*float64 is only for the reference"):
+        chosen(device="cpu", precision="float64", isa="generic")
 
 
 @pytest.mark.parametrize(
     ("wanted", "error", "message"),
     [
-        ({"backend": "cpp"}, ConfigError, "backend='cpp': 'auto', 'native', 'cuda', 'reference' are allowed"),
+        ({"backend": "cpp"}, ConfigError, "backend='cpp': must be 'auto', 'cuda', 'native', 'reference'"),
         ({"backend": None}, ConfigError, "backend=None"),
-        ({"isa": "sse"}, ConfigError, "isa='sse': 'auto', 'generic'"),
+        ({"isa": "sse"}, ConfigError, "isa='sse': must be 'auto', 'generic'"),
         ({"isa": ["avx2"]}, ConfigError, "isa="),
         ({"batch_size": 0}, ConfigError, "batch_size=0"),
         ({"batch_size": 1.5}, ConfigError, "batch_size=1.5"),
         ({"backend": "reference", "isa": "avx2"}, ConfigError, "isa='avx2' with backend='reference'"),
-        ({"backend": "reference", "precision": "int8"}, BackendError, "int8 is for the native back end alone"),
+        ({"backend": "reference", "precision": "int8"}, BackendError, "int8 is only for the native back end"),
     ],
 )
 def test_arguments_are_checked_before_anything_is_read(
@@ -116,17 +128,15 @@ def test_arguments_are_checked_before_anything_is_read(
         mime_fast.load("no-such-model", **wanted)
 
 
-def test_a_gpu_does_not_draw_away_what_runs_on_the_cpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mime_fast.backends.placement._missing_gpu", lambda kernels: "")
-    assert Wanted().place().device.type == "cuda"
-    for wanted in ({"precision": "int8"}, {"backend": "native"}, {"isa": "generic"}):
-        placement = Wanted(**wanted).place()
-        assert placement.device.type == "cpu"
-        assert "runs there alone" in placement.reason
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with a GPU, Triton and the extension."""
+    monkeypatch.setattr("mime_fast.backends.kinds.why_no_gpu", lambda: "")
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
-    with pytest.raises(BackendError, match=r"backend='native': .* runs on the CPU, not on cuda"):
-        monkeypatch.setattr("mime_fast.reference.mime.Mime.to", lambda self, **_: self)
-        choose(tiny_model(), Wanted(device="cuda", backend="native"))
+    monkeypatch.setattr("mime_fast.reference.mime.Mime.to", lambda self, **_: self)
+    monkeypatch.setattr("mime_fast.backends.gpu.backend.CudaBackend", StandInOnAGpu)
+    monkeypatch.setattr("mime_fast.kernels.select.device_ops", lambda: "the kernels")
+    monkeypatch.setattr("mime_fast.kernels.select.why_no_device_ops", lambda: "")
 
 
 class StandInOnAGpu:
@@ -138,44 +148,48 @@ class StandInOnAGpu:
         self.made_of = made_of
 
 
-@pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine with a GPU, Triton and the extension."""
-    monkeypatch.setattr("mime_fast.backends.placement._missing_gpu", lambda kernels: "")
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
-    monkeypatch.setattr("mime_fast.reference.mime.Mime.to", lambda self, **_: self)
-    monkeypatch.setattr("mime_fast.backends.select.CudaBackend", StandInOnAGpu)
-    monkeypatch.setattr("mime_fast.backends.select.device_ops", lambda: "the kernels")
-
-
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 def test_cuda_wherever_there_is_a_gpu(gpu: None, precision: str) -> None:
     for wanted in ({}, {"device": "cuda"}, {"backend": "cuda", "batch_size": 7}):
-        choice = choose(tiny_model(), Wanted(precision=precision, **wanted))
+        choice = chosen(precision=precision, **wanted)
         assert isinstance(choice.backend, StandInOnAGpu)
-        assert choice.placement.device.type == "cuda"
+        assert choice.placement.device == "cuda"
         assert choice.batch_size == wanted.get("batch_size", 1024)
         assert choice.backend.made_of[:3] == (getattr(torch, precision), choice.batch_size, "the kernels")
     assert choice.reason == "asked for"
 
 
+def test_a_gpu_does_not_draw_away_what_runs_only_on_the_cpu(gpu: None, able: None) -> None:
+    for wanted in ({"precision": "int8"}, {"backend": "native"}, {"isa": "generic"}):
+        choice = chosen(**wanted)
+        assert isinstance(choice.backend, StandIn)
+        assert choice.placement.device == "cpu"
+        assert "native" in choice.placement.reason
+    with pytest.raises(BackendError, match=r"backend='native' cannot run: it runs on the CPU, not on cuda"):
+        chosen(device="cuda", backend="native")
+    with pytest.raises(BackendError, match=r"device='cuda:1' cannot run: this machine has 1 GPU$"):
+        chosen(device="cuda:1")
+
+
 def test_the_reference_on_a_gpu_for_float64(gpu: None) -> None:
-    assert isinstance(choose(tiny_model(), Wanted(precision="float64")).backend, ReferenceBackend)
-    assert isinstance(choose(tiny_model(), Wanted(backend="reference")).backend, ReferenceBackend)
-    with pytest.raises(BackendError, match="runs on the CPU, not on cuda"):
-        choose(tiny_model(), Wanted(device="cuda", precision="int8"))
+    assert chosen(precision="float64").placement.device == "cuda"
+    assert isinstance(chosen(backend="reference").backend, ReferenceBackend)
+    with pytest.raises(BackendError, match="it runs on the CPU, not on cuda"):
+        chosen(device="cuda", precision="int8")
+    assert torch_device("auto") == "cuda"
+    assert torch_device("cpu") == "cpu"
 
 
 @pytest.mark.parametrize("kind", [MultiTaskConfig, MoelConfig])
-def test_a_gpu_is_not_for_baselines(gpu: None, kind: type[ModelConfig]) -> None:
+def test_a_gpu_is_not_for_baselines(gpu: None, able: None, kind: type[ModelConfig]) -> None:
     model = tiny(kind)
-    choice = choose(model, Wanted(backend="reference"))
+    assert isinstance(chosen(model).backend, StandIn)
+    assert chosen(model).placement.reason == f"it runs only MIME, not a model of type {kind.model_type!r}"
+    choice = chosen(model, backend="reference")
     assert isinstance(choice.backend, ReferenceBackend)
-    assert choice.placement.device.type == "cpu"
-    assert choice.placement.reason == "the GPU back end runs MIME alone"
-    why = f"^backend='cuda' cannot run a model of type '{kind.model_type}': the GPU back end runs MIME alone"
-    with pytest.raises(BackendError, match=why):
-        choose(model, Wanted(backend="cuda"))
+    assert choice.placement.device == "cpu"
+    with pytest.raises(BackendError, match=f"^backend='cuda' cannot run: it runs only MIME.*'{kind.model_type}'"):
+        chosen(model, backend="cuda")
 
 
 FOUND: dict[str, Any] = {"torch.cuda.is_available": lambda: True}
@@ -184,6 +198,8 @@ FOUND: dict[str, Any] = {"torch.cuda.is_available": lambda: True}
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
+        ({"mime_fast.extras.find_spec": lambda _: None}, "PyTorch is not installed (pip install 'mime-fast[torch]')"),
+        ({"mime_fast.backends.placement._why_no_driver": lambda: "there is no NVIDIA driver"}, "no NVIDIA driver"),
         ({"torch.version.cuda": None}, "is built without CUDA"),
         ({}, "finds no usable NVIDIA GPU or driver"),
         (FOUND | {"mime_fast.kernels.select.find_spec": lambda _: None}, "triton is not installed"),
@@ -193,6 +209,8 @@ FOUND: dict[str, Any] = {"torch.cuda.is_available": lambda: True}
 def test_what_a_gpu_lacks(monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], why: str) -> None:
     """Asked for by name it raises; left to itself the CPU runs and says why."""
     defaults: dict[str, Any] = {
+        "mime_fast.backends.kinds.why_no_gpu": why_no_gpu,
+        "mime_fast.backends.placement._why_no_driver": lambda: "",
         "torch.version.cuda": "13.0",
         "torch.cuda.is_available": lambda: False,
         "mime_fast.kernels.select.find_spec": lambda _: True,
@@ -200,19 +218,29 @@ def test_what_a_gpu_lacks(monkeypatch: pytest.MonkeyPatch, changes: dict[str, An
     }
     for name, value in (defaults | changes).items():
         monkeypatch.setattr(name, value)
-    for wanted in ({"device": "cuda"}, {"backend": "cuda"}, {"precision": "float16"}):
+    for wanted in ({"device": "cuda", "precision": "bfloat16"}, {"backend": "cuda"}, {"precision": "float16"}):
         with pytest.raises(BackendError, match=re.escape(why)):
             Wanted(**wanted)
-    assert why in Wanted().place().reason
-    assert Wanted(precision="bfloat16").place().device.type == "cpu"
-    with pytest.raises(BackendError, match="float16' runs on a GPU alone; device='cpu' was asked for"):
+    kind, others = find_kind(Wanted(), "mime")
+    assert (kind.name, list(others)) == ("native", ["cuda"])
+    assert why in others["cuda"]
+    with pytest.raises(BackendError, match="cuda: it runs on a GPU, and device='cpu' was asked for; native: float16"):
         Wanted(device="cpu", precision="float16")
-    with pytest.raises(BackendError, match=r"float16' runs on a GPU alone; the CPU is taken: .* MIME alone"):
-        place("auto", "float16", cpu_because=MIME_ALONE)
 
 
-def test_cores_are_those_of_this_process() -> None:
-    assert 1 <= available_cores() <= (os.cpu_count() or 1)
+def test_nothing_runs_without_torch_and_the_extension(monkeypatch: pytest.MonkeyPatch, unable: None) -> None:
+    monkeypatch.setattr("mime_fast.extras.find_spec", lambda _: None)
+    with pytest.raises(BackendError, match=r"^no back end can run") as found:
+        Wanted()
+    assert "_native cannot be imported" in str(found.value) and "mime-fast[torch]" in str(found.value)
+    with pytest.raises(BackendError, match=r"float64' cannot run: PyTorch is not installed .*'mime-fast\[torch\]'"):
+        Wanted(precision="float64")
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_every_back_end_says_what_it_can_do(kind: Any) -> None:
+    assert set(kind.precisions) <= CONTRACTS.keys()
+    assert kind.batch_size > 0 and kind.about
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])

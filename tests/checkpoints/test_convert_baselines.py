@@ -16,9 +16,10 @@ from torch import Tensor
 
 import mime_fast
 from mime_fast.checkpoints.convert import convert
-from mime_fast.checkpoints.model_folder import load_model_folder, own_state
+from mime_fast.checkpoints.model_folder import load_model_folder
 from mime_fast.checkpoints.released import Layout
 from mime_fast.checkpoints.released_baselines import MOEL, MULTITASK
+from mime_fast.checkpoints.torch_weights import own_state
 from mime_fast.config.model import MoelConfig, MultiTaskConfig
 from mime_fast.errors import CheckpointError
 from tests.checkpoints.released_layout import (
@@ -138,7 +139,7 @@ def test_all_faults_come_in_one_message(refused: Refused, kind: str) -> None:
         "generator_dict.p_gen_linear.bias has shape (5,), expected (1,)",
         f"{GAMMA} has 1 values that are NaN or infinite",
         "decoder_state_dict.embedding_proj.weight is no plain tensor in memory",
-        "generator_dict.proj.bias is torch.int64, expected a floating-point type",
+        "generator_dict.proj.bias is int64, expected a floating-point type",
         "unexpected 'notes' beside the state dicts",
         "missing decoder_key_state_dict",
         "encoder_state_dict.'version' is int, expected a tensor under a name",

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from mime_fast.checkpoints.model_folder import own_state
 from mime_fast.checkpoints.released import MIME, Layout
 from mime_fast.checkpoints.released_baselines import MOEL, MULTITASK
+from mime_fast.checkpoints.torch_weights import own_state
 from mime_fast.config.model import MimeConfig
 from mime_fast.reference.mime import Mime
 from tests.checkpoints.released_layout import CHANNELS, DEPTH, HIDDEN, WORDS, released_shapes, released_state

@@ -83,7 +83,7 @@ def test_wrong_usage_is_2_and_says_what_is_wrong(run: Run, argv: tuple[str, ...]
         (("classify", "-", "--isa", "sse"), "isa='sse'"),
         (("score", "-", "--batch-size", "0"), "batch_size=0"),
         (("info", "--backend", "reference", "--isa", "avx2"), "isa='avx2' with backend='reference'"),
-        (("info", "--backend", "reference", "--precision", "int8"), "int8 is for the native back end alone"),
+        (("info", "--backend", "reference", "--precision", "int8"), "int8 is only for the native back end"),
         (("train", "--recipe", "no.toml", "--data", "d", "--out", "o"), "no.toml: not a readable recipe"),
         (("train", "--recipe", "no.toml", "--data", "d", "--out", "o", "--threads", "0"), "threads=0"),
         (("evaluate", "--data", "d", "--limit", "0"), "limit=0"),

@@ -6,8 +6,9 @@ import torch
 
 from mime_fast.backends.gpu.backend import CudaBackend
 from mime_fast.backends.gpu.session import GraphCapture
-from mime_fast.backends.placement import place
+from mime_fast.backends.placement import Placement
 from mime_fast.backends.reference import ReferenceBackend
+from mime_fast.checkpoints.model_folder import ModelWeights
 from mime_fast.config.model import MimeConfig
 from mime_fast.kernels.select import Ops, device_ops, plain_ops, why_no_device_ops
 from tests.native.parity_case import BATCH_SIZE, Case, torch_model
@@ -30,6 +31,8 @@ class DeviceCase(Case):
     def __init__(self, config: MimeConfig, tensors: Tensors, *, batch_size: int = BATCH_SIZE) -> None:
         self.config = config
         self.native = device_backend(config, tensors, batch_size)  # type: ignore[assignment]
-        self.plain = ReferenceBackend(torch_model(config, tensors), place("cpu", "float32"), 64, 1)
-        self.exact = ReferenceBackend(torch_model(config, tensors).double(), place("cpu", "float64"), 64, 1)
+        dtypes = torch.float32, torch.float64
+        model, exact = (ModelWeights.of(torch_model(config, tensors).to(dtype)) for dtype in dtypes)
+        self.plain = ReferenceBackend(model, Placement("cpu", "float32", ""), 64, 1)
+        self.exact = ReferenceBackend(exact, Placement("cpu", "float64", ""), 64, 1)
         self.all = (self.native, self.plain, self.exact)

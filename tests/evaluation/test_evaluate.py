@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mime_fast.backends.select import Wanted, choose
-from mime_fast.checkpoints.model_folder import ModelFolder
+from mime_fast.checkpoints.model_folder import ModelFolder, ModelWeights
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.config.model import MimeConfig, ModelConfig
 from mime_fast.data.batches import make_examples
@@ -64,8 +64,8 @@ def make_engine(kind: type[ModelConfig] = MimeConfig, **generation: Any) -> Engi
     tokenizer = Tokenizer.from_words(WORDS)
     model = tiny(kind, vocab_size=tokenizer.vocab_size)
     options = GenerationConfig(**({"max_new_tokens": 8} | generation))
-    choice = choose(model, Wanted(device="cpu", precision="float64"))
-    return Engine(ModelFolder(model, tokenizer, options), "tiny", choice)
+    folder = ModelFolder(ModelWeights.of(model), tokenizer, options)
+    return Engine(folder, "tiny", choose(folder.weights, Wanted(device="cpu", precision="float64")))
 
 
 class Said(NamedTuple):

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from mime_fast.backends.native import NativeBackend
-from mime_fast.backends.placement import place
+from mime_fast.backends.placement import Placement
 from mime_fast.backends.protocol import Backend, Contexts, Heard, Requests
 from mime_fast.backends.reference import ReferenceBackend, torch_running
+from mime_fast.checkpoints.model_folder import ModelWeights
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.config.model import MimeConfig, ModelConfig, MoelConfig
 from mime_fast.data.batches import decoder_inputs, pad_rows
@@ -50,10 +51,10 @@ class Case:
     def __init__(self, config: ModelConfig, tensors: Tensors, *, isa: str = "auto", threads: int = 1) -> None:
         model = torch_model(config, tensors)
         self.config = config
-        self.native = NativeBackend(model, "float32", BATCH_SIZE, threads, isa)
-        self.plain = ReferenceBackend(model, place("cpu", "float32"), 64, 1)
+        self.native = NativeBackend(ModelWeights.of(model), "float32", BATCH_SIZE, threads, isa)
+        self.plain = ReferenceBackend(ModelWeights.of(model), Placement("cpu", "float32", ""), 64, 1)
         exact = torch_model(config, tensors).double()
-        self.exact = ReferenceBackend(exact, place("cpu", "float64"), 64, 1)
+        self.exact = ReferenceBackend(ModelWeights.of(exact), Placement("cpu", "float64", ""), 64, 1)
         self.all: tuple[Backend, ...] = (self.native, self.plain, self.exact)
 
     def check_generate(

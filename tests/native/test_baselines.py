@@ -10,6 +10,7 @@ import pytest
 from mime_fast import _native
 from mime_fast.backends.native import NativeBackend
 from mime_fast.backends.select import Wanted, choose
+from mime_fast.checkpoints.model_folder import ModelWeights
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.config.model import ModelConfig, MoelConfig, MultiTaskConfig
 from tests.native.parity_case import parts, torch_model
@@ -34,9 +35,9 @@ ASKED = random_dialogues(CONFIG, [5, 4, 6, 3, 9, 1, 30, 12], 1)
 def test_native_runs_baselines_and_says_what_it_does(kind: type[ModelConfig], precision: str) -> None:
     config = kind.paper(60, **SMALL)
     model = torch_model(config, random_tensors(config, 1))
-    backend = choose(model, Wanted(device="cpu", precision=precision)).backend
+    backend = choose(ModelWeights.of(model), Wanted(device="cpu", precision=precision)).backend
     assert isinstance(backend, NativeBackend)
-    reference = choose(model, Wanted(device="cpu", backend="reference")).backend
+    reference = choose(ModelWeights.of(model), Wanted(device="cpu", backend="reference")).backend
     for each in (backend, reference):
         assert set(each.describe()["implementations"]) == {"encode", "decode", "search", "random_numbers"}
         heard, _ = each.generate(*parts(ASKED), GenerationConfig(max_new_tokens=2))

@@ -39,15 +39,15 @@ MODELS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"emotion_groups": (changed(GROUPS[0], 0, -1), GROUPS[1])}, ValueError, r"emotion_groups\[0\]=-1"),
     ({"emotion_groups": (GROUPS[0].astype(np.int64), GROUPS[1])}, TypeError, "dtype int32 is allowed, not int64"),
     ({"emotion_groups": (list(GROUPS[0]), GROUPS[1])}, TypeError, "a numpy array is allowed, not list"),
-    ({"tensors": {}}, ValueError, "missing tensor 'word_embedding.weight'"),
-    ({"tensors": {"word_embedding.weight": 3}}, TypeError, "word_embedding.weight: a numpy array is allowed, not int"),
+    ({"tensors": {}}, ValueError, "missing tensor 'fc_decode.weight'"),
+    ({"tensors": {"fc_decode.weight": 3}}, TypeError, "fc_decode.weight: a numpy array is allowed, not int"),
 ]
 CONFIGS: list[tuple[str, Any, type[Exception], str]] = [
     ("model_type", "trs", ValueError, "model_type='trs': 'mime', 'multi-tr' or 'moel' is allowed"),
     ("model_type", 3, ValueError, "model_type=3: 'mime', 'multi-tr' or 'moel' is allowed"),
     ("model_type", "multi-tr", ValueError, "missing tensor 'emotion_key.weight'"),
     ("vocab_size", 6, ValueError, "vocab_size=6: an integer from 7 to 1048576"),
-    ("vocab_size", 51, ValueError, "word_embedding.weight: axis 0 has 50 entries; 51 are allowed"),
+    ("vocab_size", 51, ValueError, "fc_decode.weight: axis 0 has 50 entries; 51 are allowed"),
     ("vocab_size", 2**70, ValueError, "vocab_size"),
     ("vocab_size", 50.0, TypeError, "vocab_size: an integer is allowed, not float"),
     ("vocab_size", True, TypeError, "vocab_size: an integer is allowed, not bool"),

@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mime_fast.checkpoints.model_folder import load_weights
 from mime_fast.checkpoints.released import MIME
+from mime_fast.checkpoints.torch_weights import load_weights
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.config.model import MimeConfig
 from mime_fast.data.batches import decoder_inputs

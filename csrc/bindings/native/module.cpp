@@ -127,23 +127,33 @@ void run_released(Interruption& interruption, std::size_t threads, std::size_t b
   }
 }
 
+// A tensor of a mapping, as an array that lives as long as the result (with the GIL).
+TensorValues tensor_of(const py::object& tensors, const std::string& name, const std::vector<std::size_t>& shape) {
+  py::object given;
+  try {
+    given = tensors[name.c_str()];
+  } catch (py::error_already_set& error) {
+    if (!error.matches(PyExc_KeyError)) throw;
+    throw py::value_error("missing tensor '" + name + "'");
+  }
+  auto array = std::make_shared<Array<float>>(
+      checked_array<float>(name, given, static_cast<py::ssize_t>(shape.size()), "that its layer has"));
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    const auto entries = static_cast<std::size_t>(array->shape(static_cast<py::ssize_t>(i)));
+    if (entries == shape[i]) continue;
+    throw py::value_error(name + ": axis " + std::to_string(i) + " has " + std::to_string(entries) + " entries; " +
+                          std::to_string(shape[i]) + " are allowed");
+  }
+  return TensorValues(array, array->data());
+}
+
 class PyModel {
  public:
-  PyModel(const py::dict& config, const py::tuple& emotion_groups, const py::dict& tensors,
+  PyModel(const py::dict& config, const py::tuple& emotion_groups, const py::object& tensors,
           const std::string& precision, const std::string& isa) {
     const ModelConfig checked = model_config_of(config, emotion_groups);
     const FindTensor find = [&](const std::string& name, const std::vector<std::size_t>& shape) {
-      if (!tensors.contains(name.c_str())) throw py::value_error("missing tensor '" + name + "'");
-      const auto array = checked_array<float>(name, tensors[name.c_str()], static_cast<py::ssize_t>(shape.size()),
-                                              "that its layer has");
-      for (std::size_t i = 0; i < shape.size(); ++i) {
-        if (static_cast<std::size_t>(array.shape(static_cast<py::ssize_t>(i))) != shape[i]) {
-          throw py::value_error(name + ": axis " + std::to_string(i) + " has " +
-                                std::to_string(array.shape(static_cast<py::ssize_t>(i))) + " entries; " +
-                                std::to_string(shape[i]) + " are allowed");
-        }
-      }
-      return array.data();
+      return tensor_of(tensors, name, shape);
     };
     model_ = make_model(checked, checked_precision(precision), checked_isa(isa), find);
   }
@@ -159,6 +169,23 @@ class PyModel {
     run_released(interruption, threads, batch_size,
                  [&](const RunOptions& run) { run_classify(model_, run, checked.view(), checked.count, out); });
     return std::move(logits);
+  }
+
+  py::array mimic_shares(const py::tuple& contexts, const py::tuple& requests, const py::object& stop,
+                         std::size_t threads, std::size_t batch_size) const {
+    if (model_.config.model_type != ModelType::kMime) throw py::value_error("a baseline has no gate");
+    const CheckedContexts checked(contexts, model_.config);
+    const CheckedRequests asked(requests, checked.count);
+    HeardArrays heard(checked.count, model_.config.model_type);
+    Array<float> shares(checked.token_ids.size());
+    std::fill_n(shares.mutable_data(), shares.size(), 0.0f);
+    Heard view = heard.view();
+    view.mimic_shares = shares.mutable_data();
+    Interruption interruption(stop);
+    run_released(interruption, threads, batch_size, [&](const RunOptions& run) {
+      run_hear(model_, run, checked.view(), asked.view(), checked.count, view);
+    });
+    return std::move(shares);
   }
 
   py::tuple generate(const py::tuple& contexts, const py::tuple& requests, const py::dict& options,
@@ -226,15 +253,20 @@ PYBIND11_MODULE(_native, module) {
     }
   });
   py::class_<PyModel>(module, "Model", "A model with packed weights; calls do not change it.")
-      .def(py::init<const py::dict&, const py::tuple&, const py::dict&, const std::string&, const std::string&>(),
+      .def(py::init<const py::dict&, const py::tuple&, const py::object&, const std::string&, const std::string&>(),
            py::arg("config"), py::arg("emotion_groups"), py::arg("tensors"), py::arg("precision"), py::arg("isa"))
       .def_property_readonly("isa", &PyModel::isa)
       .def("classify", &PyModel::classify, py::arg("contexts"), py::kw_only(), py::arg("stop"), py::arg("threads"),
            py::arg("batch_size"))
+      .def("mimic_shares", &PyModel::mimic_shares, py::arg("contexts"), py::arg("requests"), py::kw_only(),
+           py::arg("stop"), py::arg("threads"), py::arg("batch_size"))
       .def("generate", &PyModel::generate, py::arg("contexts"), py::arg("requests"), py::arg("options"),
            py::arg("prefixes"), py::kw_only(), py::arg("stop"), py::arg("threads"), py::arg("batch_size"))
       .def("score", &PyModel::score, py::arg("contexts"), py::arg("requests"), py::arg("targets"),
            py::arg("target_offsets"), py::kw_only(), py::arg("stop"), py::arg("threads"), py::arg("batch_size"));
+  py::list isas;
+  for (int i = 0; i < kIsaCount; ++i) isas.append(isa_name(static_cast<Isa>(i)));
+  module.attr("isas") = py::tuple(isas);
   module.def(
       "why_not",
       [](const std::string& isa) {

@@ -19,7 +19,10 @@ from mime_fast.backends.gpu.model import DeviceModel, Understood, exact_float32
 from mime_fast.backends.gpu.prefill import TOGETHER, Prefill
 from mime_fast.backends.gpu.session import Capture, Session, Shape, ladder
 from mime_fast.backends.gpu.work import Hearing, Work
+from mime_fast.backends.placement import Placement
 from mime_fast.backends.protocol import OPS, Contexts, Floats, Heard, Ids, Offsets, Requests, Stop, refuse_nan
+from mime_fast.backends.reference import ReferenceBackend
+from mime_fast.checkpoints.model_folder import ModelWeights
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.emotions import LABELS
 from mime_fast.errors import BackendError
@@ -54,6 +57,7 @@ class CudaBackend:
     def __init__(
         self, model: Mime, dtype: torch.dtype, batch_size: int, ops: Ops, capture: Callable[[], Capture] | None
     ) -> None:
+        self._source = model
         with torch.inference_mode():
             self.model = DeviceModel(model, dtype, ops)
         self.batch_size = batch_size
@@ -123,6 +127,12 @@ class CudaBackend:
         refuse_nan("emotion logits", heard.emotion_logits, np.arange(len(contexts)))
         refuse_nan("log-probs", found, np.repeat(np.arange(len(contexts)), np.diff(target_offsets)))
         return heard, found
+
+    def mimic_shares(self, contexts: Contexts, requests: Requests) -> Floats:
+        """By the reference: the kernel keeps only their means."""
+        placement = Placement(str(self.model.device), "float32", "")
+        reference = ReferenceBackend(ModelWeights.of(self._source), placement, self.batch_size, torch.get_num_threads())
+        return reference.mimic_shares(contexts, requests)
 
     def describe(self) -> dict[str, Any]:
         choices = self.model.ops.choices

@@ -19,7 +19,7 @@ from mime_fast.config.generation import GenerationConfig
 from mime_fast.emotions import LABELS
 from mime_fast.errors import BackendError
 from mime_fast.reference.hypothesis import Hypothesis
-from mime_fast.reference.search import no_response
+from mime_fast.reference.search_checks import no_response
 from mime_fast.text.special import EOS_ID
 
 

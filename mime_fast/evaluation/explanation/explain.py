@@ -6,16 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
-from mime_fast.emotions import INDEX, LABELS, Polarity, emotion_index
+from mime_fast.config.model import MimeConfig
+from mime_fast.emotions import LABELS, Polarity, emotion_index
 from mime_fast.engine.engine import Engine
 from mime_fast.engine.inputs import Dialogue, Truncation
+from mime_fast.engine.reading import Given
 from mime_fast.engine.records import WEIGHT_DIGITS, record
 from mime_fast.engine.results import EmotionMixture, Reply
 from mime_fast.errors import ConfigError
-from mime_fast.reference.mime import Mime
-from mime_fast.reference.noise import prior_noise
 
 SPEAKERS = ("speaker", "listener")
 
@@ -67,7 +65,7 @@ def explain(
     truncation: Truncation | None = None,
     search: Mapping[str, Any] | None = None,
 ) -> Explanation:
-    """Reply to one dialogue as `Engine.generate` does, and compute the shares behind the reply by the reference model.
+    """Reply to one dialogue as `Engine.generate` does, and compute the shares that made it.
 
     Args:
         dialogue .. truncation: as for `Engine.generate`; search: its search options.
@@ -76,7 +74,7 @@ def explain(
         ConfigError: the model has no gate (it is not MIME), or an option is not allowed.
         InputError: the dialogue, emotion, seed or request id cannot be used.
     """
-    config = _mime(engine).config
+    config = _mime(engine)
     (reply,) = engine.generate(
         [dialogue],
         emotions=[emotion],
@@ -87,35 +85,19 @@ def explain(
         truncation=truncation,
         **(search or {}),
     )
-    words = engine.prepare(dialogue, strict_turns=strict_turns, truncation=truncation)
+    reading = engine.reading(strict_turns, truncation, stochastic)
+    words = reading.words([dialogue])[0]
     mimicked = reply.emotion if emotion is None else LABELS[emotion_index(emotion)]
+    given = Given.with_list([dialogue], [request_id], seed=seed, emotions=[emotion])
+    (window,) = reading.windows([dialogue], given)
+    shares: list[float] = engine.backend.mimic_shares(window.contexts, window.requests).tolist()
     return Explanation(
         words,
-        _split(mimic_shares(engine, words, mimicked, prior_key=(seed, request_id) if stochastic else None), words),
+        _split(shares[1:], words),
         reply,
         mimicked,
         config.emotion_mimicry and config.emotion_grouping,
     )
-
-
-def mimic_shares(
-    engine: Engine, words: Sequence[Sequence[str]], mimicked: str, prior_key: tuple[int, int] | None
-) -> list[float]:
-    """The gate's mimic share at each word of a dialogue, by the reference model.
-
-    Args:
-        words: tokens by utterance, the user's first; mimicked: the emotion whose group is mimicked.
-        prior_key: seed and request id of the noise; None: z = mu.
-    """
-    model = _mime(engine)
-    device = model.fc_decode.weight.device
-    ids, states = (torch.tensor([row], device=device) for row in engine.tokenizer.encode_context(words))
-    with engine.running():
-        context = model.encode(ids, states)
-        noise = None if prior_key is None else prior_noise(model, [prior_key[0]], [prior_key[1]])
-        memory, _ = model.hear(context, torch.tensor([INDEX[mimicked]], device=device), noise)
-        shares: list[float] = memory.mimic_share[0].tolist()
-    return shares if model.config.drop_ctx else shares[1:]
 
 
 def explanation_json(found: Explanation, top: int) -> dict[str, Any]:
@@ -132,12 +114,12 @@ def explanation_json(found: Explanation, top: int) -> dict[str, Any]:
     }
 
 
-def _mime(engine: Engine) -> Mime:
-    if not isinstance(engine.model, Mime):
+def _mime(engine: Engine) -> MimeConfig:
+    if not isinstance(engine.config, MimeConfig):
         raise ConfigError(
-            f"{engine.name}: a model of type {engine.config.model_type!r} has no gate and no mixture; 'mime' is allowed"
+            f"{engine.name}: a model of type {engine.config.model_type!r} has no gate and no mixture; must be 'mime'"
         )
-    return engine.model
+    return engine.config
 
 
 def _split(shares: Sequence[float], words: Sequence[Sequence[str]]) -> list[list[float]]:

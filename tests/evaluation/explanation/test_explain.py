@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mime_fast.backends.select import Wanted, choose
-from mime_fast.checkpoints.model_folder import ModelFolder
+from mime_fast.checkpoints.model_folder import ModelFolder, ModelWeights
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.config.model import MimeConfig, ModelConfig, MultiTaskConfig
 from mime_fast.emotions import LABELS, NEGATIVE, POSITIVE
@@ -30,8 +30,8 @@ def make_engine(
 ) -> Engine:
     tokenizer = Tokenizer.from_words(WORDS)
     model = tiny(kind, preset, tokenizer.vocab_size, **changes)
-    choice = choose(model, Wanted(device="cpu", precision=precision, threads=1))
-    return Engine(ModelFolder(model, tokenizer, GenerationConfig(max_new_tokens=6)), "tiny", choice, 1)
+    folder = ModelFolder(ModelWeights.of(model), tokenizer, GenerationConfig(max_new_tokens=6))
+    return Engine(folder, "tiny", choose(folder.weights, Wanted(device="cpu", precision=precision, threads=1)))
 
 
 @pytest.fixture(scope="module")
