@@ -16,7 +16,8 @@ from glob import glob
 from pathlib import Path
 
 import pybind11
-from setuptools import Extension, setup
+import setuptools
+from setuptools import Distribution, Extension, setup
 from setuptools.command.build_ext import build_ext
 
 NATIVE, DEV, CUDA = "mime_fast._native", "mime_fast._native_dev", "mime_fast._cuda"
@@ -119,11 +120,21 @@ class Build(build_ext):
         return f"builddir = {folder}\n" + "".join(
             f"rule {name}\n  command = {command}\n  description = {description}\n{more}"
             for name, command, description, more in (
-                ("cpp", f"{words(self.compiler.compiler_so_cxx)} $flags -MMD -MF $out.d -c $in -o $out", "$in", DEPS),
+                ("cpp", f"{words(self.compile_command())} $flags -MMD -MF $out.d -c $in -o $out", "$in", DEPS),
                 ("cu", f"{words([f'{CUDA_HOME}/bin/nvcc', *nvcc])} -MD -MF $out.d -c $in -o $out", "$in", DEPS),
-                ("link", f"{words(self.compiler.linker_so_cxx)} $in $libraries -o $out", "$out", ""),
+                ("link", f"{words(self.link_command())} $in $libraries -o $out", "$out", ""),
             )
         )
+
+    def compile_command(self) -> list[str]:
+        """Of a C++ file."""
+        old: list[str] = self.compiler.compiler_so
+        return getattr(self.compiler, "compiler_so_cxx", [*self.compiler.compiler_cxx, *old[1:]])
+
+    def link_command(self) -> list[str]:
+        """Of C++ objects."""
+        old: list[str] = self.compiler.linker_so
+        return getattr(self.compiler, "linker_so_cxx", [*self.compiler.compiler_cxx, *old[1:]])
 
 
 DEPS = "  depfile = $out.d\n  deps = gcc\n"
@@ -167,7 +178,19 @@ def ninja() -> str:
         return shutil.which("ninja") or sys.exit("ninja is needed to compile mime_fast: pip install ninja")
 
 
+SETUPTOOLS = 77  # the first that can read pyproject.toml's licence
+
+
+class WithoutMetadata(Distribution):
+    """For an older one, which a machine without a network may have: builds the extensions in place, no more."""
+
+    def parse_config_files(self, *_: object, **__: object) -> None:
+        if "build_ext" not in sys.argv:
+            sys.exit(f"setuptools {setuptools.__version__}: {SETUPTOOLS} or newer is needed to install mime_fast")
+
+
 setup(
+    distclass=WithoutMetadata if int(setuptools.__version__.partition(".")[0]) < SETUPTOOLS else Distribution,
     ext_modules=[Extension(name, files, optional=name == CUDA) for name, files in sources().items()],
     cmdclass={"build_ext": Build},
 )

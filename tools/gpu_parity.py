@@ -11,6 +11,7 @@ import torch
 import mime_fast
 from benchmarks.tasks import real_dialogues
 from mime_fast.backends.gpu.backend import CudaBackend
+from mime_fast.backends.gpu.graphs import Graphs
 from mime_fast.backends.placement import Placement
 from mime_fast.backends.select import Choice
 from mime_fast.checkpoints.model_folder import load_model_folder
@@ -67,5 +68,5 @@ def _on_the_device(precision: str, dry: bool) -> Engine:
         return mime_fast.load(device="cuda", precision=precision)
     folder = load_model_folder(find_model(None))
     dtype: torch.dtype = getattr(torch, precision)
-    backend = CudaBackend(folder.model.eval(), dtype, 4, plain_ops("dry run"), None)
+    backend = CudaBackend(folder.model.eval(), dtype, 4, plain_ops("dry run"), Graphs("dry run"))
     return Engine(folder, "dry run", Choice(backend, Placement("cpu", "float32", "dry run"), "dry run", 4, 1))

@@ -16,7 +16,7 @@ from torch import Tensor
 from benchmarks.random_mime import random_mime
 from benchmarks.tasks import TOKENS, VOCABULARY
 from mime_fast.backends.gpu.backend import CudaBackend
-from mime_fast.backends.gpu.session import GraphCapture
+from mime_fast.backends.gpu.graphs import Graphs
 from mime_fast.backends.placement import Placement
 from mime_fast.backends.protocol import Backend, Contexts, Requests
 from mime_fast.backends.reference import ReferenceBackend
@@ -86,8 +86,8 @@ def backends(setting: Setting, precision: str, dry: bool) -> tuple[Backend, Back
     ours = plain_ops("dry run") if dry else device_ops()
     size = setting.batches[-1]
     return (
-        CudaBackend(model, dtype, size, ours, None if dry else GraphCapture),
-        CudaBackend(model, dtype, size, eager_ops(dry), None),
+        CudaBackend(model, dtype, size, ours, Graphs("dry run" if dry else "")),
+        CudaBackend(model, dtype, size, eager_ops(dry), Graphs("eager PyTorch")),
     )
 
 

@@ -86,14 +86,15 @@ class Cuda(Kind):
         import torch
 
         from mime_fast.backends.gpu.backend import CudaBackend
-        from mime_fast.backends.gpu.session import GraphCapture
+        from mime_fast.backends.gpu.graphs import Graphs
         from mime_fast.kernels.select import device_ops
         from mime_fast.reference.mime import Mime
 
         model = weights.model.to(device=placement.device, dtype=placement.dtype)
         assert isinstance(model, Mime)
         dtype: torch.dtype = getattr(torch, placement.precision)
-        return CudaBackend(model, dtype, wanted.batch_size or self.batch_size, device_ops(), GraphCapture)
+        graphs = Graphs("" if wanted.cuda_graphs else "asked for")
+        return CudaBackend(model, dtype, wanted.batch_size or self.batch_size, device_ops(), graphs)
 
 
 class Native(Kind):

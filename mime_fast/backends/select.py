@@ -41,6 +41,7 @@ class Wanted:
     batch_size: int | None = None  # None: the back end's own
     backend: str = "auto"
     isa: str = "auto"
+    cuda_graphs: bool = True
 
     def __post_init__(self) -> None:
         threads = self.threads

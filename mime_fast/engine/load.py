@@ -25,6 +25,7 @@ def load(
     batch_size: int | None = None,
     backend: str = "auto",
     isa: str = "auto",
+    cuda_graphs: bool = True,
 ) -> Engine:
     """Load a model.
 
@@ -38,6 +39,8 @@ def load(
             a GPU.
         backend: "native" (C++ on the CPU), "cuda" (a GPU), "reference" (PyTorch), or "auto": the fastest that can run.
         isa: the instruction set of the native back end (`mime-fast info` lists them), or "auto": the best one here.
+        cuda_graphs: False: the cuda back end launches every kernel by itself, which is slower, to find faults; other back
+            ends do not look at it.
 
     Raises:
         CheckpointError: no such model, or a broken one. ConfigError: an argument is not allowed. BackendError: what was
@@ -45,7 +48,7 @@ def load(
     """
     if path is not None and not isinstance(path, str | os.PathLike):
         raise ConfigError(f"path={path!r}: None, a model folder or the name of a shipped model is allowed")
-    wanted = Wanted(device, precision, threads, batch_size, backend, isa)
+    wanted = Wanted(device, precision, threads, batch_size, backend, isa, cuda_graphs)
     found = find_model(path)
     folder = load_model_folder(found)
     name = str(found if path is not None else DEFAULT_MODEL)

@@ -24,6 +24,7 @@ __all__ = [
     "memory_attention",
     "response_emotion",
     "self_attention",
+    "vocab_logits",
     "vocab_score",
     "vocab_topk",
 ]
@@ -86,6 +87,16 @@ def response_emotion(
     return torch.stack(each).sum(dim=0), m, m_other
 
 
+def vocab_logits(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """O W^T + b (eq. 29), wide [N, V]: its sums are never rounded to a narrower dtype.
+
+    Args:
+        hidden: O, [N, C]; weight: [V, C]; bias: [V].
+    """
+    hidden, weight, bias = (x.to(wide(hidden.dtype)) for x in (hidden, weight, bias))
+    return F.linear(hidden, weight) + bias
+
+
 def vocab_topk(
     hidden: Tensor, weight: Tensor, bias: Tensor, suppressed: Tensor | None, banned: Tensor | None, k: int
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -104,7 +115,7 @@ def vocab_topk(
         Log-probs, wide [N, k], ids, int32 [N, k] (-inf and 0 where fewer words are allowed and above -inf), and the
         log of the sum of exponentials that the log-probs were made with, wide [N].
     """
-    logits = _logits(hidden, weight, bias)
+    logits = vocab_logits(hidden, weight, bias)
     total = logits.logsumexp(dim=-1)
     total = torch.where(torch.isfinite(total), total, torch.nan)  # as in log_softmax
     allowed = logits
@@ -125,9 +136,5 @@ def vocab_score(hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -
     Args:
         hidden: O, [N, C]; weight: [V, C]; bias: [V]; targets: int32 [N].
     """
-    log_probs = _logits(hidden, weight, bias).log_softmax(dim=-1)
+    log_probs = vocab_logits(hidden, weight, bias).log_softmax(dim=-1)
     return log_probs.gather(-1, targets.long()[:, None])[:, 0]
-
-
-def _logits(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return F.linear(hidden, weight).to(wide(hidden.dtype)) + bias.to(wide(hidden.dtype))

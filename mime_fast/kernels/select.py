@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +18,7 @@ from mime_fast.kernels.beam_state import BeamState, addresses
 from mime_fast.kernels.sorted_topk import sorted_topk
 
 MAX_TOPK = 32  # candidates of a row that the kernel of vocab_topk can keep
-KERNELS = ("decoder_step", "gate_fusion", "response_emotion", "vocab_score", "vocab_topk")
+KERNELS = ("decoder_step", "gate_fusion", "response_emotion", "vocab_logits", "vocab_score", "vocab_topk")
 
 
 class BeamStep(Protocol):
@@ -34,6 +35,7 @@ class Ops:
     decoder_step: Callable[..., Tensor]
     gate_fusion: Callable[..., tuple[Tensor, Tensor]]
     response_emotion: Callable[..., tuple[Tensor, Tensor, Tensor]]
+    vocab_logits: Callable[..., Tensor]
     vocab_score: Callable[..., Tensor]
     vocab_topk: Callable[..., tuple[Tensor, Tensor, Tensor]]
     beam_step: Callable[[BeamState], BeamStep]
@@ -47,6 +49,7 @@ def plain_ops(reason: str) -> Ops:
         plain.decoder_step,
         plain.gate_fusion,
         plain.response_emotion,
+        plain.vocab_logits,
         plain.vocab_score,
         plain.vocab_topk,
         plain_beam_step,
@@ -64,7 +67,7 @@ def device_ops() -> Ops:
 
 def topk_of(ops: Ops, k: int) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
     """What finds k candidates of a row."""
-    return ops.vocab_topk if k <= MAX_TOPK else sorted_topk
+    return ops.vocab_topk if k <= MAX_TOPK else partial(sorted_topk, vocab_logits=ops.vocab_logits)
 
 
 def why_no_device_ops() -> str:

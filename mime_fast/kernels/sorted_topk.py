@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 
 import torch
@@ -10,10 +11,17 @@ from torch.nn import functional as F
 
 
 def sorted_topk(
-    hidden: Tensor, weight: Tensor, bias: Tensor, suppressed: Tensor | None, banned: Tensor | None, k: int
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    suppressed: Tensor | None,
+    banned: Tensor | None,
+    k: int,
+    *,
+    vocab_logits: Callable[..., Tensor],
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """As `plain.vocab_topk` for any k up to V; bans cost no memory of N * M * V."""
-    logits = F.linear(hidden, weight).float() + bias.float()
+    """As `plain.vocab_topk` for any k up to V; bans cost no memory of N * M * V. `vocab_logits`: what runs that op."""
+    logits = vocab_logits(hidden, weight, bias)
     total = logits.logsumexp(dim=-1)
     best, ids = without(logits, suppressed, banned).sort(dim=-1, descending=True, stable=True)
     log_probs = torch.where(torch.isfinite(total)[:, None], best[:, :k] - total[:, None], torch.nan)

@@ -32,8 +32,8 @@ def vocab_score_kernel(
     BLOCK_K: tl.constexpr,
     INTERPRETED: tl.constexpr,
 ):
-    tile = tl.program_id(0)
-    n = tl.program_id(1).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
+    tile = tl.program_id(1)
+    n = tl.program_id(0).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
     v = tile * BLOCK_V + tl.arange(0, BLOCK_V)
     logits = logits_tile(hidden, weight, bias, n, v, rows, C, V, BLOCK_N, BLOCK_V, BLOCK_K, INTERPRETED)
     store_sums(logits, largest, sums, n, tile, rows, TILES)
@@ -58,7 +58,7 @@ def vocab_score(hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, *
     largest, sums = (torch.empty((rows, number), dtype=torch.float32, device=hidden.device) for _ in range(2))
     chosen, log_probs = (torch.empty(rows, dtype=torch.float32, device=hidden.device) for _ in range(2))
     if rows:
-        vocab_score_kernel[(number, blocks(rows, cut.rows))](
+        vocab_score_kernel[(blocks(rows, cut.rows), number)](
             hidden,
             weight,
             bias,

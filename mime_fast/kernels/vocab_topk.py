@@ -87,11 +87,11 @@ def vocab_topk_kernel(
     BLOCK_K: tl.constexpr,
     INTERPRETED: tl.constexpr,
 ):
-    n = tl.program_id(1).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
+    n = tl.program_id(0).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
     lane = tl.arange(0, K_PADDED)
     nothing = tl.where(lane < K, NO_KEY + lane.to(tl.int64), 0x7FFFFFFFFFFFFFFF)  # all different; no room beyond K
     keys = tl.zeros([BLOCK_N, K_PADDED], tl.int64) + nothing[None, :]
-    first = tl.program_id(0) * TILES_A_PROGRAM
+    first = tl.program_id(1) * TILES_A_PROGRAM
     for tile in range(first, min(first + TILES_A_PROGRAM, TILES)):
         v = tile * BLOCK_V + tl.arange(0, BLOCK_V)
         logits = logits_tile(hidden, weight, bias, n, v, rows, C, V, BLOCK_N, BLOCK_V, BLOCK_K, INTERPRETED)
@@ -105,7 +105,7 @@ def vocab_topk_kernel(
                 logits = tl.where(v[None, :] == word[:, None], -float("inf"), logits)
         logits = tl.where((n < rows)[:, None], logits, -float("inf"))
         keys = enter_best(logits, keys, v)
-    here = (n * tl.num_programs(0) + tl.program_id(0))[:, None] * K + lane[None, :]
+    here = (n * tl.num_programs(1) + tl.program_id(1))[:, None] * K + lane[None, :]
     tl.store(candidates + here, keys, mask=(n < rows)[:, None] & (lane < K)[None, :])
 
 
@@ -164,7 +164,7 @@ def vocab_topk(
     totals = torch.empty(rows, dtype=torch.float32, device=hidden.device)
     ids = torch.empty((rows, k), dtype=torch.int32, device=hidden.device)
     if rows:
-        vocab_topk_kernel[(programs, blocks(rows, cut.rows))](
+        vocab_topk_kernel[(blocks(rows, cut.rows), programs)](
             hidden,
             weight,
             bias,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mime_fast.config.model import ModelConfig
-from mime_fast.reference.layers import Attention, FeedForward, add_positions, layer_norm
+from mime_fast.reference.layers import Attention, FeedForward, Positions, layer_norm
 from mime_fast.text.special import PAD_ID
 
 
@@ -98,7 +98,7 @@ class Decoder(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.max_positions = config.max_positions
+        self.positions = Positions(config)
         self.projection = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.num_layers))
         self.norm = layer_norm(config)
@@ -143,7 +143,8 @@ class Decoder(nn.Module):
 
     def _placed(self, embedded: Tensor, start: int = 0) -> Tensor:
         """Projected words [B, T, C] with their positions from `start` on."""
-        return add_positions(self.projection(embedded), self.max_positions, start)
+        placed: Tensor = self.positions(self.projection(embedded), start)
+        return placed
 
 
 def unseen(ids: Tensor) -> Tensor:

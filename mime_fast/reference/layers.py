@@ -29,10 +29,19 @@ def sinusoidal_positions(rows: int, size: int, dtype: torch.dtype, device: torch
     return torch.cat([angle.sin(), angle.cos()], dim=1).to(device=device, dtype=dtype)
 
 
-def add_positions(x: Tensor, max_positions: int, start: int = 0) -> Tensor:
+class Positions(nn.Module):
     """x + E_P[start : start + T], x [B, T, C]."""
-    table = sinusoidal_positions(max_positions, x.shape[-1], x.dtype, x.device)
-    return x + table[start : start + x.shape[1]]
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.rows = config.max_positions
+
+    def forward(self, x: Tensor, start: int = 0) -> Tensor:
+        return x + self.table(x)[start : start + x.shape[1]]
+
+    def table(self, like: Tensor) -> Tensor:
+        """E_P of the size, dtype and device of `like` [..., C]."""
+        return sinusoidal_positions(self.rows, like.shape[-1], like.dtype, like.device)
 
 
 class UnbiasedLayerNorm(nn.Module):
@@ -139,7 +148,7 @@ class Encoder(nn.Module):
 
     def __init__(self, config: ModelConfig, input_size: int, num_layers: int) -> None:
         super().__init__()
-        self.max_positions = config.max_positions
+        self.positions = Positions(config)
         self.projection = nn.Linear(input_size, config.hidden_size, bias=False)
         self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(num_layers))
         self.norm = layer_norm(config)
@@ -147,7 +156,7 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor, real: Tensor) -> Tensor:
         """x [B, S, input_size], real [B, S] (false at padding) -> [B, S, C]."""
-        x = self.dropout(add_positions(self.projection(x), self.max_positions))
+        x = self.dropout(self.positions(self.projection(x)))
         for layer in self.layers:
             x = layer(x, real)
         out: Tensor = self.norm(x)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from mime_fast.backends.gpu.backend import CudaBackend
-from mime_fast.backends.gpu.session import GraphCapture
+from mime_fast.backends.gpu.graphs import Graphs
 from mime_fast.backends.placement import Placement
 from mime_fast.backends.reference import ReferenceBackend
 from mime_fast.checkpoints.model_folder import ModelWeights
@@ -22,7 +22,7 @@ def device_backend(
 ) -> CudaBackend:
     ops: Ops = device_ops() if ON_DEVICE else plain_ops("for tests")
     model = torch_model(config, tensors).to("cuda" if ON_DEVICE else "cpu")
-    return CudaBackend(model, dtype, batch_size, ops, GraphCapture if ON_DEVICE else None)
+    return CudaBackend(model, dtype, batch_size, ops, Graphs("" if ON_DEVICE else "for tests"))
 
 
 class DeviceCase(Case):

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from mime_fast.backends.gpu.graphs import Graphs
+
 READS = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "equal", "is_nonzero")
 
 
@@ -30,6 +32,18 @@ class NoReads(TorchDispatchMode):
             kinds |= {torch.device(kwargs["device"]).type} if kwargs and kwargs.get("device") else set()
             assert len(kinds) == 1, f"{name} between devices"
         return func(*args, **(kwargs or {}))
+
+
+class FakeGraphs(Graphs):
+    """Captures by `FakeCapture`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pools: list[FakeCapture] = []
+
+    def new_pool(self) -> FakeCapture:
+        self.pools.append(FakeCapture())
+        return self.pools[-1]
 
 
 class FakeCapture:

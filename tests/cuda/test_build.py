@@ -7,6 +7,7 @@ import importlib
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,27 @@ def test_the_stub_names_what_the_extension_has() -> None:
     assert defined | declared == {name for name in vars(extension) if not name.startswith("_")}
     assert extension.architectures == "sm_80 sm_90"
     assert isinstance(extension.why_not(), str)
+
+
+def test_an_old_setuptools_builds_in_place_and_says_what_an_installation_needs() -> None:
+    """It cannot read pyproject.toml's licence; a machine without a network may have no newer one."""
+    program = """
+import runpy, subprocess, sys, setuptools
+setuptools.__version__ = "68.2.2"
+def run(command, **_):
+    print("ninja is asked for", *command)
+    raise SystemExit(0)
+subprocess.run = run
+sys.argv = ["setup.py", *sys.argv[1:]]
+runpy.run_path("setup.py")
+"""
+    done = {
+        name: subprocess.run(
+            [sys.executable, "-c", program, *name.split()], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        for name in ("build_ext --inplace", "bdist_wheel")
+    }
+    building, installing = done.values()
+    assert building.returncode == 0 and "ninja is asked for" in building.stdout, building.stderr
+    assert installing.returncode != 0
+    assert "setuptools 68.2.2: 77 or newer is needed to install mime_fast" in installing.stderr

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mime_fast.backends.gpu.backend import CudaBackend
+from mime_fast.backends.gpu.graphs import Graphs
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.config.model import MimeConfig
 from mime_fast.kernels.beam_state import BeamState
@@ -53,7 +54,8 @@ def interpreted_ops() -> Ops:
 class InterpretedCase(DeviceCase):
     def __init__(self, config: MimeConfig, tensors: Tensors) -> None:
         super().__init__(config, tensors)
-        self.native = CudaBackend(torch_model(config, tensors), torch.float32, 3, interpreted_ops(), None)  # type: ignore[assignment]
+        model, eager = torch_model(config, tensors), Graphs("for tests")
+        self.native = CudaBackend(model, torch.float32, 3, interpreted_ops(), eager)  # type: ignore[assignment]
         self.all = (self.native, self.plain, self.exact)
 
 

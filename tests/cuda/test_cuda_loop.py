@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
+from mime_fast.backends.gpu import prefill
 from mime_fast.backends.gpu.backend import CudaBackend
+from mime_fast.backends.gpu.graphs import Graphs
 from mime_fast.backends.gpu.session import Session, ladder
 from mime_fast.backends.protocol import Backend
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.config.model import MimeConfig
 from mime_fast.errors import BackendError, ConfigError
 from mime_fast.kernels.select import plain_ops
+from mime_fast.reference import layers
 from mime_fast.reference.hypothesis import Hypothesis
 from tests.cuda.device_case import ON_DEVICE, DeviceCase, device_backend
-from tests.cuda.no_reads import FakeCapture, NoReads
+from tests.cuda.no_reads import FakeGraphs, NoReads
 from tests.native import test_backend_errors as errors
 from tests.native.parity_case import parts, tokens_of, torch_model
 from tests.native.random_models import SMALL, Asked, random_dialogues, random_tensors
@@ -83,24 +88,18 @@ def test_the_score_of_a_reply_is_what_it_was_generated_with(asked: Asked, option
 @every_way
 def test_a_captured_step_reads_nothing_back(asked: Asked, options: GenerationConfig) -> None:
     """Every step after the first of its size, as a CUDA graph would run it."""
-    captures: list[FakeCapture] = []
-
-    def capture() -> FakeCapture:
-        captures.append(FakeCapture())
-        return captures[-1]
-
-    model = torch_model(CONFIG, TENSORS)
-    backend = CudaBackend(model, torch.float32, 4, plain_ops("for tests"), capture)
+    graphs = FakeGraphs()
+    backend = CudaBackend(torch_model(CONFIG, TENSORS), torch.float32, 4, plain_ops("for tests"), graphs)
     prefixes = [[7, 8][: i % 3] for i in range(len(asked))]
     _, found = backend.generate(*parts(asked), options, prefixes)
     _, expected = device_backend(CONFIG, TENSORS, 64).generate(*parts(asked), options, prefixes)
     assert_alike(found, expected)
-    prefill, decoding = captures
+    prefill, decoding = graphs.pools
     assert decoding.replays > 10
     again = backend.generate(*parts(asked), options, prefixes)
     assert_alike(again[1], expected)
     assert prefill.replays > 3  # shapes met again
-    assert len(captures) == 2  # the session was used again
+    assert len(graphs.pools) == 2  # the session was used again
 
 
 def test_the_guard_sees_reads() -> None:
@@ -238,3 +237,65 @@ def test_what_earlier_searches_left_changes_nothing(
 
     monkeypatch.setattr(Session, "__init__", poisoned)
     assert_alike(device_backend(CONFIG, TENSORS, 4).generate(*parts(asked), options)[1], expected)
+
+
+@every_way
+def test_a_fresh_thread_makes_the_second_call(asked: Asked, options: GenerationConfig) -> None:
+    """It captures, on a GPU, what the first call ran eagerly; so does a third call in another thread."""
+    backend = device_backend(CONFIG, TENSORS, 4)
+    expected = backend.generate(*parts(asked), options)[1]
+    for _ in range(2):
+        with ThreadPoolExecutor(1) as pool:
+            assert_alike(pool.submit(lambda: backend.generate(*parts(asked), options)[1]).result(), expected)
+    assert backend.describe()["cuda_graphs"] == ("on" if ON_DEVICE else "off: for tests")
+
+
+def test_tables_are_the_backend_s_own(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once it is there, none is made or looked for in a cache: a graph would read freed memory, or not be captured."""
+
+    def asks(*_: Any) -> Any:
+        raise AssertionError("a table is asked for")
+
+    backend = CudaBackend(torch_model(CONFIG, TENSORS), torch.float32, 4, plain_ops("for tests"), FakeGraphs())
+    monkeypatch.setattr(layers, "sinusoidal_positions", asks)
+    nothing = np.full(len(asked), 2, np.int32), np.arange(len(asked) + 1)
+    for _ in range(2):
+        backend.generate(*parts(asked), WAYS["sampling"])
+        backend.score(*parts(asked), *nothing)
+        backend.classify(parts(asked)[0])
+
+
+def test_shapes_of_the_prefill_are_bounded(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prefill, "SHAPES", 2)
+    model, graphs = torch_model(CONFIG, TENSORS), FakeGraphs()
+    backend = CudaBackend(model, torch.float32, 4, plain_ops("for tests"), graphs)
+    expected = device_backend(CONFIG, TENSORS, 4).generate(*parts(asked), WAYS["greedy"])[1]
+    for _ in range(2):
+        assert_alike(backend.generate(*parts(asked), WAYS["greedy"])[1], expected)
+        assert len(backend._understand._shapes) == 2
+    few = asked.only([0, 0, 0])
+    before = graphs.pools[0].replays
+    for _ in range(3):
+        backend.generate(*parts(few), WAYS["greedy"])
+    assert graphs.pools[0].replays >= before + 2  # the last shapes used stay
+
+
+@pytest.mark.parametrize(
+    "way",
+    [{"do_sample": True, "num_beams": 1}, {"num_beams": 1, "repetition_penalty": 1.3}, {"num_beams": 17}],
+    ids=str,
+)
+def test_what_looks_at_all_logits_has_them_from_their_op(asked: Asked, way: dict[str, Any]) -> None:
+    """Which gives them in float32 (tests/kernels), whatever the dtype of the products."""
+    ops = plain_ops("for tests")
+
+    def vocab_logits(*given: Tensor) -> Tensor:
+        logits = ops.vocab_logits(*given)
+        assert logits.dtype == torch.float32
+        logits[:, 11] += 90.0
+        return logits
+
+    changed = replace(ops, vocab_logits=vocab_logits)
+    backend = CudaBackend(torch_model(CONFIG, TENSORS), torch.bfloat16, 8, changed, Graphs("for tests"))
+    _, replies = backend.generate(*parts(asked), GenerationConfig(max_new_tokens=1, **way))
+    assert {each[0].token_ids for each in replies} == {(11,)}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.config.model import MimeConfig
 from mime_fast.kernels import plain
-from mime_fast.kernels.sorted_topk import sorted_topk
+from mime_fast.kernels.select import plain_ops, topk_of
 from mime_fast.text.special import EOS_ID, PAD_ID, UNK_ID
 from tests.cuda.device_case import ON_DEVICE, DeviceCase, device_backend
 from tests.native.parity_case import logprobs, parts
@@ -130,6 +130,7 @@ def test_sorted_candidates_are_those_of_the_twin() -> None:
     banned = torch.randint(-1, 40, (9, 5), generator=source).int()
     suppressed = torch.zeros(40, dtype=torch.uint8)
     suppressed[[0, 39]] = 1
+    sorted_topk = topk_of(plain_ops("for tests"), 35)
     for bans in ((None, None), (suppressed, banned), (None, banned)):
         found, expected = (topk(hidden, weight, bias, *bans, 35) for topk in (sorted_topk, plain.vocab_topk))
         torch.testing.assert_close(found[0], expected[0], equal_nan=True, rtol=0, atol=0)

@@ -29,6 +29,7 @@ from mime_fast.kernels.decoder_step import decoder_step
 from mime_fast.kernels.gate_fusion import gate_fusion
 from mime_fast.kernels.plain import History
 from mime_fast.kernels.response_emotion import response_emotion
+from mime_fast.kernels.vocab_logits import vocab_logits
 from mime_fast.kernels.vocab_score import vocab_score
 from mime_fast.kernels.vocab_topk import vocab_topk
 from mime_fast.kernels.weights import DecoderCache, DecoderWeights, PriorWeights
@@ -151,13 +152,14 @@ def cases(dtype: torch.dtype, more: bool) -> Iterator[tuple[str, Callable[[], ob
             f"response_emotion stochastic={stochastic}",
             lambda stochastic=stochastic: response_emotion(real(9, size), keys, keys, ids(9), prior, stochastic),
         )
-    weight, bias = real(words, size), real(words)
+    weight, bias = real(words, size), torch.empty(words)
     for rows, k, bans in ((5120, 10, 1), (5, 10, 0), (1024, 1, 0), (160, 32, 30))[: 1 + 3 * more]:
         ban = (torch.zeros(words, dtype=torch.uint8), ids(rows, bans)) if bans else (None, None)
         yield (
             f"vocab_topk N={rows} k={k} bans={bans}",
             lambda rows=rows, k=k, ban=ban: vocab_topk(real(rows, size), weight, bias, *ban, k),
         )
+    yield "vocab_logits", lambda: vocab_logits(real(9, size), weight, bias)
     yield "vocab_score", lambda: vocab_score(real(9, size), weight, bias, ids(9))
     config = MimeConfig.released(11, num_layers=2) if more else paper
     yield f"decoder_step {config.preset}", decoder_case(config, dtype)

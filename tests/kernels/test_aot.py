@@ -20,6 +20,7 @@ KERNELS = {
     "response_emotion_kernel",
     "vocab_topk_kernel",
     "merge_kernel",
+    "vocab_logits_kernel",
     "vocab_score_kernel",
     "finish_kernel",
     "decoder_layer_kernel",

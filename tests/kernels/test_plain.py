@@ -11,6 +11,7 @@ import torch
 
 from mime_fast.kernels import plain
 from mime_fast.kernels.plain_noise import philox4x32, standard_normal
+from mime_fast.kernels.select import plain_ops, topk_of
 from mime_fast.kernels.weights import DecoderCache, DecoderWeights, PriorWeights
 from mime_fast.reference import philox
 from mime_fast.reference.candidates import exact_topk
@@ -144,3 +145,20 @@ def test_decoder_steps_with_beams_that_part_and_die(preset: str) -> None:
         parents = torch.randint(0, beams, (rows,), generator=generator) + torch.arange(rows) // beams * beams
         words, ancestry, state = words[parents], ancestry[parents], state.select(parents)
         tokens = torch.randint(0, 9, (rows,), generator=generator).int()  # PAD among them
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_logits_are_not_rounded_to_the_dtype_of_the_products(dtype: torch.dtype) -> None:
+    """Near 12 bfloat16 has steps of 0.06."""
+    source = torch.Generator().manual_seed(0)
+    hidden, weight = (torch.randn(rows, 30, generator=source).to(dtype) for rows in (5, 70))
+    bias = 12 + torch.randn(70, generator=source)
+    exact = hidden.double() @ weight.double().T + bias.double()
+    logits = plain.vocab_logits(hidden, weight, bias)
+    assert logits.dtype == torch.float32 and (logits - exact).abs().max() < 1e-4
+    expected = exact.log_softmax(dim=-1).sort(dim=-1, descending=True)
+    for k in (10, 40):
+        found, ids, total = topk_of(plain_ops("for tests"), k)(hidden, weight, bias, None, None, k)
+        assert torch.equal(ids, expected.indices[:, :k].int())
+        assert (found - expected.values[:, :k]).abs().max() < 1e-4
+        assert (total - exact.logsumexp(dim=-1)).abs().max() < 1e-4

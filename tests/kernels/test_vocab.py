@@ -14,6 +14,7 @@ from mime_fast.kernels import plain
 from tests.kernels.cases import DTYPES, Random, check_exactness, move
 
 triton = pytest.importorskip("triton", reason="Triton is not installed")
+from mime_fast.kernels.vocab_logits import vocab_logits  # noqa: E402  (needs Triton)
 from mime_fast.kernels.vocab_score import vocab_score  # noqa: E402  (needs Triton)
 from mime_fast.kernels.vocab_topk import vocab_topk  # noqa: E402  (needs Triton)
 
@@ -41,6 +42,7 @@ def test_as_exact_as_pytorch(rows: int, size: int, words: int, k: int, dtype: to
     given = inputs(rows, size, words)
     targets = Random(1).ids(words, rows)
     check_exactness(vocab_score, plain.vocab_score, (*given, targets), dtype, device)
+    check_exactness(vocab_logits, plain.vocab_logits, given, dtype, device)
     hidden, weight, bias = move(given, dtype, device)
     suppressed, banned = (x.to(device) for x in bans(rows, words))
     log_probs, ids, total = vocab_topk(hidden, weight, bias, suppressed, banned, k)
@@ -100,12 +102,17 @@ def test_a_row_depends_on_itself_alone(dtype: torch.dtype, device: str) -> None:
     hidden, weight, bias = move(inputs(rows, 34, words), dtype, device)
     suppressed, banned = (x.to(device) for x in bans(rows, words))
     targets = Random(2).ids(words, rows).to(device)
-    results = (*vocab_topk(hidden, weight, bias, suppressed, banned, k), vocab_score(hidden, weight, bias, targets))
+    results = (
+        *vocab_topk(hidden, weight, bias, suppressed, banned, k),
+        vocab_score(hidden, weight, bias, targets),
+        vocab_logits(hidden, weight, bias),
+    )
     order = torch.randperm(rows, generator=torch.Generator().manual_seed(0)).to(device)[:33]
     for programs in (None, 1):
         again = (
             *vocab_topk(hidden[order], weight, bias, suppressed, banned[order], k, programs=programs),
             vocab_score(hidden[order], weight, bias, targets[order]),
+            vocab_logits(hidden[order], weight, bias),
         )
         for result, other in zip(results, again, strict=True):
             assert torch.equal(result[order], other)
@@ -115,3 +122,4 @@ def test_no_rows(device: str) -> None:
     hidden, weight, bias = move(inputs(0, 6, 9), torch.float32, device)
     assert [tuple(t.shape) for t in vocab_topk(hidden, weight, bias, None, None, 4)] == [(0, 4), (0, 4), (0,)]
     assert vocab_score(hidden, weight, bias, torch.zeros(0, dtype=torch.int32, device=device)).shape == (0,)
+    assert vocab_logits(hidden, weight, bias).shape == (0, 9)

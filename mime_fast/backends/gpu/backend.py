@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields
 from threading import Lock
 from typing import Any, TypeVar
@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from mime_fast.backends.gpu.batches import batch_of, batches, buckets, padded, to_device, to_host
+from mime_fast.backends.gpu.graphs import Graphs
 from mime_fast.backends.gpu.loop import run_queue
 from mime_fast.backends.gpu.model import DeviceModel, Understood, exact_float32
 from mime_fast.backends.gpu.prefill import TOGETHER, Prefill
-from mime_fast.backends.gpu.session import Capture, Session, Shape, ladder
+from mime_fast.backends.gpu.session import Session, Shape, ladder
 from mime_fast.backends.gpu.work import Hearing, Work
 from mime_fast.backends.placement import Placement
 from mime_fast.backends.protocol import OPS, Contexts, Floats, Heard, Ids, Offsets, Requests, Stop, refuse_nan
@@ -31,6 +32,7 @@ from mime_fast.reference.hypothesis import Hypothesis
 from mime_fast.reference.mime import Mime
 
 SESSIONS = 4  # kept with their buffers and graphs
+STATUS = "experimental: this back end has not run on a GPU yet"
 RUNS = {  # the kernel that runs each op that `describe` names; PyTorch runs the others
     "response_emotion": "response_emotion",
     "gate_fusion": "gate_fusion",
@@ -49,20 +51,18 @@ class CudaBackend:
         dtype: of products and caches.
         batch_size: searches that are decoded together.
         ops: what runs each op; the plain ones make this run on the CPU, too.
-        capture: makes the capture of a session's decoding steps; None: they run eagerly.
+        graphs: whether steps are captured as CUDA graphs.
     """
 
     name = "cuda"
 
-    def __init__(
-        self, model: Mime, dtype: torch.dtype, batch_size: int, ops: Ops, capture: Callable[[], Capture] | None
-    ) -> None:
+    def __init__(self, model: Mime, dtype: torch.dtype, batch_size: int, ops: Ops, graphs: Graphs) -> None:
         self._source = model
         with torch.inference_mode():
             self.model = DeviceModel(model, dtype, ops)
         self.batch_size = batch_size
-        self._capture = capture
-        self._understand = Prefill(self.model, capture)
+        self._graphs = graphs
+        self._understand = Prefill(self.model, graphs.new_pool())
         self._sessions: dict[Shape, Session] = {}
         self._lock = Lock()
 
@@ -141,6 +141,8 @@ class CudaBackend:
         # The batch size may have been halved since `load`.
         return {
             "batch_size": self.batch_size,
+            "cuda_graphs": self._graphs.describe(),
+            "status": STATUS,
             "implementations": {op: {"choice": choice, "reason": why} for op, (choice, why) in found.items()},
         }
 
@@ -174,16 +176,22 @@ class CudaBackend:
         if session is None:
             while len(self._sessions) >= SESSIONS:
                 del self._sessions[next(iter(self._sessions))]
-            session = Session(self.model, shape, self._capture() if self._capture else None)
+            session = Session(self.model, shape, self._graphs.new_pool())
         self._sessions[shape] = session
         return session
 
     @contextmanager
     def _running(self) -> Iterator[None]:
-        """One call at a time: buffers and graphs belong to it."""
+        """One call at a time: buffers and graphs belong to it.
+
+        All calls use the device's default stream: graphs that are captured on one stream share a workspace of cuBLAS,
+        so that two of them must not run at the same time.
+        """
         device = self.model.device
-        chosen = torch.cuda.device(device) if device.type == "cuda" else nullcontext()
-        with self._lock, torch.inference_mode(), exact_float32(), chosen:
+        with self._lock, torch.inference_mode(), exact_float32(), ExitStack() as chosen:
+            if device.type == "cuda":
+                chosen.enter_context(torch.cuda.device(device))
+                chosen.enter_context(torch.cuda.stream(torch.cuda.default_stream(device)))
             yield
 
     def _halving(self, run: Callable[[int], T]) -> T:

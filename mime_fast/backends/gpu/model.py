@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from mime_fast.kernels.select import Ops
 from mime_fast.kernels.weights import DecoderWeights, PriorWeights
 from mime_fast.reference.dialogue_model import Context
+from mime_fast.reference.layers import Positions
 from mime_fast.reference.mime import Mime
 from mime_fast.text.special import PAD_ID, SOS_ID
 
@@ -73,7 +74,7 @@ class DeviceModel:
             )
         )
         self.vocab_weight = model.fc_decode.weight.detach().to(dtype).contiguous()
-        self.vocab_bias = model.fc_decode.bias.detach().to(dtype).contiguous()
+        self.vocab_bias = model.fc_decode.bias.detach().contiguous()  # float32, as the logits
         keys, values = (
             [
                 tensors[f"decoder.layers.{i}.memory_attention.{part}.weight"].to(dtype)
@@ -160,6 +161,17 @@ class _Convolution(nn.Module):
         return F.linear(window, self.weight, self.bias).to(x.dtype).transpose(1, 2)
 
 
+class _Positions(nn.Module):
+    """E_P kept here: what a CUDA graph reads must neither go away nor be made anew while one is captured."""
+
+    def __init__(self, table: Tensor) -> None:
+        super().__init__()
+        self.rows = table
+
+    def forward(self, x: Tensor, start: int = 0) -> Tensor:
+        return x + self.rows[start : start + x.shape[1]]
+
+
 def _narrowed(model: Mime, dtype: torch.dtype) -> Mime:
     """The model with its layers' products in `dtype`; tensors that stay as they are are shared."""
     kept = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
@@ -171,6 +183,8 @@ def _narrowed(model: Mime, dtype: torch.dtype) -> Mime:
                 setattr(parent, name, _Linear(child, dtype))
             elif isinstance(child, nn.Conv1d):
                 setattr(parent, name, _Convolution(child, dtype))
+            elif isinstance(child, Positions):
+                setattr(parent, name, _Positions(child.table(model.fc_decode.weight)))
     return narrowed
 
 

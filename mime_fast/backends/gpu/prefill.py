@@ -8,10 +8,12 @@ from dataclasses import fields, replace
 import torch
 from torch import Tensor
 
+from mime_fast.backends.gpu.graphs import Capture
 from mime_fast.backends.gpu.model import DeviceModel, PaddedContexts, Understood
-from mime_fast.backends.gpu.session import Capture, ladder
+from mime_fast.backends.gpu.session import ladder
 
 TOGETHER = 128  # dialogues; the largest batch, and the top of the ladder of sizes
+SHAPES = 64  # kept with their buffers and graphs
 
 
 class Prefill:
@@ -20,9 +22,9 @@ class Prefill:
     What it returns is good until the next call, by then the same memory may hold something else.
     """
 
-    def __init__(self, model: DeviceModel, capture: Callable[[], Capture] | None) -> None:
+    def __init__(self, model: DeviceModel, capture: Capture | None) -> None:
         self._model = model
-        self._capture = capture() if capture else None
+        self._capture = capture
         self._shapes: dict[tuple[int, int, bool], _Shape] = {}
 
     def __call__(self, batch: PaddedContexts) -> Understood:
@@ -31,10 +33,14 @@ class Prefill:
         count, width = batch.context_ids.shape
         rows = min(size for size in ladder(TOGETHER) if size >= count)
         key = rows, width, batch.stochastic
-        if key not in self._shapes:
-            self._shapes[key] = _Shape(self._model, _repeated(batch, rows))
-            return _first(self._shapes[key].run(), count)
-        return _first(self._shapes[key].replay(batch, self._capture), count)
+        shape = self._shapes.pop(key, None)
+        if shape is not None:
+            self._shapes[key] = shape  # the last one used
+            return _first(shape.replay(batch, self._capture), count)
+        while len(self._shapes) >= SHAPES:
+            del self._shapes[next(iter(self._shapes))]
+        self._shapes[key] = _Shape(self._model, _repeated(batch, rows))
+        return _first(self._shapes[key].run(), count)
 
     def forget(self) -> None:
         """Give up the memory of all shapes."""

@@ -5,15 +5,14 @@ B slots, R rows of each (beams), N = B R, T positions, S positions of a memory, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from math import inf
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from mime_fast.backends.gpu.graphs import Capture, Step
 from mime_fast.backends.gpu.model import DeviceModel, Understood
 from mime_fast.backends.gpu.sampling import Draws, penalise, sample
 from mime_fast.config.generation import GenerationConfig
@@ -42,23 +41,6 @@ def ladder(slots: int) -> list[int]:
         sizes.add(size)
         size *= 2
     return sorted(sizes, reverse=True)
-
-
-Step = Callable[[], None]
-Capture = Callable[[Step], Step]  # makes of a step, without running it, what runs it again
-
-
-class GraphCapture:
-    """CUDA graphs with one memory pool."""
-
-    def __init__(self) -> None:
-        self._pool = torch.cuda.graph_pool_handle()
-
-    def __call__(self, step: Step) -> Step:
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
-            step()
-        return graph.replay
 
 
 class Session:
@@ -121,7 +103,7 @@ class Session:
         said = None if self.options.repetition_penalty == 1.0 else self._said(history)
         if self.sampling is not None:
             draws = Draws(*(getattr(self.sampling, field.name)[:slots] for field in fields(Draws)))
-            logits = F.linear(hidden, model.vocab_weight, model.vocab_bias).float()
+            logits = model.ops.vocab_logits(hidden, model.vocab_weight, model.vocab_bias)
             steps = history.positions.long()
             log_probs, ids = sample(logits, self.suppressed, banned, forced, said, draws, steps, self.options)
             self._advance(slots, log_probs, ids, log_probs)
@@ -199,7 +181,7 @@ class Session:
     def _penalised(self, hidden: Tensor, banned: Tensor | None, said: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The same with the penalty: on all log-probs (beams) or logits (greedy search), by a stable sort."""
         model, options, k = self.model, self.options, self.sizes.candidates
-        logits = F.linear(hidden, model.vocab_weight).float() + model.vocab_bias.float()
+        logits = model.ops.vocab_logits(hidden, model.vocab_weight, model.vocab_bias)
         total = logits.logsumexp(dim=-1)
         log_probs = torch.where(torch.isfinite(total)[:, None], logits - total[:, None], torch.nan)
         beams = options.num_beams > 1
