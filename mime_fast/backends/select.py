@@ -54,6 +54,8 @@ class Wanted:
                 raise ConfigError(f"{name}={value!r}: must be {', '.join(map(repr, known))}")
         if not isinstance(self.isa, str):
             raise ConfigError(f"isa={self.isa!r}: must be 'auto' or the name of an instruction set")
+        if not isinstance(self.cuda_graphs, bool):
+            raise ConfigError(f"cuda_graphs={self.cuda_graphs!r}: must be True or False")
         check_device(self.device)
         for kind in KINDS:
             if kind.name == self.backend and self.isa != "auto" and not kind.has_isas:

@@ -118,6 +118,7 @@ def test_an_instruction_set_that_is_missing(able: None) -> None:
         ({"batch_size": 0}, ConfigError, "batch_size=0"),
         ({"batch_size": 1.5}, ConfigError, "batch_size=1.5"),
         ({"backend": "reference", "isa": "avx2"}, ConfigError, "isa='avx2' with backend='reference'"),
+        ({"cuda_graphs": "no"}, ConfigError, "cuda_graphs='no': must be True or False"),
         ({"backend": "reference", "precision": "int8"}, BackendError, "int8 is only for the native back end"),
     ],
 )
@@ -150,12 +151,13 @@ class StandInOnAGpu:
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 def test_cuda_wherever_there_is_a_gpu(gpu: None, precision: str) -> None:
-    for wanted in ({}, {"device": "cuda"}, {"backend": "cuda", "batch_size": 7}):
+    for wanted in ({}, {"device": "cuda"}, {"backend": "cuda", "batch_size": 7}, {"cuda_graphs": False}):
         choice = chosen(precision=precision, **wanted)
         assert isinstance(choice.backend, StandInOnAGpu)
         assert choice.placement.device == "cuda"
         assert choice.batch_size == wanted.get("batch_size", 1024)
         assert choice.backend.made_of[:3] == (getattr(torch, precision), choice.batch_size, "the kernels")
+        assert choice.backend.made_of[3].describe() == ("off: asked for" if "cuda_graphs" in wanted else "on")
     assert choice.reason == "asked for"
 
 
