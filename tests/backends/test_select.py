@@ -151,7 +151,7 @@ class StandInOnAGpu:
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 def test_cuda_wherever_there_is_a_gpu(gpu: None, precision: str) -> None:
-    for wanted in ({}, {"device": "cuda"}, {"backend": "cuda", "batch_size": 7}, {"cuda_graphs": False}):
+    for wanted in ({}, {"device": "cuda"}, {"cuda_graphs": False}, {"backend": "cuda", "batch_size": 7}):
         choice = chosen(precision=precision, **wanted)
         assert isinstance(choice.backend, StandInOnAGpu)
         assert choice.placement.device == "cuda"
