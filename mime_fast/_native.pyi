@@ -4,10 +4,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-class ModelError(RuntimeError): ...
+class ModelError(RuntimeError):
+    dialogues: list[int]
 
 class NoResponse(RuntimeError):
-    args: tuple[list[int]]
+    dialogues: list[int]
 
 _Contexts = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int64]]
 _Requests = tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], npt.NDArray[np.int32], bool]

@@ -1,10 +1,22 @@
 """The one error family. A message says what came, what is allowed, and where."""
 
+from collections.abc import Iterable
 from typing import Self
 
 
 class MimeFastError(Exception):
-    """Base of every error that mime_fast raises on purpose."""
+    """Base of every error that mime_fast raises on purpose.
+
+    Attributes:
+        dialogues: places of the dialogues that a back end could not answer, within the call; else empty.
+    """
+
+    dialogues: tuple[int, ...] = ()
+
+    def about(self, dialogues: Iterable[int]) -> Self:
+        """The error with its `dialogues`."""
+        self.dialogues = tuple(sorted({int(dialogue) for dialogue in dialogues}))
+        return self
 
 
 class ConfigError(MimeFastError, ValueError):

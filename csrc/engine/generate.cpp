@@ -186,7 +186,7 @@ class Worker {
   Buffer out_;
 };
 
-// The dialogues of the earliest step at which the model produced NaN.
+// The message names the dialogues of the earliest step at which the model produced NaN, the error all.
 void refuse_nan(std::vector<Broken> broken) {
   if (broken.empty()) return;
   std::sort(broken.begin(), broken.end(), [](const Broken& a, const Broken& b) {
@@ -197,8 +197,11 @@ void refuse_nan(std::vector<Broken> broken) {
     if (i > 0 && broken[i].dialogue == broken[i - 1].dialogue) continue;
     dialogues += (i == 0 ? "" : ", ") + std::to_string(broken[i].dialogue);
   }
+  std::vector<std::size_t> all;
+  for (const Broken& each : broken) all.push_back(each.dialogue);
   throw ModelError("the model produced NaN at step " + std::to_string(broken[0].step) + " for dialogues [" + dialogues +
-                   "] of this batch; log-probs without NaN are allowed");
+                       "] of this batch; log-probs without NaN are allowed",
+                   std::move(all));
 }
 
 }  // namespace

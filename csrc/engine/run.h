@@ -13,9 +13,11 @@
 
 namespace mime_fast {
 
-// The model cannot answer; the message is meant for the user.
+// The model cannot answer, or not `dialogues`; the message is meant for the user.
 struct ModelError : std::runtime_error {
-  using std::runtime_error::runtime_error;
+  explicit ModelError(const std::string& message, std::vector<std::size_t> where = {})
+      : std::runtime_error(message), dialogues(std::move(where)) {}
+  std::vector<std::size_t> dialogues;
 };
 // The options leave no response; `dialogues` says for whom.
 struct NoResponse : std::runtime_error {

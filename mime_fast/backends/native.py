@@ -45,7 +45,7 @@ class NativeBackend:
         try:
             logits = self._model.classify(_arrays(contexts), **self._running(stop))
         except _native.ModelError as error:
-            raise BackendError(str(error)) from None
+            raise BackendError(str(error)).about(error.dialogues) from None
         refuse_nan("emotion logits", logits, np.arange(len(logits)))
         return logits
 
@@ -62,9 +62,9 @@ class NativeBackend:
                 _arrays(contexts), _keys(requests), options.to_dict(), prefixes, **self._running(stop)
             )
         except _native.NoResponse as error:
-            raise no_response(error.args[0], options) from None
+            raise no_response(error.dialogues, options) from None
         except _native.ModelError as error:
-            raise BackendError(str(error)) from None
+            raise BackendError(str(error)).about(error.dialogues) from None
         refuse_nan("emotion logits", heard[0], np.arange(len(contexts)))
         return Heard(*heard), _hypotheses(*replies)
 
@@ -81,7 +81,7 @@ class NativeBackend:
                 _arrays(contexts), _keys(requests), targets, target_offsets, **self._running(stop)
             )
         except _native.ModelError as error:
-            raise BackendError(str(error)) from None
+            raise BackendError(str(error)).about(error.dialogues) from None
         refuse_nan("emotion logits", heard[0], np.arange(len(contexts)))
         refuse_nan("log-probs", log_probs, np.repeat(np.arange(len(contexts)), np.diff(target_offsets)))
         return Heard(*heard), log_probs

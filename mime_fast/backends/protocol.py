@@ -67,7 +67,7 @@ class Backend(Protocol):
 
     Raises:
         BackendError: the model produced NaN, or `stop` was set.
-        ConfigError: no response is possible. Both name dialogues by their place in the arrays.
+        ConfigError: no response is possible. Both name dialogues by their place in the arrays, in `dialogues`, too.
     """
 
     @property
@@ -122,4 +122,5 @@ def refuse_nan(what: str, values: Floats, owners: npt.NDArray[np.int64]) -> None
     broken = np.isnan(values).reshape(len(values), -1).any(axis=1) if len(values) else np.zeros(0, bool)
     if broken.any():
         dialogues = np.unique(owners[broken]).tolist()
-        raise BackendError(f"the model produced NaN in the {what} of dialogues {dialogues} of this batch")
+        message = f"the model produced NaN in the {what} of dialogues {dialogues} of this batch"
+        raise BackendError(message).about(dialogues)

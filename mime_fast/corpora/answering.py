@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,13 +13,16 @@ from mime_fast.corpora.tasks import Ready, Task
 from mime_fast.data.dialogues import Row
 from mime_fast.data.reading.rows import BadRow, RawRow, bad_row, check
 from mime_fast.engine.results import Classification
-from mime_fast.errors import DataError, InputError
+from mime_fast.errors import BackendError, ConfigError, DataError, InputError, MimeFastError
 
 if TYPE_CHECKING:
     from mime_fast.engine.engine import Engine
     from mime_fast.engine.results import Reply, Score
 
+_OF_THE_BATCH = re.compile(r" (for|of) dialogues \[[\d, ]+\] of this batch")
 CHUNK = 512  # rows that the engine gets at once, and sorts by length among themselves
+
+Found = tuple[list[Row | BadRow], Ready | None, Any]  # rows, the good ones as the back end took them, what it returned
 
 
 @dataclass(frozen=True)
@@ -55,24 +59,32 @@ class Answerer:
         """
         coming = iter(rows)
         pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mime_fast corpora")
-        running: tuple[list[Row | BadRow], Ready | None, Future[Any]] | None = None
+        running: Future[Found] | None = None
         try:
             while chunk := list(islice(coming, size or CHUNK)):
-                checked, ready = self._ready(chunk)
-                following = checked, ready, pool.submit(self._run, ready)
+                following = pool.submit(self._run, chunk, *self._ready(chunk))
                 if running is not None:
-                    yield self._records(*running)
+                    yield self._records(*running.result())
                 running = following
             if running is not None:
-                yield self._records(*running)
+                yield self._records(*running.result())
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _run(self, ready: Ready | None) -> Any:
-        return None if ready is None else self.task.run(self.engine, ready)
+    def _run(self, chunk: Sequence[RawRow], rows: list[Row | BadRow], ready: Ready | None) -> Found:
+        """What the back end finds; rows that it cannot answer (no word is left, NaN) are bad, the others go again."""
+        while ready is not None:
+            try:
+                return rows, ready, self.task.run(self.engine, ready)
+            except (BackendError, ConfigError) as error:
+                if not error.dialogues:
+                    raise
+                rows = _without(chunk, rows, error)
+                self._refuse_bad(rows)
+                ready = self._fitting(rows)
+        return rows, None, None
 
-    def _records(self, rows: Sequence[Row | BadRow], ready: Ready | None, running: Future[Any]) -> list[RowResult]:
-        found = running.result()
+    def _records(self, rows: Sequence[Row | BadRow], ready: Ready | None, found: Any) -> list[RowResult]:
         answers = iter(()) if ready is None else self.task.answers(self.engine, ready, found)
         records = []
         for row in rows:
@@ -95,10 +107,13 @@ class Answerer:
         except InputError:
             rows = [self._alone(raw, row) for raw, row in zip(chunk, rows, strict=True)]
             ready = self._fitting(rows)
+        self._refuse_bad(rows)
+        return rows, ready
+
+    def _refuse_bad(self, rows: Sequence[Row | BadRow]) -> None:
         first = next((row for row in rows if isinstance(row, BadRow)), None)
         if self.strict and first is not None:
             raise DataError(f"{first} (the first bad row; without --strict it would be left out)")
-        return rows, ready
 
     def _fitting(self, rows: Sequence[Row | BadRow]) -> Ready | None:
         good = [row for row in rows if isinstance(row, Row)]
@@ -114,3 +129,14 @@ class Answerer:
             reason = str(error).replace("dialogue 0", "context").replace("response 0", "response")
             return bad_row(raw, row.id, reason, malformed=False)
         return row
+
+
+def _without(chunk: Sequence[RawRow], rows: Sequence[Row | BadRow], error: MimeFastError) -> list[Row | BadRow]:
+    """The rows, those that the error is about as bad ones; it counts good rows alone."""
+    reason = _OF_THE_BATCH.sub("", str(error))
+    good = [place for place, row in enumerate(rows) if isinstance(row, Row)]
+    left = list(rows)
+    for dialogue in error.dialogues:
+        place = good[dialogue]
+        left[place] = bad_row(chunk[place], rows[place].id, reason, malformed=False)
+    return left

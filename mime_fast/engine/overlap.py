@@ -64,4 +64,5 @@ def _named(work: Callable[[Window, Stop | None], Result], window: Window, stop: 
         if window.start == 0:
             raise
         end = window.start + len(window.contexts) - 1
-        raise type(error)(f"in the batch of dialogues {window.start} to {end}: {error}") from None
+        found = type(error)(f"in the batch of dialogues {window.start} to {end}: {error}")
+        raise found.about(window.start + dialogue for dialogue in error.dialogues) from None

@@ -89,7 +89,7 @@ class Frontier(Generic[State]):
             raise BackendError(
                 f"the model produced NaN at step {step} for dialogues {sorted(found)} of this batch; "
                 "log-probs without NaN are allowed"
-            )
+            ).about(found)
         values, prefixes = log_probs, [beam.prefix for beam in self.beams]
         if self.options.repetition_penalty != 1.0:
             base = log_probs if self.options.num_beams > 1 else logits

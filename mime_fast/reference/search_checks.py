@@ -46,4 +46,4 @@ def no_response(dialogues: Sequence[int], options: GenerationConfig) -> ConfigEr
         f"no response can be generated for dialogues {list(dialogues)} of this batch: suppress_tokens, "
         f"min_new_tokens={options.min_new_tokens} and no_repeat_ngram_size={options.no_repeat_ngram_size} leave no "
         "token of a log-prob above -inf; at least one is needed at every step"
-    )
+    ).about(dialogues)

@@ -282,13 +282,14 @@ def test_a_back_end_stops_when_told(engine: Engine) -> None:
 def test_an_error_of_the_back_end_says_in_which_window() -> None:
     def work(window: Window, _: Stop | None) -> int:
         if window.start == 2:
-            raise BackendError("the model produced NaN")
+            raise BackendError("the model produced NaN").about([0])
         return window.start
 
     results = overlapped(windows(4), work)
     assert [next(results)[1], next(results)[1]] == [0, 1]
-    with pytest.raises(BackendError, match="in the batch of dialogues 2 to 2: the model produced NaN"):
+    with pytest.raises(BackendError, match="in the batch of dialogues 2 to 2: the model produced NaN") as found:
         next(results)
+    assert found.value.dialogues == (2,)
     assert background_threads() == []
 
 

@@ -48,6 +48,7 @@ def both_fail(
         with pytest.raises(error, match=re.escape(f"dialogues {dialogues} of this batch")) as found:
             call(backend, GenerationConfig(**{"max_new_tokens": 9, **way}))
         messages.append(str(found.value))
+        assert found.value.dialogues == tuple(dialogues)
     return messages
 
 

@@ -233,23 +233,34 @@ class PyModel {
   Model model_;
 };
 
+// Set the Python error of this type, with the dialogues as an attribute.
+template <typename Error>
+void raise_about(const py::object& type, const Error& error) {
+  py::list dialogues;
+  for (const std::size_t dialogue : error.dialogues) dialogues.append(dialogue);
+  const py::object raised = type(error.what());
+  raised.attr("dialogues") = dialogues;
+  PyErr_SetObject(type.ptr(), raised.ptr());
+}
+
 }  // namespace
 }  // namespace mime_fast
 
 PYBIND11_MODULE(_native, module) {
   using namespace mime_fast;
   module.doc() = "The C++ side of mime_fast; checks its arguments, releases the GIL, knows no torch.";
-  py::register_exception<ModelError>(module, "ModelError", PyExc_RuntimeError);
-  PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::object> no_response;
+  PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::object> model_error, no_response;
+  model_error.call_once_and_store_result(
+      [&]() { return py::exception<ModelError>(module, "ModelError", PyExc_RuntimeError); });
   no_response.call_once_and_store_result(
       [&]() { return py::exception<NoResponse>(module, "NoResponse", PyExc_RuntimeError); });
   py::register_exception_translator([](std::exception_ptr error) {
     try {
       if (error) std::rethrow_exception(error);
     } catch (const NoResponse& empty) {
-      py::list dialogues;
-      for (const std::size_t dialogue : empty.dialogues) dialogues.append(dialogue);
-      PyErr_SetObject(no_response.get_stored().ptr(), dialogues.ptr());
+      raise_about(no_response.get_stored(), empty);
+    } catch (const ModelError& broken) {
+      raise_about(model_error.get_stored(), broken);
     }
   });
   py::class_<PyModel>(module, "Model", "A model with packed weights; calls do not change it.")

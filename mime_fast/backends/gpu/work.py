@@ -73,7 +73,7 @@ class Work:
             raise BackendError(
                 f"the model produced NaN at step {step} for dialogues {dialogues} of this batch; "
                 "log-probs without NaN are allowed"
-            )
+            ).about(self.order[broken])
         if self.options.repetition_penalty != 1.0:  # what was summed is not the model's
             within = np.arange(log_probs.shape[-1]) < counts[..., None]
             sums = np.cumsum(np.where(within, log_probs, np.float32(0)), axis=-1, dtype=np.float32)[..., -1]
