@@ -1,7 +1,7 @@
 """What keyboards and word processors write for plain apostrophes, quotes and letters, made plain again.
 
-The released tokenisation, like its training text, knows the typewriter's marks only: a phone's apostrophe makes "I'm" an
-unknown word. A tokenizer with this step applies it before the released rules.
+The released tokenisation, like its training text, knows the typewriter's marks only: a phone's apostrophe makes "I'm"
+an unknown word. A tokenizer with this step applies it before the released rules.
 """
 
 from __future__ import annotations
