@@ -1,7 +1,7 @@
-"""EmpatheticDialogues (Rashkin et al. 2019) as officially distributed: one row an utterance, never quoted.
+"""EmpatheticDialogues (Rashkin et al. 2019), as officially distributed or as other programs have saved it again.
 
-A field holds no comma: `_comma_` stands for one (and `_pipe_` for `|` in the retrieval candidates of the optional ninth
-column, which are not read). Rows end with a line feed; any other line separator is text.
+The official files have a row for each utterance and no quotes: `_comma_` stands for a comma (and `_pipe_` for `|` in
+the retrieval candidates of the optional ninth column, which are not read).
 """
 
 from __future__ import annotations
@@ -9,22 +9,28 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import re
 import tarfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path, PurePosixPath
-from typing import Literal, NamedTuple, get_args
+from typing import BinaryIO, Literal, get_args
 
-from mime_fast.emotions import LABELS
-from mime_fast.errors import ConfigError, DataError
+from mime_fast.data.reading.empathetic import EdUtterance, utterance
+from mime_fast.data.reading.formats import format_of_name, rows_of
+from mime_fast.data.reading.opening import PARQUET, open_file
+from mime_fast.data.reading.options import Reading, UtteranceColumns
+from mime_fast.data.reading.rows import RawRow
+from mime_fast.data.reading.source import Source
+from mime_fast.errors import ConfigError, DataError, InputError
 
 Split = Literal["train", "valid", "test"]
 Style = Literal["true", "released"]
 Role = Literal["listener", "speaker"]
 
-COLUMNS = ("conv_id", "utterance_idx", "context", "prompt", "speaker_idx", "utterance", "selfeval", "tags")
+_NAMES: dict[Split, str] = {"train": "train", "valid": "valid|validation|dev", "test": "test"}
 _GZIP_MAGIC = b"\x1f\x8b"
 _TAR_MAGIC = b"ustar"
 _TAR_MAGIC_AT = 257
@@ -41,16 +47,6 @@ class Pair:
     conv_id: str
 
 
-class EdUtterance(NamedTuple):
-    """One row of the file."""
-
-    conv_id: str
-    number: int  # utterance_idx, from 1; the listener's are even
-    emotion: str
-    prompt: str
-    text: str
-
-
 def read_pairs(
     path: str | os.PathLike[str], split: Split, style: Style = "true", responder: Role = "listener"
 ) -> list[Pair]:
@@ -59,8 +55,9 @@ def read_pairs(
     Every utterance with an even `utterance_idx` is a response; its context is all utterances before it.
 
     Args:
-        path: The official tar.gz, a folder with `train.csv`, `valid.csv`, `test.csv` (or `.csv.gz`; also in a subfolder
-            `empatheticdialogues`), or one such file, which is then read whatever `split` says.
+        path: The official tar.gz, a folder with `train.csv`, `valid.csv`, `test.csv` (or `.csv.gz`, or files of another
+            format whose names begin with the split's; also in a subfolder `empatheticdialogues`), or one such file,
+            which is then read whatever `split` says.
         split: Which file of an archive or a folder to read.
         style: "true" follows `conv_id`. "released" pairs as the released code does: the history goes on when the next
             dialogue has the same prompt, and the last dialogue of the file is dropped.
@@ -74,9 +71,9 @@ def read_pairs(
         allowed = get_args(kind)
         if value not in allowed:
             raise ConfigError(f"{name}={value!r}: one of {', '.join(allowed)} is allowed")
-    content, where = _find(Path(path), split)
+    rows = [row for source, stored in _find(Path(path), split) for row in _utterances(source, stored)]
     key: Callable[[EdUtterance], str] = (lambda row: row.conv_id) if style == "true" else (lambda row: row.prompt)
-    histories = [list(rows) for _, rows in groupby(_utterances(content, where), key)]
+    histories = [list(group) for _, group in groupby(rows, key)]
     return list(_pairs(histories if style == "true" else histories[:-1], remainder=0 if responder == "listener" else 1))
 
 
@@ -88,52 +85,45 @@ def _pairs(histories: Iterable[list[EdUtterance]], remainder: int) -> Iterator[P
                 yield Pair(texts[:position], row.text, row.emotion, row.prompt, row.conv_id)
 
 
-def _utterances(content: bytes, where: str) -> Iterator[EdUtterance]:
-    lines = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    if not lines[-1]:
-        lines.pop()
-    header = lines[0].decode(errors="replace").rstrip("\r").split(",") if lines else []
-    if tuple(header[: len(COLUMNS)]) != COLUMNS:
-        raise DataError(f"{where}, line 1: header {','.join(header)[:120]!r}; expected {','.join(COLUMNS)!r}")
+def _utterances(source: Source, stored: BinaryIO | None) -> Iterator[EdUtterance]:
     previous: EdUtterance | None = None
-    for number, line in enumerate(lines[1:], start=2):
-        previous = read_utterance(line, previous, f"{where}, line {number}")
-        yield previous
+    with open_file(source, stored) as file:
+        for number, content in rows_of(file, UtteranceColumns()):
+            try:
+                previous = utterance(RawRow(source.name, number, 0, content).values(), previous)
+            except InputError as error:
+                raise DataError(f"{source.name}, line {number}: {error}") from None
+            yield previous
 
 
-def read_utterance(line: bytes, previous: EdUtterance | None, where: str) -> EdUtterance:
-    """The row behind `previous`. Raises DataError: malformed, or not the number that comes next."""
-    try:
-        fields = line.decode().removesuffix("\r").split(",")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{where}: invalid UTF-8 ({error.reason} at byte {error.start}); UTF-8 is expected") from None
-    if len(fields) not in (len(COLUMNS), len(COLUMNS) + 1):
-        raise DataError(f"{where}: {len(fields)} columns; 8 are expected, or 9 with retrieval candidates")
-    conv_id, index, emotion, prompt, _, text = fields[:6]
-    expected = previous.number + 1 if previous is not None and previous.conv_id == conv_id else 1
-    if not (index.isascii() and index.isdigit()):
-        raise DataError(f"{where}: utterance_idx {index!r} is not an integer; {expected} is expected")
-    if int(index) != expected:
-        raise DataError(f"{where}: utterance_idx {index} is out of order; {expected} is expected in {conv_id!r}")
-    if emotion not in LABELS:
-        raise DataError(f"{where}: unknown emotion {emotion!r}; one of {', '.join(LABELS)} is expected")
-    return EdUtterance(conv_id, expected, emotion, prompt.replace("_comma_", ","), text.replace("_comma_", ","))
-
-
-def _find(path: Path, split: str) -> tuple[bytes, str]:
-    """The CSV's bytes and its name for messages. A file's kind is read from its content."""
+def _find(path: Path, split: Split) -> list[tuple[Source, BinaryIO | None]]:
+    """The files of the split, and their bytes where they are in an archive. A file's kind is read from its content."""
     if path.is_dir():
-        folders = (path, path / "empatheticdialogues")
-        wanted = [folder / f"{split}.csv{suffix}" for folder in folders for suffix in ("", ".gz")]
-        file = next((file for file in wanted if file.is_file()), None)
-        if file is None:
-            there = sorted(str(file.relative_to(path)) for folder in folders for file in folder.glob("*.csv*"))
-            raise DataError(f"{path}: no {split}.csv or {split}.csv.gz; there is {', '.join(there) or 'no CSV file'}")
-        return _read(file), str(file)
+        return [_opened(file) for file in _of_folder(path, split)]
     content = _read(path)
     if content[_TAR_MAGIC_AT : _TAR_MAGIC_AT + len(_TAR_MAGIC)] == _TAR_MAGIC:
-        return _member(content, split, path)
-    return content, str(path)
+        body, where = _member(content, split, path)
+        return [(Source(where, Reading("csv")), io.BytesIO(body))]
+    return [_opened(path, content)]
+
+
+def _opened(path: Path, content: bytes | None = None) -> tuple[Source, BinaryIO | None]:
+    content = _read(path) if content is None else content
+    format = "parquet" if content.startswith(PARQUET) else format_of_name(path.name) or "csv"
+    return Source(str(path), Reading(format), len(content)), io.BytesIO(content)
+
+
+def _of_folder(path: Path, split: Split) -> list[Path]:
+    """`train.csv` and the like; else the files of any format whose names begin with the split's."""
+    folders = (path, path / "empatheticdialogues")
+    wanted = [folder / f"{split}.csv{suffix}" for folder in folders for suffix in ("", ".gz")]
+    if official := next((file for file in wanted if file.is_file()), None):
+        return [official]
+    there = sorted(file for folder in folders for file in folder.glob("*") if format_of_name(file.name))
+    if found := [file for file in there if re.match(rf"(?:{_NAMES[split]})(?![a-z])", file.name.lower())]:
+        return found
+    names = ", ".join(str(file.relative_to(path)) for file in there)
+    raise DataError(f"{path}: no {split}.csv or {split}.csv.gz; there is {names or 'no CSV file'}")
 
 
 def _read(path: Path) -> bytes:

@@ -6,10 +6,16 @@ import gzip
 import io
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mime_fast.data.dialogues import Row
 from mime_fast.data.empathetic_dialogues import Pair, read_pairs
+from mime_fast.data.reading.options import Columns
+from mime_fast.data.reading.reader import Reader
+from mime_fast.data.reading.rows import BadRow, check
+from mime_fast.data.reading.sources import find_sources
 from mime_fast.errors import ConfigError, DataError
 
 HEADER = "conv_id,utterance_idx,context,prompt,speaker_idx,utterance,selfeval,tags"
@@ -115,9 +121,9 @@ def test_no_final_line_feed_and_no_rows(tmp_path: Path, csv: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "line", "fault"),
     [
-        (["a1,1,proud,p,0,u,"], 2, "7 columns"),
-        ([row("a1", 1, "one, two, three")], 2, "10 columns"),
-        ([row("a1", 1, "u"), ""], 3, "1 columns"),
+        (["a1,1,proud,p,0,u,"], 2, "7 cells; 8 are expected"),
+        ([row("a1", 1, "one, two, three")], 2, "10 cells; 8 are expected"),
+        ([row("a1", 1, "u"), "a1"], 3, "1 cells"),
         ([row("a1", "x", "u")], 2, "utterance_idx 'x' is not an integer; 1 is expected"),
         ([row("a1", "²", "u")], 2, "not an integer"),
         ([row("a1", 2, "u")], 2, "utterance_idx 2 is out of order; 1 is expected in 'a1'"),
@@ -135,7 +141,7 @@ def test_malformed_row_is_named(tmp_path: Path, rows: list[str], line: int, faul
     assert fault in str(raised.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"\n", b"conv_id,utterance\n", b"PK\x03\x04\x00\xff"])
+@pytest.mark.parametrize("content", [b"", b"\n", b"conv_id,utterance\n"])
 def test_bad_header(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "train.csv"
     path.write_bytes(content)
@@ -193,3 +199,90 @@ def test_counts_of_the_real_files(data_dir: Path, split: str, style: str, count:
     pairs = read_pairs(data_dir / "empatheticdialogues.tar.gz", split, style)  # type: ignore[arg-type]
     assert len(pairs) == count
     assert not any("_comma_" in pair.response for pair in pairs)
+
+
+def resaved(folder: Path, kind: str, *, keep_commas: bool) -> Path:
+    """The dialogues as pandas saves them again, with real commas, or with `_comma_` where those are kept."""
+    pd = pytest.importorskip("pandas")
+    cells = [dict(zip(HEADER.split(","), one.split(","), strict=True)) for one in DIALOGUES]
+    frame = pd.DataFrame(cells).astype({"utterance_idx": int, "speaker_idx": int})
+    if not keep_commas:
+        frame = frame.map(lambda cell: cell.replace("_comma_", ",") if isinstance(cell, str) else cell)
+    path = folder / f"valid.{kind.split('-', maxsplit=1)[0]}"
+    options: dict[str, Any] = {"index": "index" in kind, "quoting": 1 if "all" in kind else 0}
+    if kind.startswith("csv"):
+        frame.to_csv(
+            path, sep=";" if "semicolon" in kind else ",", encoding="utf-16" if "wide" in kind else None, **options
+        )
+    elif kind.startswith("tsv"):
+        frame.to_csv(path, sep="\t", **options)
+    elif kind.startswith("jsonl"):
+        frame.to_json(path, orient="records", lines=True)
+    elif kind.startswith("json"):
+        frame.to_json(path, orient="records")
+    else:
+        columns = list(frame.columns)[::-1] if "turned" in kind else list(frame.columns)
+        frame.astype({"utterance_idx": float})[columns].to_parquet(path)
+    return path
+
+
+KINDS = ["csv", "csv-index", "csv-all", "csv-semicolon", "csv-wide", "tsv", "tsv-index"]
+KINDS += ["jsonl", "json", "parquet", "parquet-turned"]
+
+
+def rows_of(path: Path, columns: Columns) -> list[Row | BadRow]:
+    return [check(raw, columns, need_response=True, strict_turns=True) for raw in Reader(find_sources(path), columns)]
+
+
+@pytest.mark.parametrize("keep_commas", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_files_that_other_programs_saved(tmp_path: Path, csv: Path, kind: str, keep_commas: bool) -> None:
+    expected = read_pairs(csv, "train")
+    path = resaved(tmp_path, kind, keep_commas=keep_commas)
+    assert read_pairs(path, "test") == expected
+    assert read_pairs(tmp_path, "valid") == expected
+    assert [(row.id, row.context, row.response) for row in rows_of(path, Columns()) if isinstance(row, Row)] == [
+        (f"{pair.conv_id}:{len(pair.context) + 1}", pair.context, pair.response) for pair in expected
+    ]
+
+
+def test_a_column_that_is_asked_for_wins(csv: Path) -> None:
+    row = rows_of(csv, Columns(context="utterance", response="prompt"))[0]
+    assert isinstance(row, Row)
+    assert (row.context, row.response) == (["My tomatoes won_comma_ again!"], "My garden.")
+    rows = rows_of(csv, Columns(emotion="context"))
+    assert [row.emotion for row in rows if isinstance(row, Row)] == ["proud", "proud", "proud", "sad"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (Columns(id="conv_id"), "is EmpatheticDialogues"),
+        (Columns(turns="last"), "is EmpatheticDialogues"),
+        (Columns(emotion="prompt"), "is EmpatheticDialogues"),
+    ],
+)
+def test_what_does_not_go_with_its_layout(csv: Path, columns: Columns, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        list(Reader(find_sources(csv), columns))
+
+
+def test_a_part_of_its_columns_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("conv_id,context,utterance\na,sad,hello\n")
+    with pytest.raises(
+        DataError, match="looks like EmpatheticDialogues, whose 'context' is an emotion, without utterance_idx"
+    ):
+        list(Reader(find_sources(tmp_path / "a.csv"), Columns()))
+    with pytest.raises(DataError, match=r"is a zip archive, or an Excel workbook; unpack it"):
+        (tmp_path / "a.csv").write_bytes(b"PK\x03\x04\x00\xff")
+        read_pairs(tmp_path / "a.csv", "train")
+
+
+def test_shifted_cells_are_bad_rows_and_quotes_are_text(tmp_path: Path) -> None:
+    shifted = [row("a1", 1, "a, b"), row("a1", 1, "u", prompt="p, q"), row("a1", 1, "a, b, c")]
+    path = write(tmp_path / "a.csv", [*shifted, *DIALOGUES[:2], row("z1", 1, '"Oh" no"'), row("z1", 2, '"Yes"')])
+    *bad, first, second = [row.response if isinstance(row, Row) else row.reason for row in rows_of(path, Columns())]
+    assert (first, second) == ('A "first" prize?', '"Yes"')
+    assert ["selfeval ' b'" in str(bad[0]), "speaker_idx ' q'" in str(bad[1]), "10 cells; 8" in str(bad[2])] == [
+        True
+    ] * 3

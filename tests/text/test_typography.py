@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import pytest
 import tokenizers
@@ -65,9 +64,7 @@ def test_the_shipped_model_has_it_and_reads_a_phones_apostrophe() -> None:
     assert shipped.tokenize("I\u2019m sad. It\u2019s over\u2026") == shipped.tokenize("I'm sad. It's over...")
 
 
-@pytest.mark.parametrize(("preset", "typography"), [("paper", True), ("released", False)])
-def test_training_gives_it_to_all_but_the_released_preset(
-    preset: Literal["paper", "released"], typography: bool
-) -> None:
+def test_training_gives_it_to_all_but_the_released_preset() -> None:
     pairs = [Pair(["I\u2019m sad."], "Why?", "sad", "It.", "a")]
-    assert make_tokenizer(Recipe(preset=preset), [pairs]).typography == typography
+    assert make_tokenizer(Recipe(), [pairs]).typography
+    assert not make_tokenizer(Recipe(preset="released"), [pairs]).typography

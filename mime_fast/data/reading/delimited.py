@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -11,12 +12,13 @@ from mime_fast.data.dialogues import whole_number
 from mime_fast.data.reading import empathetic
 from mime_fast.data.reading.layout import Layout, Numbered
 from mime_fast.data.reading.opening import BUFFER, File
-from mime_fast.data.reading.options import Columns
+from mime_fast.data.reading.options import Columns, UtteranceColumns
 from mime_fast.data.reading.rows import Broken, Content
 from mime_fast.data.reading.text import not_utf8, text_lines, text_of
 from mime_fast.errors import DataError
 
 DELIMITERS = (",", "\t", ";", "|")
+_has_doubled_quotes = re.compile(rb'(?:^|,)"(?:[^",]|"")*""(?:[^",]|"")*"(?:,|\r?$)').search
 _CURE = "; a quote within a quoted cell is doubled, and with --quoting none quotes are text"
 
 Line = tuple[int, bytes | Broken]
@@ -39,6 +41,8 @@ def _read(file: File, columns: Columns, usual: str) -> Numbered:
     while first is not None and isinstance(first[1], bytes) and not first[1].strip():
         first = next(lines, None)
     if first is None:
+        if isinstance(columns, UtteranceColumns):
+            Layout.of((), file.name, columns)
         return
     given = file.source.reading.delimiter
     if isinstance(first[1], bytes) and (named := _named_delimiter(first[1])):
@@ -83,9 +87,9 @@ def _quoting(file: File, header: bytes, delimiter: str, sample: bytes) -> str:
     if asked != "auto" or delimiter != "," or not header.startswith(usual):
         return asked
     width = len(empathetic.COLUMNS)
-    lines = sample.split(b"\n")[:-1] or [sample]
-    plain = all(line.count(b",") + 1 in (width, width + 1) for line in lines if line)
-    return "none" if plain else "auto"
+    lines = [line for line in sample.split(b"\n")[:-1] or [sample] if b'"' in line]
+    is_plain = all(line.count(b",") + 1 in (width, width + 1) and not _has_doubled_quotes(line) for line in lines)
+    return "none" if is_plain else "auto"
 
 
 @dataclass
@@ -116,11 +120,11 @@ class _Table:
         places = [(place, name) for place, name in enumerate(header) if name in layout.wanted]
         numbers = {columns.name("seed"), columns.emotion}
         width = len(header)
-        candidates = layout.is_empathetic and self.quoting == "none" and width == len(empathetic.COLUMNS)
+        candidates = tuple(header) == empathetic.COLUMNS and self.quoting == "none"
         for number, cells in self._cells():
             if isinstance(cells, Broken):
                 yield number, cells
-            elif len(cells) != width and not (candidates and len(cells) == width + 1):
+            elif len(cells) != width and not (candidates and len(cells) == width + 1):  # the ninth one is not read
                 if any(cells):
                     yield number, self._wrong_width(number, cells, width)
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from mime_fast.errors import InputError
 
 COLUMNS = ("conv_id", "utterance_idx", "context", "prompt", "speaker_idx", "utterance", "selfeval", "tags")
 NEEDED = ("conv_id", "utterance_idx", "context", "prompt", "utterance")
+_is_marks = re.compile(r"[\d|_.]*").fullmatch
 MARKS = frozenset(("conv_id", "utterance_idx"))  # with one of them, `context` is an emotion
 
 
@@ -42,6 +44,11 @@ def utterance(values: Mapping[str, object], previous: EdUtterance | None) -> EdU
         raise InputError(f"utterance_idx {number} is out of order; {expected} is expected in {conv_id!r}")
     if emotion not in LABELS:
         raise InputError(f"unknown emotion {emotion!r}; one of {', '.join(LABELS)} is expected")
+    speaker, marks = values.get("speaker_idx"), values.get("selfeval")
+    if isinstance(speaker, str) and not isinstance(whole_number(speaker), int):
+        raise InputError(f"speaker_idx {speaker!r} is not an integer, so the cells are shifted, by a comma perhaps")
+    if isinstance(marks, str) and not _is_marks(marks):
+        raise InputError(f"selfeval {marks[:40]!r} is not of numbers, so the cells are shifted, by a comma perhaps")
     prompt, text = values.get("prompt", ""), values.get("utterance", "")
     if not isinstance(prompt, str) or not isinstance(text, str):
         raise InputError(f"prompt and utterance are {prompt!r} and {text!r}; text is expected")

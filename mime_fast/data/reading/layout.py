@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mime_fast.data.dialogues import check_id, parse_line
 from mime_fast.data.reading import empathetic
-from mime_fast.data.reading.options import Columns
+from mime_fast.data.reading.options import Columns, UtteranceColumns
 from mime_fast.data.reading.row_values import CHAT_COLUMNS, dialogue_of
 from mime_fast.data.reading.rows import Broken, Content
 from mime_fast.errors import DataError, InputError
@@ -34,6 +34,9 @@ class Layout:
         Raises:
             DataError: a wanted column is missing or comes twice, or a part of EmpatheticDialogues' columns is missing.
         """
+        if isinstance(columns, UtteranceColumns):
+            _check_empathetic(names, where)
+            return cls(columns, empathetic.COLUMNS)
         if columns.context is None and "context" in names and empathetic.MARKS & set(names):
             return cls(columns, _empathetic(names, where, columns), is_empathetic=True)
         if not is_table:
@@ -97,6 +100,12 @@ class Layout:
                 if found.get(columns.name("id")) is not None:
                     row[columns.name("id")] = f"{_id(found[columns.name('id')])}:{place + 1}"
                 yield number, row
+
+
+def _check_empathetic(names: Sequence[str], where: str) -> None:
+    if not set(empathetic.NEEDED) <= set(names):
+        expected = ",".join(empathetic.COLUMNS)
+        raise DataError(f"{where}, line 1: header {','.join(names)[:120]!r}; expected {expected!r}")
 
 
 def _empathetic(names: Sequence[str], where: str, columns: Columns) -> tuple[str, ...]:

@@ -42,7 +42,8 @@ class File:
 
     source: Source
     stream: io.BufferedReader  # unpacked
-    position: Callable[[], int]  # bytes read of the file as it is stored
+    stored: BinaryIO  # the file as it is
+    position: Callable[[], int]  # bytes read of it
     text: io.BufferedReader | None = None  # what `text_of` has made of the stream
 
     @property
@@ -72,7 +73,7 @@ def open_file(source: Source, stored: BinaryIO | None = None) -> Iterator[File]:
     counted = Position(stream)
     try:
         plain = _unpacked(io.BufferedReader(counted, BUFFER), source.name)
-        yield File(source, plain, lambda: counted.count)
+        yield File(source, plain, stream, lambda: counted.count)
     finally:
         if not source.is_standard_input:
             stream.close()

@@ -103,3 +103,7 @@ class Columns:
     def asked(self) -> list[str]:
         """The columns that were named."""
         return [name for _, name, is_asked in self.names if is_asked]
+
+
+class UtteranceColumns(Columns):
+    """The columns of EmpatheticDialogues; every utterance is a row."""

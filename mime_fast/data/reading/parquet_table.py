@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mime_fast.data.reading.layout import Layout, Numbered
-from mime_fast.data.reading.opening import PARQUET, File, open_stored
+from mime_fast.data.reading.opening import PARQUET, File
 from mime_fast.data.reading.options import Columns
 from mime_fast.data.reading.rows import Broken, Content
 from mime_fast.errors import DataError
@@ -27,14 +27,16 @@ def read_parquet(file: File, columns: Columns) -> Numbered:
         raise DataError("standard input cannot be Parquet; the other formats can be read from it")
     given, total = 0, 0
     try:
-        with open_stored(source) as stream, parquet.ParquetFile(stream) as table:
+        file.stored.seek(0)
+        with parquet.ParquetFile(file.stored) as table:
             layout = Layout.of(table.schema_arrow.names, source.name, columns)
+            there = [name for name in layout.wanted if name in table.schema_arrow.names]
             total = table.metadata.num_rows
             file.position = lambda: int(source.size * given / max(1, total))
 
             def rows() -> Numbered:
                 nonlocal given
-                for batch in table.iter_batches(_BATCH, columns=list(layout.wanted)):
+                for batch in table.iter_batches(_BATCH, columns=there):
                     for content in _contents(batch):
                         given += 1
                         yield given, content
