@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from mime_fast.checkpoints.model_folder import ModelWeights
 
 BACKENDS = ("auto", *(kind.name for kind in KINDS))
+ELSEWHERE = {  # what other libraries call a precision
+    **dict.fromkeys(("fp64", "f64", "double"), "float64"),
+    **dict.fromkeys(("fp32", "f32", "float", "full", "single"), "float32"),
+    **dict.fromkeys(("fp16", "f16", "half"), "float16"),
+    **dict.fromkeys(("bf16", "bfloat"), "bfloat16"),
+    **dict.fromkeys(("i8", "8bit", "q8", "int8_float32"), "int8"),
+}
 # What is promised of each precision.
 CONTRACTS = {
     "float32": "the reference's tokens; scores within 1e-4 of it",
@@ -51,7 +58,9 @@ class Wanted:
             check_int("batch_size", self.batch_size, 1)
         for name, value, known in (("backend", self.backend, BACKENDS), ("precision", self.precision, CONTRACTS)):
             if not isinstance(value, str) or value not in known:
-                raise ConfigError(f"{name}={value!r}: must be {', '.join(map(repr, known))}")
+                near = ELSEWHERE.get(value) if isinstance(value, str) and name == "precision" else None
+                hint = f" (did you mean {near!r}?)" if near else ""
+                raise ConfigError(f"{name}={value!r}: must be {', '.join(map(repr, known))}{hint}")
         if not isinstance(self.isa, str):
             raise ConfigError(f"isa={self.isa!r}: must be 'auto' or the name of an instruction set")
         if not isinstance(self.cuda_graphs, bool):

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from mime_fast._version import __version__
 from mime_fast.cli import cases, chat, classify, convert, evaluate, explain, generate, human, info, plot, score, train
+from mime_fast.cli.flags import in_flags, unknown
 from mime_fast.errors import MimeFastError
 from mime_fast.extras import cure
 
@@ -38,7 +39,9 @@ ERROR, INTERRUPTED, PIPE_CLOSED = 2, 130, 141  # the last two as a shell reports
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; `argv` defaults to the process's own arguments."""
-    args = make_parser().parse_args(argv)
+    args, others = make_parser().parse_known_args(argv)
+    if others:
+        args.parser.error(unknown(others, args.parser))
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
@@ -51,7 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(file=sys.stderr)
         return INTERRUPTED
-    except (MimeFastError, OSError) as error:
+    except MimeFastError as error:
+        print(f"{PROG}: error: {in_flags(str(error), args.parser)}", file=sys.stderr)
+        return ERROR
+    except OSError as error:
         print(f"{PROG}: error: {error}", file=sys.stderr)
         return ERROR
     except ModuleNotFoundError as error:
@@ -82,7 +88,7 @@ def make_parser() -> argparse.ArgumentParser:
             allow_abbrev=False,
         )
         command.add_arguments(child)
-        child.set_defaults(run=command.run)
+        child.set_defaults(run=command.run, parser=child)
     return parser
 
 

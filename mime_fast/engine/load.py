@@ -39,8 +39,8 @@ def load(
             a GPU.
         backend: "native" (C++ on the CPU), "cuda" (a GPU), "reference" (PyTorch), or "auto": the fastest that can run.
         isa: the instruction set of the native back end (`mime-fast info` lists them), or "auto": the best one here.
-        cuda_graphs: False: the cuda back end launches every kernel by itself, which is slower, to find faults; others do
-            not look at it.
+        cuda_graphs: False: the cuda back end launches every kernel by itself, which is slower, to find faults; others
+            do not look at it.
 
     Raises:
         CheckpointError: no such model, or a broken one. ConfigError: an argument is not allowed. BackendError: what was

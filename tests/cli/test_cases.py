@@ -46,7 +46,7 @@ def test_a_file(run: Run, model_dir: Path, dialogues: Path, tmp_path: Path) -> N
 def test_search_options_are_for_all_models_without_their_own(run: Run, model_dir: Path, dialogues: Path) -> None:
     models = (f"a={model_dir}", f"b={model_dir},max_new_tokens=1", f"c={model_dir},max_new_tokens=2,min_new_tokens=1")
     outcome = run("cases", dialogues, "--models", *models, "--max-new-tokens", 3, "--min-new-tokens", 2, "--json", "-")
-    assert outcome.code == 2 and "min_new_tokens=2" in outcome.err  # b's own length is too short for it
+    assert outcome.code == 2 and "--min-new-tokens 2" in outcome.err  # b's own length is too short for it
     outcome = run("cases", dialogues, "--models", models[0], models[2], "--max-new-tokens", 2, "--json", "-")
     assert outcome.code == 0, outcome.err
     for case in json.loads(outcome.out)["cases"]:
@@ -90,8 +90,8 @@ def test_of_a_split(run: Run, model_dir: Path, corpus: Path) -> None:
         (("d.jsonl", "--ids", "a"), "choose from --data PATH"),
         (("d.jsonl", "--per-emotion", "2"), "choose from --data PATH"),
         (("--data", "x", "--ids", "a", "--per-emotion", "2"), "one of the two is allowed"),
-        (("--data", "x", "--per-emotion", "0"), "per_emotion=0"),
-        (("d.jsonl", "--top", "20"), "top=20"),
+        (("--data", "x", "--per-emotion", "0"), "--per-emotion 0"),
+        (("d.jsonl", "--top", "20"), "--top 20"),
         (("d.jsonl", "--json", "-", "--out", "-"), "one of the two can go to standard output"),
         (("d.jsonl",), "d.jsonl: cannot be read"),
         (("d.jsonl", "--models", "mime-ed"), "'mime-ed': NAME=MODEL is allowed"),

@@ -103,11 +103,11 @@ class _Ascii:
         (("hi", "--id", "a"), "give the utterances"),
         (("hi", "--json", "--out", "a.png"), "one of the two"),
         (("hi", "--out", "a.gif"), "suffix '.gif'"),
-        (("hi", "--top", "0"), "top=0"),
-        (("hi", "--width", "1"), "width=1"),
+        (("hi", "--top", "0"), "--top 0"),
+        (("hi", "--width", "1"), "--width 1"),
         (("--input", "none.jsonl", "--id", "a"), "none.jsonl: cannot be read"),
         (("hi", "you"), "has 2 turns"),
-        (("hi", "--num-beams", "0"), "num_beams=0"),
+        (("hi", "--num-beams", "0"), "--num-beams 0"),
     ],
 )
 def test_wrong_usage(

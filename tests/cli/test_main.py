@@ -54,7 +54,10 @@ def test_version(run: Run) -> None:
         ((), "COMMAND"),
         (("sing",), "sing"),
         (("generate",), "IN"),
-        (("generate", "-", "--num-beam", "2"), "--num-beam"),
+        (("generate", "-", "--num-beam", "2"), "--num-beam 2 (did you mean --num-beams?)"),
+        (("generate", "-", "--max-length", "9"), "--max-length 9 (did you mean --max-new-tokens?)"),
+        (("human", "sample", "--sead", "9", "--data", "x", "--out", "y"), "(did you mean --seed?)"),
+        (("chat", "--colour", "red"), "unrecognized arguments: --colour red"),
         (("generate", "-", "--seed", "-1"), "0 to 2^64 - 1"),
         (("generate", "-", "--seed", "18446744073709551616"), "0 to 2^64 - 1"),
         (("score", "-", "--seed", "one"), "'one'"),
@@ -75,19 +78,19 @@ def test_wrong_usage_is_2_and_says_what_is_wrong(run: Run, argv: tuple[str, ...]
     [
         (("generate", "-", "--model", "no/such/folder"), "no model at 'no/such/folder'"),
         (("classify", "no-such-file.jsonl"), "no-such-file.jsonl: cannot be read: No such file"),
-        (("score", "-", "--threads", "0"), "threads=0"),
-        (("info", "--device", "tpu"), "device='tpu'"),
+        (("score", "-", "--threads", "0"), "--threads 0"),
+        (("info", "--device", "tpu"), "--device tpu"),
         (("info", "--model", "no-such-model"), "no-such-model"),
-        (("chat", "--precision", "int3"), "precision='int3'"),
-        (("generate", "-", "--backend", "cpp"), "backend='cpp'"),
-        (("classify", "-", "--isa", "sse"), "isa='sse'"),
-        (("score", "-", "--batch-size", "0"), "batch_size=0"),
-        (("info", "--backend", "reference", "--isa", "avx2"), "isa='avx2' with backend='reference'"),
+        (("chat", "--precision", "int3"), "--precision int3"),
+        (("generate", "-", "--backend", "cpp"), "--backend cpp"),
+        (("classify", "-", "--isa", "sse"), "--isa sse"),
+        (("score", "-", "--batch-size", "0"), "--batch-size 0"),
+        (("info", "--backend", "reference", "--isa", "avx2"), "--isa avx2 with --backend reference"),
         (("info", "--backend", "reference", "--precision", "int8"), "int8 is only for the native back end"),
         (("train", "--recipe", "no.toml", "--data", "d", "--out", "o"), "no.toml: not a readable recipe"),
-        (("train", "--recipe", "no.toml", "--data", "d", "--out", "o", "--threads", "0"), "threads=0"),
-        (("evaluate", "--data", "d", "--limit", "0"), "limit=0"),
-        (("evaluate", "--data", "d", "--batch-size", "0"), "batch_size=0"),
+        (("train", "--recipe", "no.toml", "--data", "d", "--out", "o", "--threads", "0"), "--threads 0"),
+        (("evaluate", "--data", "d", "--limit", "0"), "--limit 0"),
+        (("evaluate", "--data", "d", "--batch-size", "0"), "--batch-size 0"),
         (("convert", "no.pt", "--vocab", "no.json", "out"), "no.json"),
     ],
 )
@@ -140,3 +143,31 @@ def test_a_closed_pipe_ends_quietly(model_dir: Path) -> None:
         errors = process.stderr.read()
     assert process.returncode == 141
     assert errors == ""
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (("--num-beams", "0"), "error: --num-beams 0: an integer of 1 to 10000"),
+        (("--do-sample", "--num-beams", "2"), "error: --do-sample with --num-beams 2: sampling takes --num-beams 1"),
+        (("--num-return-sequences", "9", "--num-beams", "3"), "--num-return-sequences 9: at most --num-beams 3"),
+        (("--num-beams", "2", "--top-p", "0.5"), "error: --top-p 0.5 without --do-sample: sampling options need it"),
+        (
+            ("--temperature", "0"),
+            "--temperature 0.0: must be above 0; the likeliest token every time is --no-do-sample",
+        ),
+        (
+            ("--search", "mime", "--length-penalty", "2"),
+            "--search mime is the released beam: it takes --num-beams, ",
+        ),
+        (("--suppress-tokens", "99999"), "error: --suppress-tokens holds 99999: ids from 0 to"),
+        (("--max-new-tokens", "2", "--min-new-tokens", "3"), "--min-new-tokens 3: must be at most --max-new-tokens 2"),
+        (("--precision", "fp32"), "error: --precision fp32: "),
+        (("--precision", "fp32"), "did you mean 'float32'?"),
+    ],
+)
+def test_errors_name_flags(run: Run, model_dir: Path, argv: tuple[str, ...], told: str) -> None:
+    outcome = run("generate", "-", "--model", model_dir, *argv, stdin=b'{"context": ["my cat ran away ."]}')
+    assert outcome.code == 2
+    assert told in outcome.err, outcome.err
+    assert "_" not in outcome.err.partition("error:")[2].partition("holds")[0].replace(str(model_dir), "")

@@ -68,7 +68,7 @@ def test_confusion(run: Run, report: Path, tmp_path: Path) -> None:
         (("plot", "embeddings"), "--out"),
         (("plot", "confusion", "--out", "p.png"), "--report"),
         (("plot", "embeddings", "--out", "p.jpg"), "p.jpg: suffix '.jpg'; .png, .svg, .pdf are allowed"),
-        (("plot", "embeddings", "--out", "p.png", "--width", "0"), "width=0"),
+        (("plot", "embeddings", "--out", "p.png", "--width", "0"), "--width 0"),
         (("plot", "confusion", "--report", "no.json", "--out", "p.png"), "no.json: cannot be read"),
         (("plot", "embeddings", "--model", "no-such-model", "--out", "p.png"), "no-such-model"),
         (("plot", "embeddings", "--models", "a=no-such-model", "--out", "p.png"), "no model at 'no-such-model'"),

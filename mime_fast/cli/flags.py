@@ -1,0 +1,58 @@
+"""Messages of the package in the words of the command line: flags in place of Python options."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from argparse import Action, ArgumentParser
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from functools import partial
+
+_QUOTES = "\"'"
+_VALUE = r"(?P<value>'[^']*'|\"[^\"]*\"|\[[^\]]*\]|[^\s,;:()]+)"
+
+
+def in_flags(message: str, parser: ArgumentParser) -> str:
+    """The message with `--num-beams 3` in place of `num_beams=3`, for all flags of the parser."""
+    for action in _flags(parser):
+        message = re.sub(rf"(?<![^\s(]){action.dest}={_VALUE}", partial(_given, action), message)
+        if "_" in action.dest:
+            message = re.sub(rf"(?<![^\s(]){action.dest}(?![\w=.])", action.option_strings[0], message)
+    return message
+
+
+def unknown(arguments: Sequence[str], parser: ArgumentParser) -> str:
+    """What to say of arguments that a command does not know, with a hint where one looks like a flag of it."""
+    from mime_fast.engine.options import ELSEWHERE
+
+    text = f"unrecognized arguments: {' '.join(arguments)}"
+    flags = [name for action in _flags(parser) for name in action.option_strings]
+    for argument in arguments:
+        name = argument.partition("=")[0]
+        if not name.startswith("--"):
+            continue
+        known = "--" + ELSEWHERE.get(name[2:].replace("-", "_"), "").replace("_", "-")
+        near = [known] if known in flags else get_close_matches(name, flags, 1)
+        if near:
+            return f"{text} (did you mean {near[0]}?)"
+    return text
+
+
+def _flags(parser: ArgumentParser) -> Iterator[Action]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for child in dict.fromkeys(action.choices.values()):
+                yield from _flags(child)
+        elif action.option_strings:
+            yield action
+
+
+def _given(action: Action, found: re.Match[str]) -> str:
+    name, value = action.option_strings[0], found["value"]
+    if value in ("True", "False") and action.nargs == 0:
+        wanted = value == "True"
+        if isinstance(action, argparse.BooleanOptionalAction):
+            return name if wanted else action.option_strings[1]
+        return name if action.const is wanted else f"no {name}"
+    return f"{name} {value.strip(_QUOTES)}"
