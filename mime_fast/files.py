@@ -6,7 +6,6 @@ import io
 import json
 import math
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -83,7 +82,7 @@ def naming(path: Path_) -> Iterator[None]:
 
 def scratch_beside(target: Path) -> Path:
     """A name in the folder of `target` that no other file has."""
-    return target.with_name(f".mime-fast-{secrets.token_hex(8)}.tmp")
+    return target.with_name(f".mime-fast-{os.urandom(8).hex()}.tmp")
 
 
 def write_bytes(path: Path_, content: bytes) -> None:

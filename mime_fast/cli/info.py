@@ -6,7 +6,6 @@ import json
 import os
 import platform
 from argparse import ArgumentParser, Namespace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,8 @@ def run(args: Namespace) -> int:
 
 def machine_facts() -> dict[str, Any]:
     """Versions and hardware, JSON-ready."""
+    from importlib.metadata import version
+
     from mime_fast.backends.kinds import KINDS
     from mime_fast.backends.select import Wanted
 

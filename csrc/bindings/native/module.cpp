@@ -1,6 +1,10 @@
 #include <pybind11/gil_safe_call_once.h>
 #include <pybind11/stl.h>
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -127,6 +131,13 @@ void run_released(Interruption& interruption, std::size_t threads, std::size_t b
   }
 }
 
+// What has been freed goes back to the system: glibc would keep tens of megabytes after tensors of this size.
+void give_back_memory() {
+#if defined(__GLIBC__)
+  malloc_trim(0);
+#endif
+}
+
 // A tensor of a mapping, as an array that lives as long as the result (with the GIL).
 TensorValues tensor_of(const py::object& tensors, const std::string& name, const std::vector<std::size_t>& shape) {
   py::object given;
@@ -155,7 +166,9 @@ class PyModel {
     const FindTensor find = [&](const std::string& name, const std::vector<std::size_t>& shape) {
       return tensor_of(tensors, name, shape);
     };
+    give_back_memory();  // of reading files
     model_ = make_model(checked, checked_precision(precision), checked_isa(isa), find);
+    give_back_memory();  // of packing
   }
 
   std::string isa() const { return model_.kernels->isa; }
