@@ -6,7 +6,6 @@ its counts. The lock is the system's, on the folder itself, so that a killed job
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from typing import Any
 from mime_fast.corpora.summary import Tally
 from mime_fast.corpora.tasks import Task
 from mime_fast.corpora.writers import OutputFormat, join_bytes
-from mime_fast.errors import DataError
+from mime_fast.errors import BackendError, DataError
 from mime_fast.files import sync_folder, whole_file, write_json
 
 SCRATCH = ".tmp"  # ending of a file that is not done
@@ -215,6 +214,10 @@ def write_part(files: PartFiles, number: int, made: PartResult, data_scratch: Pa
 
 
 def _lock(files: PartFiles) -> int:
+    try:
+        import fcntl
+    except ImportError:
+        raise BackendError("jobs lock their files by fcntl, which this system lacks: use Linux, macOS or WSL") from None
     handle = os.open(files.folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import math
+import sys
 import tracemalloc
 from collections import Counter
 from pathlib import Path
@@ -19,7 +20,7 @@ from pyarrow import parquet
 import mime_fast
 from mime_fast.corpora import writers
 from mime_fast.emotions import LABELS
-from mime_fast.errors import ConfigError, DataError, InputError
+from mime_fast.errors import BackendError, ConfigError, DataError, InputError
 from tests.corpora.conftest import MakeJob, some_rows, write_rows
 
 
@@ -221,3 +222,9 @@ def test_classes_are_the_engines(tmp_path: Path, make_job: MakeJob, model_dir: P
     for i, line, one in zip(good, lines(tmp_path / "1.jsonl"), found, strict=True):
         assert (line["row"], line["emotion"], line["polarity"]) == (i, one.emotion, one.polarity)
         assert list(line["emotion_probs"].values()) == [round(p, 6) for p in one.emotion_probs]
+
+
+def test_a_system_without_locks_is_told_so(tmp_path: Path, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    with pytest.raises(BackendError, match="use Linux, macOS or WSL"):
+        make_job(write_rows(tmp_path / "in.jsonl", some_rows(2)), tmp_path / "out.jsonl").run()
