@@ -1,0 +1,75 @@
+"""Replies a core-second of one instruction set beside CTranslate2 held to the same one; docs/engine.md has what was seen.
+
+python -m tools.isa_race avx2 CACHE_FOLDER [--tasks beam,greedy,score] [--batches 1,64,256] [--precisions float32,int8]
+
+CTranslate2 has `avx2` and `avx512`; every other name is beside its AVX-512 kernels. Random weights of the paper's sizes,
+V = 24,640, 16 tokens forced, one thread. The engines take turns; figures are medians of CPU time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+from benchmarks.race import race
+from benchmarks.subjects import random_subject
+from benchmarks.tasks import Work, task_of
+
+ROUNDS, BUDGET = 5, 20.0  # seconds of an engine at one task and batch
+REPLIES = {1: 16, 16: 32, 64: 64, 256: 256}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("isa")
+    parser.add_argument("cache", type=Path, help="where the models are made, and found the next time")
+    parser.add_argument("--tasks", default="beam,greedy,score")
+    parser.add_argument("--batches", default="1,64,256")
+    parser.add_argument("--precisions", default="float32,int8")
+    given = parser.parse_args()
+    # CTranslate2 reads it when it is loaded.
+    os.environ["CT2_FORCE_CPU_ISA"] = "AVX2" if given.isa.startswith("avx2") else "AVX512"
+    given.cache.mkdir(parents=True, exist_ok=True)
+    subject = random_subject(given.cache)
+    from benchmarks.engines import MimeRunner, Runner, run
+    from benchmarks.peer_ctranslate2 import CTranslate2Runner
+    from mime_fast import load
+
+    class Ours(MimeRunner):
+        def __init__(self, precision: str, batch: int) -> None:
+            self.engine = load(
+                subject.files.mime, device="cpu", precision=precision, threads=1, batch_size=batch, isa=given.isa
+            )
+            self.torch_threads = None
+
+    def once(runner: Runner, task: str, work: Work, batch: int) -> Callable[[], None]:
+        def call() -> None:
+            for chunk in work.chunks(batch):
+                run(runner, task_of(task), chunk)
+
+        return call
+
+    print("task\tbatch\tprecision\tmime_fast\tCTranslate2\tratio", flush=True)
+    peers = {
+        precision: CTranslate2Runner(subject.files.ctranslate2, precision, 1)
+        for precision in given.precisions.split(",")
+        if precision in ("float32", "int8")
+    }
+    for batch in map(int, given.batches.split(",")):
+        ours = {precision: Ours(precision, batch) for precision in given.precisions.split(",")}
+        work = subject.work.first(REPLIES[batch])
+        for task in given.tasks.split(","):
+            runs = {("ours", name): once(runner, task, work, batch) for name, runner in ours.items()}
+            runs |= {("peer", name): once(runner, task, work, batch) for name, runner in peers.items()}
+            rates = {key: len(work) / median(rounds.cpu) for key, rounds in race(runs, ROUNDS, BUDGET).items()}
+            for precision in ours:
+                rate, peer = rates["ours", precision], rates.get(("peer", precision))
+                beside = f"{peer:.1f}\t{rate / peer:.2f}" if peer else "\t"
+                print(f"{task}\t{batch}\t{precision}\t{rate:.1f}\t{beside}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
