@@ -13,7 +13,6 @@ alignas(32) constexpr std::int32_t kMaskTable[16] = {-1, -1, -1, -1, -1, -1, -1,
 struct Vec {
   using F = __m256;
   static constexpr int kWidth = 8;
-  static constexpr int kLookVectors = 2;  // logits that the vocabulary's kernel looks at together
 
   static F zero() { return _mm256_setzero_ps(); }
   static F set1(float x) { return _mm256_set1_ps(x); }
@@ -72,6 +71,7 @@ inline __attribute__((always_inline)) void hide(__m256& x) { asm volatile("" : "
 inline __attribute__((always_inline)) void hide(__m256i& x) { asm volatile("" : "+x"(x)); }
 
 struct DotFloat32 {
+  static constexpr int kLook = 4;  // vectors of logits that the vocabulary\'s kernel looks at together
   static constexpr int kRows = 6, kVectors = 2, kVectorsOf1 = 8, kVectorsOf3 = 4;
   static constexpr int kParts = 1, kWords = 1, kLeftWords = 1;
   using Acc = __m256;
@@ -107,6 +107,7 @@ struct DotBfloat16 : DotFloat32 {
 // Magnitudes of the activations by weights that take their signs. Two words' products are added in 16 bits: pack()
 // makes sure that they fit. Three rows: with four GCC 12 runs out of registers.
 struct DotInt8 {
+  static constexpr int kLook = 8;
   static constexpr int kRows = 3, kVectors = 2, kVectorsOf1 = 2, kVectorsOf3 = 2;
   static constexpr int kParts = 1, kWords = 2, kLeftWords = 2;
   static constexpr auto arrange = arrange_magnitudes;

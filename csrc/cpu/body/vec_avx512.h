@@ -12,7 +12,6 @@ namespace {
 struct Vec {
   using F = __m512;
   static constexpr int kWidth = 16;
-  static constexpr int kLookVectors = 4;  // logits that the vocabulary's kernel looks at together
 
   static F zero() { return _mm512_setzero_ps(); }
   static F set1(float x) { return _mm512_set1_ps(x); }
@@ -62,6 +61,7 @@ inline __attribute__((always_inline)) void hide(__m512i& x) { asm volatile("" : 
 inline __attribute__((always_inline)) void hide(__mmask64& x) { asm volatile("" : "+k"(x)); }
 
 struct DotFloat32 {
+  static constexpr int kLook = 4;  // vectors of logits that the vocabulary\'s kernel looks at together
   static constexpr int kRows = 6, kVectors = 4, kVectorsOf1 = 4, kVectorsOf3 = 4;
   static constexpr int kParts = 1, kWords = 1, kLeftWords = 1;
   using Acc = __m512;
@@ -79,6 +79,7 @@ struct DotFloat32 {
 };
 
 struct WordLoads {
+  static constexpr int kLook = 4;
   static constexpr int kRows = 6, kVectors = 4, kVectorsOf1 = 4, kVectorsOf3 = 4;
   static constexpr int kParts = 1, kWords = 1, kLeftWords = 1;
   using Left = __m512i;
@@ -131,6 +132,7 @@ struct DotInt8 : WordLoads {
 #else
 // As with AVX2 (vec_avx2.h); signs are taken by a subtraction under a mask.
 struct DotInt8 {
+  static constexpr int kLook = 4;
   static constexpr int kRows = 6, kVectors = 2, kVectorsOf1 = 2, kVectorsOf3 = 2;
   static constexpr int kParts = 1, kWords = 2, kLeftWords = 2;
   static constexpr auto arrange = arrange_magnitudes;

@@ -14,7 +14,6 @@ typedef std::uint32_t Words __attribute__((vector_size(16)));
 struct Vec {
   using F = Floats;
   static constexpr int kWidth = 4;
-  static constexpr int kLookVectors = 4;  // logits that the vocabulary's kernel looks at together
 
   static F zero() { return F{}; }
   static F set1(float x) { return F{x, x, x, x}; }
@@ -92,6 +91,7 @@ inline void hide(Floats& x) { hide_vector(x); }
 inline void hide(Ints& x) { hide_vector(x); }
 
 struct DotFloat32 {
+  static constexpr int kLook = 4;  // vectors of logits that the vocabulary\'s kernel looks at together
   static constexpr int kRows = 4, kVectors = 2, kVectorsOf1 = 4, kVectorsOf3 = 2;
   static constexpr int kParts = 1, kWords = 1, kLeftWords = 1;
   using Acc = Floats;
@@ -131,6 +131,7 @@ struct DotBfloat16 : DotFloat32 {
 // 16-bit products of even bytes and of odd ones. Two words' products are added in 16 bits: pack() makes sure that they
 // fit.
 struct DotInt8 {
+  static constexpr int kLook = 4;
   static constexpr int kRows = 6, kVectors = 1, kVectorsOf1 = 1, kVectorsOf3 = 1;
   static constexpr int kParts = 1, kWords = 2, kLeftWords = 2;
   static constexpr auto arrange = arrange_halves;

@@ -8,7 +8,6 @@ namespace {
 
 constexpr float kRescaleAbove = 40.0f;  // how far a logit may lie above a partial sum's shift
 constexpr float kLowestShift = -1e38f;
-constexpr int kLookVectors = Vec::kLookVectors;
 
 // What the inner loop knows of a row: the running partial sum of its chunk, and what its logits are looked at for.
 struct alignas(32) RowState {
@@ -42,12 +41,12 @@ __attribute__((noinline)) void enter_all(TopTokens& top, const float* logits, st
 }
 
 // What logits [kVectors] of one row are used for. How many come together shows in the sums' last digits, so they are
-// kLookVectors whatever the tile.
+// Dot::kLook whatever the tile.
 template <int kDegree, int kVectors>
 inline __attribute__((always_inline)) void use_logits(const VocabArgs& args, RowState& state, std::size_t row,
                                                       std::size_t output, const Vec::F (&logits)[kVectors]) {
   Vec::F best = logits[0];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int v = 1; v < kVectors; ++v) best = Vec::max(best, logits[v]);
   const bool enters = Vec::bits_above(best, Vec::set1(state.threshold)) != 0;
   const bool raises = Vec::bits_above(best, Vec::set1(state.limit)) != 0;
@@ -71,7 +70,7 @@ inline __attribute__((always_inline)) void use_logits(const VocabArgs& args, Row
   Vec::F sum = Vec::load(state.sums);
   const Vec::F shift = Vec::set1(state.shift);
   const Vec::F scaled_shift = Vec::set1(-kLog2E * state.shift);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int v = 0; v < kVectors; ++v) {
     // In one step where the logits themselves are approximate; a float32 logit keeps its last digits in two.
     const Vec::F t = kDegree == 5 ? Vec::mul(Vec::sub(logits[v], shift), Vec::set1(kLog2E))
@@ -81,36 +80,38 @@ inline __attribute__((always_inline)) void use_logits(const VocabArgs& args, Row
   Vec::store(state.sums, sum);
 }
 
-template <typename Dot, int kVectors, bool kStreams>
+template <typename Dot, int kVectors>
 struct VocabTile {
   template <int kRows>
   struct Of {
     static void run(std::size_t row, const VocabArgs& args, RowState* states, const std::size_t& output) {
-      constexpr int kTogether = std::max(kVectors, kLookVectors);
+      constexpr int kLook = Dot::kLook, kTogether = std::max(kVectors, kLook);
       typename Dot::Acc sums[kTogether / kVectors][kRows][kVectors];
       for (int tile = 0; tile < kTogether / kVectors; ++tile) {
-        multiply<Dot, kRows, kVectors, kStreams>(*args.weight, args.x, row, output + tile * kVectors * Vec::kWidth,
-                                                 sums[tile][0]);
+        const std::size_t first = output + static_cast<std::size_t>(tile * kVectors) * Vec::kWidth;
+        // The first rows find their panels in memory and fetch the next ones.
+        const auto product = row == 0 ? multiply<Dot, kRows, kVectors, true> : multiply<Dot, kRows, kVectors, false>;
+        product(*args.weight, args.x, row, first, sums[tile][0]);
       }
       for (int r = 0; r < kRows; ++r) {
-        for (int first = 0; first < kTogether; first += kLookVectors) {
+        for (int first = 0; first < kTogether; first += kLook) {
           const std::size_t at = output + static_cast<std::size_t>(first) * Vec::kWidth;
-          Vec::F logits[kLookVectors];
-#pragma GCC unroll 4
-          for (int v = 0; v < kLookVectors; ++v) {
+          Vec::F logits[kLook];
+#pragma GCC unroll 8
+          for (int v = 0; v < kLook; ++v) {
             const typename Dot::Acc sum = sums[(first + v) / kVectors][r][(first + v) % kVectors];
             logits[v] = finish_sum<Dot>(sum, *args.weight, at + v * Vec::kWidth, args.x, row + r);
           }
-          use_logits<exp_degree<Dot>(), kLookVectors>(args, states[row + r], row + r, at, logits);
+          use_logits<exp_degree<Dot>(), kLook>(args, states[row + r], row + r, at, logits);
         }
       }
     }
   };
 };
 
-template <typename Dot, int kMostRows, int kVectors, bool kStreams>
+template <typename Dot, int kMostRows, int kVectors>
 void vocab_topk_with(const VocabArgs& args) {
-  constexpr std::size_t kStep = std::max(kVectors, kLookVectors) * Vec::kWidth;
+  constexpr std::size_t kStep = std::max(kVectors, Dot::kLook) * Vec::kWidth;
   static_assert(kBlock % kStep == 0);
   RowState states[kMaxVocabRows];
   RowState* const first_state = states;
@@ -126,7 +127,7 @@ void vocab_topk_with(const VocabArgs& args) {
     }
     const std::size_t last = std::min(args.weight->padded, (chunk + 1) * kChunkBlocks * kBlock);
     for (std::size_t output = chunk * kChunkBlocks * kBlock; output < last; output += kStep) {
-      for_tiles<kMostRows, VocabTile<Dot, kVectors, kStreams>::template Of>(args.rows, args, first_state, output);
+      for_tiles<kMostRows, VocabTile<Dot, kVectors>::template Of>(args.rows, args, first_state, output);
     }
     for (std::size_t row = 0; row < args.rows; ++row) {
       args.partial[row * args.chunks + chunk] = {states[row].shift, Vec::sum_lanes(Vec::load(states[row].sums))};
@@ -136,10 +137,9 @@ void vocab_topk_with(const VocabArgs& args) {
 
 template <typename Dot>
 void vocab_topk_in(const VocabArgs& args) {
-  if (args.rows == 1) return vocab_topk_with<Dot, 1, Dot::kVectorsOf1, true>(args);
-  if (args.rows <= 3) return vocab_topk_with<Dot, 3, Dot::kVectorsOf3, true>(args);
-  if (args.rows <= Dot::kRows) return vocab_topk_with<Dot, Dot::kRows, Dot::kVectors, true>(args);
-  vocab_topk_with<Dot, Dot::kRows, Dot::kVectors, false>(args);
+  if (args.rows == 1) return vocab_topk_with<Dot, 1, Dot::kVectorsOf1>(args);
+  if (args.rows <= 3) return vocab_topk_with<Dot, 3, Dot::kVectorsOf3>(args);
+  vocab_topk_with<Dot, Dot::kRows, Dot::kVectors>(args);
 }
 
 void vocab_topk(const VocabArgs& args) {
