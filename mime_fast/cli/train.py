@@ -12,10 +12,10 @@ from mime_fast.config.checks import check_int
 MODEL_TYPES = ("mime", "multi-tr", "moel")  # baseline_config's
 
 EXAMPLE = """  mime-fast train --recipe recipes/mime-ed.toml --data empatheticdialogues.tar.gz --out run
-  mime-fast train --recipe recipes/mime-ed-1.toml --model multi-tr --data empatheticdialogues.tar.gz --out baseline
+  mime-fast train --recipe recipes/tables/mime.toml --model multi-tr --data empatheticdialogues.tar.gz --out baseline
 
 OUT becomes a model folder with the best weights so far, metrics.jsonl and the state to go on from: a run that was
-stopped goes on when it is started again with the same arguments."""
+stopped goes on when it is started again with the same arguments. Stages before the last are in OUT/stage-1, ..."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -44,10 +44,10 @@ def run(args: Namespace) -> int:
 
     given = {name: getattr(args, name) for name in ("model_type", "max_steps", "seed")}
     changes = {name: value for name, value in given.items() if value is not None}
-    recipe = read_recipe(args.recipe).replace(**changes)
+    stages = [stage.replace(**changes) for stage in read_recipe(args.recipe)]
     if args.threads is not None:
         torch.set_num_threads(args.threads)
-    progress = train(recipe, args.data, args.out, vectors=args.vectors, device=torch_device(args.device))
+    progress = train(stages, args.data, args.out, vectors=args.vectors, device=torch_device(args.device))
     why = "no better for a while" if progress.stopped else "all steps done"
     print(
         f"mime-fast: {why}: step {progress.step}, best validation PPL {progress.best_ppl:.2f}, "

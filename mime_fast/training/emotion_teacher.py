@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +12,8 @@ import numpy.typing as npt
 from mime_fast.data.empathetic_dialogues import Pair
 from mime_fast.emotions import LABELS, emotion_index
 from mime_fast.errors import BackendError, ConfigError
-from mime_fast.files import whole_file
 from mime_fast.text.rules import split_words
 
-ANSWERS = "emotion_teacher.npy"
 FOLDS = 5
 MIN_DOCUMENTS = 3  # a word or a pair of words that fewer contexts have is left out
 INVERSE_DECAY, ITERATIONS = 5.0, 60  # of the fit, which stops early on purpose
@@ -47,29 +44,35 @@ def dialogue_folds(pairs: Sequence[Pair]) -> npt.NDArray[np.int64]:
     return folds
 
 
-def teach(pairs: Sequence[Pair]) -> npt.NDArray[np.float32]:
+def teach(pairs: Sequence[Pair], threads: int = 1) -> npt.NDArray[np.float32]:
     """P(emotion | context) of every pair, [n, 32], by classifiers that saw no pair of the same dialogue.
 
     Logistic regression on the tf-idf weights of words and pairs of neighbouring words, each marked by who said it. The
     dialogues are cut into five folds, and each fold is answered by a classifier that is fitted on the other four.
+
+    Args:
+        threads: that fit folds at the same time, in this process; the answers do not depend on their number.
 
     Raises:
         ConfigError: fewer than five dialogues.
         BackendError: scikit-learn is not installed.
     """
     check_sklearn()
+    from joblib import parallel_config
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import PredefinedSplit, cross_val_predict
     from sklearn.pipeline import make_pipeline
+    from threadpoolctl import threadpool_limits
 
     emotions = np.array([emotion_index(pair.emotion) for pair in pairs])
     classifier = make_pipeline(
         TfidfVectorizer(analyzer=list, min_df=MIN_DOCUMENTS, binary=True, dtype=np.float32),
         LogisticRegression(C=INVERSE_DECAY, max_iter=ITERATIONS),
     )
-    with warnings.catch_warnings():
+    # threads, not processes: they end with this one, and SciPy's products of sparse matrices run side by side
+    with warnings.catch_warnings(), parallel_config("threading", n_jobs=threads), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)
         found = cross_val_predict(
             classifier,
@@ -77,38 +80,10 @@ def teach(pairs: Sequence[Pair]) -> npt.NDArray[np.float32]:
             emotions,
             cv=PredefinedSplit(dialogue_folds(pairs)),
             method="predict_proba",
-            n_jobs=-1,
         )
     probs = np.zeros((len(pairs), len(LABELS)), dtype=np.float32)
     probs[:, np.unique(emotions)] = found
     return probs
-
-
-def teach_once(pairs: Sequence[Pair], out: Path) -> npt.NDArray[np.float32]:
-    """What `teach` says, kept in a run's folder `out`; a run that goes on, or from a start, reads it there again."""
-    probs = kept_answers(out, ANSWERS, len(pairs))
-    if probs is None:
-        probs = teach(pairs)
-        keep_answers(probs, out, ANSWERS)
-    return probs
-
-
-def kept_answers(out: Path, name: str, count: int) -> npt.NDArray[np.float32] | None:
-    """Answers [count, 32] that this run, or one of those it starts from, has kept in its folder."""
-    while out.is_dir():
-        if (out / name).is_file():
-            probs: npt.NDArray[np.float32] = np.load(out / name)
-            if len(probs) == count:
-                return probs
-        out = out / "start"
-    return None
-
-
-def keep_answers(probs: npt.NDArray[np.float32], out: Path, name: str) -> None:
-    """Write them into the run's folder, whole or not at all."""
-    out.mkdir(parents=True, exist_ok=True)
-    with whole_file(out / name) as stream:
-        np.save(stream, probs)
 
 
 def _features(context: Sequence[str]) -> list[str]:

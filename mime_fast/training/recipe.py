@@ -1,10 +1,12 @@
-"""What a training run is made of: a TOML file, checked."""
+"""What a training run is made of: the stages of a TOML file, checked."""
 
 from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
@@ -19,14 +21,13 @@ EXTRA_PAIRS: tuple[ExtraPairs, ...] = get_args(ExtraPairs)
 
 
 @dataclass(frozen=True)
-class Recipe(Config):
-    """Every choice of a run. The defaults are plain; recipes/ holds the ones that were used."""
+class Stage(Config):
+    """Every choice of a stage. The defaults are plain; recipes/ holds the ones that were used."""
 
     model_type: str = "mime"  # or a baseline: "multi-tr", "moel"
     preset: Literal["paper", "released"] = "paper"
     model: dict[str, Any] = field(default_factory=dict)  # switches of the model's config that differ from the preset
     generation: dict[str, Any] = field(default_factory=dict)  # options written to generation_config.json
-    start: Recipe | None = None  # of a run of its own before this one, which goes on from its best weights
     min_count: int = 1  # rarer words become UNK
     max_words: int = 0  # 0: all
     vocabulary_splits: Literal["train", "all"] = "train"  # "all": dev and test words as well, the released way
@@ -64,8 +65,6 @@ class Recipe(Config):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "betas", tuple(self.betas))
-        if isinstance(self.start, dict):
-            object.__setattr__(self, "start", Recipe.from_dict(self.start, where="start"))
         for name in ("batch_size", "max_epochs", "eval_every_steps", "patience", "min_count"):
             check_int(name, getattr(self, name), 1)
         for name in ("max_words", "max_steps", "kl_warmup_steps", "gold_listener_steps", "encoder_teacher_steps"):
@@ -92,10 +91,8 @@ class Recipe(Config):
             if kind not in EXTRA_PAIRS:
                 raise ConfigError(f"extra_epochs of {kind!r}: {' or '.join(map(repr, EXTRA_PAIRS))} is allowed")
             check_int(f"extra_epochs of {kind!r}", epochs, 1, self.max_epochs)
-        if self.risk_weight and (self.start is None or self.extra_epochs):
-            raise ConfigError(
-                f"risk_weight={self.risk_weight}: needs a [start], whose beams say something, and no extra_epochs"
-            )
+        if self.risk_weight and self.extra_epochs:
+            raise ConfigError(f"risk_weight={self.risk_weight} with extra_epochs: must be without them")
         check_bool("bfloat16_projection", self.bfloat16_projection)
         if self.encoder_teacher_steps and not self.emotion_teacher:
             raise ConfigError(
@@ -110,11 +107,10 @@ class Recipe(Config):
         return not any((self.beta, self.gamma, self.mixture_weight, self.risk_weight))
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with some fields changed, here and in the recipe it starts from; `max_steps` cuts a teacher's, too."""
-        start = {} if self.start is None else {"start": self.start.replace(**changes)}
+        """A copy with some fields changed; `max_steps` cuts a teacher's steps, too."""
         steps = changes.get("max_steps", 0) or self.encoder_teacher_steps
         cut = {"encoder_teacher_steps": min(self.encoder_teacher_steps, steps)}
-        return super().replace(**(start | cut | changes))
+        return super().replace(**(cut | changes))
 
     def model_config(self, vocab_size: int) -> ModelConfig:
         """The model's config for a vocabulary."""
@@ -129,14 +125,45 @@ class Recipe(Config):
         return make(vocab_size, **self.model)
 
 
-def read_recipe(path: str | os.PathLike[str]) -> Recipe:
-    """A recipe from a TOML file.
+def read_recipe(path: str | os.PathLike[str]) -> list[Stage]:
+    """The stages of a recipe, a TOML file, in order.
+
+    Keys above the first `[[stage]]` are of all stages; a stage's own key takes the place of the shared one, a table as
+    a whole. A file without `[[stage]]` is one stage.
 
     Raises:
-        DataError: the file is missing or not TOML; ConfigError: a value in it is not allowed.
+        DataError: the file is missing or not TOML; ConfigError: a value in it is not allowed, or stages do not fit.
     """
     try:
         values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise DataError(f"{path}: not a readable recipe ({error})") from None
-    return Recipe.from_dict(values, where=str(path))
+    if "start" in values:
+        raise ConfigError(f"{path}: [start] is an older form of recipes; [[stage]] tables in order are expected")
+    tables = values.pop("stage", [{}])
+    if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
+        raise ConfigError(f"{path}: stage={tables!r:.60}: must be [[stage]] tables")
+    count = len(tables)
+    where = [f"{path}, stage {number}" if count > 1 else str(path) for number in range(1, count + 1)]
+    stages = [Stage.from_dict(values | table, where=place) for table, place in zip(tables, where, strict=True)]
+    try:
+        check_stages(stages)
+    except ConfigError as error:
+        raise ConfigError(f"{path}, {error}") from None
+    return stages
+
+
+def check_stages(stages: Sequence[Stage]) -> None:
+    """ConfigError where a stage cannot go on from the one before: another model or vocabulary, or nothing before it."""
+    if not stages:
+        raise ConfigError("a recipe without stages: must have one or more")
+    if stages[0].risk_weight:
+        raise ConfigError(
+            f"stage 1: risk_weight={stages[0].risk_weight} needs a stage before it, whose beams are learnt from"
+        )
+    for number, (before, stage) in enumerate(pairwise(stages), start=2):
+        words = ("min_count", "max_words", "vocabulary_splits")
+        if any(getattr(before, name) != getattr(stage, name) for name in words):
+            raise ConfigError(f"stage {number}: its vocabulary is another one; {', '.join(words)} must be as before")
+        if before.model_config(7).replace(dropout=0.0) != stage.model_config(7).replace(dropout=0.0):
+            raise ConfigError(f"stage {number}: its model is another one; all but dropout must be as before")

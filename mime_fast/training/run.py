@@ -1,33 +1,29 @@
-"""A whole training run: data, vocabulary, vectors, model, trainer."""
+"""A whole training run: inputs, then the stages of a recipe, each from the best weights of the one before."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
-
-import torch
 
 from mime_fast.data.batches import make_examples
-from mime_fast.data.empathetic_dialogues import Pair, read_pairs
 from mime_fast.reference.dialogue_model import DialogueModel
-from mime_fast.reference.models import new_model
-from mime_fast.text.tokenizer import Tokenizer
-from mime_fast.text.vocabulary import build_vocabulary
-from mime_fast.training.augmentation import extra_pairs
 from mime_fast.training.candidates import CandidateSource
 from mime_fast.training.emotion_teacher import check_sklearn
 from mime_fast.training.examples import train_examples
-from mime_fast.training.recipe import EXTRA_PAIRS, Recipe
-from mime_fast.training.start import go_on_from, initialise
-from mime_fast.training.trainer import Progress, Trainer
+from mime_fast.training.inputs import Inputs, read_inputs
+from mime_fast.training.loop import Progress
+from mime_fast.training.recipe import Stage, check_stages
+from mime_fast.training.start import go_on_from, new_weights
+from mime_fast.training.started import check_started
+from mime_fast.training.trainer import Trainer
 
 Path_ = str | os.PathLike[str]
+TEACHERS = "teachers"
 
 
 def train(
-    recipe: Recipe,
+    stages: Sequence[Stage],
     data: Path_,
     out: Path_,
     *,
@@ -35,66 +31,79 @@ def train(
     device: str = "cpu",
     show_progress: bool = True,
 ) -> Progress:
-    """Train by a recipe and leave the best weights as a model folder in `out`; goes on where a killed run stopped.
+    """Train by a recipe's stages and leave the best weights as a model folder in `out`; a killed run goes on.
 
     Args:
         data: EmpatheticDialogues as officially distributed (see `read_pairs`).
         vectors: word vectors in GloVe's text form that word embeddings start from.
+
+    Returns:
+        where the last stage ended.
+
+    Raises:
+        ConfigError: stages that do not fit together. DataError: data or vectors cannot be read.
+        CheckpointError: the run in `out` was started with something else.
+        BackendError: a stage needs scikit-learn, which is not installed.
     """
-    if recipe.emotion_teacher:
-        check_sklearn()  # now, not after hours of the start
-    style: Literal["true", "released"] = "released" if recipe.preset == "released" else "true"
-    train_pairs = read_pairs(data, "train", style=style)
-    valid_pairs = read_pairs(data, "valid", style=style)
-    test_pairs = read_pairs(data, "test", style=style) if recipe.vocabulary_splits == "all" else []
-    counted = [train_pairs, valid_pairs, test_pairs] if recipe.vocabulary_splits == "all" else [train_pairs]
-    tokenizer = make_tokenizer(recipe, counted)
-    torch.manual_seed(recipe.seed)
-    model = new_model(recipe.model_config(tokenizer.vocab_size))
-    if recipe.start is None:
-        initialise(model, tokenizer, recipe.seed, vectors)
-    else:
-        first = Path(out) / "start"
-        train(recipe.start, data, first, vectors=vectors, device=device, show_progress=show_progress)
-        go_on_from(first, model, tokenizer)
-    kinds = EXTRA_PAIRS if recipe.emotion_teacher else tuple(recipe.extra_epochs)
-    extra = {kind: extra_pairs(kind, data, train_pairs, style) for kind in kinds}
+    check_stages(stages)
+    if any(stage.emotion_teacher for stage in stages):
+        check_sklearn()  # now, not after hours of other stages
+    inputs = read_inputs(stages, data, vectors, show_progress=show_progress)
+    check_started(Path(out), stages, inputs.fingerprints())
+    progress = Progress()
+    for number, stage in enumerate(stages, start=1):
+        title = f"stage {number}" if len(stages) > 1 else None
+        before = stage_folder(out, number - 1, len(stages)) if number > 1 else None
+        folder = stage_folder(out, number, len(stages))
+        progress = _train_stage(
+            stage,
+            inputs,
+            folder,
+            before,
+            Path(out) / TEACHERS,
+            device=device,
+            title=title,
+            show_progress=show_progress,
+        )
+    return progress
+
+
+def stage_folder(out: Path_, number: int, count: int) -> Path:
+    """Where a stage's weights go: the last one's into `out` itself."""
+    return Path(out) if number == count else Path(out) / f"stage-{number}"
+
+
+def _train_stage(
+    stage: Stage,
+    inputs: Inputs,
+    out: Path,
+    before: Path | None,
+    teachers: Path,
+    *,
+    device: str,
+    title: str | None,
+    show_progress: bool,
+) -> Progress:
+    tokenizer = inputs.tokenizer
 
     def untrained() -> DialogueModel:
-        fresh = new_model(model.config)
-        initialise(fresh, tokenizer, recipe.seed, vectors)
-        return fresh.to(device)
+        config = stage.model_config(tokenizer.vocab_size)
+        return new_weights(config, tokenizer, stage.seed, inputs.vectors).to(device)
 
-    kinds_of_pairs = [train_pairs, *extra.values()]
-    examples, *extra_examples = train_examples(
-        recipe, kinds_of_pairs, tokenizer, untrained, Path(out), show_progress=show_progress
-    )
+    examples, *extra = train_examples(stage, inputs, untrained, teachers, show_progress=show_progress)
+    model = untrained()
+    if before is not None:
+        go_on_from(before, model, tokenizer)
     trainer = Trainer(
-        recipe,
-        model.to(device),
+        stage,
+        model,
         tokenizer,
         examples,
-        make_examples(valid_pairs, tokenizer),
-        Path(out),
-        extra=dict(zip(extra, extra_examples, strict=True)),
-        candidates=CandidateSource(model, tokenizer, train_pairs, recipe.seed) if recipe.risk_weight else None,
+        make_examples(inputs.valid, tokenizer),
+        out,
+        extra=dict(zip(inputs.extra, extra, strict=True)),
+        candidates=CandidateSource(model, tokenizer, inputs.train, stage.seed) if stage.risk_weight else None,
+        title=title,
         show_progress=show_progress,
     )
     return trainer.run()
-
-
-def make_tokenizer(recipe: Recipe, splits: Sequence[Sequence[Pair]]) -> Tokenizer:
-    """The vocabulary of contexts, then responses, then situations of each split, as the released code collects it."""
-    bare = Tokenizer.from_words([])
-    utterances = (
-        tokens
-        for pairs in splits
-        for texts in (
-            [text for pair in pairs for text in pair.context],
-            [pair.response for pair in pairs],
-            [pair.situation for pair in pairs],
-        )
-        for tokens in bare.tokenize_batch(texts)
-    )
-    words = build_vocabulary(utterances, min_count=recipe.min_count, max_size=recipe.max_words or None)
-    return Tokenizer.from_words(words, typography=recipe.preset != "released")

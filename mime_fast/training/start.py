@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mime_fast.checkpoints.model_folder import load_model_folder
+from mime_fast.config.model import ModelConfig
 from mime_fast.errors import ConfigError
 from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.mime import Mime
+from mime_fast.reference.models import new_model
 from mime_fast.text.tokenizer import Tokenizer
-from mime_fast.training.vectors import initial_embedding, read_vectors
+from mime_fast.training.vectors import initial_embedding
 
 
 def go_on_from(folder: str | os.PathLike[str], model: DialogueModel, tokenizer: Tokenizer) -> None:
@@ -24,11 +27,21 @@ def go_on_from(folder: str | os.PathLike[str], model: DialogueModel, tokenizer: 
     loaded = load_model_folder(folder)
     same = loaded.tokenizer.words == tokenizer.words
     if not same or loaded.model.config.replace(dropout=0.0) != model.config.replace(dropout=0.0):
-        raise ConfigError(f"start: its {'model' if same else 'vocabulary'} is another one; the same is allowed")
+        raise ConfigError(f"{folder}: its {'model' if same else 'vocabulary'} is another one; must be the same")
     model.load_state_dict(loaded.model.state_dict())
 
 
-def initialise(model: DialogueModel, tokenizer: Tokenizer, seed: int, vectors: str | os.PathLike[str] | None) -> None:
+def new_weights(
+    config: ModelConfig, tokenizer: Tokenizer, seed: int, vectors: Mapping[str, Tensor] | None
+) -> DialogueModel:
+    """An untrained model, a function of the arguments alone: PyTorch's own generator, seeded here, draws the biases."""
+    torch.manual_seed(seed)
+    model = new_model(config)
+    initialise(model, tokenizer, seed, vectors)
+    return model
+
+
+def initialise(model: DialogueModel, tokenizer: Tokenizer, seed: int, vectors: Mapping[str, Tensor] | None) -> None:
     """The released code's start: Xavier for every matrix but E_W, which takes word vectors or 0.01 N(0, 1).
 
     A posterior on e_g starts as a copy of the prior that ignores e_g: two unrelated ones are driven to one constant
@@ -36,12 +49,11 @@ def initialise(model: DialogueModel, tokenizer: Tokenizer, seed: int, vectors: s
     """
     generator = torch.Generator().manual_seed(seed)
     size = model.config.hidden_size
-    known = read_vectors(vectors, tokenizer.words, size) if vectors is not None else {}
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() > 1 and parameter is not model.word_embedding.weight:
                 nn.init.xavier_uniform_(parameter, generator=generator)
-        model.word_embedding.weight.copy_(initial_embedding(tokenizer.words, known, size, generator))
+        model.word_embedding.weight.copy_(initial_embedding(tokenizer.words, vectors or {}, size, generator))
         if isinstance(model, Mime) and model.config.posterior_on_emotion:
             _start_as_prior(model)
 

@@ -10,6 +10,7 @@ import pytest
 from mime_fast.cli.train import MODEL_TYPES
 from mime_fast.config.model import MODEL_CONFIGS
 from mime_fast.training import run as training
+from mime_fast.training.recipe import Stage
 from tests.cli.conftest import SIZES, Run, json_lines
 
 TURNS = ["I lost my key today.", "Oh no_comma_ where was it?", "I left it on the train.", "I hope you get it back!"]
@@ -91,8 +92,8 @@ def test_train_resume_evaluate_generate(run: Run, tmp_path: Path, corpus: Path, 
 def test_train_takes_its_options(run: Run, tmp_path: Path, recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, object] = {}
 
-    def record(recipe: object, data: str, out: str, **options: object) -> training.Progress:
-        seen.update(recipe=recipe, data=data, out=out, **options)
+    def record(stages: object, data: str, out: str, **options: object) -> training.Progress:
+        seen.update(stages=stages, data=data, out=out, **options)
         return training.Progress(step=3, best_ppl=50.0, stopped=True)
 
     threads: list[int] = []
@@ -120,9 +121,10 @@ def test_train_takes_its_options(run: Run, tmp_path: Path, recipe: Path, monkeyp
     assert "step 3, best validation PPL 50.00" in outcome.err
     assert threads == [2]
     assert (seen["data"], seen["out"], seen["vectors"], seen["device"]) == ("d", "o", "v.gz", "cpu")
-    assert seen["recipe"] == training.Recipe(
+    kind = Stage(
         model_type="multi-tr", batch_size=2, max_steps=9, eval_every_steps=2, warmup_steps=5, model=dict(SIZES)
     )
+    assert seen["stages"] == [kind]
 
 
 def test_the_kinds_of_models_are_all_offered() -> None:

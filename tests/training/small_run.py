@@ -1,4 +1,4 @@
-"""A made-up data set and a recipe that trains on it in a second."""
+"""A made-up data set and a stage that trains on it in a second."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from mime_fast.training import trainer
-from mime_fast.training.recipe import Recipe
+from mime_fast.training.recipe import Stage
 
 SMALL = {"hidden_size": 8, "attention_depth": 4, "ffn_channels": 3, "dropout": 0.1}
 
@@ -28,7 +28,7 @@ def write_split(folder: Path, split: str, count: int) -> None:
     (folder / f"{split}.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def recipe(**changes: Any) -> Recipe:
+def stage(**changes: Any) -> Stage:
     values: dict[str, Any] = {
         "model": SMALL,
         "batch_size": 4,
@@ -41,7 +41,7 @@ def recipe(**changes: Any) -> Recipe:
         "patience": 100,
         "max_grad_norm": 1.0,
     }
-    return Recipe(**(values | changes))
+    return Stage(**(values | changes))
 
 
 def state_of(out: Path) -> dict[str, Any]:

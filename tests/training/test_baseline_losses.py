@@ -17,7 +17,7 @@ from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.moel import Moel
 from mime_fast.text.special import PAD_ID, SOS_ID
 from mime_fast.training.losses import loss_terms
-from mime_fast.training.recipe import Recipe
+from mime_fast.training.recipe import Stage
 from mime_fast.training.schedule import gold_listener_chance
 from tests.parity import assert_close
 from tests.reference.tiny import random_batch, random_contexts, tiny
@@ -134,12 +134,12 @@ def test_who_learns(gold: bool) -> None:
 
 def test_chance_of_gold_listeners_by_hand() -> None:
     """Step 2 goes by the first step's coin, whose chance is 1; then it falls to 1 in 10,000."""
-    recipe = Recipe(model_type="moel", gold_listener_steps=100)
+    recipe = Stage(model_type="moel", gold_listener_steps=100)
     assert gold_listener_chance(recipe, 1) == 0
     assert gold_listener_chance(recipe, 2) == 1
     assert gold_listener_chance(recipe, 102) == pytest.approx(1e-4 + 0.9999 * math.exp(-1))
     assert gold_listener_chance(recipe, 10**6) == pytest.approx(1e-4)
-    assert gold_listener_chance(Recipe(model_type="moel"), 2) == 0
+    assert gold_listener_chance(Stage(model_type="moel"), 2) == 0
 
 
 @KINDS

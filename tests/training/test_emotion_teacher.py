@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import _posixsubprocess
 import dataclasses
+import os
 import sys
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
 from mime_fast.data.empathetic_dialogues import Pair
 from mime_fast.emotions import emotion_index
-from mime_fast.errors import BackendError, ConfigError
-from mime_fast.training import emotion_teacher
-from mime_fast.training.emotion_teacher import teach, teach_once
+from mime_fast.errors import BackendError, CheckpointError, ConfigError
+from mime_fast.training import examples
+from mime_fast.training.emotion_teacher import teach
 from mime_fast.training.losses import classification_loss
 from mime_fast.training.run import train
 from tests.reference.tiny import random_batch
-from tests.training.small_run import recipe, state_of
+from tests.training.small_run import stage, state_of
 
 EMOTIONS = ["joyful", "sad", "proud"]
 
@@ -60,20 +63,36 @@ def test_no_pair_is_answered_by_a_classifier_that_saw_its_dialogue() -> None:
     np.testing.assert_allclose(probs[::4], probs[3::4], rtol=1e-6)
 
 
-def test_answers_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For a run that goes on, and for one that starts from it; not for other pairs."""
+def test_threads_change_nothing() -> None:
     pairs = [pair(i, f"the word{i % 3} is out", EMOTIONS[i % 3]) for i in range(30)]
-    start = tmp_path / "run" / "start"
-    first = teach_once(pairs, start)
-    np.testing.assert_array_equal(first, teach(pairs))
-    monkeypatch.setattr(emotion_teacher, "teach", lambda several: np.full((len(several), 32), 0.5, np.float32))
-    (tmp_path / "long" / "start").mkdir(parents=True)
-    (tmp_path / "run").rename(tmp_path / "long" / "start" / "start")
-    start = tmp_path / "long" / "start" / "start" / "start"
-    for out in (start, start.parent, tmp_path / "long"):
-        np.testing.assert_array_equal(teach_once(pairs, out), first)
-    assert (teach_once(pairs[:20], start) == 0.5).all()
-    assert teach_once(pairs[:20], start).shape == (20, 32)
+    np.testing.assert_array_equal(teach(pairs, threads=3), teach(pairs))
+
+
+def test_it_starts_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What kills a run ends all of it."""
+    started: list[object] = []
+    monkeypatch.setattr(os, "fork", lambda: started.append("fork"))
+    monkeypatch.setattr(_posixsubprocess, "fork_exec", lambda *arguments: started.append(arguments))
+    teach([pair(i, f"the word{i % 3} is out", EMOTIONS[i % 3]) for i in range(30)], threads=2)
+    assert not started
+
+
+def test_answers_are_kept_for_all_stages(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def noting(pairs: list[Pair], threads: int) -> npt.NDArray[np.float32]:
+        asked.append(len(pairs))
+        return teach(pairs, threads)
+
+    monkeypatch.setattr(examples, "teach", noting)
+    plan = [stage(max_steps=1, emotion_teacher=share) for share in (0.5, 0.2)]
+    train(plan, data, tmp_path / "out", show_progress=False)
+    train(plan, data, tmp_path / "out", show_progress=False)
+    assert asked == [45 + 45 + 15]
+    (kept,) = (tmp_path / "out" / "teachers").glob("linear-*.npy")
+    kept.write_bytes(b"broken")
+    with pytest.raises(CheckpointError, match="not readable"):
+        train(plan, data, tmp_path / "out", show_progress=False)
 
 
 def test_too_few_dialogues() -> None:
@@ -91,7 +110,7 @@ def test_a_run_asks_for_scikit_learn_first(data: Path, tmp_path: Path, monkeypat
     """Not after the hours that its start takes."""
     monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(BackendError, match="needs scikit-learn"):
-        train(recipe(start=recipe(), emotion_teacher=0.5), data, tmp_path / "out", show_progress=False)
+        train([stage(), stage(emotion_teacher=0.5)], data, tmp_path / "out", show_progress=False)
     assert not (tmp_path / "out").exists()
 
 
@@ -112,8 +131,8 @@ def test_a_run_listens_to_the_teacher(data: Path, tmp_path: Path) -> None:
     """Extra pairs have a teacher, too."""
     models = []
     for name, share in (("without", 0.0), ("with", 0.5)):
-        options = recipe(max_steps=6, emotion_teacher=share, extra_epochs={"speaker_turns": 1, "situations": 1})
-        train(options, data, tmp_path / name, show_progress=False)
+        options = stage(max_steps=6, emotion_teacher=share, extra_epochs={"speaker_turns": 1, "situations": 1})
+        train([options], data, tmp_path / name, show_progress=False)
         models.append(state_of(tmp_path / name)["model"])
     changed = [name for name in models[0] if not torch.equal(models[0][name], models[1][name])]
     assert any("emotion" in name for name in changed)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mime_fast.errors import ConfigError, DataError
-from mime_fast.training.recipe import read_recipe
+from mime_fast.training.recipe import Stage, read_recipe
 from mime_fast.training.schedule import kl_weight, learning_rate
-from tests.training.small_run import recipe
+from tests.training.small_run import stage
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -18,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_the_tables_have_one_budget() -> None:
     """Recipes of the paper's tables differ in their model alone."""
     own = {"model_type", "model", "kl_warmup_steps", "mixture_weight", "gold_listener_steps"}
-    found = {path.stem: read_recipe(path).to_dict() for path in (ROOT / "recipes" / "tables").glob("*.toml")}
+    found = {path.stem: read_recipe(path)[0].to_dict() for path in (ROOT / "recipes" / "tables").glob("*.toml")}
     assert found.keys() == {"mime", "no-mimicry", "no-grouping", "multi-tr", "moel"}
     budgets = [{name: value for name, value in each.items() if name not in own} for each in found.values()]
     assert all(budget == budgets[0] for budget in budgets)
@@ -26,23 +28,51 @@ def test_the_tables_have_one_budget() -> None:
 
 
 def test_noam_and_kl_warm_up_by_hand() -> None:
-    noam = recipe(schedule="noam", warmup_steps=8000)
+    noam = stage(schedule="noam", warmup_steps=8000)
     assert learning_rate(noam, 8000, 0, 300) == pytest.approx(6.45e-4, rel=1e-3)
     assert learning_rate(noam, 100, 0, 300) == pytest.approx(300**-0.5 * 100 * 8000**-1.5)
     assert learning_rate(noam, 32000, 0, 300) == pytest.approx(300**-0.5 * 32000**-0.5)
-    cosine = recipe(warmup_steps=10, learning_rate=0.1)
+    cosine = stage(warmup_steps=10, learning_rate=0.1)
     assert learning_rate(cosine, 5, 110, 300) == pytest.approx(0.05)
     assert learning_rate(cosine, 60, 110, 300) == pytest.approx(0.1 * (0.05 + 0.95 / 2))
     assert learning_rate(cosine, 110, 110, 300) == pytest.approx(0.005)
-    assert [kl_weight(recipe(kl_warmup_steps=4), step) for step in (1, 4, 9)] == [0.25, 1.0, 1.0]
-    assert kl_weight(recipe(), 1) == 1.0
+    assert [kl_weight(stage(kl_warmup_steps=4), step) for step in (1, 4, 9)] == [0.25, 1.0, 1.0]
+    assert kl_weight(stage(), 1) == 1.0
 
 
 def test_shipped_recipes_are_valid() -> None:
-    paths = sorted((ROOT / "recipes").glob("*.toml"))
+    paths = sorted((ROOT / "recipes").rglob("*.toml"))
     assert paths
     for path in paths:
         read_recipe(path)
+
+
+def test_a_stage_has_the_shared_keys_and_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(
+        "batch_size = 3\nseed = 5\n[model]\ndropout = 0.1\n"
+        "[[stage]]\nseed = 6\n[[stage]]\nmodel = {dropout = 0.2}\n[stage.generation]\nnum_beams = 2\n"
+    )
+    shared = {"batch_size": 3, "seed": 5, "model": {"dropout": 0.1}}
+    own = [{"seed": 6}, {"model": {"dropout": 0.2}, "generation": {"num_beams": 2}}]
+    assert read_recipe(path) == [Stage.from_dict(shared | each) for each in own]
+    path.write_text("batch_size = 3\n")
+    assert read_recipe(path) == [Stage(batch_size=3)]
+
+
+def unrolled(recipe: dict[str, Any]) -> list[Stage]:
+    """The runs of a recipe in the form before there were stages: `start` held the one before."""
+    start = recipe.pop("start", None)
+    return ([] if start is None else unrolled(start)) + [Stage.from_dict(recipe)]
+
+
+@pytest.mark.parametrize("name", ["mime-ed", "history/mime-ed-2", "history/mime-ed-3"])
+def test_recipes_mean_what_they_did_before_there_were_stages(name: str) -> None:
+    """All but the search that a model folder between two stages has, which trains nothing."""
+    older = Path(__file__).parent / "recipes_before_stages" / f"{Path(name).name}.toml"
+    before, stages = unrolled(tomllib.loads(older.read_text())), read_recipe(ROOT / "recipes" / f"{name}.toml")
+    assert stages[-1] == before[-1]
+    assert [each.replace(generation={}) for each in stages] == [each.replace(generation={}) for each in before]
 
 
 @pytest.mark.parametrize(
@@ -54,8 +84,14 @@ def test_shipped_recipes_are_valid() -> None:
         ("[model]\nnum_heads = 3", "attention_depth=40"),
         ("extra_epochs = {answers = 1}", "extra_epochs of 'answers'"),
         ("max_epochs = 2\nextra_epochs = {situations = 3}", "extra_epochs of 'situations'=3: an integer of 1 to 2"),
-        ("[start]\nbatch_size = 0", "start: batch_size=0"),
-        ("[start]\nvectors = 'x'", "start: unknown key 'vectors'"),
+        ("[[stage]]\nbatch_size = 0\n[[stage]]", "recipe.toml, stage 1: batch_size=0"),
+        ("[[stage]]\n[[stage]]\nvectors = 'x'", "recipe.toml, stage 2: unknown key 'vectors'"),
+        ("[[stage]]\n[[stage]]\nmax_words = 3", "recipe.toml, stage 2: its vocabulary is another one"),
+        ("[[stage]]\n[[stage]]\n[stage.model]\nhidden_size = 30", "recipe.toml, stage 2: its model is another one"),
+        ("[[stage]]\nrisk_weight = 2.0", "recipe.toml, stage 1: risk_weight=2.0 needs a stage before"),
+        ("[stage]\nbatch_size = 3", r"must be \[\[stage\]\] tables"),
+        ("stage = []", r"must be \[\[stage\]\] tables"),
+        ("[start]\nbatch_size = 3", r"\[start\] is an older form of recipes"),
         ("word_dropout = 1.0", "word_dropout=1.0"),
         ("encoder_rate = 1.5", "encoder_rate=1.5"),
         ("emotion_smoothing = -0.1", "emotion_smoothing=-0.1"),

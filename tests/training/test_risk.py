@@ -21,12 +21,12 @@ from mime_fast.reference.mime import Mime
 from mime_fast.text.special import EOS_ID, PAD_ID
 from mime_fast.training.candidates import CandidateSource
 from mime_fast.training.losses import loss_terms
-from mime_fast.training.recipe import Recipe
+from mime_fast.training.recipe import Stage, check_stages
 from mime_fast.training.risk import CandidateBatch, risk, shared_prefixes, word_cost
 from mime_fast.training.run import train
 from tests.parity import assert_close
 from tests.reference.tiny import random_batch, tiny_model
-from tests.training.small_run import metrics_of, recipe, state_of
+from tests.training.small_run import metrics_of, stage, state_of
 
 SAID = {"suppress_tokens": [0, 1, 3, 4, 5, 6]}  # as a run's own candidates
 ROWS = [0, 0, 0, 1, 2, 2]
@@ -114,7 +114,7 @@ def test_word_cost_is_the_slope_above_the_wanted_length() -> None:
 @pytest.fixture
 def start(data: Path, tmp_path: Path) -> Path:
     """The folder of a run whose beams say more than one thing."""
-    train(recipe(max_steps=12, generation=SAID), data, tmp_path / "start", show_progress=False)
+    train([stage(max_steps=12, generation=SAID)], data, tmp_path / "start", show_progress=False)
     return tmp_path / "start"
 
 
@@ -187,7 +187,7 @@ def test_a_run_looks_at_its_weights_every_ten_steps(
         follow(self, model)
 
     monkeypatch.setattr(CandidateSource, "follow", noting)
-    plan = recipe(max_steps=21, start=recipe(max_steps=12, generation=SAID), risk_weight=1.0)
+    plan = [stage(max_steps=12, generation=SAID), stage(max_steps=21, risk_weight=1.0)]
     train(plan, data, tmp_path / "out", show_progress=False)
     started, *during = seen
     assert len(during) == 3  # before steps 1, 11 and 21
@@ -199,7 +199,7 @@ def test_a_run_looks_at_its_weights_every_ten_steps(
 
 def test_candidates_follow_the_weights(data: Path, start: Path, tmp_path: Path) -> None:
     pairs = read_pairs(data, "train")
-    train(recipe(max_steps=30, seed=5), data, tmp_path / "other", show_progress=False)
+    train([stage(max_steps=30, seed=5)], data, tmp_path / "other", show_progress=False)
     first, other = (load_model_folder(folder) for folder in (start, tmp_path / "other"))
     source = CandidateSource(first.model, first.tokenizer, pairs, seed=3)
     before = source([0, 1, 2]).ids
@@ -209,7 +209,8 @@ def test_candidates_follow_the_weights(data: Path, start: Path, tmp_path: Path) 
     assert torch.equal(after, CandidateSource(other.model, first.tokenizer, pairs, seed=3)([0, 1, 2]).ids)
 
 
-@pytest.mark.parametrize("changes", [{"start": None}, {"extra_epochs": {"situations": 1}}])
-def test_where_it_is_allowed(changes: dict[str, object]) -> None:
-    with pytest.raises(ConfigError, match=r"risk_weight=2.0: needs a \[start\].* and no extra_epochs"):
-        Recipe(**({"risk_weight": 2.0, "start": Recipe()} | changes))  # type: ignore[arg-type]
+def test_where_it_is_allowed() -> None:
+    with pytest.raises(ConfigError, match=r"risk_weight=2.0 with extra_epochs"):
+        Stage(risk_weight=2.0, extra_epochs={"situations": 1})
+    with pytest.raises(ConfigError, match=r"stage 1: risk_weight=2.0 needs a stage before"):
+        check_stages([Stage(risk_weight=2.0)])

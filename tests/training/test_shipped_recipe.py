@@ -1,4 +1,4 @@
-"""The command that makes the shipped weights, its four runs cut to 67 steps each, on the real data."""
+"""The command that makes the shipped weights, its four stages cut to 67 steps each, on the real data."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 import mime_fast
 from mime_fast.cli.main import main
+from mime_fast.training.run import stage_folder
 from tests.conftest import ROOT
 
 
@@ -19,8 +20,8 @@ def test_200_steps_of_the_shipped_recipe(tmp_path: Path, data_dir: Path) -> None
     command += ["--data", str(_with_fewer_to_validate(data_dir / "empatheticdialogues.tar.gz", tmp_path / "data"))]
     command += ["--vectors", str(data_dir / "vectors" / "en_300d.txt.gz")]
     assert main(command) == 0
-    runs = [out.joinpath(*["start"] * depth) for depth in (3, 2, 1, 0)]
-    heard, joint, heard_again, last = (json.loads((run / "metrics.jsonl").read_text(encoding="utf-8")) for run in runs)
+    stages = [stage_folder(out, number, 4) for number in (1, 2, 3, 4)]
+    heard, joint, heard_again, last = (json.loads((each / "metrics.jsonl").read_text("utf-8")) for each in stages)
     assert [row["step"] for row in (heard, joint, heard_again, last)] == [67] * 4
     assert last["n"] > 400
     assert heard["response"] == heard_again["response"] == 0 < joint["response"]
@@ -28,10 +29,11 @@ def test_200_steps_of_the_shipped_recipe(tmp_path: Path, data_dir: Path) -> None
     assert 16_007 > joint["ppl"] > last["ppl"]
     assert joint["reply_length"] == 0 < last["reply_length"]
     assert last["top5"] == heard_again["top5"]  # its encoder learns at a rate of 0
-    answers = [np.load(runs[0] / f"{teacher}_teacher.npy") for teacher in ("emotion", "encoder")]
+    kept = sorted(path.name for path in (out / "teachers").iterdir())
+    assert [name.split("-")[0] for name in kept] == ["encoder", "linear"]  # asked once for all stages
+    answers = [np.load(out / "teachers" / name) for name in kept]
     assert answers[0].shape == answers[1].shape
-    np.testing.assert_allclose(answers[1].sum(axis=1), 1, rtol=1e-4)
-    assert {path.parent for path in out.rglob("*_teacher.npy")} == {runs[0]}  # asked once
+    np.testing.assert_allclose(answers[0].sum(axis=1), 1, rtol=1e-4)
     engine = mime_fast.load(out, device="cpu")
     assert engine.config.vocab_size == 16_007
     assert engine.generate([["my neighbour brought us soup while i was ill ."]])[0].finish_reason in ("eos", "length")

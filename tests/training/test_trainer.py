@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,14 @@ import torch
 
 from mime_fast.checkpoints.model_folder import load_model_folder
 from mime_fast.config.model import MODEL_CONFIGS
-from mime_fast.errors import CheckpointError, MimeFastError
+from mime_fast.errors import MimeFastError
 from mime_fast.reference.mime import Mime
 from mime_fast.text.special import UNK_ID
 from mime_fast.training import run, trainer
+from mime_fast.training.loop import Loop
 from mime_fast.training.schedule import gold_listener_chance
 from mime_fast.training.start import initialise
-from tests.training.small_run import SMALL, metrics_of, recipe, state_of
+from tests.training.small_run import SMALL, metrics_of, stage, state_of
 
 
 def assert_same_state(first: dict[str, Any], second: dict[str, Any]) -> None:
@@ -40,14 +43,12 @@ AUGMENTED = {
 }
 
 
-STARTED = {"start": {"model": SMALL, "batch_size": 4, "max_epochs": 1, "eval_every_steps": 7, "learning_rate": 0.01}}
-
-
 MOEL = {"model_type": "moel", "gold_listener_steps": 10}
 ALONE = {"beta": 0.0, "gamma": 0.0}
 SLOW = {"encoder_rate": 0.1}
 HEARD = {"word_embedding", "speaker_embedding", "context_encoder", "emotion_query", "emotion_embedding"}
-RISKY = {"start": STARTED["start"] | {"max_steps": 2}, "risk_weight": 5.0, "emotion_teacher": 0.5}
+TAUGHT = ALONE | {"emotion_teacher": 0.5, "encoder_teacher_steps": 6, "max_steps": 9}
+RISKY = {"risk_weight": 5.0, "emotion_teacher": 0.5}
 
 
 def test_the_classifier_alone_leaves_the_rest_as_it_was(
@@ -55,8 +56,8 @@ def test_the_classifier_alone_leaves_the_rest_as_it_was(
 ) -> None:
     """And decodes nothing: only an evaluation does."""
     monkeypatch.setattr(trainer, "loss_terms", None)
-    plan = recipe(**ALONE, max_steps=5, min_steps=5, ema_decay=0.0)
-    run.train(plan, data, tmp_path / "out", show_progress=False)
+    plan = stage(**ALONE, max_steps=5, min_steps=5, ema_decay=0.0)
+    run.train([plan], data, tmp_path / "out", show_progress=False)
     after = state_of(tmp_path / "out")["model"]
     folder = load_model_folder(tmp_path / "out")
     torch.manual_seed(plan.seed)
@@ -71,9 +72,9 @@ def test_the_classifier_alone_leaves_the_rest_as_it_was(
 def test_encoder_rate_slows_what_the_classifier_reaches(tmp_path: Path, data: Path) -> None:
     steps = {}
     for share in (1.0, 0.5, 0.0):
-        plan = recipe(encoder_rate=share, max_steps=1, ema_decay=0.0, weight_decay=0.1, max_grad_norm=0.0)
+        plan = stage(encoder_rate=share, max_steps=1, ema_decay=0.0, weight_decay=0.1, max_grad_norm=0.0)
         out = tmp_path / str(share)
-        run.train(plan, data, out, show_progress=False)
+        run.train([plan], data, out, show_progress=False)
         folder = load_model_folder(out)
         torch.manual_seed(plan.seed)
         before = Mime(folder.model.config)
@@ -89,45 +90,64 @@ def test_encoder_rate_slows_what_the_classifier_reaches(tmp_path: Path, data: Pa
 
 
 @pytest.mark.parametrize(
-    "changes",
+    "stages",
     [
-        {"preset": "paper"},
-        {"preset": "released"},
-        AUGMENTED,
-        STARTED,
-        {"model_type": "multi-tr"},
-        MOEL,
-        RISKY,
-        ALONE,
-        SLOW,
+        [{"preset": "paper"}],
+        [{"preset": "released"}],
+        [AUGMENTED],
+        [{"max_epochs": 1}, {}],
+        [{"model_type": "multi-tr"}],
+        [MOEL],
+        [{"max_steps": 2}, RISKY],
+        [ALONE],
+        [SLOW],
+        [TAUGHT],
+        [TAUGHT, {"max_epochs": 1, "emotion_teacher": 0.3}, TAUGHT, RISKY | {"max_steps": 8}],
     ],
-    ids=["paper", "released", "augmented", "started", "multi-tr", "moel", "risky", "classifier-alone", "slow"],
+    ids=[
+        *("paper", "released", "augmented", "two", "multi-tr", "moel", "risky", "classifier-alone", "slow", "teachers"),
+        "everything",
+    ],
 )
 def test_a_killed_run_goes_on_bit_for_bit(
-    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, stages: list[dict[str, Any]]
 ) -> None:
-    plan = recipe(label_smoothing=0.1, **changes)
+    """It is killed again and again, in every stage and in every fold of a teacher, after one saved step and without."""
+    plan = [stage(label_smoothing=0.1, **changes) for changes in stages]
     run.train(plan, data, tmp_path / "unbroken", show_progress=False)
-    out = tmp_path / "broken"
-    step = trainer.Trainer._step
-    for deadline in (3, 9, 11, 24, 30):
+    out, step = tmp_path / "broken", Loop._step
+    killed_in: Counter[Path] = Counter()
+    left = 0
 
-        def dying(self: trainer.Trainer, indices: Any, deadline: int = deadline) -> dict[str, float]:
-            if self.progress.step == deadline:
-                raise Killed
-            self.save_every_seconds = 0.0 if deadline % 2 else 1e9
-            return step(self, indices)
+    def dying(self: Loop, indices: Any) -> dict[str, float]:
+        nonlocal left
+        left -= 1
+        if left < 0 and killed_in[self.state] < (1 if "fold" in self.state.name else 3):
+            killed_in[self.state] += 1
+            raise Killed
+        self.save_every_seconds = 0.0 if left % 2 else 1e9
+        return step(self, indices)
 
-        monkeypatch.setattr(trainer.Trainer, "_step", dying)
-        with pytest.raises(Killed):
+    monkeypatch.setattr(Loop, "_step", dying)
+    for lifetime in itertools.cycle((3, 5, 4, 13)):
+        left = lifetime
+        torch.manual_seed(lifetime)  # another process has drawn other numbers
+        try:
             run.train(plan, data, out, show_progress=False)
-    monkeypatch.setattr(trainer.Trainer, "_step", step)
-    run.train(plan, data, out, show_progress=False)
+            break
+        except Killed:
+            pass
+    folds = {path for path in killed_in if "fold" in path.name}
+    assert len(killed_in.keys() - folds) >= len([each for each in stages if each.get("max_steps", 9) > 2])
+    assert len(folds) == 5 * any(each.get("encoder_teacher_steps") for each in stages)
     assert_same_state(state_of(tmp_path / "unbroken"), state_of(out))
     rows = [metrics_of(tmp_path / name) for name in ("unbroken", "broken")]
     assert [{**row, "seconds": 0} for row in rows[0]] == [{**row, "seconds": 0} for row in rows[1]]
-    first, second = (load_model_folder(tmp_path / name).model.state_dict() for name in ("unbroken", "broken"))
-    assert all(torch.equal(first[name], second[name]) for name in first)
+    whole = [path.relative_to(out) for path in out.rglob("*") if path.suffix in (".safetensors", ".npy")]
+    assert len(whole) == len(stages) + 2 * bool(folds)
+    for path in whole:
+        assert (out / path).read_bytes() == (tmp_path / "unbroken" / path).read_bytes()
+    assert not list(out.rglob("*.tmp")) and not list(out.rglob("*fold*"))
 
 
 def test_extra_pairs_are_in_the_first_epochs_only(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,8 +160,8 @@ def test_extra_pairs_are_in_the_first_epochs_only(tmp_path: Path, data: Path, mo
         return step(self, indices)
 
     monkeypatch.setattr(trainer.Trainer, "_step", noting)
-    plan = recipe(extra_epochs={"speaker_turns": 1, "situations": 2}, eval_every_steps=27)
-    progress = run.train(plan, data, tmp_path / "out", show_progress=False)
+    plan = stage(extra_epochs={"speaker_turns": 1, "situations": 2}, eval_every_steps=27)
+    progress = run.train([plan], data, tmp_path / "out", show_progress=False)
     assert {epoch: sorted(indices) for epoch, indices in seen.items()} == {
         0: list(range(105)),
         1: list(range(90)),
@@ -164,7 +184,7 @@ def test_words_are_dropped_in_training_alone(tmp_path: Path, data: Path, monkeyp
         return encode(self, context_ids, state_ids)
 
     monkeypatch.setattr(Mime, "encode", noting)
-    run.train(recipe(word_dropout=0.5, max_steps=7), data, tmp_path / "out", show_progress=False)
+    run.train([stage(word_dropout=0.5, max_steps=7)], data, tmp_path / "out", show_progress=False)
     assert len(dropped) == 7
     assert all(dropped)
     assert evaluated
@@ -173,7 +193,7 @@ def test_words_are_dropped_in_training_alone(tmp_path: Path, data: Path, monkeyp
 
 @pytest.mark.parametrize("model_type", MODEL_CONFIGS)
 def test_it_learns_and_keeps_the_best(tmp_path: Path, data: Path, model_type: str) -> None:
-    progress = run.train(recipe(model_type=model_type, max_epochs=10), data, tmp_path / "out", show_progress=False)
+    progress = run.train([stage(model_type=model_type, max_epochs=10)], data, tmp_path / "out", show_progress=False)
     rows = metrics_of(tmp_path / "out")
     assert rows[-1]["ppl"] < rows[0]["ppl"] / 2
     assert progress.best_ppl == min(row["ppl"] for row in rows)
@@ -194,14 +214,14 @@ def test_gold_listeners_are_of_training_and_grow_rare(
         return terms(model, *args, gold_listeners=gold_listeners, **options)
 
     monkeypatch.setattr(trainer, "loss_terms", noting)
-    plan = recipe(model_type="moel", gold_listener_steps=12, max_epochs=5)
-    run.train(plan, data, tmp_path / "out", show_progress=False)
+    plan = stage(model_type="moel", gold_listener_steps=12, max_epochs=5)
+    run.train([plan], data, tmp_path / "out", show_progress=False)
     assert not heard[0]
     assert sum(heard[1:11]) >= 5 > sum(heard[-10:])
     assert [gold_listener_chance(plan, step) for step in (1, 2)] == [0.0, 1.0]
     assert gold_listener_chance(plan, 3) == 1e-4 + (1 - 1e-4) * math.exp(-1 / 12)
     assert gold_listener_chance(plan, 10**6) == 1e-4
-    assert gold_listener_chance(recipe(), 2) == 0.0
+    assert gold_listener_chance(stage(), 2) == 0.0
 
 
 @pytest.mark.parametrize("model_type", ["multi-tr", "moel"])
@@ -209,9 +229,9 @@ def test_gold_listeners_are_for_training_alone(tmp_path: Path, data: Path, model
     """With a rate near 0 the weights stay, and so must validation; MoEL's training loss alone differs."""
     found = []
     for steps in (0, 10**9):
-        plan = recipe(model_type=model_type, model=SMALL | {"dropout": 0.0}, learning_rate=1e-30, max_steps=3)
+        plan = stage(model_type=model_type, model=SMALL | {"dropout": 0.0}, learning_rate=1e-30, max_steps=3)
         out = tmp_path / str(steps)
-        run.train(plan.replace(gold_listener_steps=steps, eval_every_steps=3), data, out, show_progress=False)
+        run.train([plan.replace(gold_listener_steps=steps, eval_every_steps=3)], data, out, show_progress=False)
         found.append(metrics_of(out)[-1])
         assert load_model_folder(out).model.config.model_type == model_type
     plain, gold = found
@@ -221,32 +241,13 @@ def test_gold_listeners_are_for_training_alone(tmp_path: Path, data: Path, model
 
 
 def test_patience_ends_a_run(tmp_path: Path, data: Path) -> None:
-    plan = recipe(max_epochs=100, patience=2, schedule="constant", learning_rate=0.3, max_grad_norm=0.0, ema_decay=0.0)
-    progress = run.train(plan, data, tmp_path / "out", show_progress=False)
+    plan = stage(max_epochs=100, patience=2, schedule="constant", learning_rate=0.3, max_grad_norm=0.0, ema_decay=0.0)
+    progress = run.train([plan], data, tmp_path / "out", show_progress=False)
     assert progress.stopped
     assert progress.bad_evaluations == 2
 
 
-def test_a_run_from_before_a_key_was_added_goes_on(tmp_path: Path, data: Path) -> None:
-    run.train(recipe(max_steps=2), data, tmp_path / "out", show_progress=False)
-    state = state_of(tmp_path / "out")
-    del state["recipe"]["word_dropout"]
-    torch.save(state, tmp_path / "out" / trainer.STATE)
-    run.train(recipe(max_steps=2), data, tmp_path / "out", show_progress=False)
-    with pytest.raises(CheckpointError, match="another word_dropout"):
-        run.train(recipe(max_steps=2, word_dropout=0.1), data, tmp_path / "out", show_progress=False)
-
-
-def test_another_recipe_in_the_same_folder_is_refused(tmp_path: Path, data: Path) -> None:
-    run.train(recipe(max_steps=2), data, tmp_path / "out", show_progress=False)
-    with pytest.raises(CheckpointError, match="another seed"):
-        run.train(recipe(max_steps=2, seed=7), data, tmp_path / "out", show_progress=False)
-    (tmp_path / "out" / trainer.STATE).write_bytes(b"broken")
-    with pytest.raises(CheckpointError, match="not a readable training state"):
-        run.train(recipe(max_steps=2), data, tmp_path / "out", show_progress=False)
-
-
 def test_an_exploding_loss_is_reported(tmp_path: Path, data: Path) -> None:
-    plan = recipe(schedule="constant", learning_rate=1.0, warmup_steps=1, max_grad_norm=0.0, weight_decay=1e6)
+    plan = stage(schedule="constant", learning_rate=1.0, warmup_steps=1, max_grad_norm=0.0, weight_decay=1e6)
     with pytest.raises(MimeFastError, match=r"step \d+: the loss is"):
-        run.train(plan, data, tmp_path / "out", show_progress=False)
+        run.train([plan], data, tmp_path / "out", show_progress=False)

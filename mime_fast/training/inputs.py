@@ -1,0 +1,98 @@
+"""What a run is made from: pairs, vocabulary, word vectors; and their fingerprints."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+from tqdm import tqdm
+
+from mime_fast.data.empathetic_dialogues import Pair, read_pairs
+from mime_fast.text.tokenizer import Tokenizer
+from mime_fast.text.vocabulary import build_vocabulary
+from mime_fast.training.augmentation import extra_pairs
+from mime_fast.training.recipe import EXTRA_PAIRS, ExtraPairs, Stage
+from mime_fast.training.vectors import read_vectors
+
+Path_ = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The same for all stages of a run."""
+
+    train: list[Pair]
+    valid: list[Pair]
+    extra: dict[ExtraPairs, list[Pair]]
+    tokenizer: Tokenizer
+    vectors: dict[str, Tensor] | None
+
+    def fingerprints(self) -> dict[str, str | None]:
+        """A hash of each part, by what people call it."""
+        kinds = [pair for kind in sorted(self.extra) for pair in self.extra[kind]]
+        return {
+            "training data": fingerprint_pairs([*self.train, *kinds]),
+            "validation data": fingerprint_pairs(self.valid),
+            "vocabulary": fingerprint(self.tokenizer.words),
+            "word vectors": None if self.vectors is None else fingerprint_vectors(self.vectors),
+        }
+
+
+def read_inputs(stages: Sequence[Stage], data: Path_, vectors: Path_ | None, *, show_progress: bool = False) -> Inputs:
+    """Read what the stages of a run need."""
+    stage = stages[0]
+    style: Literal["true", "released"] = "released" if stage.preset == "released" else "true"
+    train = read_pairs(data, "train", style=style)
+    valid = read_pairs(data, "valid", style=style)
+    counted = [train]
+    if stage.vocabulary_splits == "all":
+        counted += [valid, read_pairs(data, "test", style=style)]
+    taught = any(stage.emotion_teacher for stage in stages)
+    named = {kind for stage in stages for kind in stage.extra_epochs}
+    kinds = [kind for kind in EXTRA_PAIRS if taught or kind in named]
+    tokenizer = make_tokenizer(stage, counted)
+    found = None
+    if vectors is not None:
+        found = read_vectors(vectors, tokenizer.words, stage.model_config(7).hidden_size)
+        if show_progress:
+            text = f"{os.fspath(vectors)}: found {len(found):,} of {len(tokenizer.words):,} words"
+            tqdm.write(text, file=sys.stderr)
+    extra = {kind: extra_pairs(kind, data, train, style) for kind in kinds}
+    return Inputs(train, valid, extra, tokenizer, found)
+
+
+def make_tokenizer(stage: Stage, splits: Sequence[Sequence[Pair]]) -> Tokenizer:
+    """The vocabulary of contexts, then responses, then situations of each split, as the released code collects it."""
+    bare = Tokenizer.from_words([])
+    utterances = (
+        tokens
+        for pairs in splits
+        for texts in (
+            [text for pair in pairs for text in pair.context],
+            [pair.response for pair in pairs],
+            [pair.situation for pair in pairs],
+        )
+        for tokens in bare.tokenize_batch(texts)
+    )
+    words = build_vocabulary(utterances, min_count=stage.min_count, max_size=stage.max_words or None)
+    return Tokenizer.from_words(words, typography=stage.preset != "released")
+
+
+def fingerprint_pairs(pairs: Iterable[Pair]) -> str:
+    return fingerprint([list(dataclasses.astuple(pair)) for pair in pairs])
+
+
+def fingerprint_vectors(vectors: Mapping[str, Tensor]) -> str:
+    return fingerprint([[word, vectors[word].numpy().tobytes().hex()] for word in sorted(vectors)])
+
+
+def fingerprint(value: object) -> str:
+    """A hash of a JSON value."""
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()

@@ -1,0 +1,223 @@
+"""The training loop of stages and of the teachers they train: resumable at any step."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from mime_fast.data.batches import Batch, Example, collate, epoch_order
+from mime_fast.errors import CheckpointError, MimeFastError
+from mime_fast.files import whole_file
+from mime_fast.reference.dialogue_model import DialogueModel
+from mime_fast.reference.models import frozen_copy
+from mime_fast.training.augmentation import drop_words
+from mime_fast.training.losses import LossTerms, reached_by_classifier
+from mime_fast.training.recipe import Stage
+from mime_fast.training.schedule import kl_weight, learning_rate
+
+
+@dataclass
+class Progress:
+    """Where a run is; saved with the weights."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0  # batches of this epoch that are done
+    best_ppl: float = math.inf
+    bad_evaluations: int = 0
+    stopped: bool = False
+    seconds: float = 0.0
+    reply_length: float = 0.0  # a running mean of the risk's; 0: none yet
+
+
+class Loop(ABC):
+    """Steps over shuffled batches with AdamW, a schedule, clipping and averaged weights.
+
+    What was killed goes on from its last saved state when it is started again with the same arguments; on a CPU with
+    the same number of threads the weights are those of an unbroken run, bit for bit.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        model: DialogueModel,
+        state: Path,
+        *,
+        title: str | None = None,
+        save_every_seconds: float = 120.0,
+        show_progress: bool = True,
+    ) -> None:
+        self.stage = stage
+        self.model = model
+        self.state = state
+        self.title = title
+        self.save_every_seconds = save_every_seconds
+        self.show_progress = show_progress
+        self.device = next(model.parameters()).device
+        self.average = frozen_copy(model).to(self.device) if stage.ema_decay else None
+        self.progress = Progress()
+
+    @property
+    @abstractmethod
+    def total_steps(self) -> int:
+        """The step that is the last one."""
+
+    @abstractmethod
+    def examples(self, epoch: int) -> Sequence[Example]:
+        """What an epoch goes over."""
+
+    @abstractmethod
+    def terms(self, batch: Batch, indices: Sequence[int]) -> LossTerms:
+        """The loss of a batch, the examples at `indices`."""
+
+    def after_step(self, losses: dict[str, float]) -> bool:
+        """What else a step asks for; whether the state should be saved now."""
+        return False
+
+    def can_save(self) -> bool:
+        """Whether a run can go on from here as if it had not been broken."""
+        return True
+
+    @property
+    def trained(self) -> DialogueModel:
+        """The averaged model, or the model itself."""
+        return self.average or self.model
+
+    def run(self) -> Progress:
+        """Train to the end: all steps, or until `progress.stopped`."""
+        self.state.parent.mkdir(parents=True, exist_ok=True)
+        groups, self.rate_shares = self._parameter_groups()
+        self.optimizer = torch.optim.AdamW(
+            [{"params": group} for group in groups],
+            betas=self.stage.betas,
+            eps=self.stage.epsilon,
+            weight_decay=self.stage.weight_decay,
+            fused=True,
+        )
+        if self.state.is_file():
+            self._restore()
+        else:
+            torch.manual_seed(self.stage.seed)
+        self.begin()
+        bar = tqdm(
+            total=self.total_steps,
+            initial=self.progress.step,
+            unit="step",
+            desc=self.title,
+            disable=not self.show_progress,
+            smoothing=0.05,
+        )
+        done = self._finished()
+        with bar:
+            while not self._finished():
+                self._run_epoch(bar)
+        if not done:
+            self._save()
+        return self.progress
+
+    def begin(self) -> None:  # noqa: B027 (nothing, where a kind of training has nothing to do)
+        """What comes before the first step, of a new run or of one that goes on."""
+
+    def epoch_steps(self, epoch: int) -> int:
+        return math.ceil(len(self.examples(epoch)) / self.stage.batch_size)
+
+    def _parameter_groups(self) -> tuple[list[list[nn.Parameter]], list[float]]:
+        """All parameters in groups, and each group's share of the learning rate."""
+        if self.stage.encoder_rate == 1:
+            return [list(self.model.parameters())], [1.0]
+        slow = reached_by_classifier(self.model, collate(self.examples(0), [0], self.device))
+        known = set(map(id, slow))
+        rest = [parameter for parameter in self.model.parameters() if id(parameter) not in known]
+        return [slow, rest], [self.stage.encoder_rate, 1.0]
+
+    def _run_epoch(self, bar: tqdm[Any]) -> None:
+        self.epoch_examples = self.examples(self.progress.epoch)
+        order = epoch_order(self.epoch_examples, self.stage.batch_size, self.stage.seed, self.progress.epoch)
+        saved = started = time.monotonic()
+        for indices in order[self.progress.batch :]:
+            losses = self._step(indices)
+            self.progress.seconds += time.monotonic() - started
+            started = time.monotonic()
+            bar.update()
+            bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items()}, refresh=False)
+            due = self.after_step(losses)
+            if self.can_save() and (due or time.monotonic() - saved > self.save_every_seconds):
+                self._save()
+                saved = time.monotonic()
+            if self._finished():
+                return
+        self.progress.epoch += 1
+        self.progress.batch = 0
+
+    def _step(self, indices: Sequence[int]) -> dict[str, float]:
+        stage, progress = self.stage, self.progress
+        progress.step += 1
+        progress.batch += 1
+        self.model.train()
+        batch = drop_words(collate(self.epoch_examples, indices, self.device), stage.word_dropout)
+        terms = self.terms(batch, indices)
+        kl = kl_weight(stage, progress.step)
+        total = terms.total(stage.alpha, stage.beta, stage.gamma, kl, stage.mixture_weight, stage.risk_weight)
+        if not torch.isfinite(total):
+            raise MimeFastError(f"step {progress.step}: the loss is {total.item()}; a lower learning rate may help")
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        if stage.max_grad_norm:
+            nn.utils.clip_grad_norm_(self.model.parameters(), stage.max_grad_norm)
+        rate = learning_rate(stage, progress.step, self.total_steps, self.model.config.hidden_size)
+        for group, share in zip(self.optimizer.param_groups, self.rate_shares, strict=True):
+            group["lr"] = rate * share
+        self.optimizer.step()
+        self._update_average()
+        return {"loss": total.item(), **{name: _number(value) for name, value in vars(terms).items()}}
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        if self.average is None:
+            return
+        decay = min(self.stage.ema_decay, (1 + self.progress.step) / (10 + self.progress.step))
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
+
+    def _finished(self) -> bool:
+        return self.progress.stopped or self.progress.step >= self.total_steps
+
+    def _save(self) -> None:
+        state = {
+            "threads": torch.get_num_threads(),
+            "progress": dataclasses.asdict(self.progress),
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict() if self.average else None,
+            "optimizer": self.optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
+        }
+        with whole_file(self.state) as stream:
+            torch.save(state, stream)
+
+    def _restore(self) -> None:
+        try:
+            state = torch.load(self.state, map_location="cpu", weights_only=True)
+            self.progress = Progress(**state["progress"])
+            self.model.load_state_dict(state["model"])
+            if self.average is not None:
+                self.average.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            torch.set_rng_state(state["random"])
+            if self.device.type == "cuda" and state["random_cuda"] is not None:
+                torch.cuda.set_rng_state(state["random_cuda"])
+        except Exception as error:
+            raise CheckpointError(f"{self.state}: not a readable training state ({error})") from None
+
+
+def _number(value: Tensor | float) -> float:
+    return value.item() if isinstance(value, Tensor) else value

@@ -1,0 +1,57 @@
+"""What a run was started with, kept in its folder, so that it never goes on with anything else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mime_fast.errors import CheckpointError, ConfigError
+from mime_fast.files import write_json
+from mime_fast.training.recipe import Stage
+from mime_fast.training.trainer import STATE
+
+STARTED = "run.json"
+FORMAT = "mime_fast training run 1"
+
+
+def check_started(out: Path, stages: Sequence[Stage], fingerprints: Mapping[str, str | None]) -> None:
+    """Compare with what the run in `out` was started with; a new run is noted there.
+
+    Raises:
+        CheckpointError: the run was started with another recipe, other data or other vectors, or by a version that did
+            not note them; everything that differs is named.
+    """
+    path = out / STARTED
+    if not path.is_file():
+        if (out / STATE).is_file():
+            raise CheckpointError(f"{out / STATE}: a run without {STARTED} cannot be gone on with; give another folder")
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(
+            path, {"format": FORMAT, "stages": [stage.to_dict() for stage in stages], "inputs": dict(fingerprints)}
+        )
+        return
+    try:
+        noted = json.loads(path.read_text(encoding="utf-8"))
+        before = [Stage.from_dict(stage) for stage in noted["stages"]]  # keys younger than the run have their defaults
+        inputs = {name: noted["inputs"].get(name) for name in fingerprints}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
+        raise CheckpointError(f"{path}: not readable ({error}); give another folder") from None
+    changed = _changed(before, stages) + [name for name, value in fingerprints.items() if inputs[name] != value]
+    if changed:
+        raise CheckpointError(
+            f"{path}: the run was started with another {', '.join(changed)}; give the same as then, or another folder"
+        )
+
+
+def _changed(before: Sequence[Stage], stages: Sequence[Stage]) -> list[str]:
+    """Which choices differ, stage by stage."""
+    if len(before) != len(stages):
+        return [f"number of stages ({len(before)})"]
+    where = [f" of stage {number}" if len(stages) > 1 else "" for number in range(1, len(stages) + 1)]
+    return [
+        f"{name}{of}"
+        for old, new, of in zip(before, stages, where, strict=True)
+        for name, value in new.to_dict().items()
+        if old.to_dict()[name] != value
+    ]

@@ -1,0 +1,107 @@
+"""A run goes on with what it was started with, or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mime_fast.errors import CheckpointError
+from mime_fast.training import run, trainer
+from mime_fast.training.started import STARTED
+from tests.training.small_run import SMALL, stage
+
+
+def go(data: Path, out: Path, vectors: Path | None = None, **changes: Any) -> None:
+    stages = [stage(max_steps=1), stage(max_steps=2, **changes)]
+    run.train(stages, data, out, vectors=vectors, show_progress=False)
+
+
+@pytest.fixture
+def vectors(tmp_path: Path) -> Path:
+    path = tmp_path / "vectors.txt"
+    path.write_text("dog " + " ".join(["0.5"] * int(SMALL["hidden_size"])) + "\n")
+    return path
+
+
+def test_another_recipe_is_refused(tmp_path: Path, data: Path) -> None:
+    out = tmp_path / "out"
+    go(data, out)
+    go(data, out)
+    with pytest.raises(CheckpointError, match="was started with another seed of stage 2; give the same as then"):
+        go(data, out, seed=7)
+    with pytest.raises(CheckpointError, match=r"another number of stages \(2\)"):
+        run.train([stage(max_steps=1)], data, out, show_progress=False)
+
+
+@pytest.mark.parametrize(
+    ("split", "changed", "named"),
+    [
+        ("train", ("today", "now"), "training data, vocabulary"),
+        ("train", (",sad,", ",lonely,"), "training data"),
+        ("valid", ("today", "now"), "validation data"),
+    ],
+)
+def test_other_data_is_refused(tmp_path: Path, data: Path, split: str, changed: tuple[str, str], named: str) -> None:
+    out, other = tmp_path / "out", tmp_path / "other"
+    go(data, out)
+    shutil.copytree(data, other)
+    path = other / f"{split}.csv"
+    text = path.read_text()
+    assert changed[0] in text
+    path.write_text(text.replace(*changed))
+    before = {path: path.read_bytes() for path in out.rglob("*.*")}
+    with pytest.raises(CheckpointError, match=f"started with another {named};"):
+        go(other, out)
+    assert before == {path: path.read_bytes() for path in out.rglob("*.*")}
+    shutil.rmtree(other)
+    shutil.copytree(data, other)
+    go(other, out)  # the same data in another place
+
+
+def test_other_vectors_are_refused(tmp_path: Path, data: Path, vectors: Path) -> None:
+    go(data, tmp_path / "out", vectors)
+    with pytest.raises(CheckpointError, match="another word vectors"):
+        go(data, tmp_path / "out")
+    text = vectors.read_text()
+    vectors.write_text(text.replace("0.5", "0.25", 1))
+    with pytest.raises(CheckpointError, match="another word vectors"):
+        go(data, tmp_path / "out", vectors)
+    vectors.write_text("unseen 1 2\n" + text)  # no word of the vocabulary
+    go(data, tmp_path / "out", vectors)
+
+
+def test_a_key_that_is_younger_than_the_run_has_its_default(tmp_path: Path, data: Path) -> None:
+    go(data, tmp_path / "out")
+    path = tmp_path / "out" / STARTED
+    noted = json.loads(path.read_text())
+    del noted["stages"][1]["word_dropout"]
+    path.write_text(json.dumps(noted))
+    go(data, tmp_path / "out")
+    with pytest.raises(CheckpointError, match="another word_dropout of stage 2"):
+        go(data, tmp_path / "out", word_dropout=0.1)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"stages": [{"no such key": 1}], "inputs": {}}'])
+def test_a_broken_note_is_refused(tmp_path: Path, data: Path, text: str) -> None:
+    go(data, tmp_path / "out")
+    (tmp_path / "out" / STARTED).write_text(text)
+    with pytest.raises(CheckpointError, match=f"{STARTED}: not readable"):
+        go(data, tmp_path / "out")
+
+
+def test_a_state_without_a_note_is_refused(tmp_path: Path, data: Path) -> None:
+    go(data, tmp_path / "out")
+    (tmp_path / "out" / STARTED).unlink()
+    with pytest.raises(CheckpointError, match=f"a run without {STARTED} cannot be gone on with"):
+        go(data, tmp_path / "out")
+
+
+def test_a_broken_state_is_refused(tmp_path: Path, data: Path) -> None:
+    go(data, tmp_path / "out")
+    (tmp_path / "out" / trainer.STATE).write_bytes(b"broken")
+    with pytest.raises(CheckpointError, match="not a readable training state"):
+        go(data, tmp_path / "out")
