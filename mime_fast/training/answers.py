@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from mime_fast.errors import CheckpointError
-from mime_fast.files import whole_file
+from mime_fast.files import write_bytes
 
 
 def kept_answers(path: Path, count: int) -> npt.NDArray[np.float32] | None:
@@ -30,5 +31,6 @@ def kept_answers(path: Path, count: int) -> npt.NDArray[np.float32] | None:
 
 def keep_answers(probs: npt.NDArray[np.float32], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as stream:
-        np.save(stream, probs)
+    content = io.BytesIO()  # into a file NumPy writes by C's stdio, whose last error is lost
+    np.save(content, probs)
+    write_bytes(path, content.getvalue())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import math
 import time
 from abc import ABC, abstractmethod
@@ -201,8 +202,10 @@ class Loop(ABC):
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
         }
+        content = io.BytesIO()  # torch.save says nothing of use where its stream fails
+        torch.save(state, content)
         with whole_file(self.state) as stream:
-            torch.save(state, stream)
+            stream.write(content.getbuffer())
 
     def _restore(self) -> None:
         try:
