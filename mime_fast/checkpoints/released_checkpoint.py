@@ -23,6 +23,9 @@ from mime_fast.errors import CheckpointError
 _NUMPY_NUMBER = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype")
 
 
+WRAPPERS = ("module", "model", "_orig_mod", "net", "network")  # names that a model has inside another module
+
+
 @dataclass(frozen=True)
 class Weights:
     """The tensors of a checkpoint, and what is wrong with it already."""
@@ -56,19 +59,33 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Mapping[Any, Any]:
 
 
 def find_weights(saved: Mapping[Any, Any], *, where: str) -> Weights:
-    """MIME's tensors, which are under `model` or beside it, or a baseline's, which are in state dicts of its parts.
+    """MIME's tensors, under `model`, `state_dict` or beside them; or a baseline's, in state dicts of its parts.
 
     Raises:
         CheckpointError: there are none.
     """
     if any(name in saved for name in (*MODULES, UNSAVED)):
         return _in_parts(saved)
-    state = saved.get("model", saved)
+    state = saved.get("model", saved.get("state_dict", saved))
     if not isinstance(state, Mapping) or not any(isinstance(value, Tensor) for value in state.values()):
         keys = ", ".join(sorted(map(repr, saved))[:8]) or "none"
         raise CheckpointError(f"{where}: no tensors under 'model', beside it or in MoEL's state dicts; keys: {keys}")
-    tensors, faults, named = _plain_tensors(state)
+    tensors, faults, named = _plain_tensors(without_wrapper(state))
     return Weights(MIME, tensors, tuple(faults), tuple(named))
+
+
+def without_wrapper(state: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """A state dict without what DataParallel, torch.compile and trainers put before names, such as `module.`.
+
+    It is taken from the names that have it, if most have; others stay, and are faults.
+    """
+    for wrapper in WRAPPERS * 2:  # one may be inside another
+        wrapped = [name for name in state if isinstance(name, str) and name.startswith(f"{wrapper}.")]
+        if 2 * len(wrapped) > len(state):
+            inner = {name: name.removeprefix(f"{wrapper}.") for name in wrapped}
+            if len({inner.get(name, name) for name in state}) == len(state):
+                state = {inner.get(name, name): value for name, value in state.items()}
+    return state
 
 
 def _in_parts(saved: Mapping[Any, Any]) -> Weights:
@@ -85,7 +102,7 @@ def _in_parts(saved: Mapping[Any, Any]) -> Weights:
             faults.append(f"{part} is {type(state).__name__}, expected a state dict")
             named.append(f"{part}.")
             continue
-        found, wrong, absent = _plain_tensors(state, f"{part}.")
+        found, wrong, absent = _plain_tensors(without_wrapper(state), f"{part}.")
         tensors |= found
         faults += wrong
         named += absent

@@ -88,6 +88,25 @@ def test_a_bare_state_dict(vocab: Path, tmp_path: Path) -> None:
     assert (summary["tensors"], summary["iteration"], summary["loss"]) == (110, None, None)
 
 
+@pytest.mark.parametrize("prefix", ["module.", "model.", "_orig_mod.", "module._orig_mod.", "model.module."])
+@pytest.mark.parametrize("key", ["model", "state_dict", None])
+def test_names_of_a_wrapped_model(vocab: Path, tmp_path: Path, prefix: str, key: str | None) -> None:
+    """As DataParallel, torch.compile and trainers save it."""
+    state = {prefix + name: value for name, value in released_state().items()}
+    torch.save(state if key is None else {key: state}, tmp_path / "wrapped.pt")
+    torch.save(released_state(), tmp_path / "bare.pt")
+    for name in ("wrapped", "bare"):
+        convert(tmp_path / f"{name}.pt", vocab, tmp_path / name)
+    first, second = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("wrapped", "bare"))
+    assert first == second
+
+
+def test_a_name_outside_the_wrapper_is_no_fault_of_all_others(vocab: Path, tmp_path: Path) -> None:
+    state = {f"module.{name}": value for name, value in released_state().items()} | {"steps": torch.zeros(1)}
+    message = refused_state(state, vocab, tmp_path)
+    assert message == f"{tmp_path / 'model.pt'}: unexpected steps (1,)"
+
+
 def test_the_older_file_format_of_torch(vocab: Path, tmp_path: Path) -> None:
     torch.save({"model": released_state()}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
     assert convert(tmp_path / "old.pt", vocab, tmp_path / "out")["tensors"] == 110
