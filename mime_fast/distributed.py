@@ -18,9 +18,11 @@ from mime_fast.corpora.answerer_spec import AnswererSpec
 from mime_fast.corpora.answering import CHUNK, RowResult
 from mime_fast.corpora.schema import arrow_schema
 from mime_fast.corpora.tasks import Task
+from mime_fast.data.reading.layout import Layout
 from mime_fast.data.reading.options import Columns
 from mime_fast.data.reading.rows import Broken, RawRow
 from mime_fast.engine.inputs import Truncation
+from mime_fast.errors import ConfigError
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -115,6 +117,10 @@ def _answered(
     check_int("num_actors", num_actors, 0)
     from mime_fast.corpora.on_ray import Actors
 
+    layout = Layout.of(dataset.columns() or [], "the dataset", task.columns)
+    if layout.is_empathetic or task.columns.turns == "all":
+        what = "EmpatheticDialogues' utterances" if layout.is_empathetic else "turns='all'"
+        raise ConfigError(f"{what}: each row of a Dataset becomes one row; make a row of each response first")
     spec = AnswererSpec(task, model, load_options or {})
     return Actors.fitting(num_actors, spec).map(_numbered(dataset), _Rows, spec, CHUNK)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from mime_fast.data.dialogues import check_id, parse_line
 from mime_fast.data.reading import empathetic
 from mime_fast.data.reading.options import Columns, UtteranceColumns
-from mime_fast.data.reading.row_values import CHAT_COLUMNS, dialogue_of
+from mime_fast.data.reading.row_values import CHAT_COLUMNS, dialogue_of, value_of
 from mime_fast.data.reading.rows import Broken, Content
 from mime_fast.errors import DataError, InputError
 
@@ -94,11 +94,12 @@ class Layout:
             except InputError as error:
                 yield number, Broken(str(error), _shown(content))
                 continue
-            kept = {name: found[name] for field in ("seed", "emotion") if (name := columns.name(field)) in found}
+            kept = {name: value[0] for _, name, _ in columns.names[2:] if (value := value_of(found, name)) is not None}
+            dialogue_id = kept.pop(columns.name("id"), None)
             for place in range(1, len(turns), 2):
                 row = kept | {columns.name("context"): turns[:place], columns.name("response"): turns[place]}
-                if found.get(columns.name("id")) is not None:
-                    row[columns.name("id")] = f"{_id(found[columns.name('id')])}:{place + 1}"
+                if dialogue_id is not None:
+                    row[columns.name("id")] = f"{check_id(dialogue_id, number)}:{place + 1}"
                 yield number, row
 
 
@@ -145,7 +146,3 @@ def _object(content: bytes | dict[str, object]) -> dict[str, object]:
 
 def _shown(content: bytes | dict[str, object]) -> str:
     return content.decode(errors="surrogateescape").rstrip("\r\n") if isinstance(content, bytes) else str(content)
-
-
-def _id(value: object) -> str | int:
-    return check_id(value, 0)

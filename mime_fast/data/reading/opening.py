@@ -9,13 +9,14 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from mime_fast.data.reading.remote import is_uri, open_remote
 from mime_fast.data.reading.source import Source
 from mime_fast.errors import DataError
 
 BUFFER = 1 << 18
+_PIECE = 1 << 11  # bytes that an unpacker gives at once, and loses with an error
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _SKIPPABLE = b"\x2a\x4d\x18"  # of zstd and lz4, after a byte from 0x50 to 0x5f
@@ -109,15 +110,44 @@ class Position(io.RawIOBase):
         return len(found)
 
 
+class _Unpacked(io.RawIOBase):
+    """What an unpacker gives, to the last piece before the place where the file is damaged."""
+
+    def __init__(self, read: Callable[[int], bytes]) -> None:
+        super().__init__()
+        self._read = read
+        self._fault: Exception | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        view, size = memoryview(buffer), 0
+        while size < len(view) and self._fault is None:
+            try:
+                piece = self._read(min(_PIECE, len(view) - size))
+            except DAMAGED as error:
+                self._fault = error
+                break
+            if not piece:
+                break
+            view[size : size + len(piece)] = piece
+            size += len(piece)
+        if not size and self._fault is not None:
+            raise self._fault
+        return size
+
+
 def _unpacked(stream: io.BufferedReader, name: str) -> io.BufferedReader:
     start = stream.peek(_TAR_AT + len(_TAR))
     plain = stream
     if start.startswith(_GZIP):
-        plain = io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=stream)), BUFFER)
+        plain = io.BufferedReader(_Unpacked(gzip.GzipFile(fileobj=stream).read), BUFFER)
     elif _is_zstd(start):
         import pyarrow as pa
 
-        plain = io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(stream, "r"), "zstd"), BUFFER)
+        packed = pa.PythonFile(stream, "r")
+        plain = io.BufferedReader(_Unpacked(pa.CompressedInputStream(packed, "zstd").read), BUFFER)
     if plain is not stream:
         try:
             start = plain.peek(_TAR_AT + len(_TAR))

@@ -60,8 +60,8 @@ class Reading:
 class Columns:
     """What the columns (or keys) of the input are called, and how a context is written in them.
 
-    A column that is named must be there: in the header of a table, and in JSON in every row, but for seeds and
-    emotions, which some of the first rows must have. `data.context` is the key `context` of the object `data`.
+    A column that is named must be there: in the header of a table, and in some of the first rows of JSON, of which
+    every one must have its dialogue and its id. `data.context` is the key `context` of the object `data`.
 
     Args:
         context: None: `context`, else `messages` or `conversations`, or the layout that the other columns show.

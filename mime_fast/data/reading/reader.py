@@ -8,7 +8,7 @@ from itertools import count, islice
 from mime_fast.data.reading.formats import rows_of
 from mime_fast.data.reading.opening import DAMAGED, File, open_file
 from mime_fast.data.reading.options import Columns
-from mime_fast.data.reading.row_values import has_column
+from mime_fast.data.reading.row_values import value_of
 from mime_fast.data.reading.rows import Broken, RawRow
 from mime_fast.data.reading.source import Source
 from mime_fast.errors import DataError, InputError, MimeFastError
@@ -61,19 +61,18 @@ class Reader:
 
     def _check_headers(self) -> None:
         """Look at the first row of every file, and at more of them for what not every row must have."""
-        columns = self.columns
-        optional = [name for name in (columns.seed, columns.emotion) if name]
+        columns, asked = self.columns, self.columns.asked()
         sample: list[Mapping[str, object]] = []
         for source in self.sources:
             if not source.is_standard_input:
-                wanted = SAMPLE - len(sample) if columns.separator or optional else 1
+                wanted = SAMPLE - len(sample) if columns.separator or asked else 1
                 with open_file(source) as file:
                     rows = islice(_raw_rows(file, columns, count()), max(1, wanted))
                     sample += [found for row in rows if (found := _values(row))]
         if not sample:
             return
-        for name in optional:
-            if not any(has_column(found, name) for found in sample):
+        for name in asked:
+            if all(value_of(found, name) is None for found in sample):
                 raise DataError(f"{self.sources[0].name}: no {name!r} in any of the first {len(sample)} rows")
         contexts = [text for found in sample if isinstance(text := found.get(columns.name("context")), str)]
         if columns.separator and contexts and not any(columns.separator in text for text in contexts):

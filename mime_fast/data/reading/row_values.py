@@ -26,14 +26,13 @@ def named_values(found: Mapping[str, object], columns: Columns, *, need_response
             if not isinstance(value, float) or not math.isnan(value):  # what a gap becomes in a column of floats
                 values[field] = value
         elif is_asked and field not in ("context", "response"):
-            inner = _inner(found, name)
-            if inner is not None:
+            if (inner := value_of(found, name)) is not None:
                 values[field] = inner[0]
             elif field == "id":
                 raise InputError(f"no {name!r}; every row must have it, since it was asked for by name")
     if "context" not in values:
         values["context"] = context_of(found, columns)
-    if columns.response and "response" not in values and (inner := _inner(found, columns.response)) is not None:
+    if columns.response and "response" not in values and (inner := value_of(found, columns.response)) is not None:
         values["response"] = inner[0]
     context = values["context"]
     if isinstance(context, str):
@@ -58,9 +57,7 @@ def named_values(found: Mapping[str, object], columns: Columns, *, need_response
 def context_of(found: Mapping[str, object], columns: Columns) -> object:
     """What a row has as its context, as it is written. Raises InputError: it has none."""
     name = columns.name("context")
-    if name in found:
-        return found[name]
-    if columns.context and (inner := _inner(found, name)) is not None:
+    if (inner := value_of(found, name)) is not None:
         return inner[0]
     if columns.context:
         raise InputError(f"no {name!r}; a list of utterances is expected")
@@ -82,11 +79,6 @@ def dialogue_of(found: Mapping[str, object], columns: Columns) -> list[object]:
     return turns
 
 
-def has_column(found: Mapping[str, object], name: str) -> bool:
-    """Whether a row has a column of this name, or of this dotted name."""
-    return name in found or _inner(found, name) is not None
-
-
 def _split(turns: object) -> tuple[object, object | None]:
     """The context and the response of a whole dialogue; None where the user's turn is the last."""
     if isinstance(turns, list) and turns and len(turns) % 2 == 0:
@@ -94,8 +86,10 @@ def _split(turns: object) -> tuple[object, object | None]:
     return turns, None
 
 
-def _inner(found: Mapping[str, object], name: str) -> tuple[object] | None:
-    """What a dotted name says; an object may be written as JSON text. None where it is not there."""
+def value_of(found: Mapping[str, object], name: str) -> tuple[object] | None:
+    """The value of a column, or of a dotted name; an object may be written as JSON text. None where it is not there."""
+    if name in found:
+        return (found[name],)
     value: object = found
     for part in name.split("."):
         if isinstance(value, str) and value.lstrip().startswith("{"):

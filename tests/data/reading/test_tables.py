@@ -167,8 +167,12 @@ def test_columns_asked_for_must_be_there(tmp_path: Path) -> None:
         with pytest.raises(DataError, match="no column 'ident'; there is 'id', 'context', 'response'"):
             rows_of(csv_file, columns)
     lines = table(tmp_path / "a.jsonl", '{"id": "x", "context": ["a"], "response": "b"}\n')
-    (row,) = rows_of(lines, Columns(id="ident"))
-    assert "no 'ident'" in row[-1]
+    for columns in (Columns(id="ident"), Columns(context="ident"), Columns(seed="ident")):
+        with pytest.raises(DataError, match=r"a\.jsonl: no 'ident' in any of the first 1 rows"):
+            rows_of(lines, columns)
+    lines.write_text('{"context": ["a"], "response": "b"}\n{"n": 1, "context": ["a"], "response": "b"}\n')
+    first, second = rows_of(lines, Columns(id="n"))
+    assert (first[-1], second[2]) == ("no 'n'; every row must have it, since it was asked for by name", 1)
 
 
 def test_a_wanted_name_that_comes_twice_is_refused(tmp_path: Path) -> None:
