@@ -23,6 +23,7 @@ from mime_fast.kernels.select import plain_ops
 WAYS: dict[str, dict[str, Any]] = {
     "greedy": {"num_beams": 1, "do_sample": False},
     "beam 5": {"num_beams": 5, "no_repeat_ngram_size": 3},
+    "beam 5, penalty": {"num_beams": 5, "repetition_penalty": 1.3},
     "mime 5": {"num_beams": 5, "search": "mime"},
     "sampling": {"num_beams": 1, "do_sample": True, "top_k": 40, "top_p": 0.9},
 }

@@ -97,6 +97,7 @@ def eager_ops(dry: bool) -> Ops:
     def vocab_topk(
         hidden: Tensor, weight: Tensor, bias: Tensor, suppressed: Tensor | None, banned: Tensor | None, k: int
     ) -> tuple[Tensor, Tensor, Tensor]:
+        hidden, bias = (x.to(weight.dtype) for x in (hidden, bias))
         logits = torch.nn.functional.linear(hidden, weight, bias).float()
         total = logits.logsumexp(dim=-1)
         if banned is not None:

@@ -91,18 +91,18 @@ class Summary:
         answered = tally.rows - tally.errors
         known = scored and answered > 0
         return cls(
-            tally.rows,
-            answered,
-            tally.errors,
-            tally.lost,
-            tally.tokens,
-            perplexity(-tally.logprob / tally.tokens) if known else None,
-            perplexity(tally.nll / answered) if known else None,
-            tally.emotions,
-            round(seconds, 3),
-            now.rows,
-            round(now.rows / max(seconds, 1e-9), 1),
-            round(now.tokens / max(seconds, 1e-9), 1),
+            rows=tally.rows,
+            answered=answered,
+            errors=tally.errors,
+            lost=tally.lost,
+            tokens=tally.tokens,
+            perplexity_micro=perplexity(-tally.logprob / tally.tokens) if known else None,
+            perplexity_macro=perplexity(tally.nll / answered) if known else None,
+            emotions=tally.emotions,
+            seconds=round(seconds, 3),
+            rows_now=now.rows,
+            rows_per_second=round(now.rows / max(seconds, 1e-9), 1),
+            tokens_per_second=round(now.tokens / max(seconds, 1e-9), 1),
         )
 
     def to_dict(self) -> dict[str, Any]:

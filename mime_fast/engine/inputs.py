@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral
 from typing import Literal
 
@@ -134,7 +134,8 @@ def check_count(name: str, values: Sequence[object], count: int) -> None:
 def check_sequence(name: str, values: object) -> None:
     """InputError unless it is a list."""
     if isinstance(values, str | bytes) or not isinstance(values, Sequence):
-        raise InputError(f"{name} is of type {type(values).__name__}; a list, one item a dialogue, is allowed")
+        hint = " (generate_iter takes any iterable)" if name == "dialogues" and isinstance(values, Iterable) else ""
+        raise InputError(f"{name} is of type {type(values).__name__}; must be a list, one item per dialogue{hint}")
 
 
 def _utterances(values: Sequence[str | Sequence[str]], places: Sequence[str], tokenizer: Tokenizer) -> list[list[str]]:

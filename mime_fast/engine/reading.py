@@ -146,7 +146,8 @@ class Reading:
         contexts, requests = self._contexts(dialogues, start), self._requests(given, count, start)
         begun = self._begun(given, count, start)
         ids = None if begun is None else [self.tokenizer.ids(words) for words in begun]
-        return Window(start, last, contexts, requests, begun, ids, self._responses(given, count, start))
+        responses = self._responses(given, count, start)
+        return Window(start, last, contexts, requests, begun=begun, prefixes=ids, responses=responses)
 
     def _begun(self, given: Given, count: int, first: int) -> list[list[str]] | None:
         if given.prefixes is None:

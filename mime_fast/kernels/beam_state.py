@@ -36,14 +36,14 @@ class BeamSizes:
         ngram = min(options.no_repeat_ngram_size, positions)
         candidates = beams if mime else 2 * beams if beams > 1 else 1
         return cls(
-            beams,
-            min(candidates, vocab_size),
-            positions,
-            positions if ngram else int(options.min_new_tokens > 0),
-            eos,
-            options.min_new_tokens,
-            ngram,
-            mime,
+            beams=beams,
+            candidates=min(candidates, vocab_size),
+            positions=positions,
+            bans=positions if ngram else int(options.min_new_tokens > 0),
+            eos=eos,
+            min_new_tokens=options.min_new_tokens,
+            no_repeat_ngram_size=ngram,
+            mime=mime,
         )
 
 

@@ -66,8 +66,17 @@ def search(
             raise InputError(f"{len(values)} {name} for {num_dialogues} dialogues: one each is allowed")
     _check_prefixes(forced, numbers, options, decoder.vocab_size, eos_token_id)
     beams = [Beam(dialogue, row=dialogue) for dialogue in range(num_dialogues)]
-    ends = eos_token_id, sos_token_id
-    frontier = Frontier(decoder, state, beams, options, *ends, torch.device(device), forced, numbers)
+    frontier = Frontier(
+        decoder,
+        state,
+        beams,
+        options,
+        eos_token_id=eos_token_id,
+        sos_token_id=sos_token_id,
+        device=torch.device(device),
+        forced=forced,
+        numbers=numbers,
+    )
     if options.search == "mime" or options.num_beams > 1:
         results = beam_search(frontier, num_dialogues)
     else:

@@ -30,13 +30,14 @@ class Draws:
 
 def sample(
     logits: Tensor,
+    draws: Draws,
+    steps: Tensor,
+    options: GenerationConfig,
+    *,
     suppressed: Tensor | None,
     banned: Tensor | None,
     forced: Tensor | None,
     said: Tensor | None,
-    draws: Draws,
-    steps: Tensor,
-    options: GenerationConfig,
 ) -> tuple[Tensor, Tensor]:
     """One token a row; nothing is read back.
 

@@ -104,8 +104,16 @@ class Session:
         if self.sampling is not None:
             draws = Draws(*(getattr(self.sampling, field.name)[:slots] for field in fields(Draws)))
             logits = model.ops.vocab_logits(hidden, model.vocab_weight, model.vocab_bias)
-            steps = history.positions.long()
-            log_probs, ids = sample(logits, self.suppressed, banned, forced, said, draws, steps, self.options)
+            log_probs, ids = sample(
+                logits,
+                draws,
+                history.positions.long(),
+                self.options,
+                suppressed=self.suppressed,
+                banned=banned,
+                forced=forced,
+                said=said,
+            )
             self._advance(slots, log_probs, ids, log_probs)
             return
         found = self._best(hidden, banned) if said is None else self._penalised(hidden, banned, said)

@@ -117,18 +117,18 @@ def make_study(
     for annotator in range(1, annotators + 2):
         sheets["ab", annotator] = _comparison_rows(comparisons, tag, seed, annotator)
     return Study(
-        tag,
-        seed,
-        split,
-        annotators,
-        {name: dict((systems or {}).get(name, {})) for name in replies},
-        list(instances),
-        {name: list(texts) for name, texts in replies.items()},
-        ratings,
-        comparisons,
-        same,
-        sheets,
-        draw,
+        tag=tag,
+        seed=seed,
+        split=split,
+        annotators=annotators,
+        systems={name: dict((systems or {}).get(name, {})) for name in replies},
+        instances=list(instances),
+        replies={name: list(texts) for name, texts in replies.items()},
+        ratings=ratings,
+        comparisons=comparisons,
+        same=same,
+        sheets=sheets,
+        draw=draw,
     )
 
 
