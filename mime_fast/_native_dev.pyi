@@ -38,6 +38,19 @@ def search(
 ) -> _Replies: ...
 def benchmark_kernel(name: str, precision: str, rows: int, isa: str = "auto", seconds: float = 0.2) -> float: ...
 def peak(precision: str, isa: str = "auto", seconds: float = 0.2) -> float: ...
+def screen_bounds(
+    weight: npt.NDArray[np.float32], bias: npt.NDArray[np.float32], x: npt.NDArray[np.float32], isa: str = "auto"
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]: ...
+def screened_best(
+    weight: npt.NDArray[np.float32],
+    bias: npt.NDArray[np.float32],
+    x: npt.NDArray[np.float32],
+    k: int,
+    suppressed: npt.NDArray[np.uint8],
+    banned: Sequence[Sequence[int]],
+    threads: int = 1,
+    isa: str = "auto",
+) -> list[tuple[bool, tuple[list[int], list[float], float], float, tuple[list[int], list[float], float]]]: ...
 
 class BeamStep:
     def __init__(self, sizes: Mapping[str, int], addresses: Mapping[str, int]) -> None: ...

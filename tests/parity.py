@@ -22,6 +22,9 @@ BOUNDS: dict[torch.dtype, float] = {
 PRECISION_BOUNDS: dict[str, float] = {"bfloat16": 2**-7, "int8": 2**-5}
 FARTHEST = 5
 
+# Of a log-prob of `screened` beside float32's: the tail of its normaliser is approximate (docs/screening.md).
+SCREENED_BOUND = 1e-2
+
 
 def assert_close(actual: Tensor, expected: Tensor) -> None:
     """Equal shapes, no NaN, and within the bound of the actual tensor's dtype."""

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "engine/screening.h"
+
 namespace mime_fast {
 namespace {
 
@@ -212,7 +214,7 @@ void add_embeddings(Model& model, const Maker& maker, const FindTensor& find) {
 
 }  // namespace
 
-Model make_model(const ModelConfig& config, Precision precision, Isa isa, const FindTensor& find) {
+Model make_model(const ModelConfig& config, Precision precision, bool screened, Isa isa, const FindTensor& find) {
   const Maker maker(config, precision, find);
   const std::size_t size = config.hidden_size;
   Model model;
@@ -234,6 +236,10 @@ Model make_model(const ModelConfig& config, Precision precision, Isa isa, const 
     model.decoder_layers.push_back(maker.decoder_layer("decoder.layers." + std::to_string(i)));
   }
   model.decoder_norm = maker.norm("decoder.norm");
+  if (screened) {
+    add_screen(model, find("fc_decode.weight", {config.vocab_size, size}).get(),
+               find("fc_decode.bias", {config.vocab_size}).get());
+  }
   return model;
 }
 

@@ -7,11 +7,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "mime_fast/kernels.h"
 #include "mime_fast/matrix.h"
+#include "mime_fast/screen.h"
 
 namespace mime_fast {
 
@@ -127,7 +129,8 @@ struct Model {
   std::vector<DecoderLayer> listeners;  // MoEL: one for each emotion, and the shared one
   std::vector<DecoderLayer> decoder_layers;
   Norm decoder_norm;
-  PackedMatrix vocabulary;  // padded to kBlock, padding never wins and has no weight
+  PackedMatrix vocabulary;                 // padded to kBlock, padding never wins and has no weight
+  std::optional<ScreenedMatrix> screened;  // the same for screening, where that was asked for and pays
 
   // The layers that a dialogue may go through, listeners first.
   std::size_t layers() const { return listeners.size() + decoder_layers.size(); }
@@ -138,6 +141,7 @@ struct Model {
   std::size_t vocab_chunks() const { return (vocabulary.padded / kBlock + kChunkBlocks - 1) / kChunkBlocks; }
 };
 
-Model make_model(const ModelConfig& config, Precision precision, Isa isa, const FindTensor& find);
+// screened: float32, but for the projection to the vocabulary (engine/screening.h).
+Model make_model(const ModelConfig& config, Precision precision, bool screened, Isa isa, const FindTensor& find);
 
 }  // namespace mime_fast

@@ -9,22 +9,16 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-// Chunk by chunk from the first: the same order whoever computed them.
-double combine(const PartialSum* partial, std::size_t chunks) {
-  double shift = partial[0].shift;
-  for (std::size_t i = 1; i < chunks; ++i) shift = std::max(shift, static_cast<double>(partial[i].shift));
-  double sum = 0;
-  for (std::size_t i = 0; i < chunks; ++i) sum += partial[i].sum * std::exp(partial[i].shift - shift);
-  return shift + std::log(sum);
-}
-
 }  // namespace
 
-VocabularyLookup::VocabularyLookup(const Model& model, const std::vector<std::uint8_t>& suppressed)
+VocabularyLookup::VocabularyLookup(const Model& model, const std::vector<std::uint8_t>& suppressed, bool screened)
     : model_(model), allowed_(model.vocabulary.padded / kBlock, 0) {
   for (std::size_t token = 0; token < model.config.vocab_size; ++token) {
     if (suppressed.empty() || suppressed[token] == 0) allowed_[token / kBlock] |= std::uint64_t{1} << token % kBlock;
   }
+  if (!screened || !model.screened) return;
+  screening_ = std::make_unique<Screening>(model);
+  rest_ = std::make_unique<VocabularyLookup>(model, suppressed, false);
 }
 
 void VocabularyLookup::add(std::vector<std::int32_t> banned, std::int32_t target, float before) {
@@ -33,9 +27,11 @@ void VocabularyLookup::add(std::vector<std::int32_t> banned, std::int32_t target
   targets_.push_back(target);
 }
 
+// One more shows whether the sums of others may equal the last one's.
+std::size_t VocabularyLookup::wanted() const { return std::min(by_sums_ ? k_ + 1 : k_, model_.config.vocab_size); }
+
 void VocabularyLookup::prepare_tops(std::size_t parts) {
-  // One more shows whether the sums of others may equal the last one's.
-  const std::size_t k = std::min(by_sums_ ? k_ + 1 : k_, model_.config.vocab_size);
+  const std::size_t k = wanted();
   const std::size_t capacity = std::max<std::size_t>(1, top_capacity(k));
   tops_.assign(parts * rows(), TopTokens{});
   if (kept_.size() < parts * rows() * capacity) kept_.resize(parts * rows() * capacity);
@@ -51,6 +47,11 @@ void VocabularyLookup::prepare_tops(std::size_t parts) {
 }
 
 void VocabularyLookup::run(Scratch& scratch, Team& team, const float* x, bool with_logits) {
+  ran_screened_ = screening_ != nullptr && !with_logits && wanted() <= kSortedK;
+  if (ran_screened_) {
+    run_screened(scratch, team, x);
+    return;
+  }
   const std::size_t chunks = model_.vocab_chunks();
   const std::size_t parts = chunks > 1 ? team.size() : 1;
   prepare_tops(parts);
@@ -62,6 +63,44 @@ void VocabularyLookup::run(Scratch& scratch, Team& team, const float* x, bool wi
   look(scratch, team, prepared, parts, with_logits ? logits_.data() : nullptr);
   merge(parts);
   for (std::size_t row = 0; by_sums_ && row < rows(); ++row) cut_row(scratch, row, prepared);
+}
+
+void VocabularyLookup::run_screened(Scratch& scratch, Team& team, const float* x) {
+  const ScreenAsk ask{allowed_.data(), &banned_, &targets_, wanted()};
+  prepare_tops(1);
+  log_sum_exp_.resize(rows());
+  screening_->run(scratch, team, x, rows(), ask);
+  left_.clear();
+  for (std::size_t row = 0; row < rows(); ++row) {
+    const ScreenedFind& find = screening_->find(row);
+    if (!find.found) {
+      left_.push_back(row);
+      continue;
+    }
+    std::copy(find.best.begin(), find.best.end(), tops_[row].kept);
+    tops_[row].count = find.best.size();
+    log_sum_exp_[row] = find.log_sum_exp;
+    if (by_sums_)
+      cut_row(scratch, row, {reinterpret_cast<const std::uint32_t*>(x), model_.config.hidden_size, nullptr});
+  }
+  if (!left_.empty()) run_rest(scratch, team, x);
+}
+
+void VocabularyLookup::run_rest(Scratch& scratch, Team& team, const float* x) {
+  const std::size_t size = model_.config.hidden_size;
+  left_x_.resize(left_.size() * size);
+  rest_->clear(k_, by_sums_);
+  for (std::size_t i = 0; i < left_.size(); ++i) {
+    std::copy_n(x + left_[i] * size, size, left_x_.data() + i * size);
+    rest_->add(banned_[left_[i]], targets_[left_[i]], before_[left_[i]]);
+  }
+  rest_->run(scratch, team, left_x_.data(), false);
+  for (std::size_t i = 0; i < left_.size(); ++i) {
+    TopTokens& top = tops_[left_[i]];
+    std::copy_n(rest_->best(i), rest_->count(i), top.kept);
+    top.count = rest_->count(i);
+    log_sum_exp_[left_[i]] = rest_->log_sum_exp(i);
+  }
 }
 
 void VocabularyLookup::look(Scratch& scratch, Team& team, const Rows& x, std::size_t parts, float* logits) {

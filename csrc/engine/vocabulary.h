@@ -3,10 +3,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "engine/cut.h"
 #include "engine/scratch.h"
+#include "engine/screening.h"
 #include "engine/team.h"
 
 namespace mime_fast {
@@ -15,7 +17,7 @@ namespace mime_fast {
 class VocabularyLookup {
  public:
   // suppressed: [V], tokens that never enter, or empty.
-  VocabularyLookup(const Model& model, const std::vector<std::uint8_t>& suppressed);
+  VocabularyLookup(const Model& model, const std::vector<std::uint8_t>& suppressed, bool screened = true);
 
   // Begin again with no rows; each will have its `k` best tokens, by its sums or else by the logits alone.
   void clear(std::size_t k, bool by_sums = false) {
@@ -38,9 +40,15 @@ class VocabularyLookup {
   std::size_t count(std::size_t row) const { return tops_[row].count; }
   double log_sum_exp(std::size_t row) const { return log_sum_exp_[row]; }
   const float* logits(std::size_t row) const { return logits_.data() + row * model_.vocabulary.padded; }
+  // Whether a row's log-sum-exp is the screen's, and by how much it may then be off.
+  bool screened(std::size_t row) const { return ran_screened_ && screening_->find(row).found; }
+  double proven_error(std::size_t row) const { return screened(row) ? screening_->find(row).error : 0.0; }
   const std::vector<std::int32_t>& banned(std::size_t row) const { return banned_[row]; }
 
  private:
+  std::size_t wanted() const;
+  void run_screened(Scratch& scratch, Team& team, const float* x);
+  void run_rest(Scratch& scratch, Team& team, const float* x);
   void prepare_tops(std::size_t parts);
   void look(Scratch& scratch, Team& team, const Rows& x, std::size_t parts, float* logits);
   void merge(std::size_t parts);
@@ -61,6 +69,11 @@ class VocabularyLookup {
   std::vector<PartialSum> partial_;
   std::vector<double> log_sum_exp_;
   AlignedVector<float> logits_, again_;
+  bool ran_screened_ = false;
+  std::unique_ptr<Screening> screening_;
+  std::unique_ptr<VocabularyLookup> rest_;  // rows that the screen leaves to the dense product
+  std::vector<std::size_t> left_;           // which these are
+  AlignedVector<float> left_x_;
 };
 
 }  // namespace mime_fast

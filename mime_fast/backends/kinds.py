@@ -102,7 +102,7 @@ class Native(Kind):
 
     name = "native"
     about = "C++ on the CPU"
-    precisions = ("float32", "bfloat16", "int8")
+    precisions = ("float32", "screened", "bfloat16", "int8")
     batch_size = 64
     has_isas = True
 

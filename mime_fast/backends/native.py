@@ -23,7 +23,7 @@ class NativeBackend:
 
     Args:
         weights: each tensor is read once and packed; nothing of them is kept.
-        precision: "float32", "bfloat16" or "int8".
+        precision: "float32", "screened", "bfloat16" or "int8".
         batch_size: dialogues that a thread decodes together.
         threads: workers, each with dialogues of its own; few dialogues split the vocabulary over them.
         isa: "auto", or the instruction set to use.
@@ -94,6 +94,8 @@ class NativeBackend:
 
     def describe(self) -> dict[str, Any]:
         why = f"{self.precision} kernels for {self._model.isa}"
+        if self.precision == "screened" and not self._model.screened:
+            why = f"float32 kernels for {self._model.isa}: the screen would leave too many words of this vocabulary"
         return {
             "isa": self._model.isa,
             "implementations": {op: {"choice": self.name, "reason": why} for op in self._ops},

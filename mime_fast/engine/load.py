@@ -32,8 +32,8 @@ def load(
     Args:
         path: a model folder, or the name of one that ships with the package; None: the default one.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        precision: "float32"; "bfloat16" (native or cuda), "float16" (only cuda), "int8" (only native), or "float64"
-            (only reference).
+        precision: "float32"; "screened" or "int8" (only native), "bfloat16" (native or cuda), "float16" (only cuda), or
+            "float64" (only reference).
         threads: CPU threads that calls use; None: OMP_NUM_THREADS, or all cores that this process may use.
         batch_size: dialogues that one thread or GPU decodes together; for speed and memory only. None: 64, or 1,024 on
             a GPU.

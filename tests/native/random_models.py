@@ -19,7 +19,7 @@ from mime_fast.text.special import CLS_ID, EOS_ID, PAD_ID, SYS_ID, USR_ID
 Tensors = dict[str, npt.NDArray[np.float32]]
 GROUPS = np.array(POSITIVE_IDS, np.int32), np.array(NEGATIVE_IDS, np.int32)
 KINDS = tuple(MODEL_CONFIGS.values())
-PRECISIONS = ("float32", "bfloat16", "int8")
+PRECISIONS = ("float32", "screened", "bfloat16", "int8")
 ISAS = tuple(
     isa for isa in ("generic", "avx2", "avx512", "avx512_vnni", "avx512_bf16") if _native.why_not(isa) == ""
 )  # those of this machine

@@ -27,6 +27,7 @@ from tests.native.random_models import (
     running,
     tokens_of,
 )
+from tests.parity import SCREENED_BOUND
 
 WAYS = {
     "greedy": options(num_beams=1, max_new_tokens=8),
@@ -133,7 +134,10 @@ def test_the_score_of_a_reply_is_what_it_was_generated_with(
         np.cumsum([0, *replies[1]]),
         **running(2, 3),
     )
-    assert log_probs.tobytes() == replies[3].tobytes()
+    if model.screened:  # how much of a normaliser is exact depends on how many words are asked for
+        np.testing.assert_allclose(log_probs, replies[3], rtol=0, atol=SCREENED_BOUND)
+    else:
+        assert log_probs.tobytes() == replies[3].tobytes()
     for one, other in zip(made(heard), made(again), strict=True):
         assert one[owners].tobytes() == other.tobytes()
     for tokens, ended in zip(tokens_of(replies), replies[6].tolist(), strict=True):

@@ -6,4 +6,5 @@ PYBIND11_MODULE(_native_dev, module) {
   mime_fast::bind_search(module);
   mime_fast::bind_benchmark(module);
   mime_fast::bind_beam_step(module);
+  mime_fast::bind_screen(module);
 }

@@ -166,12 +166,14 @@ class PyModel {
     const FindTensor find = [&](const std::string& name, const std::vector<std::size_t>& shape) {
       return tensor_of(tensors, name, shape);
     };
+    const Precision wanted = precision == "screened" ? Precision::kFloat32 : checked_precision(precision);
     give_back_memory();  // of reading files
-    model_ = make_model(checked, checked_precision(precision), checked_isa(isa), find);
+    model_ = make_model(checked, wanted, precision == "screened", checked_isa(isa), find);
     give_back_memory();  // of packing
   }
 
   std::string isa() const { return model_.kernels->isa; }
+  bool screened() const { return model_.screened.has_value(); }
 
   py::array classify(const py::tuple& contexts, const py::object& stop, std::size_t threads,
                      std::size_t batch_size) const {
@@ -280,6 +282,7 @@ PYBIND11_MODULE(_native, module) {
       .def(py::init<const py::dict&, const py::tuple&, const py::object&, const std::string&, const std::string&>(),
            py::arg("config"), py::arg("emotion_groups"), py::arg("tensors"), py::arg("precision"), py::arg("isa"))
       .def_property_readonly("isa", &PyModel::isa)
+      .def_property_readonly("screened", &PyModel::screened)
       .def("classify", &PyModel::classify, py::arg("contexts"), py::kw_only(), py::arg("stop"), py::arg("threads"),
            py::arg("batch_size"))
       .def("mimic_shares", &PyModel::mimic_shares, py::arg("contexts"), py::arg("requests"), py::kw_only(),

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "mime_fast/kernels.h"
+#include "mime_fast/screen.h"
 #include "tables.h"
 
 #if defined(__x86_64__)

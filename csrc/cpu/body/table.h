@@ -7,14 +7,15 @@
 #include "body/peak.h"
 #include "body/pointwise.h"
 #include "body/prepare.h"
+#include "body/screen.h"
 #include "body/vocab_topk.h"
 
 namespace mime_fast {
 namespace {
 
 constexpr Kernels make_kernels(const char* isa) {
-  return {isa,        row_words,  prepare,      gemm, vocab_topk, attention, chain_attention,
-          layer_norm, apply_gate, exponentials, peak};
+  return {isa,          row_words, prepare,         gemm,       vocab_topk, screen_rows,  screen_vocabulary,
+          exact_logits, attention, chain_attention, layer_norm, apply_gate, exponentials, peak};
 }
 
 }  // namespace

@@ -39,6 +39,7 @@ struct Vec {
   static F div(F a, F b) { return a / b; }
   static F max(F a, F b) { return a > b ? a : b; }
   static F fma(F a, F b, F c) { return a * b + c; }
+  static float fma(float a, float b, float c) { return a * b + c; }
   static std::uint32_t bits_above(F a, F b) {
     const Ints above = a > b;
     return (above[0] & 1u) | (above[1] & 2u) | (above[2] & 4u) | (above[3] & 8u);

@@ -131,6 +131,10 @@ struct NormArgs {
   std::size_t out_stride;
 };
 
+struct ScreenRowsArgs;
+struct ScreenArgs;
+struct ExactArgs;
+
 struct Kernels {
   const char* isa;
   // 32-bit words of a row of activations in the kernel's precision; how they lie is the instruction set's own affair.
@@ -141,6 +145,10 @@ struct Kernels {
                   std::uint32_t* words, float* scale);
   void (*gemm)(const GemmArgs&);
   void (*vocab_topk)(const VocabArgs&);
+  // The screened projection, whose arguments are in mime_fast/screen.h.
+  void (*screen_rows)(const ScreenRowsArgs&);
+  void (*screen)(const ScreenArgs&);
+  void (*exact_logits)(const ExactArgs&);
   void (*attention)(const AttentionArgs&);
   void (*chain_attention)(const ChainArgs&);
   void (*layer_norm)(const NormArgs&);

@@ -1,0 +1,291 @@
+// The screened projection to the vocabulary (mime_fast/screen.h): an int8 pass with bounds, and exact logits.
+#pragma once
+
+#include "body/prepare.h"
+#include "body/vocab_topk.h"
+#include "mime_fast/screen.h"
+
+namespace mime_fast {
+namespace {
+
+constexpr float kHalfUlp = 0x1p-24f;
+constexpr float kLeastNormal = 1.1754943508222875e-38f;
+
+// An upper bound of the norm whose `inputs` squares have been added up in floating point.
+inline float norm_above(float squares, std::size_t inputs) {
+  const auto count = static_cast<float>(inputs + 32);
+  return std::sqrt(squares + count * kLeastNormal) * (1.0f + count * kHalfUlp);
+}
+
+void screen_row(const ScreenRowsArgs& args, const float* x, std::uint32_t* words, float* scale, ScreenedRow& out) {
+  const ScreenedMatrix& weight = *args.weight;
+  const std::size_t inputs = weight.coarse.inputs;
+  Vec::F along[kScreenAxes];
+  Vec::F squares = Vec::zero();
+  for (Vec::F& each : along) each = Vec::zero();
+  for (std::size_t i = 0; i < inputs; i += Vec::kWidth) {
+    const Vec::F value = load_some(x + i, inputs - i);
+    squares = Vec::fma(value, value, squares);
+    for (std::size_t j = 0; j < kScreenAxes; ++j) {
+      along[j] = Vec::fma(value, load_some(weight.axes.data() + j * inputs + i, inputs - i), along[j]);
+    }
+  }
+  for (std::size_t j = 0; j < kScreenAxes; ++j) out.along[j] = Vec::sum_lanes(along[j]);
+  const float norm = norm_above(Vec::sum_lanes(squares), inputs);
+  squares = Vec::zero();
+  for (std::size_t i = 0; i < inputs; i += Vec::kWidth) {
+    Vec::F rest = load_some(x + i, inputs - i);
+    for (std::size_t j = 0; j < kScreenAxes; ++j) {
+      rest = Vec::fma(Vec::set1(-out.along[j]), load_some(weight.axes.data() + j * inputs + i, inputs - i), rest);
+    }
+    squares = Vec::fma(rest, rest, squares);
+    store_some(args.scratch + i, rest, inputs - i);
+  }
+  const float rest_norm = norm_above(Vec::sum_lanes(squares), inputs);
+  *scale = prepare_int8(args.scratch, inputs, words);
+  auto* bytes = reinterpret_cast<std::int8_t*>(args.scratch + inputs);
+  quantize_int8(args.scratch, inputs, *scale, reinterpret_cast<std::uint8_t*>(bytes));
+  float lost = 0;
+  for (std::size_t i = 0; i < inputs; ++i) {
+    const float part = args.scratch[i] - static_cast<float>(bytes[i]) * *scale;
+    args.scratch[i] = part * part;
+  }
+  squares = Vec::zero();
+  for (std::size_t i = 0; i < inputs; i += Vec::kWidth) {
+    squares = Vec::add(squares, load_some(args.scratch + i, inputs - i));
+  }
+  lost = norm_above(Vec::sum_lanes(squares), inputs);
+  const float rounded = 0x1p-18f * norm;  // of the rest itself
+  out.error[0] = rest_norm + rounded;
+  out.error[1] = lost + rounded;
+  out.error[2] = norm;
+  out.error[3] = 1.0f;
+}
+
+void screen_rows(const ScreenRowsArgs& args) {
+  for (std::size_t row = 0; row < args.rows; ++row) {
+    screen_row(args, args.x + row * args.x_stride,
+               args.words + row * row_words(Precision::kInt8, args.weight->coarse.inputs), args.scale + row,
+               args.out[row]);
+  }
+}
+
+struct ScreenState : RowState {
+  float tempered[Vec::kWidth];
+  float error[kChunkBlocks];  // bounds of the chunk's blocks
+};
+
+__attribute__((noinline)) void shrink(const ScreenArgs& args, std::size_t row, float threshold) {
+  Survivors& survivors = args.survivors[row];
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < survivors.count; ++i) {
+    if (is_near(*args.weight, args.screened[row], survivors.kept[i], threshold)) {
+      survivors.kept[kept++] = survivors.kept[i];
+    }
+  }
+  survivors.count = kept;
+}
+
+// Words of a tile that are near the threshold, by their block's bound `error`.
+__attribute__((noinline)) void consider(const ScreenArgs& args, std::size_t row, const float* logits,
+                                        std::uint64_t above, std::size_t first, float error) {
+  const std::uint64_t allowed = args.allowed[first / kBlock] >> first % kBlock;
+  TopTokens& lower = args.lower[row];
+  Survivors& survivors = args.survivors[row];
+  for (; above != 0; above &= above - 1) {
+    const int i = __builtin_ctzll(above);
+    if (!(logits[i] > lower.threshold - error)) continue;
+    const auto token = static_cast<std::int32_t>(first + static_cast<std::size_t>(i));
+    if (survivors.count == kScreenEntries) shrink(args, row, lower.threshold);
+    if (survivors.count < kScreenEntries) {
+      survivors.kept[survivors.count++] = {logits[i], token};
+    } else {
+      survivors.lost = true;
+    }
+    const float least = logits[i] - error;
+    if ((allowed >> i & 1) != 0 && least > lower.threshold) enter(lower, {least, token});
+  }
+}
+
+// What the axes give a vector of words.
+inline __attribute__((always_inline)) Vec::F add_axes(Vec::F logits, const ScreenArgs& args, std::size_t word,
+                                                      std::size_t row) {
+  const float* loadings = args.weight->loadings.data() + word;
+#pragma GCC unroll 4
+  for (std::size_t j = 0; j < kScreenAxes; ++j) {
+    logits =
+        Vec::fma(Vec::load(loadings + j * args.weight->coarse.padded), Vec::set1(args.screened[row].along[j]), logits);
+  }
+  return logits;
+}
+
+template <bool kTempered, int kVectors>
+inline __attribute__((always_inline)) void use_screened(const ScreenArgs& args, ScreenState& state, std::size_t row,
+                                                        std::size_t output, const Vec::F (&logits)[kVectors]) {
+  Vec::F best = logits[0];
+#pragma GCC unroll 4
+  for (int v = 1; v < kVectors; ++v) best = Vec::max(best, logits[v]);
+  const float error = state.error[output / kBlock % kChunkBlocks];
+  const float cut = state.threshold - error;
+  const bool enters = Vec::bits_above(best, Vec::set1(cut)) != 0;
+  const bool raises = Vec::bits_above(best, Vec::set1(state.limit)) != 0;
+  if (__builtin_expect(enters | raises, 0)) {
+    alignas(64) float values[kVectors * Vec::kWidth];
+    for (int v = 0; v < kVectors; ++v) Vec::store(values + v * Vec::kWidth, logits[v]);
+    if (raises) {
+      const float before = state.shift;
+      raise_shift(state, Vec::max_lanes(best));
+      if constexpr (kTempered) {
+        const float factor = before <= kLowestShift ? 0.0f : std::exp((before - state.shift) * args.power);
+        for (float& sum : state.tempered) sum *= factor;
+        state.limit = state.shift + kRescaleAbove / std::max(1.0f, args.power);
+      }
+    }
+    if (enters) {
+      std::uint64_t above = 0;
+      for (int v = 0; v < kVectors; ++v) {
+        above |= std::uint64_t{Vec::bits_above(logits[v], Vec::set1(cut))} << v * Vec::kWidth;
+      }
+      consider(args, row, values, above, output, error);
+      state.threshold = args.lower[row].threshold;
+    }
+  }
+  Vec::F sum = Vec::load(state.sums);
+  const Vec::F shift = Vec::set1(state.shift);
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) {
+    sum = Vec::add(sum, exp2<4>(Vec::mul(Vec::sub(logits[v], shift), Vec::set1(kLog2E))));
+  }
+  Vec::store(state.sums, sum);
+  if constexpr (kTempered) {
+    Vec::F tempered = Vec::load(state.tempered);
+    const float factor = kLog2E * args.power;
+    for (int v = 0; v < kVectors; ++v) {
+      const Vec::F t = Vec::mul(Vec::sub(logits[v], Vec::set1(state.shift)), Vec::set1(factor));
+      tempered = Vec::add(tempered, exp2<4>(t));
+    }
+    Vec::store(state.tempered, tempered);
+  }
+}
+
+template <bool kTempered, int kVectors>
+struct ScreenTile {
+  template <int kRows>
+  struct Of {
+    static void run(std::size_t row, const ScreenArgs& args, ScreenState* states, const std::size_t& output) {
+      using Dot = DotInt8;
+      constexpr int kLook = Dot::kLook, kTogether = std::max(kVectors, kLook);
+      const PackedMatrix& coarse = args.weight->coarse;
+      typename Dot::Acc sums[kTogether / kVectors][kRows][kVectors];
+      for (int tile = 0; tile < kTogether / kVectors; ++tile) {
+        const std::size_t first = output + static_cast<std::size_t>(tile * kVectors) * Vec::kWidth;
+        const auto product = row == 0 ? multiply<Dot, kRows, kVectors, true> : multiply<Dot, kRows, kVectors, false>;
+        product(coarse, args.x, row, first, sums[tile][0]);
+      }
+      for (int r = 0; r < kRows; ++r) {
+        for (int first = 0; first < kTogether; first += kLook) {
+          const std::size_t at = output + static_cast<std::size_t>(first) * Vec::kWidth;
+          Vec::F logits[kLook];
+#pragma GCC unroll 8
+          for (int v = 0; v < kLook; ++v) {
+            const std::size_t word = at + static_cast<std::size_t>(v) * Vec::kWidth;
+            const typename Dot::Acc sum = sums[(first + v) / kVectors][r][(first + v) % kVectors];
+            logits[v] = add_axes(finish_sum<Dot>(sum, coarse, word, args.x, row + r), args, word, row + r);
+          }
+          use_screened<kTempered, kLook>(args, states[row + r], row + r, at, logits);
+        }
+      }
+    }
+  };
+};
+
+inline void begin_chunk(const ScreenArgs& args, std::size_t row, std::size_t first_block, std::size_t last_block,
+                        ScreenState& state) {
+  state.shift = kLowestShift;
+  state.limit = -std::numeric_limits<float>::infinity();
+  Vec::store(state.sums, Vec::zero());
+  Vec::store(state.tempered, Vec::zero());
+  for (std::size_t block = first_block; block < last_block; ++block) {
+    state.error[block % kChunkBlocks] =
+        error_of(args.weight->block_error.data() + block * kErrorTerms, args.screened[row]);
+  }
+}
+
+template <bool kTempered, int kMostRows, int kVectors>
+void screen_with(const ScreenArgs& args) {
+  constexpr std::size_t kStep = std::max(kVectors, DotInt8::kLook) * Vec::kWidth;
+  static_assert(kBlock % kStep == 0);
+  const std::size_t blocks = args.weight->coarse.padded / kBlock;
+  ScreenState states[kMaxVocabRows];
+  ScreenState* const first_state = states;
+  for (std::size_t row = 0; row < args.rows; ++row) states[row].threshold = args.lower[row].threshold;
+  for (std::size_t chunk = args.first_chunk; chunk < args.last_chunk; ++chunk) {
+    const std::size_t first = chunk * kChunkBlocks, last = std::min(blocks, first + kChunkBlocks);
+    for (std::size_t row = 0; row < args.rows; ++row) begin_chunk(args, row, first, last, states[row]);
+    for (std::size_t output = first * kBlock; output < last * kBlock; output += kStep) {
+      for_tiles<kMostRows, ScreenTile<kTempered, kVectors>::template Of>(args.rows, args, first_state, output);
+    }
+    for (std::size_t row = 0; row < args.rows; ++row) {
+      const std::size_t place = row * args.chunks + chunk;
+      args.partial[place] = {states[row].shift, Vec::sum_lanes(Vec::load(states[row].sums))};
+      if constexpr (kTempered) args.tempered[place] = Vec::sum_lanes(Vec::load(states[row].tempered));
+    }
+  }
+}
+
+template <bool kTempered>
+void screen_in(const ScreenArgs& args) {
+  using Dot = DotInt8;
+  if (args.rows == 1) return screen_with<kTempered, 1, Dot::kVectorsOf1>(args);
+  if (args.rows <= 3) return screen_with<kTempered, 3, Dot::kVectorsOf3>(args);
+  screen_with<kTempered, Dot::kRows, Dot::kVectors>(args);
+}
+
+void screen_vocabulary(const ScreenArgs& args) {
+  if (args.tempered != nullptr) {
+    screen_in<true>(args);
+  } else {
+    screen_in<false>(args);
+  }
+}
+
+// Sums in the order of vocab_topk: the bias, then the inputs one by one.
+template <int kTokens>
+void exact_tokens(const ExactArgs& args, std::size_t first) {
+  const ScreenedMatrix& weight = *args.weight;
+  const float* rows[kTokens];
+  float sums[kTokens];
+  for (int i = 0; i < kTokens; ++i) {
+    const auto token = static_cast<std::size_t>(args.tokens[first + static_cast<std::size_t>(i)].token);
+    rows[i] = weight.rows.data() + token * weight.stride;
+    sums[i] = weight.coarse.bias[token];
+  }
+  for (std::size_t k = 0; k < weight.coarse.inputs; ++k) {
+    const float x = args.x[k];
+#pragma GCC unroll 8
+    for (int i = 0; i < kTokens; ++i) sums[i] = Vec::fma(x, rows[i][k], sums[i]);
+  }
+  for (int i = 0; i < kTokens; ++i) args.logits[first + static_cast<std::size_t>(i)] = sums[i];
+}
+
+// The words of one call lie anywhere in a matrix that no near cache holds.
+inline void fetch(const ExactArgs& args, std::size_t first, std::size_t last) {
+  for (std::size_t i = first; i < std::min(last, args.count); ++i) {
+    const ScreenedMatrix& weight = *args.weight;
+    const float* row = weight.rows.data() + static_cast<std::size_t>(args.tokens[i].token) * weight.stride;
+    for (std::size_t k = 0; k < weight.stride; k += 16) __builtin_prefetch(row + k);
+  }
+}
+
+void exact_logits(const ExactArgs& args) {
+  std::size_t first = 0;
+  fetch(args, 0, 8);
+  for (; first + 8 <= args.count; first += 8) {
+    fetch(args, first + 8, first + 16);
+    exact_tokens<8>(args, first);
+  }
+  for (; first < args.count; ++first) exact_tokens<1>(args, first);
+}
+
+}  // namespace
+}  // namespace mime_fast
