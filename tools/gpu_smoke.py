@@ -1,0 +1,210 @@
+"""The first thing to see on a GPU: every kernel against its twin, then eight dialogues against the CPU.
+
+python tools/gpu_smoke.py kernel vocab_topk bfloat16    one kernel
+python tools/gpu_smoke.py generate                      one eager `generate` of a small model, for a sanitizer
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
+
+import torch  # noqa: E402  (the paths above come first)
+from gpu_setting import Setting  # noqa: E402
+from torch import Tensor  # noqa: E402
+
+from mime_fast.kernels import plain  # noqa: E402
+from mime_fast.kernels.weights import DecoderCache, DecoderWeights, PriorWeights, wide  # noqa: E402
+from mime_fast.reference.mime import Mime  # noqa: E402
+from tests.kernels.cases import Random, move  # noqa: E402
+from tests.parity import BOUNDS  # noqa: E402
+
+NAMES = ("decoder_step", "vocab_topk", "vocab_logits", "vocab_score", "gate_fusion", "response_emotion", "beam_step")
+PRECISIONS = ("bfloat16", "float32")
+Row = dict[str, Any]
+
+
+def all_kernels(setting: Setting) -> Iterator[Row]:
+    """A row of each kernel and dtype, as they come; each in a process of its own, which compiles for the cache."""
+    wanted = [(name, precision) for name in NAMES for precision in PRECISIONS[: 1 + (name != "beam_step")]]
+    dry = ["--dry-run"] * setting.dry
+    processes = min(16, os.cpu_count() or 1)
+
+    def run(name: str, precision: str) -> Row:
+        if setting.dry and name != NAMES[0]:
+            return kernel(setting, name, precision)
+        command = [sys.executable, __file__, "kernel", name, precision, *dry]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        lines = done.stdout.strip().splitlines()
+        if done.returncode or not lines:
+            why = (done.stderr or done.stdout)[-1500:]
+            return {"kernel": name, "precision": precision, "result": "failed", "why": why}
+        row: Row = json.loads(lines[-1])
+        return row
+
+    with ThreadPoolExecutor(1 if setting.dry else processes) as pool:
+        for future in [pool.submit(run, *each) for each in wanted]:
+            yield future.result()
+
+
+def kernel(setting: Setting, name: str, precision: str) -> Row:
+    """Run it twice, and hold it against its twin in float64: at most twice the twin's own error, and a bound."""
+    row: Row = {"kernel": name, "precision": precision}
+    if name == "beam_step":
+        import gpu_beam_steps
+
+        steps = sum(gpu_beam_steps.check(way, 0, setting.device) for way in gpu_beam_steps.WAYS)
+        return {**row, "steps": steps, "result": "passed"}
+    dtype: torch.dtype = getattr(torch, precision)
+    inputs, call = CASES[name](setting)
+    given = move(inputs, dtype, setting.device)
+    times = []
+    for _ in range(2):
+        begun = time.perf_counter()
+        found = call(getattr(setting.ops, name), given)
+        if not setting.dry:
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - begun)
+    twin = getattr(plain, name)
+    usual, exact = call(twin, given), call(twin, move(given, torch.float64, setting.device))
+    error, theirs = (_farthest(each, exact) for each in (found, usual))
+    allowed = 2 * theirs + BOUNDS[dtype]
+    row |= {"error": error, "allowed": allowed, "first s": round(times[0], 2), "then ms": round(times[1] * 1e3, 3)}
+    return {**row, "result": "passed" if error <= allowed else "failed"}
+
+
+def _farthest(found: list[Tensor], exact: list[Tensor]) -> float:
+    """NaN counts as infinitely far."""
+    pairs = zip(found, exact, strict=True)
+    errors = [(one.double() - best.double()).abs().nan_to_num(nan=torch.inf) for one, best in pairs]
+    return max(float(error.max()) for error in errors)
+
+
+Case = tuple[Any, Callable[[Callable[..., Any], Any], list[Tensor]]]  # float64 inputs, and what calls an op with them
+
+
+def _vocab(setting: Setting, name: str) -> Case:
+    random, config = Random(1), setting.config
+    size, words, rows = config.hidden_size, config.vocab_size, 5 if setting.dry else 160
+    inputs = (random(rows, size), random(words, size, scale=2 * size**-0.5), random(words))
+    if name == "vocab_topk":
+        banned = random.ids(words + 1, rows, 1) - 1
+        return (*inputs, banned), lambda op, x: [op(*x[:3], None, x[3], 10)[i] for i in (0, 2)]
+    targets = random.ids(words, rows)
+    return (*inputs, targets), lambda op, x: [op(*x) if name == "vocab_score" else op(*x[:3])]
+
+
+def _gate_fusion(setting: Setting) -> Case:
+    random, size, rows = Random(2), setting.config.hidden_size, 5 if setting.dry else 1000
+    shapes = ((rows, size), (rows, size), (2 * size, 2 * size), (2 * size,), (size, 2 * size), (size,))
+    return tuple(random(*shape, scale=size**-0.5 if shape[0] != rows else 1.0) for shape in shapes), _plainly
+
+
+def _response_emotion(setting: Setting) -> Case:
+    random, rows = Random(3), 5 if setting.dry else 128
+    prior = PriorWeights.pack(_model(setting), setting.config, torch.float64, "cpu")
+    keys = torch.arange(rows)
+    inputs = (random(rows, setting.config.hidden_size), keys, keys, random.ids(32, rows), prior)
+    return inputs, lambda op, x: list(op(*x, True))
+
+
+def _decoder_step(setting: Setting) -> Case:
+    """Three steps of two dialogues with five beams, each beam its own parent."""
+    random, config, beams = Random(4), setting.config, 5
+    state = _model(setting)
+    words = random.ids(config.vocab_size - 7, 2 * beams, 17) + 7
+    memory = [random(2, 9, config.num_heads, config.attention_depth // config.num_heads) for _ in range(2)]
+
+    def call(op: Callable[..., Tensor], given: Any) -> list[Tensor]:
+        tensors, words, keys, values, like = given
+        full = {name: x.to(wide(like.dtype)) for name, x in zip(state, tensors, strict=True)}
+        weights = DecoderWeights.pack(full, config, like.dtype, words.device)
+        caches = tuple(DecoderCache.empty(config, 2 * beams, 17, 2, 9, like) for _ in weights.layers)
+        for cache in caches:
+            cache.memory_keys.copy_(keys)
+            cache.memory_values.copy_(values)
+        ancestry = (torch.arange(2 * beams, device=words.device) % beams).int()[:, None].expand(-1, 17).contiguous()
+        masked = torch.zeros(2, 9, dtype=torch.uint8, device=words.device)
+        lengths = torch.tensor([9, 4], dtype=torch.int32, device=words.device)
+        found = []
+        for step in range(3):
+            positions = torch.full((2 * beams,), step, dtype=torch.int32, device=words.device)
+            found.append(op(plain.History(words, ancestry, positions), masked, lengths, weights, caches))
+        return found
+
+    return (tuple(state.values()), words, *memory, torch.zeros(1, dtype=torch.float64)), call
+
+
+def _plainly(op: Callable[..., Any], given: Any) -> list[Tensor]:
+    return list(op(*given))
+
+
+def _model(setting: Setting) -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    return Mime(setting.config).double().state_dict()
+
+
+CASES: dict[str, Callable[[Setting], Case]] = {
+    **{name: partial(_vocab, name=name) for name in ("vocab_topk", "vocab_logits", "vocab_score")},
+    "gate_fusion": _gate_fusion,
+    "response_emotion": _response_emotion,
+    "decoder_step": _decoder_step,
+}
+
+
+def dialogues(setting: Setting) -> Iterator[Row]:
+    """Eight made-up ones, without graphs, then with them; twice each, so that the second call captures."""
+    import gpu_parity
+
+    import mime_fast
+    from benchmarks.tasks import made_up_dialogues
+
+    given, _ = made_up_dialogues(2 if setting.dry else 8)
+    lengths = {"max_new_tokens": 3} if setting.dry else {"max_new_tokens": 20}
+    cpu = mime_fast.load(device="cpu")
+    for graphs in (False, True) if setting.graphs else (False,):
+        engine = gpu_parity.on_the_device(setting, "float32", graphs=graphs)
+        for name, way in gpu_parity.WAYS.items():
+            expected = cpu.generate(given, **way, **lengths)
+            for call in ("first", "second", "third") if graphs else ("first",):
+                found = engine.generate(given, **way, **lengths)
+                row = gpu_parity.compare(cpu, given, found, expected, name)
+                captures = engine.backend.describe()["cuda_graphs"]
+                yield {"search": name, "call": call, "cuda graphs": captures, **row}
+                if graphs and captures != "on" and not setting.dry:
+                    yield {"cuda graphs": captures, "result": "failed"}
+
+
+def one_generate(setting: Setting) -> str:
+    """A small model without graphs, all of whose kernels a sanitizer can watch in seconds."""
+    import gpu_speed
+
+    small = Setting.of(True).config
+    backend = gpu_speed.CudaBackend(
+        gpu_speed.random_mime(small).to(setting.device), torch.float32, 3, setting.ops, setting.captures(False)
+    )
+    _, found = gpu_speed.work(small, "beam 5", backend, 3)()
+    return f"replies of {[len(each[0].token_ids) for each in found]} words"
+
+
+def main() -> None:
+    setting = Setting.of("--dry-run" in sys.argv)
+    if sys.argv[1] == "generate":
+        print(one_generate(setting))
+    else:
+        print(json.dumps(kernel(setting, sys.argv[2], sys.argv[3])))
+
+
+if __name__ == "__main__":
+    main()
