@@ -19,7 +19,7 @@ def in_flags(message: str, parser: ArgumentParser) -> str:
         message = re.sub(rf"(?<![^\s(]){action.dest}={_VALUE}", partial(_given, action), message)
         if "_" in action.dest:
             message = re.sub(rf"(?<![^\s(]){action.dest}(?![\w=.])", action.option_strings[0], message)
-    return message
+    return re.sub(r"(--[\w-]+(?: \w+)?) or \1(?![\w-])", r"\1", message)  # of messages that name both
 
 
 def unknown(arguments: Sequence[str], parser: ArgumentParser) -> str:

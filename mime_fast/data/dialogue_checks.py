@@ -65,7 +65,7 @@ def check_dialogue(dialogue: object, *, strict_turns: bool, where: str) -> list[
     if strict_turns and len(utterances) % 2 == 0:
         raise InputError(
             f"{where} has {len(utterances)} turns, so the agent spoke last; an odd number is allowed "
-            "(any number with strict_turns=False)"
+            "(any number with strict_turns=False or --no-strict-turns)"
         )
     return utterances
 

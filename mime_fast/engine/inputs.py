@@ -174,7 +174,7 @@ def _fit(turns: list[list[str]], max_words: int, truncation: Truncation | None, 
     if truncation is None:
         raise InputError(
             f"{where} has {count} words; at most {max_words} are allowed "
-            "(truncation='oldest' drops early turns in pairs)"
+            "(truncation='oldest' or --truncation oldest drops early turns in pairs)"
         )
     while sum(map(len, turns)) > max_words:
         if len(turns) <= 2:
