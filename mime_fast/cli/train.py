@@ -25,9 +25,15 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--recipe", required=True, metavar="FILE", help="TOML file with every choice of the run")
     parser.add_argument("--data", required=True, metavar="PATH", help="EmpatheticDialogues: tar.gz or folder of CSVs")
     parser.add_argument("--out", required=True, metavar="DIR", help="model folder to write")
-    parser.add_argument("--vectors", metavar="PATH", help="word vectors to start from, in GloVe's form (.txt or .gz)")
+    parser.add_argument(
+        "--vectors",
+        metavar="PATH",
+        help="word vectors to start from: text as GloVe, word2vec or fastText write it, or a gzip of it",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: what torch chooses)")
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="CPU threads (default: OMP_NUM_THREADS, or all cores that may be used)"
+    )
     parser.add_argument("--max-steps", type=int, metavar="N", help="instead of the recipe's; 0: no limit")
     parser.add_argument("--seed", type=seed, metavar="N", help="instead of the recipe's")
 
@@ -39,14 +45,14 @@ def run(args: Namespace) -> int:
     import torch
 
     from mime_fast.backends.select import torch_device
+    from mime_fast.backends.threads import default_threads
     from mime_fast.training.recipe import read_recipe
     from mime_fast.training.run import train
 
     given = {name: getattr(args, name) for name in ("model_type", "max_steps", "seed")}
     changes = {name: value for name, value in given.items() if value is not None}
     stages = [stage.replace(**changes) for stage in read_recipe(args.recipe)]
-    if args.threads is not None:
-        torch.set_num_threads(args.threads)
+    torch.set_num_threads(args.threads or default_threads())
     progress = train(stages, args.data, args.out, vectors=args.vectors, device=torch_device(args.device))
     why = "no better for a while" if progress.stopped else "all steps done"
     print(

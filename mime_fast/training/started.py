@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mime_fast.checkpoints.model_folder import CONFIG, WEIGHTS
 from mime_fast.errors import CheckpointError, ConfigError
-from mime_fast.files import write_json
+from mime_fast.files import naming, write_json
 from mime_fast.training.recipe import Stage
-from mime_fast.training.trainer import STATE
+from mime_fast.training.trainer import METRICS, STATE
 
 STARTED = "run.json"
 FORMAT = "mime_fast training run 1"
@@ -19,14 +20,18 @@ def check_started(out: Path, stages: Sequence[Stage], fingerprints: Mapping[str,
     """Compare with what the run in `out` was started with; a new run is noted there.
 
     Raises:
-        CheckpointError: the run was started with another recipe, other data or other vectors, or by a version that did
-            not note them; everything that differs is named.
+        CheckpointError: the run was started with another recipe, other data or other vectors, and everything that
+            differs is named; or the folder holds a model or a state of something else.
     """
     path = out / STARTED
     if not path.is_file():
-        if (out / STATE).is_file():
-            raise CheckpointError(f"{out / STATE}: a run without {STARTED} cannot be gone on with; give another folder")
-        out.mkdir(parents=True, exist_ok=True)
+        there = [name for name in (CONFIG, WEIGHTS, METRICS, STATE) if (out / name).exists()]
+        if there:
+            raise CheckpointError(
+                f"{out}: has a {there[0]} but no {STARTED}, which says what a run was started with; give another folder"
+            )
+        with naming(out):
+            out.mkdir(parents=True, exist_ok=True)
         write_json(
             path, {"format": FORMAT, "stages": [stage.to_dict() for stage in stages], "inputs": dict(fingerprints)}
         )

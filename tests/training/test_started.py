@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mime_fast.errors import CheckpointError
+from mime_fast.errors import CheckpointError, OutputError
 from mime_fast.training import run, trainer
 from mime_fast.training.started import STARTED
 from tests.training.small_run import SMALL, stage
@@ -93,11 +93,20 @@ def test_a_broken_note_is_refused(tmp_path: Path, data: Path, text: str) -> None
         go(data, tmp_path / "out")
 
 
-def test_a_state_without_a_note_is_refused(tmp_path: Path, data: Path) -> None:
-    go(data, tmp_path / "out")
-    (tmp_path / "out" / STARTED).unlink()
-    with pytest.raises(CheckpointError, match=f"a run without {STARTED} cannot be gone on with"):
-        go(data, tmp_path / "out")
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "metrics.jsonl", "training_state.pt"])
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, data: Path, name: str) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text("somebody's")
+    (out / "log").touch()
+    with pytest.raises(CheckpointError, match=f"out: has a {name} but no {STARTED}.*; give another folder"):
+        go(data, out)
+    assert {path.name: path.read_text() for path in out.iterdir()} == {name: "somebody's", "log": ""}
+    (out / name).unlink()
+    go(data, out)
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="file: cannot be written"):
+        go(data, tmp_path / "file")
 
 
 def test_a_broken_state_is_refused(tmp_path: Path, data: Path) -> None:
