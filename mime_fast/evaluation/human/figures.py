@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 
@@ -27,6 +26,15 @@ from mime_fast.evaluation.human.agreement import (
 )
 from mime_fast.evaluation.human.answers import Answers
 from mime_fast.evaluation.human.criteria import CRITERIA, OUTCOMES, RATINGS, Outcome
+from mime_fast.evaluation.human.figure_types import (
+    About,
+    Interval,
+    Kappa,
+    Mean,
+    PairFigures,
+    StudyFigures,
+    VoteShares,
+)
 from mime_fast.evaluation.human.study import Study
 from mime_fast.evaluation.human.voters import Voter
 from mime_fast.evaluation.human.votes import Judged, Verdict, ballots, judge
@@ -43,7 +51,7 @@ def study_figures(
     voters: Sequence[Voter] | None = None,
     number: int = RESAMPLES,
     seed: int = 0,
-) -> dict[str, Any]:
+) -> StudyFigures:
     """Everything that the answers say, JSON-ready; null where nothing defines a figure.
 
     A mean is over all ratings of a model that came (the paper: 128 replies times three annotators). Intervals are 95 %
@@ -67,7 +75,7 @@ def study_figures(
     tables = {model: _table(study, answers, model) for model in study.rated_models}
     ratings = {model: _means(study, table, weights) for model, table in tables.items()}
     return {
-        "study": _about(study, voters) | {"resamples": number, "bootstrap_seed": seed, "level": LEVEL},
+        "study": _about(study, voters, number, seed),
         "ratings": ratings,
         "best": {criterion: _best(ratings, criterion) for criterion in CRITERIA} if ratings else {},
         "differences": [
@@ -82,7 +90,7 @@ def study_figures(
     }
 
 
-def _about(study: Study, voters: Sequence[Voter] | None) -> dict[str, Any]:
+def _about(study: Study, voters: Sequence[Voter] | None, number: int, seed: int) -> About:
     return {
         "tag": study.tag,
         "split": study.split,
@@ -92,6 +100,9 @@ def _about(study: Study, voters: Sequence[Voter] | None) -> dict[str, Any]:
         "voters": None if voters is None else [asdict(voter) for voter in voters],
         "instances": len(study.instances),
         "systems": study.systems,
+        "resamples": number,
+        "bootstrap_seed": seed,
+        "level": LEVEL,
     }
 
 
@@ -108,20 +119,20 @@ def _table(study: Study, answers: Answers, model: str) -> dict[str, tuple[Floats
     return table
 
 
-def _means(study: Study, table: Mapping[str, tuple[Floats, Floats]], weights: Floats) -> dict[str, Any]:
+def _means(study: Study, table: Mapping[str, tuple[Floats, Floats]], weights: Floats) -> dict[str, dict[str, Mean]]:
     """Means by group of the user's labelled emotion and by criterion."""
     groups = np.array([polarity(INDEX[instance.emotion]) for instance in study.instances])
     masks = {group: np.ones(len(groups)) if group == "all" else (groups == group).astype(float) for group in GROUPS}
     return {
         group: {
-            criterion: _json(ratio(sums * mask, counts * mask, weights)) | {"ratings": int((counts * mask).sum())}
+            criterion: {**_json(ratio(sums * mask, counts * mask, weights)), "ratings": int((counts * mask).sum())}
             for criterion, (sums, counts) in table.items()
         }
         for group, mask in masks.items()
     }
 
 
-def _best(ratings: Mapping[str, Any], criterion: str) -> list[str]:
+def _best(ratings: Mapping[str, dict[str, dict[str, Mean]]], criterion: str) -> list[str]:
     """The models with the greatest mean; several where they are equal, none where nobody rated."""
     means = {model: figures["all"][criterion]["value"] for model, figures in ratings.items()}
     known = [mean for mean in means.values() if mean is not None]
@@ -130,7 +141,7 @@ def _best(ratings: Mapping[str, Any], criterion: str) -> list[str]:
 
 def _difference(
     first: Mapping[str, tuple[Floats, Floats]], second: Mapping[str, tuple[Floats, Floats]], weights: Floats
-) -> dict[str, Any]:
+) -> dict[str, Interval]:
     """Mean of the first minus mean of the second, over the same resamples."""
     found = {}
     for criterion in CRITERIA:
@@ -142,7 +153,7 @@ def _difference(
     return found
 
 
-def _pair(study: Study, judged: Sequence[Judged], pair: tuple[str, str], weights: Floats) -> dict[str, Any]:
+def _pair(study: Study, judged: Sequence[Judged], pair: tuple[str, str], weights: Floats) -> PairFigures:
     """Shares of wins, losses and ties of the first model: of the verdicts that stand, and of all votes."""
     mine = [one for one in judged if (one.compared.first, one.compared.second) == pair]
     verdicts = Counter(one.verdict for one in mine)
@@ -158,29 +169,31 @@ def _pair(study: Study, judged: Sequence[Judged], pair: tuple[str, str], weights
         "comparisons": len(mine),
         "same": sum(one.item is None for one in mine),
         "verdicts": {verdict: verdicts[verdict] for verdict in VERDICTS},
-        **{outcome: _json(ratio(won[outcome], decided, weights)) for outcome in OUTCOMES},
+        "win": _json(ratio(won["win"], decided, weights)),
+        "lose": _json(ratio(won["lose"], decided, weights)),
+        "tie": _json(ratio(won["tie"], decided, weights)),
         "votes": _votes(len(study.instances), ballots(judged, pair), weights),
     }
 
 
-def _votes(size: int, cast: Mapping[int, Mapping[int, Outcome]], weights: Floats) -> dict[str, Any]:
+def _votes(size: int, cast: Mapping[int, Mapping[int, Outcome]], weights: Floats) -> VoteShares:
     """How many votes there are, and each outcome's share of them; a resample keeps a dialogue's votes together."""
     counts = {outcome: np.zeros(size) for outcome in OUTCOMES}
     for votes in cast.values():
         for instance, vote in votes.items():
             counts[vote][instance] += 1
     total = sum(counts.values(), np.zeros(size))
-    shares = {outcome: _json(ratio(counts[outcome], total, weights)) for outcome in OUTCOMES}
-    return {"cast": int(total.sum())} | shares
+    win, lose, tie = (_json(ratio(counts[outcome], total, weights)) for outcome in OUTCOMES)
+    return {"cast": int(total.sum()), "win": win, "lose": lose, "tie": tie}
 
 
-def _agreement(study: Study, answers: Answers, judged: Sequence[Judged], weights: Floats) -> list[dict[str, Any]]:
+def _agreement(study: Study, answers: Answers, judged: Sequence[Judged], weights: Floats) -> list[Kappa]:
     """Fleiss' kappa of each criterion and of each pair of models, over what all annotators who came have answered."""
-    rows = []
+    rows: list[Kappa] = []
     for criterion in CRITERIA if study.ratings else ():
         cells = {key: given[criterion] for key, given in answers.ratings.items() if criterion in given}
         places = [item.instance for item in study.ratings]
-        rows.append({"what": criterion} | _kappa(cells, places, RATINGS, weights))
+        rows.append(_kappa(criterion, cells, places, RATINGS, weights))
     asked = [item.instance for item in study.comparisons]
     for pair in study.pairs:
         votes = {
@@ -189,13 +202,17 @@ def _agreement(study: Study, answers: Answers, judged: Sequence[Judged], weights
             if one.item is not None and (one.compared.first, one.compared.second) == pair
             for who, vote in one.votes.items()
         }
-        rows.append({"what": " : ".join(pair)} | _kappa(votes, asked, OUTCOMES, weights))
+        rows.append(_kappa(" : ".join(pair), votes, asked, OUTCOMES, weights))
     return rows
 
 
 def _kappa(
-    cells: Mapping[tuple[int, int], object], instance_of: Sequence[int], categories: Sequence[object], weights: Floats
-) -> dict[str, Any]:
+    what: str,
+    cells: Mapping[tuple[int, int], object],
+    instance_of: Sequence[int],
+    categories: Sequence[object],
+    weights: Floats,
+) -> Kappa:
     """Kappa of answers by (annotator, item), with its interval, the annotators and the items that it is of."""
     raters = sorted({who for who, _ in cells})
     items = [item for item in sorted({item for _, item in cells}) if all((who, item) in cells for who in raters)]
@@ -203,11 +220,11 @@ def _kappa(
         [[sum(cells[who, item] == category for who in raters) for category in categories] for item in items],
         dtype=np.int64,
     ).reshape(len(items), len(categories))
-    about = {"annotators": len(raters), "items": len(items)}
-    if len(raters) < 2 or not items:
-        return _json(Estimate(math.nan, math.nan, math.nan)) | about
-    drawn = weights[:, [instance_of[item] for item in items]]
-    return _json(estimate(fleiss_kappa(counts), kappas(counts, drawn))) | about
+    found = Estimate(math.nan, math.nan, math.nan)
+    if len(raters) > 1 and items:
+        drawn = weights[:, [instance_of[item] for item in items]]
+        found = estimate(fleiss_kappa(counts), kappas(counts, drawn))
+    return {"what": what, **_json(found), "annotators": len(raters), "items": len(items)}
 
 
 def _notes(study: Study, answers: Answers, judged: Sequence[Judged]) -> list[str]:
@@ -225,5 +242,6 @@ def _notes(study: Study, answers: Answers, judged: Sequence[Judged]) -> list[str
     return notes
 
 
-def _json(found: Estimate) -> dict[str, Any]:
-    return {name: None if math.isnan(value) else value for name, value in asdict(found).items()}
+def _json(found: Estimate) -> Interval:
+    value, low, high = (None if math.isnan(each) else each for each in (found.value, found.low, found.high))
+    return {"value": value, "low": low, "high": high}

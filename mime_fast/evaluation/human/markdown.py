@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from mime_fast.evaluation.human.answers import Fault
 from mime_fast.evaluation.human.criteria import CRITERIA, OUTCOMES
+from mime_fast.evaluation.human.figure_types import About, Interval, StudyFigures
 from mime_fast.evaluation.human.voters import Voter, name_voters
 from mime_fast.evaluation.markdown import safe, table
 
 
-def format_report(report: Mapping[str, Any]) -> str:
+def format_report(report: StudyFigures) -> str:
     """Markdown that ends without a line feed; [a, b] behind a figure is its interval, the best mean is bold."""
     about = report["study"]
     parts = [
@@ -33,16 +31,16 @@ def format_report(report: Mapping[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def _draw(about: Mapping[str, Any]) -> str:
+def _draw(about: About) -> str:
     return "" if about["draw"] is None else f", the fixed draw to {about['draw']}"
 
 
-def _voters(about: Mapping[str, Any]) -> str:
+def _voters(about: About) -> str:
     voters = about["voters"]
     return "" if voters is None else f": {safe(name_voters([Voter(**voter) for voter in voters]))}"
 
 
-def _incomplete(report: Mapping[str, Any]) -> list[str]:
+def _incomplete(report: StudyFigures) -> list[str]:
     """What is missing, first of all: the figures below it are of the rest."""
     parts = []
     if report["faults"]:
@@ -58,7 +56,7 @@ def _incomplete(report: Mapping[str, Any]) -> list[str]:
     return parts
 
 
-def _ratings(report: Mapping[str, Any]) -> list[str]:
+def _ratings(report: StudyFigures) -> list[str]:
     ratings, best = report["ratings"], report["best"]
     if not ratings:
         return []
@@ -89,7 +87,7 @@ def _ratings(report: Mapping[str, Any]) -> list[str]:
     return parts
 
 
-def _comparisons(report: Mapping[str, Any]) -> list[str]:
+def _comparisons(report: StudyFigures) -> list[str]:
     if not report["ab"]:
         return []
     rows = []
@@ -118,12 +116,12 @@ def _comparisons(report: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def share(found: Mapping[str, Any]) -> str:
+def share(found: Interval) -> str:
     """A share as a percentage with its interval."""
     return _figure(found, percent=True)
 
 
-def _figure(found: Mapping[str, Any], *, bold: bool = False, sign: str = "", percent: bool = False) -> str:
+def _figure(found: Interval, *, bold: bool = False, sign: str = "", percent: bool = False) -> str:
     def number(value: float | None) -> str:
         if value is None:
             return "-"

@@ -13,6 +13,7 @@ from mime_fast._version import __version__
 from mime_fast.errors import ConfigError, DataError
 from mime_fast.evaluation.human.answers import Answers
 from mime_fast.evaluation.human.criteria import OUTCOMES, Outcome
+from mime_fast.evaluation.human.figure_types import StudyFigures
 from mime_fast.evaluation.human.markdown import share
 from mime_fast.evaluation.human.study import Study
 from mime_fast.evaluation.human.voters import Voter, name_voters
@@ -24,7 +25,7 @@ LETTERS: Mapping[Outcome, str] = {"win": "w", "lose": "l", "tie": "t"}
 NO_VOTE, EQUAL_REPLIES = ".", "="
 
 
-def make_record(study: Study, answers: Answers, figures: Mapping[str, Any], note: str = "") -> dict[str, Any]:
+def make_record(study: Study, answers: Answers, figures: StudyFigures, note: str = "") -> dict[str, Any]:
     """A study as it is kept, JSON-ready.
 
     Args:
