@@ -115,12 +115,12 @@ def _answered(
     dataset: Dataset, task: Task, model: str | None, load_options: Mapping[str, Any] | None, num_actors: int
 ) -> Dataset:
     check_int("num_actors", num_actors, 0)
-    from mime_fast.corpora.on_ray import Actors
-
     layout = Layout.of(dataset.columns() or [], "the dataset", task.columns)
     if layout.is_empathetic or task.columns.turns == "all":
         what = "EmpatheticDialogues' utterances" if layout.is_empathetic else "turns='all'"
         raise ConfigError(f"{what}: each row of a Dataset becomes one row; make a row of each response first")
+    from mime_fast.corpora.on_ray import Actors
+
     spec = AnswererSpec(task, model, load_options or {})
     return Actors.fitting(num_actors, spec).map(_numbered(dataset), _Rows, spec, CHUNK)
 

@@ -14,15 +14,15 @@ import tarfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import count, groupby
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Literal, get_args
 
 from mime_fast.data.reading.empathetic import EdUtterance, utterance
-from mime_fast.data.reading.formats import format_of_name, rows_of
+from mime_fast.data.reading.formats import format_of_name
 from mime_fast.data.reading.opening import PARQUET, open_file
 from mime_fast.data.reading.options import Reading, UtteranceColumns
-from mime_fast.data.reading.rows import RawRow
+from mime_fast.data.reading.reader import raw_rows
 from mime_fast.data.reading.source import Source
 from mime_fast.errors import ConfigError, DataError, InputError
 
@@ -88,11 +88,11 @@ def _pairs(histories: Iterable[list[EdUtterance]], remainder: int) -> Iterator[P
 def _utterances(source: Source, stored: BinaryIO | None) -> Iterator[EdUtterance]:
     previous: EdUtterance | None = None
     with open_file(source, stored) as file:
-        for number, content in rows_of(file, UtteranceColumns()):
+        for raw in raw_rows(file, UtteranceColumns(), count()):
             try:
-                previous = utterance(RawRow(source.name, number, 0, content).values(), previous)
+                previous = utterance(raw.values(), previous)
             except InputError as error:
-                raise DataError(f"{source.name}, line {number}: {error}") from None
+                raise DataError(f"{source.name}, line {raw.row}: {error}") from None
             yield previous
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from mime_fast import distributed
 from mime_fast.data.reading.options import Columns, Reading
-from mime_fast.errors import DataError
+from mime_fast.errors import ConfigError, DataError
 from tests.corpora.conftest import MakeJob, some_rows, write_rows
 
 
@@ -63,3 +66,18 @@ def test_a_job_read_otherwise_is_another_job(make_job: MakeJob, tmp_path: Path) 
     make_job(source, out).run()
     with pytest.raises(DataError, match="another job"):
         make_job(source, out, reading=Reading(quoting="none")).run()
+
+
+@pytest.mark.parametrize(
+    ("names", "columns", "message"),
+    [
+        (["messages"], Columns(turns="all"), "turns='all': each row of a Dataset becomes one row"),
+        (["conv_id", "utterance_idx", "context", "prompt", "utterance"], Columns(), "EmpatheticDialogues' utterances"),
+    ],
+)
+def test_what_a_dataset_cannot_give(names: list[str], columns: Columns, message: str) -> None:
+    dataset: Any = SimpleNamespace(columns=lambda: names)
+    with pytest.raises(ConfigError, match=message):
+        distributed.score(dataset, columns=columns)
+    with pytest.raises(DataError, match=r"the dataset: no column 'talk'; there is"):
+        distributed.score(dataset, columns=Columns(context="talk"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from mime_fast.data.reading.delimited import read_csv, read_tsv
+from mime_fast.data.reading.delimited import DELIMITERS, read_csv, read_tsv
 from mime_fast.data.reading.json_lines import read_json
 from mime_fast.data.reading.layout import Numbered
 from mime_fast.data.reading.opening import DAMAGED, PARQUET, File
@@ -59,21 +59,26 @@ def rows_of(file: File, columns: Columns) -> Numbered:
 
 def _format(file: File, columns: Columns) -> str:
     """As asked for; else what its first bytes or its name say; else what its first line looks like."""
-    if file.source.reading.format != "auto":
-        return file.source.reading.format
+    asked = file.source.reading.format
     try:
-        if file.stream.peek(len(PARQUET)).startswith(PARQUET):
-            return "parquet"
-    except DAMAGED:
+        is_parquet = file.stream.peek(len(PARQUET)).startswith(PARQUET)
+    except DAMAGED:  # reading will say so
         return "jsonl"
+    if is_parquet and asked not in ("auto", "parquet"):
+        raise DataError(f"{file.name}: is Parquet, not {asked}")
+    if is_parquet or asked != "auto":
+        return "parquet" if is_parquet else asked
     named = None if file.source.is_standard_input else format_of_name(file.name)
     if named is not None:
         return named
     start = text_of(file).peek(1).lstrip()
     if not start or start[:1] in (b"{", b"["):
         return "jsonl"
-    if (columns.separator or SEPARATOR).encode() in start.split(b"\n")[0]:
+    line = start.split(b"\n")[0].decode(errors="replace")
+    if (columns.separator or SEPARATOR) in line:
         return "text"
+    if any(columns.name("context") in line.replace('"', "").strip().split(delimiter) for delimiter in DELIMITERS):
+        return "csv"
     raise DataError(
         f"{file.name}: neither its name nor its first line says its format; --input-format does ({', '.join(FORMATS)})"
     )

@@ -16,7 +16,7 @@ from mime_fast.data.reading.source import Source
 from mime_fast.errors import DataError
 
 BUFFER = 1 << 18
-_PIECE = 1 << 11  # bytes that an unpacker gives at once, and loses with an error
+_PIECE = 1 << 13  # bytes of zstd that are unpacked at once, and lost with an error
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _SKIPPABLE = b"\x2a\x4d\x18"  # of zstd and lz4, after a byte from 0x50 to 0x5f
@@ -113,9 +113,9 @@ class Position(io.RawIOBase):
 class _Unpacked(io.RawIOBase):
     """What an unpacker gives, to the last piece before the place where the file is damaged."""
 
-    def __init__(self, read: Callable[[int], bytes]) -> None:
+    def __init__(self, read_into: Callable[[memoryview], int], size: int) -> None:
         super().__init__()
-        self._read = read
+        self._read_into, self._size = read_into, size  # a call that fails gives nothing, so it should not ask for much
         self._fault: Exception | None = None
 
     def readable(self) -> bool:
@@ -125,14 +125,13 @@ class _Unpacked(io.RawIOBase):
         view, size = memoryview(buffer), 0
         while size < len(view) and self._fault is None:
             try:
-                piece = self._read(min(_PIECE, len(view) - size))
+                given = self._read_into(view[size : size + self._size])
             except DAMAGED as error:
                 self._fault = error
                 break
-            if not piece:
+            if not given:
                 break
-            view[size : size + len(piece)] = piece
-            size += len(piece)
+            size += given
         if not size and self._fault is not None:
             raise self._fault
         return size
@@ -142,12 +141,12 @@ def _unpacked(stream: io.BufferedReader, name: str) -> io.BufferedReader:
     start = stream.peek(_TAR_AT + len(_TAR))
     plain = stream
     if start.startswith(_GZIP):
-        plain = io.BufferedReader(_Unpacked(gzip.GzipFile(fileobj=stream).read), BUFFER)
+        plain = io.BufferedReader(_Unpacked(gzip.GzipFile(fileobj=stream).readinto1, BUFFER), BUFFER)
     elif _is_zstd(start):
         import pyarrow as pa
 
         packed = pa.PythonFile(stream, "r")
-        plain = io.BufferedReader(_Unpacked(pa.CompressedInputStream(packed, "zstd").read), BUFFER)
+        plain = io.BufferedReader(_Unpacked(pa.CompressedInputStream(packed, "zstd").readinto, _PIECE), BUFFER)
     if plain is not stream:
         try:
             start = plain.peek(_TAR_AT + len(_TAR))

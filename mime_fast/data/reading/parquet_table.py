@@ -23,8 +23,10 @@ def read_parquet(file: File, columns: Columns) -> Numbered:
     start = file.stream.peek(len(PARQUET))
     if start and not start.startswith(PARQUET):
         raise DataError(f"{file.name}: is no Parquet file, which begins with 'PAR1'")
-    if source.is_standard_input:
-        raise DataError("standard input cannot be Parquet; the other formats can be read from it")
+    if source.is_stream:
+        raise DataError(
+            f"{file.name}: cannot be Parquet, which is not read from its beginning to its end; write a file"
+        )
     given, total = 0, 0
     try:
         file.stored.seek(0)

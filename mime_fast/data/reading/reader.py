@@ -55,7 +55,7 @@ class Reader:
         index = count(self.first)
         for source in self.sources:
             with open_file(source) as self._file:
-                yield from _raw_rows(self._file, self.columns, index)
+                yield from raw_rows(self._file, self.columns, index)
             self._file = None
             self._before += source.size
 
@@ -64,10 +64,10 @@ class Reader:
         columns, asked = self.columns, self.columns.asked()
         sample: list[Mapping[str, object]] = []
         for source in self.sources:
-            if not source.is_standard_input:
+            if not source.is_stream:
                 wanted = SAMPLE - len(sample) if columns.separator or asked else 1
                 with open_file(source) as file:
-                    rows = islice(_raw_rows(file, columns, count()), max(1, wanted))
+                    rows = islice(raw_rows(file, columns, count()), max(1, wanted))
                     sample += [found for row in rows if (found := _values(row))]
         if not sample:
             return
@@ -91,7 +91,7 @@ def _values(row: RawRow) -> Mapping[str, object]:
         return {}
 
 
-def _raw_rows(file: File, columns: Columns, index: Iterator[int]) -> Iterator[RawRow]:
+def raw_rows(file: File, columns: Columns, index: Iterator[int]) -> Iterator[RawRow]:
     """The rows of a file; where it is compressed and damaged or cut off, the last one says so."""
     last, name = 0, file.name
     try:

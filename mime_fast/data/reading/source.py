@@ -20,6 +20,7 @@ class Source:
     size: int = 0  # bytes; 0 where nobody knows
     modified: int = 0  # ns
     is_standard_input: bool = False
+    is_stream: bool = False  # standard input, or a pipe with a name: read once, from its beginning to its end
 
     @classmethod
     def file(cls, name: str, reading: Reading) -> Source:
@@ -28,7 +29,8 @@ class Source:
             why = "Permission denied" if os.path.exists(name) else "No such file or directory"
             raise DataError(f"{name}: cannot be read: {why}")
         status = os.stat(name)
-        return cls(name, reading, status.st_size if S_ISREG(status.st_mode) else 0, status.st_mtime_ns)
+        is_regular = S_ISREG(status.st_mode)
+        return cls(name, reading, status.st_size if is_regular else 0, status.st_mtime_ns, is_stream=not is_regular)
 
     def fingerprint(self) -> dict[str, Any]:
         """What tells this file from a changed one. Standard input is compared as it is read."""

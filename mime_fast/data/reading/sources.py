@@ -46,7 +46,7 @@ def _find(name: str, reading: Reading, tell: Callable[[str], object]) -> list[So
     if name == "-":
         if reading.format == "parquet":
             raise ConfigError("standard input cannot be Parquet; the other formats can be read from it")
-        return [Source("standard input", reading, is_standard_input=True)]
+        return [Source("standard input", reading, is_standard_input=True, is_stream=True)]
     if is_uri(name):
         return _find_remote(name, reading, tell)
     path = Path(name)
@@ -67,7 +67,7 @@ def _files(folder: Path, recursive: bool) -> Iterator[str]:
             continue
         if not entry.is_dir():
             yield str(entry)
-        elif recursive:
+        elif recursive and not entry.is_symlink():  # which may lead in a circle
             yield from _files(entry, recursive)
         else:
             yield f"{entry}/"

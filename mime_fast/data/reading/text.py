@@ -19,6 +19,7 @@ _MARKS = (  # the longer one first, which begins like the shorter
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_ESCAPE = "mime_fast.escape"
 _WIDE = {  # which bytes of a letter of English are not zero
     "utf-32-le": (True, False, False, False),
     "utf-32-be": (False, False, False, True),
@@ -84,9 +85,19 @@ def _text(file: File) -> io.BufferedReader:
     return stream
 
 
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """As `surrogateescape`, which leaves out bytes below 128 (a half of a letter of UTF-16, say)."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return "".join(chr(0xDC80 | byte) for byte in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error(_ESCAPE, _escaped)
+
+
 def _recoded(stream: io.BufferedReader, encoding: str) -> io.BufferedReader:
-    """The text in UTF-8; a byte that the encoding does not have stays, and makes its row a bad one."""
-    decoder = codecs.getincrementaldecoder(encoding)("surrogateescape")
+    """The text in UTF-8; a byte that the encoding does not have becomes none of UTF-8, and makes its row a bad one."""
+    decoder = codecs.getincrementaldecoder(encoding)(_ESCAPE)
     return _changed(stream, lambda piece, last: decoder.decode(piece, last).encode("utf-8", "surrogateescape"))
 
 

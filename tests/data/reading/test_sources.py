@@ -6,7 +6,9 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import tarfile
+import threading
 import zipfile
 from pathlib import Path
 
@@ -108,3 +110,32 @@ def test_a_file_without_a_format_is_refused_before_its_rows_are_answered(tmp_pat
     assert len(rows_of(tmp_path / "README")) == 1
     with pytest.raises(ConfigError, match="input format 'xml': must be one of auto, jsonl"):
         rows_of(tmp_path / "README", format="xml")
+
+
+def test_pipes_are_read_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(LINE * 3))
+    writer.start()
+    assert len(rows_of(tmp_path / "pipe")) == 3
+    writer.join()
+
+
+def test_tables_without_an_ending_are_known_by_their_header(tmp_path: Path) -> None:
+    for content in (TABLE, b'"response";"context"\n"b";"a"\n', gzip.compress(TABLE)):
+        (tmp_path / "table").write_bytes(content)
+        assert [row[3:5] for row in rows_of(tmp_path / "table")] == [(["a"], "b")]
+
+
+def test_parquet_is_not_read_as_something_else(tmp_path: Path) -> None:
+    parquet.write_table(pa.table({"context": ["a"], "response": ["b"]}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"a\.parquet: is Parquet, not jsonl"):
+        rows_of(tmp_path / "a.parquet", format="jsonl")
+
+
+def test_folders_in_a_circle(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jsonl").write_bytes(LINE)
+    (tmp_path / "in" / "circle").symlink_to(tmp_path / "in")
+    told: list[str] = []
+    assert len(find_sources(tmp_path, Reading(recursive=True), told.append)) == 1
+    assert "circle/" in told[0]
