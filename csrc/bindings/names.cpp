@@ -1,6 +1,6 @@
 #include "bindings/names.h"
 
-#include <pybind11/pybind11.h>
+#include <stdexcept>
 
 namespace mime_fast {
 
@@ -9,17 +9,17 @@ Isa checked_isa(const std::string& name) {
   for (int i = 0; i < kIsaCount; ++i) {
     const auto isa = static_cast<Isa>(i);
     if (name != isa_name(isa)) continue;
-    if (*why_not(isa) != '\0') throw pybind11::value_error("isa='" + name + "' cannot run: " + why_not(isa));
+    if (*why_not(isa) != '\0') throw std::invalid_argument("isa='" + name + "' cannot run: " + why_not(isa));
     return isa;
   }
-  throw pybind11::value_error("isa='" + name + "' is not known");
+  throw std::invalid_argument("isa='" + name + "' is not known");
 }
 
 Precision checked_precision(const std::string& name) {
   if (name == "float32") return Precision::kFloat32;
   if (name == "bfloat16") return Precision::kBfloat16;
   if (name == "int8") return Precision::kInt8;
-  throw pybind11::value_error("precision='" + name + "': 'float32', 'bfloat16' or 'int8' is allowed");
+  throw std::invalid_argument("precision='" + name + "': 'float32', 'bfloat16' or 'int8' is allowed");
 }
 
 }  // namespace mime_fast

@@ -7,10 +7,10 @@
 
 namespace mime_fast {
 
-// "auto": the best of this machine; a ValueError says why one cannot run.
+// "auto": the best of this machine; std::invalid_argument, a ValueError in Python, says why one cannot run.
 Isa checked_isa(const std::string& name);
 
-// A ValueError names the precisions that there are.
+// std::invalid_argument names the precisions that there are.
 Precision checked_precision(const std::string& name);
 
 }  // namespace mime_fast
