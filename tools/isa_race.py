@@ -1,9 +1,9 @@
-"""Replies a core-second of one instruction set beside CTranslate2 held to the same one; docs/engine.md has what was seen.
+"""Replies per core-second of one instruction set beside CTranslate2 held to the same; docs/engine.md has what was seen.
 
 python -m tools.isa_race avx2 CACHE_FOLDER [--tasks beam,greedy,score] [--batches 1,64,256] [--precisions float32,int8]
 
-CTranslate2 has `avx2` and `avx512`; every other name is beside its AVX-512 kernels. Random weights of the paper's sizes,
-V = 24,640, 16 tokens forced, one thread. The engines take turns; figures are medians of CPU time.
+CTranslate2 has `avx2` and `avx512`; every other name is beside its AVX-512 kernels. Random weights of the paper's
+sizes, V = 24,640, 16 tokens forced, one thread. The engines take turns; figures are medians of CPU time.
 """
 
 from __future__ import annotations
