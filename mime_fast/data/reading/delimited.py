@@ -128,9 +128,30 @@ class _Table:
                 if any(cells):
                     yield number, self._wrong_width(number, cells, width)
             else:
+                if len(self.taken) > 1 and self.quoting == "auto":
+                    self._check_doubtful(number, cells)
                 values: dict[str, object] = {name: cells[place] for place, name in places if cells[place]}
                 if values or any(cells):
                     yield number, _with_numbers(values, numbers)
+
+    def _check_doubtful(self, number: int, cells: Sequence[str]) -> None:
+        """Refuse a row of several lines that look like a row each: two stray quotes may have made one of them.
+
+        A tab is no part of prose; after other delimiters prose has a space, and its lines have any number of them.
+        """
+        mark = self.delimiter
+        inside = [cell for cell in cells if mark in cell and "\n" in cell]
+        if inside and (
+            mark == "\t"
+            or (
+                all(text.count(mark) == len(cells) - 1 for _, text in self.taken)
+                and not any(f"{mark} " in cell for cell in inside)
+            )
+        ):
+            raise DataError(
+                f"{self.file.name}, line {number}: a cell in quotes goes on to line {self.taken[-1][0]}, and its lines "
+                "look like rows; --quoting none reads quotes as text, --quoting csv takes the cell as it is"
+            )
 
     def _wrong_width(self, number: int, cells: Sequence[str], width: int) -> Content:
         text = self.delimiter.join(cells)
@@ -178,12 +199,6 @@ class _Table:
             raise DataError(
                 f"{where}: a quote opens a cell that is not closed as it should be up to line {last} ({error}){_CURE}"
             ) from None
-        is_doubtful = len(self.taken) > 1 and self.quoting == "auto" and self.delimiter == "\t"
-        if is_doubtful and any("\t" in cell and "\n" in cell for cell in cells):
-            raise DataError(
-                f"{where}: a cell in quotes goes on to line {self.taken[-1][0]} and holds tabs, so it may be several "
-                "rows; --quoting none reads quotes as text, --quoting csv takes the cell as it is"
-            )
         text = "".join(cells)
         try:
             text.encode()

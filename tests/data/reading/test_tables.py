@@ -55,10 +55,20 @@ def test_a_quote_that_closes_in_a_later_row_is_an_error(tmp_path: Path) -> None:
 
 def test_tabs_and_line_breaks_in_one_quoted_cell_are_doubtful_in_tsv(tmp_path: Path) -> None:
     file = table(tmp_path / "a.tsv", 'context\tresponse\n"a\tb\nc"\td\n')
-    with pytest.raises(DataError, match=r"line 2: a cell in quotes goes on to line 3 and holds tabs.*--quoting csv"):
+    with pytest.raises(DataError, match=r"line 2: a cell in quotes goes on to line 3, .*look like rows.*--quoting csv"):
         rows_of(file)
     assert texts(rows_of(file, quoting="csv")) == [(["a\tb\nc"], "d")]
     assert texts(rows_of(table(tmp_path / "b.tsv", 'context\tresponse\n"a\nc"\t"d\te"\n'))) == [(["a\nc"], "d\te")]
+
+
+def test_two_stray_quotes_make_no_row_of_several(tmp_path: Path) -> None:
+    file = table(tmp_path / "a.csv", 'context,response\na,b\n"I lost it,oh no\nso sad,why ?\nis it",fine\ng,h\n')
+    with pytest.raises(DataError, match=r"line 3: a cell in quotes goes on to line 5, and its lines look like rows"):
+        rows_of(file)
+    assert len(rows_of(file, quoting="none")) == 5
+    assert texts(rows_of(file, quoting="csv"))[1] == (["I lost it,oh no\nso sad,why ?\nis it"], "fine")
+    prose = table(tmp_path / "b.csv", 'context,response\n"Dear Sir, hi\nbye",fine\n"a,b,c\nd",e\n')
+    assert texts(rows_of(prose)) == [(["Dear Sir, hi\nbye"], "fine"), (["a,b,c\nd"], "e")]
 
 
 def test_quotes_within_one_line_cost_one_row(tmp_path: Path) -> None:
