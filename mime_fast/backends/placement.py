@@ -36,7 +36,8 @@ class Placement:
 def check_device(device: object) -> None:
     """ConfigError unless it is the name of a device."""
     if not isinstance(device, str) or not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", device):
-        raise ConfigError(f"device={device!r}: must be 'auto', 'cpu', 'cuda' or 'cuda:N'")
+        hint = " (did you mean 'cuda'?)" if isinstance(device, str) and device.lower() in ("gpu", "nvidia") else ""
+        raise ConfigError(f"device={device!r}: must be 'auto', 'cpu', 'cuda' or 'cuda:N'{hint}")
 
 
 def check_gpu(device: str) -> None:

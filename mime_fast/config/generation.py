@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from numbers import Real
 from typing import Any, Literal, TypedDict
 
 from mime_fast.config.checks import Config, check_bool, check_float, check_int
@@ -59,7 +60,7 @@ def _check_ids(name: str, ids: Any) -> None:
 
 
 def _check_temperature(name: str, value: Any) -> None:
-    if isinstance(value, int | float) and value == 0 and not isinstance(value, bool):
+    if isinstance(value, Real) and value == 0 and not isinstance(value, bool):
         raise ConfigError(f"{name}={value!r}: must be above 0; the likeliest token every time is do_sample=False")
     check_float(name, value, 0.0, math.inf, open_low=True)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from mime_fast.errors import InputError
 
 Utterance = str | list[str]
+_ROWS = "context", "messages", "conversations", "dialog", "dialogue", "utterances"  # where a row has its dialogue
 
 
 def check_utterance(utterance: object, where: str) -> Utterance:
@@ -56,6 +57,8 @@ def check_dialogue(dialogue: object, *, strict_turns: bool, where: str) -> list[
         hint = ""
         if isinstance(dialogue, str):
             hint = f" (did you mean a list with one utterance, [{dialogue!r:.60}]?)"
+        elif isinstance(dialogue, dict) and (key := next((key for key in _ROWS if key in dialogue), None)):
+            hint = f" (did you mean its {key!r}?)"
         elif _is_message(dialogue):
             hint = " (did you mean [[message['content'] for message in messages]], one dialogue?)"
         raise InputError(f"{where} is {_kind(dialogue)}; a list of utterances is allowed{hint}")

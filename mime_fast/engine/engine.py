@@ -20,6 +20,7 @@ from mime_fast.engine.options import others_of, refuse_unknown, resolve_options
 from mime_fast.engine.overlap import overlapped
 from mime_fast.engine.reading import WINDOW, Given, Reading, Window, pairs_apart, stream
 from mime_fast.engine.results import Classification, Reply, Score
+from mime_fast.errors import InputError
 from mime_fast.reference.hypothesis import Hypothesis
 from mime_fast.reference.search_checks import check_options
 
@@ -161,6 +162,8 @@ class Engine:
         truncation: Truncation | None = None,
     ) -> list[Score]:
         """Log-probs of given responses, one a dialogue, EOS counted; arguments and errors as for `generate`."""
+        if responses is None:
+            raise InputError("responses is None; must be a list, one item per dialogue")
         given = Given.with_list(dialogues, request_ids, seed=seed, emotions=emotions, responses=responses)
         windows = self.reading(strict_turns, truncation, stochastic).windows(dialogues, given)
         return list(self._scores(list(windows)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import chain, cycle, islice, tee
 from itertools import count as counter
@@ -175,7 +175,14 @@ def stream(name: str, values: Any) -> Iterator[Any]:
     """An iterable's values, to be read one by one. InputError where it is none."""
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         raise InputError(f"{name} is of type {type(values).__name__}; must be an iterable, one item per dialogue")
+    _refuse_unordered(name, values)
     return iter(values)
+
+
+def _refuse_unordered(name: str, values: object) -> None:
+    """InputError for what can be iterated, but not as one item per dialogue in their order."""
+    if isinstance(values, Set | Mapping):
+        raise InputError(f"{name} is of type {type(values).__name__}; must be a list, in the order of the dialogues")
 
 
 def pairs_apart(pairs: Iterable[tuple[Dialogue, Any]]) -> tuple[Iterator[Dialogue], Iterator[Any]]:
@@ -196,6 +203,7 @@ def _one_each(name: str, values: Any, count: int) -> Any:
     plain = values.tolist() if isinstance(values, np.ndarray) else values
     if isinstance(plain, str | bytes) or not isinstance(plain, Iterable):
         return plain
+    _refuse_unordered(name, plain)
     if isinstance(plain, Sequence):
         check_count(name, plain, count)
     return iter(plain)

@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -33,6 +34,7 @@ GOOD = ["rain ."]
         ([[["rain", ""]]], "token 1 is ''"),
         ([[[]]], "dialogue 0, utterance 0 is an empty list"),
         ([b"rain"], "dialogue 0 is of type bytes"),
+        ([{"context": GOOD}], r"dialogue 0 is of type dict; .* \(did you mean its 'context'\?\)"),
         (["rain ."], r"dialogue 0 is of type str; .* \(did you mean a list with one utterance, \['rain \.'\]\?\)"),
         (
             [{"role": "user", "content": "rain ."}],
@@ -74,6 +76,7 @@ def test_an_even_number_of_turns_is_allowed_on_request(engine: Engine) -> None:
         ({"length_penalty": math.nan}, "length_penalty=nan"),
         ({"length_penalty": math.inf}, "length_penalty=inf"),
         ({"temperature": 0.0, "do_sample": True}, "temperature=0.0: must be above 0; .* is do_sample=False"),
+        ({"temperature": np.float32(0)}, r"temperature=.*0\.0.*: must be above 0; .* is do_sample=False"),
         ({"temperature": 0}, "temperature=0: must be above 0; .* is do_sample=False"),
         ({"max_length": 20}, r"max_length=20: no option of this name; did you mean max_new_tokens\?"),
         ({"request_id": [1]}, r"request_id=\[1\]: no option of this name; did you mean request_ids\?"),
@@ -113,6 +116,7 @@ def test_options(engine: Engine, options: dict[str, Any], message: str) -> None:
         ({"seed": [1, 2]}, "2 seed for 1 dialogues"),
         ({"request_ids": ["a"]}, "request_ids, dialogue 0: 'a'"),
         ({"request_ids": []}, "0 request_ids for 1 dialogues"),
+        ({"emotions": {"sad"}}, "emotions is of type set; must be a list, in the order of the dialogues"),
         ({"request_ids": 5}, "request_ids=5: must be a list with one integer per dialogue"),
     ],
 )
@@ -141,6 +145,9 @@ def test_iterables_must_be_as_long_as_the_dialogues(engine: Engine, name: str) -
     [
         ([], "0 responses for 1 dialogues"),
         ("rain", "responses is of type str"),
+        (None, "responses is None; must be a list, one item per dialogue"),
+        ({"rain"}, "responses is of type set; must be a list, in the order of the dialogues"),
+        ({"rain": 1}, "responses is of type dict; must be a list, in the order of the dialogues"),
         ([["it rains .", "again ?"]], "response 0, token 0 is 'it rains .'; a token has no white space"),
         ([["It", "rains"]], "response 0, token 0 is 'It': tokens are taken as they are"),
         ([""], "response 0 is empty"),

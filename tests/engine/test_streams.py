@@ -185,6 +185,12 @@ def test_endless_numbers_go_with_any_stream(engine: Engine) -> None:
         assert_same_reply(engine, one, other)
 
 
+def test_unordered_values_are_refused(engine: Engine) -> None:
+    for name, values in (("emotions", {"sad", "joyful"}), ("seed", {3: 4}), ("prefixes", {"oh": 1}.keys())):
+        with pytest.raises(InputError, match=rf"{name} is of type \w+; must be a list, in the order of the dialogues"):
+            engine.generate_iter(MANY, **{name: values})  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("dialogues", [None, 3, "rain", b"rain"])
 def test_what_is_no_stream_is_refused_at_the_call(engine: Engine, dialogues: Any) -> None:
     for call in (engine.generate_iter, engine.score_iter):
