@@ -133,7 +133,7 @@ def _wanted(names: Sequence[str], where: str, columns: Columns) -> tuple[str, ..
             raise DataError(f"{where}: no column {name!r}; there is {there}")
     chat = next((name for name in CHAT_COLUMNS if name in names), None)
     context = columns.context or ("context" if "context" in names or chat is None else chat)
-    fields = [context, *(columns.name(field) for field in ("response", "id", "seed")), columns.emotion or context]
+    fields = [context, *(columns.name(field) for field in ("response", "id", "seed")), columns.emotion or "emotion"]
     wanted = [name if name in names else name.partition(".")[0] for name in dict.fromkeys(fields)]
     if wanted[0] not in names:
         raise DataError(f"{where}: no column {context!r}; there is {there}")

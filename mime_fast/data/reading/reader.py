@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count, islice
 
 from mime_fast.data.reading.formats import rows_of
@@ -13,6 +13,7 @@ from mime_fast.data.reading.rows import Broken, RawRow
 from mime_fast.data.reading.source import Source
 from mime_fast.errors import DataError, InputError, MimeFastError
 
+EMOTION = "emotion"
 SAMPLE = 1000  # rows that are looked at before the first one is answered
 
 
@@ -26,10 +27,17 @@ class Reader:
             leave open where a row ends.
     """
 
-    def __init__(self, sources: Sequence[Source], columns: Columns, first: int = 0) -> None:
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        columns: Columns,
+        first: int = 0,
+        tell: Callable[[str], object] = lambda _: None,
+    ) -> None:
         self.sources = sources
         self.first = first  # number of the first row
         self.columns = columns
+        self._tell = tell  # is called with a line on a column that looks as if it should be read
         self.total = sum(source.size for source in sources)
         self.read = 0  # rows so far
         self._before = 0
@@ -68,7 +76,12 @@ class Reader:
                 wanted = SAMPLE - len(sample) if columns.separator or asked else 1
                 with open_file(source) as file:
                     rows = islice(raw_rows(file, columns, count()), max(1, wanted))
-                    sample += [found for row in rows if (found := _values(row))]
+                    given = [found for row in rows if (found := _values(row))]
+                if given and EMOTION in given[0] and columns.emotion is None:
+                    self._tell(
+                        f"{source.name}: {EMOTION!r} is not read; --emotion-column {EMOTION} mimics those emotions"
+                    )
+                sample += given
         if not sample:
             return
         for name in asked:

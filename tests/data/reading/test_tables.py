@@ -218,6 +218,17 @@ def test_emotions_are_read_only_where_they_are_asked_for(tmp_path: Path) -> None
         assert [row.emotion for row in rows] == expected  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_emotions_that_are_not_read_are_told(tmp_path: Path, ending: str) -> None:
+    text = "context,emotion\na,3\n" if ending == "csv" else '{"context": ["a"], "emotion": 3}\n'
+    file = table(tmp_path / f"a.{ending}", text)
+    for columns, count in ((Columns(), 1), (Columns(emotion="emotion"), 0)):
+        told: list[str] = []
+        assert len(list(Reader(find_sources(file), columns, tell=told.append))) == 1
+        assert len(told) == count
+        assert all("'emotion' is not read; --emotion-column emotion" in line for line in told)
+
+
 def test_seeds_of_tables(tmp_path: Path) -> None:
     found = rows_of(table(tmp_path / "a.csv", "context,response,seed\na,b,7\na,b,7.0\na,b,\na,b,NaN\na,b,7.5\na,b,x\n"))
     assert [row[-1] for row in found[:4]] == [7, 7, None, None]
