@@ -14,7 +14,7 @@ _COLUMNS = {
     "response": "column or key of the responses (default: response)",
     "id": "column or key of the ids (default: id)",
     "seed": "column or key of the rows' own seeds (default: seed)",
-    "emotion": "column or key of emotions to mimic, names or numbers of the list that `info` prints (default: none)",
+    "emotion": "column or key of emotions to mimic, names or numbers in the order of classify (default: none)",
 }
 
 
@@ -35,7 +35,7 @@ def add_reading_options(parser: ArgumentParser) -> None:
     group.add_argument(
         "--turns",
         choices=["last", "all"],
-        help="columns have whole dialogues, of which the last listener's turn is the response, or each one a row",
+        help="a context is a whole dialogue: its last listener's turn is the response, or all are, a row each",
     )
     group.add_argument("--encoding", default="utf-8", help="of text files without a byte order mark (default: utf-8)")
     group.add_argument(
@@ -46,7 +46,7 @@ def add_reading_options(parser: ArgumentParser) -> None:
         choices=["auto", "csv", "none"],
         default="auto",
         help="csv: cells in double quotes may have delimiters and line breaks; none: quotes are text; auto: csv, but "
-        "doubtful quotes of tab-separated files stop the job (default: %(default)s)",
+        "a quoted cell whose lines look like rows stops the job (default: %(default)s)",
     )
     group.add_argument("--recursive", action="store_true", help="read the folders in a folder, too")
     group.add_argument(

@@ -86,7 +86,9 @@ class CorpusJob:
             DataError: an input or the output cannot be used, too many rows are bad, or the output is another job's.
             CheckpointError, BackendError, ConfigError: as `mime_fast.load` and the engine. OSError: while writing.
         """
-        reader = Reader(find_sources(self.inputs, self.reading, _tell), self.task.columns, tell=_tell)
+        sources = find_sources(self.inputs, self.reading, _tell)
+        mimics = self.task.kind != "classify"
+        reader = Reader(sources, self.task.columns, tell=_tell if mimics else lambda _: None)
         if self._streams():
             return self._run_stream(reader)
         files = PartFiles.of(str(self.output))
