@@ -50,13 +50,16 @@ def check_started(out: Path, stages: Sequence[Stage], fingerprints: Mapping[str,
 
 
 def _changed(before: Sequence[Stage], stages: Sequence[Stage]) -> list[str]:
-    """Which choices differ, stage by stage."""
+    """Which choices differ, and in which stages if not in all."""
     if len(before) != len(stages):
         return [f"number of stages ({len(before)})"]
-    where = [f" of stage {number}" if len(stages) > 1 else "" for number in range(1, len(stages) + 1)]
+    found: dict[str, list[int]] = {}
+    for number, (old, new) in enumerate(zip(before, stages, strict=True), start=1):
+        values = old.to_dict()
+        for name, value in new.to_dict().items():
+            if values[name] != value:
+                found.setdefault(name, []).append(number)
     return [
-        f"{name}{of}"
-        for old, new, of in zip(before, stages, where, strict=True)
-        for name, value in new.to_dict().items()
-        if old.to_dict()[name] != value
+        name if len(where) == len(stages) else f"{name} of stage {' and '.join(map(str, where))}"
+        for name, where in found.items()
     ]

@@ -33,6 +33,8 @@ def test_another_recipe_is_refused(tmp_path: Path, data: Path) -> None:
     go(data, out)
     with pytest.raises(CheckpointError, match="was started with another seed of stage 2; give the same as then"):
         go(data, out, seed=7)
+    with pytest.raises(CheckpointError, match="was started with another seed; give the same as then"):
+        run.train([stage(max_steps=1, seed=7), stage(max_steps=2, seed=7)], data, out, show_progress=False)
     with pytest.raises(CheckpointError, match=r"another number of stages \(2\)"):
         run.train([stage(max_steps=1)], data, out, show_progress=False)
 

@@ -19,7 +19,7 @@ from mime_fast.text.special import UNK_ID
 from mime_fast.training import run, trainer
 from mime_fast.training.loop import Loop
 from mime_fast.training.schedule import gold_listener_chance
-from mime_fast.training.start import initialise
+from mime_fast.training.start import new_weights
 from tests.training.small_run import SMALL, metrics_of, stage, state_of
 
 
@@ -60,9 +60,7 @@ def test_the_classifier_alone_leaves_the_rest_as_it_was(
     run.train([plan], data, tmp_path / "out", show_progress=False)
     after = state_of(tmp_path / "out")["model"]
     folder = load_model_folder(tmp_path / "out")
-    torch.manual_seed(plan.seed)
-    before = Mime(folder.model.config.replace(dropout=0.1))
-    initialise(before, folder.tokenizer, plan.seed, None)
+    before = new_weights(folder.config, folder.tokenizer, plan.seed, None)
     changed = {name.split(".")[0] for name, value in before.state_dict().items() if not torch.equal(value, after[name])}
     assert changed == HEARD
     (row,) = metrics_of(tmp_path / "out")
@@ -76,9 +74,7 @@ def test_encoder_rate_slows_what_the_classifier_reaches(tmp_path: Path, data: Pa
         out = tmp_path / str(share)
         run.train([plan], data, out, show_progress=False)
         folder = load_model_folder(out)
-        torch.manual_seed(plan.seed)
-        before = Mime(folder.model.config)
-        initialise(before, folder.tokenizer, plan.seed, None)
+        before = new_weights(folder.config, folder.tokenizer, plan.seed, None)
         after = state_of(out)["model"]
         steps[share] = {name: after[name].double() - value.double() for name, value in before.state_dict().items()}
     for name, whole in steps[1.0].items():
