@@ -24,7 +24,7 @@ from benchmarks.figures import (
 )
 from benchmarks.machine import Facts
 from benchmarks.tasks import TITLES
-from mime_fast.corpora.answering import CHUNK
+from mime_fast.corpora.chunks import CHUNK
 
 T = TypeVar("T")
 RATES_LEGEND = (

@@ -21,7 +21,7 @@ from benchmarks.random_mime import TINY_VOCABULARY, make_tiny_mime
 from benchmarks.subjects import Effort
 from benchmarks.tasks import real_dialogues
 from benchmarks.turns import in_turn
-from mime_fast.corpora.answering import CHUNK
+from mime_fast.corpora.chunks import CHUNK
 
 pytest.importorskip("resource", reason="this system has no resource module")
 pytestmark = pytest.mark.benchmark(timer=CLOCK.now)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 from mime_fast.config.checks import check_int
 from mime_fast.config.generation import SearchOptions
 from mime_fast.corpora.answerer_spec import AnswererSpec
-from mime_fast.corpora.answering import CHUNK, RowResult
+from mime_fast.corpora.answering import RowResult
+from mime_fast.corpora.chunks import CHUNK
 from mime_fast.corpora.schema import arrow_schema
 from mime_fast.corpora.tasks import Task
 from mime_fast.data.reading.layout import Layout
@@ -126,13 +127,22 @@ def _answered(
 
 
 def _numbered(dataset: Dataset) -> Dataset:
-    """The dataset with a column of row numbers, which it may have already."""
+    """The dataset's rows, in the order in which it gives them, with a column of their numbers.
+
+    It may have that column already. Ray keeps the order where it is told to, but takes turns among the parts of a union
+    then; a union is computed first.
+    """
     import ray
 
-    dataset.context.execution_options.preserve_order = True
-    if ROW in (dataset.columns() or []):
+    from mime_fast.corpora.on_ray import in_order
+
+    has_numbers = ROW in (dataset.columns() or [])
+    is_union = any(type(step).__name__ == "Union" for step in dataset._logical_plan.dag.post_order_iter())
+    if has_numbers and not is_union:
         return dataset
-    blocks = dataset.to_arrow_refs()
+    blocks = (dataset if is_union else in_order(dataset)).to_arrow_refs()
+    if has_numbers:
+        return ray.data.from_arrow_refs(blocks)
     lengths = ray.get([ray.remote(_length).remote(block) for block in blocks])
     starts = accumulate(lengths, initial=0)
     numbered = [ray.remote(_with_numbers).remote(block, start) for block, start in zip(blocks, starts, strict=False)]
@@ -174,6 +184,6 @@ def _raw(values: dict[str, object]) -> RawRow:
 
 def _record(one: RowResult) -> dict[str, Any]:
     if one.bad is not None:
-        return {"id": str(one.bad.id), "row": None if one.row < 0 else one.row, "error": one.bad.reason}
+        return {"id": str(one.bad.id), "row": None if one.place < 0 else one.place, "error": one.bad.reason}
     assert one.record is not None
     return {**one.record, "id": str(one.record["id"])}

@@ -74,7 +74,7 @@ def naming(path: Path_) -> Iterator[None]:
     """The system's errors as OutputErrors that name `path`."""
     try:
         yield
-    except OutputError:
+    except (OutputError, BrokenPipeError):
         raise
     except OSError as error:
         raise OutputError.of(os.fspath(path), error) from None
@@ -85,15 +85,15 @@ def scratch_beside(target: Path) -> Path:
     return target.with_name(f".mime-fast-{os.urandom(8).hex()}.tmp")
 
 
-def write_bytes(path: Path_, content: bytes) -> None:
+def write_bytes(path: Path_, content: bytes, scratch: Path | None = None) -> None:
     """A file, as `whole_file`."""
-    with whole_file(path) as stream:
+    with whole_file(path, scratch) as stream:
         stream.write(content)
 
 
-def write_json(path: Path_, value: object) -> None:
+def write_json(path: Path_, value: object, scratch: Path | None = None) -> None:
     """A JSON file, as `whole_file`."""
-    write_bytes(path, json_bytes(value, indent=2))
+    write_bytes(path, json_bytes(value, indent=2), scratch)
 
 
 def json_bytes(value: object, *, indent: int | None = None) -> bytes:

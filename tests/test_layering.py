@@ -16,6 +16,7 @@ PACKAGE = "mime_fast"
 LEVELS = (
     ("errors", "_version"),
     ("files",),
+    ("output_checks", "streams"),
     ("emotions", "extras"),
     ("config",),  # MoEL has a listener for each emotion
     ("text",),

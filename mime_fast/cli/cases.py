@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from mime_fast.cli.reading_options import add_reading_options, columns_of, readi
 from mime_fast.config.checks import check_int
 from mime_fast.errors import ConfigError
 from mime_fast.files import json_bytes
+from mime_fast.streams import tell
 
 if TYPE_CHECKING:
     from mime_fast.evaluation.cases.cases import Case
@@ -90,7 +90,7 @@ def run(args: Namespace) -> int:
         strict_turns=args.data is None and args.strict_turns,
         load_options=load_options(args),
         search={name: value for name, value in search_arguments(args).items() if value is not None},
-        tell=lambda text: print(f"mime-fast: {text}", file=sys.stderr),
+        tell=lambda text: tell(f"mime-fast: {text}"),
     )
     if args.json is not None:
         models = [{"name": one.name, "source": one.source, "options": dict(one.options)} for one in systems]

@@ -20,6 +20,7 @@ from mime_fast.cli.options import (
 )
 from mime_fast.emotions import INDEX, LABELS, polarity
 from mime_fast.errors import InputError
+from mime_fast.streams import flush_output, is_terminal
 
 if TYPE_CHECKING:
     from mime_fast.engine.engine import Engine
@@ -44,7 +45,7 @@ def run(args: Namespace) -> int:
     conversation = Conversation(load_engine(args), args)
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="replace")
-    on_terminal = sys.stdin.isatty()
+    on_terminal = is_terminal(sys.stdin)
     if on_terminal:
         with contextlib.suppress(ImportError):
             import readline  # noqa: F401 - makes the input line editable
@@ -57,7 +58,8 @@ def run(args: Namespace) -> int:
         if line == "/quit":
             return 0
         if line:
-            print(conversation.hear(line), flush=True)
+            print(conversation.hear(line))
+            flush_output()
 
 
 class Conversation:

@@ -10,20 +10,23 @@ from typing import Any
 from mime_fast.cli.options import load_options, noise_arguments
 from mime_fast.cli.output import is_standard_output
 from mime_fast.cli.reading_options import add_reading_options, columns_of, reading_of
+from mime_fast.errors import ConfigError
+from mime_fast.streams import is_terminal, tell
 
 
 def add_corpus_arguments(parser: ArgumentParser, *, top_emotions: int = 3) -> None:
     """IN, OUT and how rows are read, checked, shared and resumed."""
     parser.add_argument(
-        "input",
+        "inputs",
         metavar="IN",
+        nargs="+",
         help="JSON lines, CSV, TSV, Parquet or text, also .gz and .zst, a folder of them, or a quoted glob; - for "
-        "standard input",
+        "standard input. Of two names the second one is OUT; with --out all are read",
     )
     parser.add_argument(
-        "output",
+        "-o",
+        "--out",
         metavar="OUT",
-        nargs="?",
         help="ends in .jsonl, .csv, .tsv (also .gz, .zst) or .parquet, or in / for a folder of parts; without it, JSON "
         "lines on standard output",
     )
@@ -61,7 +64,14 @@ def _add_job(parser: ArgumentParser, top_emotions: int) -> None:
         "(default: the one that Ray finds, or a new one)",
     )
     group.add_argument("--part-rows", type=int, metavar="N", help="rows that are made final together (default: 2560)")
-    group.add_argument("--restart", action="store_true", help="begin anew, whatever OUT and OUT.parts are")
+    group.add_argument("--restart", action="store_true", help="begin anew, though OUT is a job's that is begun or done")
+    group.add_argument("--force", action="store_true", help="replace an OUT that is there and that no job made")
+    group.add_argument(
+        "--first-row", type=int, default=0, metavar="N", help="number of the input's first row (default: %(default)s)"
+    )
+    group.add_argument(
+        "--row-step", type=int, default=1, metavar="N", help="from a row's number to the next (default: %(default)s)"
+    )
     group.add_argument("--strict", action="store_true", help="stop at the first bad row")
     group.add_argument(
         "--max-errors",
@@ -84,7 +94,6 @@ def run_job(args: Namespace, kind: Any, search: Mapping[str, Any] | None = None)
     """Run the job; returns 1 if some rows were bad, else 0."""
     from mime_fast.corpora.job import PART_ROWS, CorpusJob
     from mime_fast.corpora.tasks import Task
-    from mime_fast.files import write_json
 
     task = Task(
         kind,
@@ -93,12 +102,14 @@ def run_job(args: Namespace, kind: Any, search: Mapping[str, Any] | None = None)
         truncation=args.truncation,
         top_emotions=args.top_emotions,
         search=search or {},
+        first_row=args.first_row,
+        row_step=args.row_step,
         **({} if kind == "classify" else noise_arguments(args)),
     )
-    ray_address, source, target = _ray_in_out(args)
+    ray_address, inputs, target = _ray_in_out(args)
     job = CorpusJob(
         task,
-        source,
+        inputs,
         target,
         model=args.model,
         load_options=load_options(args),
@@ -109,22 +120,30 @@ def run_job(args: Namespace, kind: Any, search: Mapping[str, Any] | None = None)
         strict=args.strict,
         max_errors=args.max_errors,
         restart=args.restart,
-        quiet=is_standard_output(target) and sys.stdout.isatty(),
+        force=args.force,
+        summary_file=args.summary,
+        quiet=is_standard_output(target) and is_terminal(sys.stdout),
     )
     summary = job.run()
     where = f": {job.errors_file}" if summary.errors and job.errors_file else ""
-    print(f"mime-fast: {summary}{where}", file=sys.stderr)
-    if args.summary is not None:
-        write_json(args.summary, summary.to_dict())
+    tell(f"mime-fast: {summary}{where}")
     return 1 if summary.errors else 0
 
 
-def _ray_in_out(args: Namespace) -> tuple[str | None, str, str | None]:
-    """--ray's address, IN and OUT. In `--ray IN OUT` argparse takes IN for the address."""
+def _ray_in_out(args: Namespace) -> tuple[str | None, list[str], str | None]:
+    """--ray's address, all IN, and OUT. In `--ray IN OUT` argparse takes IN for the address."""
     address: str | None = args.ray
-    if address and args.output is None and not _is_address(address):
-        return "", address, args.input
-    return address, args.input, args.output
+    names: list[str] = args.inputs
+    if address and not _is_address(address):
+        address, names = "", [address, *names]
+    if args.out is not None:
+        return address, names, args.out
+    if len(names) > 2:
+        raise ConfigError(
+            f"{len(names)} names without --out ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''}): name the "
+            "output by --out OUT; or quote the glob ('*.jsonl') if the shell has put these names in its place"
+        )
+    return address, names[:1], names[1] if len(names) == 2 else None
 
 
 def _is_address(text: str) -> bool:

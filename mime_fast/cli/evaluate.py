@@ -13,6 +13,7 @@ from mime_fast.config.checks import check_int
 from mime_fast.errors import ConfigError
 from mime_fast.evaluation.metrics.metric import GROUPS, OF_SEVERAL, check_groups
 from mime_fast.files import json_bytes
+from mime_fast.streams import tell
 
 EXAMPLE = """  mime-fast evaluate --data empatheticdialogues.tar.gz --split valid --json figures.json
   mime-fast evaluate --data empatheticdialogues.tar.gz --split test --model run --metrics likelihood,bleu_greedy
@@ -140,7 +141,7 @@ def _write_json(path: str | None, found: dict[str, Any]) -> None:
 
 
 def _tell(text: str) -> None:
-    print(f"mime-fast: {text}", file=sys.stderr)
+    tell(f"mime-fast: {text}")
 
 
 COMMAND = Command(

@@ -22,6 +22,7 @@ from mime_fast.cli.reading_options import add_reading_options, columns_of, readi
 from mime_fast.config.checks import check_int
 from mime_fast.data.dialogues import Row
 from mime_fast.errors import ConfigError, InputError
+from mime_fast.streams import is_terminal
 
 if TYPE_CHECKING:
     from mime_fast.evaluation.explanation.explain import Explanation
@@ -130,9 +131,9 @@ def _text(found: Explanation, top: int) -> str:
     """Bars for where standard output goes: colours on a terminal without NO_COLOR, blocks if its encoding has them."""
     from mime_fast.evaluation.explanation.bars import EIGHTHS, format_explanation
 
-    terminal = sys.stdout.isatty()
+    terminal = is_terminal(sys.stdout)
     try:
-        f"█…{EIGHTHS}".encode(sys.stdout.encoding or "ascii")
+        f"█…{EIGHTHS}".encode(getattr(sys.stdout, "encoding", None) or "ascii")
         unicode = True
     except UnicodeEncodeError:
         unicode = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,6 +12,7 @@ from mime_fast.cli.output import open_output
 from mime_fast.config.checks import check_int
 from mime_fast.errors import ConfigError, DataError
 from mime_fast.files import json_bytes
+from mime_fast.streams import tell
 
 if TYPE_CHECKING:
     from mime_fast.evaluation.human.answers import Answers
@@ -242,7 +242,7 @@ def _ask_for_another(study: Study, waiting: list[int], args: Namespace) -> None:
 
 
 def _tell(text: str) -> None:
-    print(f"mime-fast: {text}", file=sys.stderr)
+    tell(f"mime-fast: {text}")
 
 
 COMMAND = Command("human", "have people judge replies: draw sheets, report on filled ones", EXAMPLE, add_arguments, run)

@@ -6,14 +6,17 @@ import argparse
 import contextlib
 import os
 import sys
+import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from mime_fast._version import __version__
 from mime_fast.cli import cases, chat, classify, convert, evaluate, explain, generate, human, info, plot, score, train
 from mime_fast.cli.flags import in_flags, unknown
 from mime_fast.errors import MimeFastError
 from mime_fast.extras import cure
+from mime_fast.streams import flush_output, tell, usable
 
 PROG = "mime-fast"
 COMMANDS = (
@@ -33,38 +36,67 @@ COMMANDS = (
 EXIT_CODES = """exit codes:
   0  all went well
   1  some rows of the input were bad; the others were answered
-  2  wrong usage, option, file or model"""
-ERROR, INTERRUPTED, PIPE_CLOSED = 2, 130, 141  # the last two as a shell reports SIGINT and SIGPIPE
+  2  wrong usage, option, file or model
+ 70  a fault of mime-fast itself"""
+ERROR, FAULT = 2, 70  # the latter is EX_SOFTWARE of sysexits.h
+INTERRUPTED, PIPE_CLOSED = 130, 141  # as a shell reports SIGINT and SIGPIPE
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; `argv` defaults to the process's own arguments."""
-    args, others = make_parser().parse_known_args(argv)
-    if others:
-        args.parser.error(unknown(others, args.parser))
+    with usable():
+        code = _run(argv)
+        try:
+            flush_output()
+        except BrokenPipeError:
+            _leave_stdout()
+            return PIPE_CLOSED
+        except OSError as error:
+            if not code:
+                tell(f"{PROG}: error: {error}")
+                code = ERROR
+            _leave_stdout()
+        return code
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    told: Callable[[str], str] = str
     try:
+        args, others = make_parser().parse_known_args(argv)
+        if others:
+            args.parser.error(unknown(others, args.parser))
+        told = partial(in_flags, parser=args.parser)
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             code: int = args.run(args)
-        sys.stdout.flush()
         return code
+    except SystemExit as stop:  # argparse's: help, the version, wrong usage
+        return stop.code if isinstance(stop.code, int) else 0
     except BrokenPipeError:
         _leave_stdout()
         return PIPE_CLOSED
     except KeyboardInterrupt:
-        print(file=sys.stderr)
+        tell("")
         return INTERRUPTED
     except MimeFastError as error:
-        print(f"{PROG}: error: {in_flags(str(error), args.parser)}", file=sys.stderr)
+        tell(f"{PROG}: error: {told(str(error))}")
         return ERROR
     except OSError as error:
-        print(f"{PROG}: error: {error}", file=sys.stderr)
+        tell(f"{PROG}: error: {error}")
         return ERROR
-    except ModuleNotFoundError as error:
-        if not (reason := cure(error)):
-            raise
-        print(f"{PROG}: error: this command needs more: {reason}", file=sys.stderr)
+    except Exception as error:
+        return _fault(error)
+
+
+def _fault(error: Exception) -> int:
+    """Say what went wrong: a package that is not installed, or a mistake of ours."""
+    if isinstance(error, ModuleNotFoundError) and (reason := cure(error)):
+        tell(f"{PROG}: error: this command needs more: {reason}")
         return ERROR
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        traceback.print_exc()
+    tell(f"{PROG}: fault: {type(error).__name__}: {error} (this should not happen: please report it)")
+    return FAULT
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -94,10 +126,10 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     """In place of Python's, which names a line of this package."""
-    print(f"{PROG}: warning: {message}", file=sys.stderr)
+    tell(f"{PROG}: warning: {message}")
 
 
 def _leave_stdout() -> None:
-    """Nobody reads standard output any more: point it nowhere, so that the flush at exit does not fail again."""
-    with contextlib.suppress(OSError):  # not a real file: nothing to flush at exit
+    """Nobody takes what is written any more: point it nowhere, so that the flush at exit does not fail again."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # not a real file: nothing to flush at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

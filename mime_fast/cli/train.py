@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import ArgumentParser, Namespace
 
 from mime_fast.cli.command import Command
 from mime_fast.cli.options import seed
 from mime_fast.config.checks import check_int
+from mime_fast.streams import tell
 
 MODEL_TYPES = ("mime", "multi-tr", "moel")  # baseline_config's
 
@@ -55,10 +55,9 @@ def run(args: Namespace) -> int:
     torch.set_num_threads(args.threads or default_threads())
     progress = train(stages, args.data, args.out, vectors=args.vectors, device=torch_device(args.device))
     why = "no better for a while" if progress.stopped else "all steps done"
-    print(
+    tell(
         f"mime-fast: {why}: step {progress.step}, best validation PPL {progress.best_ppl:.2f}, "
         f"{progress.seconds:.0f} s of training; {args.out} is the model",
-        file=sys.stderr,
     )
     return 0
 

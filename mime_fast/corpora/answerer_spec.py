@@ -14,6 +14,8 @@ from mime_fast.errors import DataError
 if TYPE_CHECKING:
     from mime_fast.engine.engine import Engine
 
+_NAMED = ("device", "backend", "isa", "precision")  # options of `load` that decide the last digits
+
 
 @dataclass(frozen=True)
 class AnswererSpec:
@@ -42,13 +44,32 @@ def provenance_of(engine: Engine) -> dict[str, Any]:
     return provenance | ({} if "isa" in facts else {"torch": version("torch")})
 
 
+def check_asked(asked: Mapping[str, Any], before: Mapping[str, Any], output: str) -> None:
+    """DataError where the options of `mime_fast.load` name another back end than the one that made rows of `output`."""
+    precise = {"precision": "float32"} | {name: value for name, value in asked.items() if value is not None}
+    for name in _NAMED:
+        wanted, made = precise.get(name, "auto"), before.get(name, "auto")
+        if made == "auto":
+            continue
+        if wanted not in ("auto", made) and not (name == "device" and str(made).startswith(f"{wanted}:")):
+            raise DataError(
+                f"{output}: was made by {_listed(before)}, and {name} {wanted} is asked for: name the same"
+                f"{_flags(before)}, give another OUT, or --restart begins anew"
+            )
+
+
 def check_provenance(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """DataError where two makers would share an output, whose bytes would then depend on who made what."""
     if now != before:
         raise DataError(
-            f"rows that are done were made by {_listed(before)}, others would be by {_listed(now)}: "
-            "name the same (--device, --backend, --isa), or --restart begins anew"
+            f"rows that are done were made by {_listed(before)}, others would be by {_listed(now)}: name the same"
+            f"{_flags(before)}, or --restart begins anew"
         )
+
+
+def _flags(provenance: Mapping[str, Any]) -> str:
+    flags = [f"--{name} {provenance[name]}" for name in _NAMED if name in provenance]
+    return f" ({' '.join(flags)})" if flags else ""
 
 
 def _listed(provenance: Mapping[str, Any]) -> str:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from mime_fast.corpora.chunks import CHUNK, full
 from mime_fast.corpora.tasks import Ready, Task
 from mime_fast.data.dialogues import Row
 from mime_fast.data.reading.rows import BadRow, RawRow, bad_row, check
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from mime_fast.engine.results import Reply, Score
 
 _OF_THE_BATCH = re.compile(r" (for|of) dialogues \[[\d, ]+\] of this batch")
-CHUNK = 512  # rows that the engine gets at once, and sorts by length among themselves
 
 Found = tuple[list[Row | BadRow], Ready | None, Any]  # rows, the good ones as the back end took them, what it returned
 
@@ -29,18 +28,18 @@ Found = tuple[list[Row | BadRow], Ready | None, Any]  # rows, the good ones as t
 class RowResult:
     """A row's record and what is counted of it, or the bad row."""
 
-    row: int  # over all inputs
+    place: int  # over all inputs, from 0
     record: dict[str, Any] | None
     bad: BadRow | None = None
     tokens: int = 0  # scored or generated, the end mark counted
     logprob: float = 0.0  # their sum
 
     @classmethod
-    def of(cls, row: int, record: dict[str, Any], answer: Score | Reply | Classification) -> RowResult:
+    def of(cls, place: int, record: dict[str, Any], answer: Score | Reply | Classification) -> RowResult:
         """The result of a row that was answered."""
         if isinstance(answer, Classification):
-            return cls(row, record)
-        return cls(row, record, None, len(answer.token_logprobs), answer.logprob)
+            return cls(place, record)
+        return cls(place, record, None, len(answer.token_logprobs), answer.logprob)
 
 
 class Answerer:
@@ -51,23 +50,26 @@ class Answerer:
         self.engine = engine
         self.strict = strict
 
-    def answers(self, rows: Iterable[RawRow], size: int | None = None) -> Iterator[list[RowResult]]:
-        """The rows in chunks and in order, each answered.
+    def answers(self, rows: Iterable[RawRow]) -> Iterator[list[RowResult]]:
+        """The rows in chunks and in order, each answered; see `answers_of`."""
+        return self.answers_of(full(rows))
+
+    def answers_of(self, chunks: Iterable[list[RawRow]]) -> Iterator[list[RowResult]]:
+        """The rows of each chunk, answered. A short chunk says that the next may be long in coming: none is waited for.
 
         Raises:
             DataError: a row is bad, if `strict`.
         """
-        coming = iter(rows)
         pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mime_fast corpora")
-        running: Future[Found] | None = None
+        running: list[tuple[list[RawRow], Future[Found]]] = []
         try:
-            while chunk := list(islice(coming, size or CHUNK)):
-                following = pool.submit(self._run, chunk, *self._ready(chunk))
-                if running is not None:
-                    yield self._records(*running.result())
-                running = following
-            if running is not None:
-                yield self._records(*running.result())
+            for chunk in chunks:
+                numbered = [self.task.numbered(row) for row in chunk]
+                running.append((chunk, pool.submit(self._run, numbered, *self._ready(numbered))))
+                while len(running) > (1 if len(chunk) == CHUNK else 0):
+                    yield self._results(*running.pop(0))
+            for one in running:
+                yield self._results(*one)
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -84,16 +86,17 @@ class Answerer:
                 ready = self._fitting(rows)
         return rows, None, None
 
-    def _records(self, rows: Sequence[Row | BadRow], ready: Ready | None, found: Any) -> list[RowResult]:
+    def _results(self, chunk: Sequence[RawRow], running: Future[Found]) -> list[RowResult]:
+        rows, ready, found = running.result()
         answers = iter(()) if ready is None else self.task.answers(self.engine, ready, found)
-        records = []
-        for row in rows:
+        results = []
+        for raw, row in zip(chunk, rows, strict=True):
             if isinstance(row, BadRow):
-                records.append(RowResult(row.index, None, row))
+                results.append(RowResult(raw.index, None, row))
             else:
                 answer = next(answers)
-                records.append(RowResult.of(row.index, self.task.record(row, answer), answer))
-        return records
+                results.append(RowResult.of(raw.index, self.task.record(row, answer), answer))
+        return results
 
     def _ready(self, chunk: Sequence[RawRow]) -> tuple[list[Row | BadRow], Ready | None]:
         """The rows, checked, and those that are good as the back end takes them."""

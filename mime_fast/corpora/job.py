@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from mime_fast._version import __version__
 from mime_fast.config.checks import check_int
-from mime_fast.corpora.answerer_spec import AnswererSpec
-from mime_fast.corpora.answering import CHUNK
-from mime_fast.corpora.part_work import Digest, PartWork
-from mime_fast.corpora.parts import PartFiles, PartResult, Parts
+from mime_fast.corpora.answerer_spec import AnswererSpec, check_asked
+from mime_fast.corpora.chunks import CHUNK, as_they_come, full
+from mime_fast.corpora.part_work import PartWork, digests
+from mime_fast.corpora.parts import PartResult, Parts
+from mime_fast.corpora.places import Places
 from mime_fast.corpora.production import PendingParts
 from mime_fast.corpora.progress import ProgressBar
 from mime_fast.corpora.summary import Summary, Tally
@@ -25,11 +27,15 @@ from mime_fast.corpora.tasks import Task
 from mime_fast.corpora.writers import OutputFormat
 from mime_fast.data.reading.options import Reading
 from mime_fast.data.reading.reader import Reader
+from mime_fast.data.reading.source import Source
 from mime_fast.data.reading.sources import find_sources
 from mime_fast.errors import ConfigError, DataError
+from mime_fast.files import write_json
+from mime_fast.output_checks import check_outputs
+from mime_fast.streams import open_special, standard_output, tell
 
 PART_ROWS = 5 * CHUNK
-ENOUGH = 1000  # rows behind which a share of bad ones says something
+ENOUGH = 1000  # rows after which a share of bad ones says something
 
 
 @dataclass(frozen=True)
@@ -39,8 +45,8 @@ class CorpusJob:
     Args:
         task: what is done.
         inputs: files, folders, globs, or "-"; see `find_sources`.
-        output: a file (Parquet if its name says so, else JSON lines), or a folder of parts if it ends in "/". None, "-"
-            or a pipe: JSON lines as they come, which cannot be resumed.
+        output: a file, whose ending says its format, or a folder of parts if it ends in "/"; see `OutputFormat`. None,
+            "-" or a pipe: records as they come, which cannot be resumed.
         model, load_options: of `mime_fast.load`.
         reading: how the inputs are read.
         workers: processes that share the parts; the output is the same.
@@ -49,7 +55,9 @@ class CorpusJob:
         part_rows: rows of a part.
         strict: stop at the first bad row.
         max_errors: the share of bad rows beyond which the job stops.
-        restart: begin anew, whatever is there.
+        restart: begin anew, though a job is begun or finished there.
+        force: replace an output that no job made.
+        summary_file: where the summary is written, too, as JSON.
         quiet: no progress.
 
     Raises:
@@ -68,13 +76,15 @@ class CorpusJob:
     strict: bool = False
     max_errors: float = 1.0
     restart: bool = False
+    force: bool = False
+    summary_file: str | None = None
     quiet: bool = False
 
     def __post_init__(self) -> None:
         check_int("workers", self.workers, 1 if self.ray_address is None else 0)
         check_int("part_rows", self.part_rows, 1)
         if not 0 <= self.max_errors <= 1:
-            raise ConfigError(f"max_errors={self.max_errors!r}: a share from 0 to 1 is allowed")
+            raise ConfigError(f"max_errors={self.max_errors!r}: must be a share from 0 to 1")
         if (self.workers > 1 or self.ray_address is not None) and self._streams():
             asked = f"workers={self.workers}" if self.ray_address is None else "Ray"
             raise ConfigError(f"{asked}: an output that is a file or a folder is needed")
@@ -83,31 +93,48 @@ class CorpusJob:
         """Do what is left to do.
 
         Raises:
-            DataError: an input or the output cannot be used, too many rows are bad, or the output is another job's.
-            CheckpointError, BackendError, ConfigError: as `mime_fast.load` and the engine. OSError: while writing.
+            ConfigError: a value is not allowed, or an output would take an input's place.
+            DataError: an input or the output cannot be used, too many rows are bad, or the output is another job's or
+                nobody's.
+            CheckpointError, BackendError: as `mime_fast.load` and the engine.
         """
-        sources = find_sources(self.inputs, self.reading, _tell)
+        places = None if self._streams() else Places.of(str(self.output))
         mimics = self.task.kind != "classify"
-        reader = Reader(sources, self.task.columns, tell=_tell if mimics else lambda _: None)
-        if self._streams():
-            return self._run_stream(reader)
-        files = PartFiles.of(str(self.output))
-        with Parts.opened(files, self._fingerprint(reader), restart=self.restart) as parts:
-            return self._run_parts(reader, parts)
+        found = find_sources(self.inputs, self.reading, _tell)
+        reader = Reader(found, self.task.columns, tell=_tell if mimics else lambda _: None)
+        self._check_outputs(reader, places)
+        if places is None:
+            summary = self._run_stream(reader)
+        else:
+            job, sources = self._described(), [_as_it_is(source) for source in reader.sources]
+            with Parts.opened(places, job, sources, restart=self.restart, force=self.force) as parts:
+                summary = self._run_parts(reader, parts, sources)
+        if self.summary_file is not None:
+            write_json(self.summary_file, summary.to_dict())
+        return summary
 
     @property
     def errors_file(self) -> Path | None:
         """Where bad rows are written; None without a file or folder as the output."""
-        return None if self._streams() else PartFiles.of(str(self.output)).errors
+        return None if self._streams() else Places.of(str(self.output)).errors
+
+    def _check_outputs(self, reader: Reader, places: Places | None) -> None:
+        inputs = [self.inputs] if isinstance(self.inputs, str) else list(self.inputs)
+        sources = ["-" if source.is_standard_input else source.name for source in reader.sources]
+        outputs: dict[str, str | None] = {"--summary": self.summary_file}
+        outputs |= {"OUT": self.output} if places is None else places.all()
+        whole = [name for name in inputs if os.path.isdir(name) or name not in sources]
+        check_outputs(outputs, [*sources, *whole, *_model_files(self.model)], read_whole=whole)
 
     def _run_stream(self, reader: Reader) -> Summary:
         started, tally = time.monotonic(), Tally()
         progress = ProgressBar(quiet=self.quiet)
+        pauses = any(source.size == 0 for source in reader.sources)  # a pipe, a terminal
         try:
             answerer = self._spec().make()
-            with self._stream() as stream:
-                writer = OutputFormat().writer(stream, self.task.kind)
-                for answered in answerer.answers(reader):
+            with self._stream() as (stream, written):
+                writer = written.writer(stream, self.task.kind)
+                for answered in answerer.answers_of((as_they_come if pauses else full)(reader)):
                     for one in answered:
                         if one.bad is not None:
                             progress.note(str(one.bad))
@@ -116,31 +143,33 @@ class CorpusJob:
                     tally.add(answered)
                     progress.add(Tally.of(answered), reader.estimated_rows())
                     self._check_errors(tally, last=False)
+                writer.finish()
         finally:
             progress.close()
         self._check_errors(tally, last=True)
         whole = Tally.total([tally])
         return Summary.of(whole, whole, time.monotonic() - started, scored=self.task.kind == "score")
 
-    def _run_parts(self, reader: Reader, parts: Parts) -> Summary:
+    def _run_parts(self, reader: Reader, parts: Parts, sources: list[dict[str, Any]]) -> Summary:
         started, before = time.monotonic(), parts.tally()
-        digest = any(source.is_standard_input for source in reader.sources)
-        work = PartWork(self._spec(), parts.files, digest)
+        if parts.provenance is not None:
+            check_asked(self.load_options, parts.provenance, parts.places.output)
         if parts.finished is not None:
-            return self._already(reader, parts, work)
+            return self._already(reader, parts, sources)
+        work = PartWork(self._spec(), parts.files)
         progress = ProgressBar(quiet=self.quiet)
         try:
             if parts.done:
                 progress.note(f"mime-fast: going on: {before.rows} rows in {len(parts.done)} parts are done")
             now = Tally()
-            for number, made in self._made(PendingParts(reader, parts, work, self.part_rows, progress)):
-                parts.done[number] = made
-                now = Tally.total([now, made.tally])
+            for number, result in self._made(PendingParts(reader, parts, work, self.part_rows, progress)):
+                parts.done[number] = result
+                now = Tally.total([now, result.tally])
                 self._check_errors(Tally.total([before, now]), last=False)
             whole = parts.tally()
             self._check_errors(whole, last=True)
             summary = Summary.of(whole, now, time.monotonic() - started, scored=self.task.kind == "score")
-            parts.join(self.task, summary.to_dict())
+            parts.join(self.task, summary.to_dict(), force=self.force)
             return summary
         finally:
             progress.close()
@@ -152,23 +181,18 @@ class CorpusJob:
 
         return answers_on_ray(pending, self.workers, self.ray_address)
 
-    def _already(self, reader: Reader, parts: Parts, work: PartWork) -> Summary:
-        """The summary of a job that is done; standard input is read to see that it is the same."""
+    def _already(self, reader: Reader, parts: Parts, sources: list[dict[str, Any]]) -> Summary:
+        """The summary of a job that is done; an input that is not known as it is is read to see that it is the same."""
         finished = parts.finished
         assert finished is not None
-        if work.digest:
-            rows, digests = iter(reader), []
-            while first := next(rows, None):
-                part = Digest(chain([first], islice(rows, self.part_rows - 1)), True)
-                for _ in part:
-                    pass
-                digests.append(part.hexdigest())
-            if digests != finished["digests"]:
-                raise DataError(f"{self.output}: is another job's: standard input differs; --restart begins anew")
-        if not self.quiet:
-            print(
-                f"mime-fast: {self.output} is finished already; nothing to do (--restart begins anew)", file=sys.stderr
+        known = sources == parts.manifest.sources and not any(source.is_standard_input for source in reader.sources)
+        if not known and [digest for _, digest in digests(reader, self.part_rows)] != finished["digests"]:
+            raise DataError(
+                f"{self.output}: is another job's: the input differs; give another OUT, or --restart begins anew"
             )
+        if not self.quiet:
+            told = f"mime-fast: {self.output} is finished already; nothing to do (--restart begins anew)"
+            tell(told)
         return Summary(**finished["summary"])
 
     def _check_errors(self, tally: Tally, *, last: bool) -> None:
@@ -180,20 +204,13 @@ class CorpusJob:
                 f"{100 * self.max_errors:g} % are allowed (--max-errors)"
             )
 
-    def _fingerprint(self, reader: Reader) -> dict[str, Any]:
-        from mime_fast.engine.load import find_model
-
-        folder = find_model(self.model)
-        model = {
-            path.name: _hash(path) for path in sorted(folder.glob("*")) if path.suffix in (".json", ".safetensors")
-        }
+    def _described(self) -> dict[str, Any]:
+        """What the output depends on besides the rows and the back end, however it was asked for."""
+        files = [path for path in _model_files(self.model) if path.suffix in (".json", ".safetensors")]
         return {
             "version": __version__,
-            "input": [source.fingerprint() for source in reader.sources],
-            "model": model,
-            "load": dict(self.load_options),
-            "reading": asdict(self.reading),
-            "task": self.task.options(),
+            "model": {path.name: _hash(path) for path in files},
+            "task": self.task.options(_resolved(self.task.search, files)),
             "part_rows": self.part_rows,
         }
 
@@ -206,21 +223,45 @@ class CorpusJob:
         path = Path(self.output)
         return path.exists() and not path.is_file() and not path.is_dir()
 
-    def _stream(self) -> Any:
-        return _StandardOutput() if self.output in (None, "-") else Path(str(self.output)).open("wb")
+    @contextmanager
+    def _stream(self) -> Iterator[tuple[BinaryIO, OutputFormat]]:
+        """Where records go as they come, and their format: JSON lines, or what a pipe's name says."""
+        if self.output is None or self.output == "-":
+            with standard_output() as stream:
+                yield stream, OutputFormat()
+        else:
+            with open_special(self.output) as stream:
+                yield stream, OutputFormat.of_pipe(self.output)
 
 
-class _StandardOutput:
-    def __enter__(self) -> BinaryIO:
-        return sys.stdout.buffer
+def _model_files(model: str | None) -> list[Path]:
+    from mime_fast.engine.load import find_model
 
-    def __exit__(self, *_: object) -> None:
-        with suppress(ValueError):
-            sys.stdout.buffer.flush()
+    return sorted(path for path in find_model(model).glob("*") if path.is_file())
+
+
+def _resolved(search: Mapping[str, Any], files: Iterable[Path]) -> dict[str, Any]:
+    """The search options with the model's own for those that are not given. ConfigError: one is not allowed."""
+    from mime_fast.config.generation import GenerationConfig
+    from mime_fast.engine.options import resolve_options
+
+    path = next((path for path in files if path.name == "generation_config.json"), None)
+    try:
+        own = {} if path is None else json.loads(path.read_bytes())
+        defaults = GenerationConfig.from_dict(own, where=str(path))
+    except (ValueError, TypeError, RecursionError):  # loading the model will say so
+        return dict(search)
+    return resolve_options(defaults, search, sys.maxsize).to_dict()
+
+
+def _as_it_is(source: Source) -> dict[str, Any]:
+    """What tells an input from a changed one without reading it."""
+    name = source.name if "://" in source.name or source.is_standard_input else os.path.realpath(source.name)
+    return {"name": name, "size": source.size, "mtime_ns": source.modified, "reading": asdict(source.reading)}
 
 
 def _tell(text: str) -> None:
-    print(f"mime-fast: {text}", file=sys.stderr)
+    tell(f"mime-fast: {text}")
 
 
 def _hash(path: Path) -> str:

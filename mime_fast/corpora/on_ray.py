@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mime_fast.corpora.answerer_spec import AnswererSpec, provenance_of
-from mime_fast.corpora.answering import CHUNK, Answerer
+from mime_fast.corpora.answering import Answerer
+from mime_fast.corpora.chunks import CHUNK
+from mime_fast.corpora.part_work import digests
 from mime_fast.corpora.parts import PartResult
 from mime_fast.corpora.production import PendingParts, ResultChunk
 from mime_fast.data.reading.options import Columns
@@ -60,7 +62,7 @@ class Actors:
         from ray import data
 
         spec = replace(spec, load_options={**spec.load_options, "threads": self.cpus})
-        mapped = dataset.map_batches(
+        return in_order(dataset).map_batches(
             actor,
             fn_constructor_args=(spec,),
             batch_size=batch_size,
@@ -69,8 +71,13 @@ class Actors:
             num_cpus=self.cpus,
             num_gpus=self.gpus,
         )
-        mapped.context.execution_options.preserve_order = True
-        return mapped
+
+
+def in_order(dataset: Dataset) -> Dataset:
+    """The dataset with rows in their order, whoever is done first; a copy, so that the caller's options stay."""
+    copied = type(dataset).copy(dataset, _deep_copy=True)
+    copied.context.execution_options.preserve_order = True
+    return copied
 
 
 class _Chunks:
@@ -102,16 +109,31 @@ def answers_on_ray(pending: PendingParts, workers: int, address: str) -> Iterato
     if any(source.is_standard_input for source in pending.reader.sources):
         raise ConfigError("standard input cannot be read by Ray; files are allowed")
     with cluster(address) as data:
-        counts = [_count(source, pending.reader.columns) for source in pending.reader.sources]
-        tasks, first = [], 0
-        for source, count in zip(pending.reader.sources, counts, strict=True):
-            tasks.append(_Task(source, pending.reader.columns, first, pending.part_rows, frozenset(pending.parts.done)))
-            first += count
+        firsts, survey = _survey(pending)
+        done = frozenset(pending.parts.done)
+        tasks = [
+            _Task(source, pending.reader.columns, first, pending.part_rows, done)
+            for source, first in zip(pending.reader.sources, firsts, strict=True)
+        ]
         dataset = data.read_datasource(_datasource(tasks), num_cpus=0)  # so that actors may take all cores
         spec = replace(pending.work.spec, provenance=pending.parts.provenance)
-        actors = Actors.fitting(workers, spec).at_most(-(-first // CHUNK))
-        answers = actors.map(dataset, _Chunks, spec, 1)
-        yield from pending.of_answers(_unpacked(answers), first)
+        chunks = sum(-(-count // CHUNK) for count, _ in survey)
+        answers = Actors.fitting(workers, spec).at_most(chunks).map(dataset, _Chunks, spec, 1)
+        yield from pending.of_answers(_unpacked(answers), survey)
+
+
+def _survey(pending: PendingParts) -> tuple[list[int], list[tuple[int, str]]]:
+    """The place of each source's first row, and number of rows and digest of each part, read over."""
+    firsts = [0]
+
+    def rows() -> Iterator[RawRow]:
+        for source in pending.reader.sources:
+            reader = Reader([source], pending.reader.columns, firsts[-1])
+            yield from reader
+            firsts.append(firsts[-1] + reader.read)
+
+    survey = list(digests(rows(), pending.part_rows))
+    return firsts[:-1], survey
 
 
 @contextmanager
@@ -175,10 +197,6 @@ def _datasource(tasks: Sequence[_Task]) -> Any:
             return [ReadTask(task, unknown) for task in tasks]
 
     return Corpus()
-
-
-def _count(source: Source, columns: Columns) -> int:
-    return sum(1 for _ in Reader([source], columns))
 
 
 def _unpacked(dataset: Dataset) -> Iterator[ResultChunk]:

@@ -8,12 +8,14 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain, islice
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from mime_fast.corpora.answerer_spec import AnswererSpec, provenance_of
 from mime_fast.corpora.answering import Answerer, RowResult
-from mime_fast.corpora.parts import SCRATCH, PartFiles, PartResult, write_part
+from mime_fast.corpora.parts import PartResult, write_part
+from mime_fast.corpora.places import StateFiles
 from mime_fast.corpora.summary import Tally
 from mime_fast.data.reading.rows import RawRow
 from mime_fast.files import named_writer
@@ -26,61 +28,66 @@ class PartWork:
     """How a part is made."""
 
     spec: AnswererSpec
-    files: PartFiles
-    digest: bool  # whether the rows are hashed, because nothing else tells a changed input
+    files: StateFiles
 
     def make(self, answerer: Answerer, number: int, rows: Iterable[RawRow], watch: Watch) -> PartResult:
         """Answer the rows, and make the part final. OSError: the disk is full, for instance."""
-        hashed = Digest(rows, self.digest)
-        return self.write(number, answerer.answers(hashed), provenance_of(answerer.engine), watch, hashed)
+        hashed = Digest(rows)
+        return self.write(number, answerer.answers(hashed), provenance_of(answerer.engine), hashed.hexdigest, watch)
 
     def write(
         self,
         number: int,
         answers: Iterable[list[RowResult]],
         provenance: Mapping[str, Any],
+        digest: Callable[[], str],
         watch: Watch,
-        digest: Digest | None = None,
     ) -> PartResult:
-        """Make a part of answers final."""
-        ending = f".{os.getpid()}{SCRATCH}"
-        data, errors = self.files.data(number), self.files.part_errors(number)
-        scratch = data.with_name(data.name + ending), errors.with_name(errors.name + ending)
-        name = self.files.output
+        """Make a part of answers final; `digest` is asked for the rows' once all answers are there."""
+        places, kind = self.files.places, self.spec.task.kind
+        data, errors = self.files.scratch(f"data-{number}"), self.files.scratch(f"errors-{number}")
         tally = Tally()
         try:
-            with named_writer(scratch[0], name) as stream, named_writer(scratch[1], name) as error_stream:
-                writer = self.files.format.writer(stream, self.spec.task.kind, header=self.files.target is None)
+            with named_writer(data, places.output) as stream, named_writer(errors, places.output) as error_stream:
+                writer = places.format.writer(stream, kind, header=places.is_folder)
                 for answered in answers:
                     writer.add([one.record for one in answered if one.record is not None])
                     error_stream.writelines(one.bad.json_line() for one in answered if one.bad is not None)
                     tally.add(answered)
                     watch(answered)
                 writer.finish()
-            made = PartResult(tally, digest.hexdigest() if digest else "", dict(provenance))
-            write_part(self.files, number, made, *scratch)
+            result = PartResult(tally, digest(), dict(provenance))
+            write_part(self.files, number, result, data, errors)
         finally:
-            for path in scratch:
+            for path in (data, errors):
                 path.unlink(missing_ok=True)
-        return made
+        return result
 
 
 class Digest:
     """Rows as they come, and a hash of all that came."""
 
-    def __init__(self, rows: Iterable[RawRow], wanted: bool) -> None:
+    def __init__(self, rows: Iterable[RawRow]) -> None:
         self._rows = rows
-        self._hash = hashlib.blake2b(digest_size=16) if wanted else None
+        self._hash = hashlib.blake2b(digest_size=16)
 
     def __iter__(self) -> Iterator[RawRow]:
         for row in self._rows:
-            if self._hash is not None:
-                self._hash.update(f"{row.row}\n".encode())
-                self._hash.update(row.text().encode(errors="surrogatepass") + b"\n")
+            self._hash.update(f"{row.row}\n".encode())
+            self._hash.update(row.text().encode(errors="surrogatepass") + b"\n")
             yield row
 
     def hexdigest(self) -> str:
-        return "" if self._hash is None else self._hash.hexdigest()
+        return self._hash.hexdigest()
+
+
+def digests(rows: Iterable[RawRow], part_rows: int) -> Iterator[tuple[int, str]]:
+    """Number of rows and digest of each part of an input, read over."""
+    coming = iter(rows)
+    while first := next(coming, None):
+        part = Digest(chain([first], islice(coming, part_rows - 1)))
+        count = sum(1 for _ in part)
+        yield count, part.hexdigest()
 
 
 @dataclass

@@ -1,7 +1,8 @@
 """The parts of a job on the disk: what is done stays done, whenever the job is killed.
 
-Beside OUT is the folder OUT.parts with a manifest and, for every finished part, its data, its errors and, written last,
-its counts. The lock is the system's, on the folder itself, so that a killed job leaves none.
+The folder of the state has, for every part that is done, its data, its errors and, written last, its counts. No file is
+removed or replaced that the manifest does not account for. The lock is the system's, on the folder itself, so that a
+killed job leaves none.
 """
 
 from __future__ import annotations
@@ -10,62 +11,19 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mime_fast.corpora.manifest import Manifest, OutputFile, changes
+from mime_fast.corpora.places import Places, StateFiles
 from mime_fast.corpora.summary import Tally
 from mime_fast.corpora.tasks import Task
-from mime_fast.corpora.writers import OutputFormat, join_bytes
+from mime_fast.corpora.writers import join_bytes
 from mime_fast.errors import BackendError, DataError
-from mime_fast.files import sync_folder, whole_file, write_json
+from mime_fast.files import named_writer, naming, sync_folder, write_json
 
-SCRATCH = ".tmp"  # ending of a file that is not done
 _SHOWN = 5  # differences named in one message
-
-
-@dataclass(frozen=True)
-class PartFiles:
-    """Where the parts of an output are."""
-
-    output: str  # as given; a folder of parts if it ends in "/"
-    folder: Path
-    own: str  # what our files' names begin with; readers of a folder of parts pass over "_"
-    format: OutputFormat
-
-    @classmethod
-    def of(cls, output: str) -> PartFiles:
-        """Raises DataError: the output is a folder without "/". ConfigError: an ending that is not known."""
-        written = OutputFormat.of(output)
-        if output.endswith("/"):
-            return cls(output, Path(os.path.realpath(output)), "_", written)
-        target = Path(os.path.realpath(output))
-        if target.is_dir():
-            raise DataError(f"{output}: cannot be written: a folder; a folder of parts ends in /")
-        return cls(output, target.with_name(target.name + ".parts"), "", written)
-
-    @property
-    def target(self) -> Path | None:
-        """The joined file, None for a folder of parts."""
-        return None if self.own else self.folder.with_name(self.folder.name.removesuffix(".parts"))
-
-    @property
-    def manifest(self) -> Path:
-        return self.folder / f"{self.own}manifest.json"
-
-    @property
-    def errors(self) -> Path:
-        target = self.target
-        return self.folder / "_errors.jsonl" if target is None else target.with_name(target.name + ".errors.jsonl")
-
-    def data(self, number: int) -> Path:
-        return self.folder / f"part-{number:06}{self.format.ending}"
-
-    def part_errors(self, number: int) -> Path:
-        return self.folder / f"{self.own}part-{number:06}.errors.jsonl"
-
-    def counts(self, number: int) -> Path:
-        return self.folder / f"{self.own}part-{number:06}.json"
 
 
 @dataclass(frozen=True)
@@ -73,7 +31,7 @@ class PartResult:
     """What is known of a part that is done."""
 
     tally: Tally
-    digest: str  # of its rows, where nothing else tells a changed input
+    digest: str  # of its rows
     provenance: dict[str, Any]  # what decides the last digits of its figures
 
 
@@ -81,177 +39,260 @@ class PartResult:
 class Parts:
     """The finished parts of one job, and its manifest."""
 
-    files: PartFiles
-    fingerprint: dict[str, Any]
+    places: Places
+    manifest: Manifest
     done: dict[int, PartResult] = field(default_factory=dict)
-    finished: dict[str, Any] | None = None  # summary, digests, rows, provenance of a job that is complete
 
     @classmethod
     @contextmanager
-    def opened(cls, files: PartFiles, fingerprint: dict[str, Any], *, restart: bool) -> Iterator[Parts]:
-        """The parts, locked. A folder without a finished part is gone again if the block fails.
+    def opened(
+        cls,
+        places: Places,
+        job: dict[str, Any],
+        sources: list[dict[str, Any]],
+        *,
+        restart: bool = False,
+        force: bool = False,
+    ) -> Iterator[Parts]:
+        """The parts of this job, locked. Without a part that is done, all is as it was if the block fails.
+
+        Args:
+            job: what the output depends on; sources: the inputs as they are.
+            restart: begin anew, though there are parts or an output of a job.
+            force: replace an output that no manifest accounts for.
 
         Raises:
-            DataError: another job writes there, the folder is another job's, or it cannot be written.
+            DataError: another job writes there, the output is another job's or nobody's, or it cannot be written.
         """
-        try:
-            files.folder.mkdir(exist_ok=True)
-            handle = _lock(files)
-        except OSError as error:
-            raise DataError(f"{files.output}: cannot be written: {error.strerror or error}") from None
-        parts = cls(files, fingerprint)
-        try:
-            parts._load(restart)
-        except BaseException:
-            os.close(handle)
-            raise
-        try:
-            yield parts
-        except BaseException:
-            if parts.finished is None and not any(files.folder.glob(f"{files.own}part-*[0-9].json")):
-                parts._clear()
-                with suppress(OSError):
-                    files.folder.rmdir()
-            raise
-        finally:
-            os.close(handle)
+        with _locked(places):
+            before = Manifest.read(places.manifest)
+            if before is None:
+                _check_state(places)
+            _check_unaccounted(places, before, force=force)
+            parts = _begun(places, before, job, sources, restart)
+            try:
+                yield parts
+            except BaseException:
+                parts._give_up(before)
+                raise
+
+    @property
+    def files(self) -> StateFiles:
+        return StateFiles(self.places, self.manifest.token)
+
+    @property
+    def finished(self) -> dict[str, Any] | None:
+        """Summary, rows, digests and provenance of a job that is done."""
+        return self.manifest.finished
 
     @property
     def provenance(self) -> dict[str, Any] | None:
-        """What made the parts that are done; None where none is."""
-        return next((made.provenance for made in self.done.values()), None)
+        """What made the rows that are done; None where none is."""
+        if self.finished is not None:
+            found: dict[str, Any] | None = self.finished["provenance"]
+            return found
+        return next((part.provenance for part in self.done.values()), None)
 
     def tally(self) -> Tally:
         """Of all parts that are done."""
         return Tally.total(self.done[number].tally for number in sorted(self.done))
 
-    def join(self, task: Task, summary: dict[str, Any]) -> None:
+    def join(self, task: Task, summary: dict[str, Any], *, force: bool = False) -> None:
         """Make the output of the parts, then remove what is needed no more; may be killed and called again."""
-        files, numbers = self.files, sorted(self.done)
-        errors = [files.part_errors(number) for number in numbers]
-        if any(self.done[number].tally.errors for number in numbers):
-            with whole_file(files.errors, files.folder / f"errors{SCRATCH}") as stream:
-                join_bytes((path for path in errors if path.exists()), stream)
-        else:
-            files.errors.unlink(missing_ok=True)
-        if files.target is not None:
-            with whole_file(files.target, files.folder / f"joined{SCRATCH}") as stream:
-                files.format.join([files.data(number) for number in numbers], stream, task.kind)
-        self.finished = {
+        made = self._joined(task)
+        numbers = sorted(self.done)
+        finished = {
             "summary": summary,
             "rows": [self.done[number].tally.rows for number in numbers],
             "digests": [self.done[number].digest for number in numbers],
             "provenance": self.provenance,
-            "size": self._size(len(numbers)),
         }
-        self._write_manifest()
-        self._remove_parts()
+        _check_unaccounted(self.places, self.manifest, force=force)
+        outputs = [OutputFile.of(path.name, source) for path, source in made.items()]
+        self._note(self.manifest.finish(finished, outputs))
+        kept = {one.name for one in outputs}
+        with naming(self.places.output):
+            for path, source in made.items():
+                if source != path:
+                    source.replace(path)
+            for old in self.manifest.previous:
+                if old.name not in kept and old.is_unchanged(self.places.folder):
+                    (self.places.folder / old.name).unlink()
+            sync_folder(self.places.folder)
+        self._note(replace(self.manifest, previous=[]))
+        self.files.remove()
 
-    def _load(self, restart: bool) -> None:
-        files = self.files
-        for scratch in files.folder.glob(f"*{SCRATCH}"):
-            scratch.unlink()
-        manifest = _read(files.manifest) if files.manifest.exists() else None
-        if manifest is None:
-            others = sorted(path.name for path in files.folder.iterdir())
-            if others and not restart:
-                raise DataError(f"{files.folder}: holds {others[0]!r} and no manifest of a job; --restart begins anew")
-        elif not restart:
-            changes = _changes(manifest.get("fingerprint"), self.fingerprint)
-            if changes:
-                more = f"; and {len(changes) - _SHOWN} more" if len(changes) > _SHOWN else ""
-                raise DataError(
-                    f"{files.output}: is another job's: {'; '.join(changes[:_SHOWN])}{more}; --restart begins anew"
-                )
-            finished = manifest.get("finished")
-            if finished and self._size(len(finished["rows"])) == finished["size"]:
-                self.finished = finished
-                self._remove_parts()
-                return
-        if restart or manifest is None or manifest.get("finished"):
-            self._clear()
-            self._write_manifest()
-        for path in files.folder.glob(f"{files.own}part-*[0-9].json"):
-            counts = _read(path)
-            number = int(path.stem.rpartition("-")[2])
-            self.done[number] = PartResult(Tally(**counts["tally"]), counts["digest"], counts["provenance"])
+    def _joined(self, task: Task) -> dict[Path, Path]:
+        """The output's files, with the finished files that they will be made of by renaming."""
+        places, files, numbers = self.places, self.files, sorted(self.done)
+        if places.is_folder:
+            moved = {number: not files.data(number).exists() for number in numbers}  # by a run that was killed
+            made = {places.part(n): places.part(n) if moved[n] else files.data(n) for n in numbers}
+        else:
+            joined = files.scratch("joined")
+            made = {places.target: joined}
+            with _fresh(joined, places.output) as stream:
+                places.format.join([files.data(number) for number in numbers], stream, task.kind)
+            if places.target.exists():
+                os.chmod(joined, places.target.stat().st_mode & 0o7777)
+        if any(self.done[number].tally.errors for number in numbers):
+            made[places.errors] = joined = files.scratch("errors")
+            with _fresh(joined, str(places.errors)) as stream:
+                join_bytes((path for number in numbers if (path := files.errors(number)).exists()), stream)
+        return made
 
-    def _size(self, count: int) -> int | None:
-        """Bytes of the output; None where some of it is missing."""
-        target = self.files.target
-        paths = [self.files.data(number) for number in range(count)] if target is None else [target]
-        return sum(path.stat().st_size for path in paths) if all(path.exists() for path in paths) else None
+    def _give_up(self, before: Manifest | None) -> None:
+        """Where no part is done: remove what this run has made."""
+        if self.finished is not None or any(self.files.done()):
+            return
+        with suppress(OSError):
+            self.files.remove()
+            if before is None or not (before.finished or before.previous):
+                self.places.manifest.unlink(missing_ok=True)
+            else:
+                before.write(self.places.manifest, self.files.scratch("manifest"))
 
-    def _write_manifest(self) -> None:
-        write_json(self.files.manifest, {"fingerprint": self.fingerprint, "finished": self.finished})
-
-    def _remove_parts(self) -> None:
-        files = self.files
-        for path in files.folder.glob("*part-*"):
-            if not (files.target is None and path.name.startswith("part-")):
-                path.unlink()
-
-    def _clear(self) -> None:
-        files = self.files
-        own = (files.manifest, *files.folder.glob("part-*"), *files.folder.glob(f"{files.own}part-*"))
-        for path in (*own, *files.folder.glob(f"*{SCRATCH}")):
-            path.unlink(missing_ok=True)
-        if files.target is None:
-            files.errors.unlink(missing_ok=True)
+    def _note(self, manifest: Manifest) -> None:
+        manifest.write(self.places.manifest, self.files.scratch("manifest"))
+        self.manifest = manifest
 
 
-def write_part(files: PartFiles, number: int, made: PartResult, data_scratch: Path, errors_scratch: Path) -> None:
+def write_part(files: StateFiles, number: int, result: PartResult, data: Path, errors: Path) -> None:
     """Make a part final, whose data and errors are on the disk under scratch names; the counts come last."""
-    data_scratch.replace(files.data(number))
-    if made.tally.errors:
-        errors_scratch.replace(files.part_errors(number))
-    else:
-        errors_scratch.unlink()
-    sync_folder(files.folder)
-    write_json(
-        files.counts(number), {"tally": made.tally.to_dict(), "digest": made.digest, "provenance": made.provenance}
-    )
+    with naming(files.places.output):
+        data.replace(files.data(number))
+        if result.tally.errors:
+            errors.replace(files.errors(number))
+        sync_folder(files.places.state)
+    counts = {"tally": result.tally.to_dict(), "digest": result.digest, "provenance": result.provenance}
+    write_json(files.counts(number), counts, files.scratch("counts"))
 
 
-def _lock(files: PartFiles) -> int:
+def _begun(
+    places: Places, before: Manifest | None, job: dict[str, Any], sources: list[dict[str, Any]], restart: bool
+) -> Parts:
+    """The job as it goes on: finished, with some parts done, or new."""
+    lost = before is not None and before.finished is not None and not before.is_complete(places.folder)
+    if before is not None and not restart and not (lost and not any(StateFiles(places, before.token).done())):
+        if differences := changes(before.job, job):
+            more = f"; and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
+            raise DataError(
+                f"{places.output}: is another job's: {'; '.join(differences[:_SHOWN])}{more}; give another OUT, or "
+                "--restart begins anew"
+            )
+        if before.is_complete(places.folder):
+            StateFiles(places, before.token).remove()
+            return Parts(places, before)
+        parts = Parts(places, replace(before, finished=None))
+        parts.done = {number: _read_counts(path) for number, path in parts.files.done()}
+        return parts
+    manifest = Manifest.new(job, sources, before.ours(places.folder) if before else ())
+    manifest.write(places.manifest, StateFiles(places, manifest.token).scratch("manifest"))
+    if before is not None:
+        StateFiles(places, before.token).remove()
+    return Parts(places, manifest)
+
+
+def _check_state(places: Places) -> None:
+    found = list(places.state.iterdir())
+    for path in found:
+        if StateFiles.unborn(path.name):
+            path.unlink()
+    if others := sorted(path.name for path in found if not StateFiles.unborn(path.name)):
+        raise DataError(
+            f"{places.state}: holds {others[0]!r}, and there is no {places.manifest.name} of a job; give another OUT"
+        )
+
+
+def _check_unaccounted(places: Places, manifest: Manifest | None, *, force: bool) -> None:
+    """DataError where the job would replace a file that no job made, or that was changed since."""
+    ours = {one.name for one in manifest.ours(places.folder)} if manifest else set()
+    if places.is_folder:
+        if manifest is None:
+            others = sorted(path.name for path in places.target.iterdir() if path != places.state)
+        else:
+            wanted = [*places.parts(), *([places.errors] if places.errors.exists() else [])]
+            others = sorted(path.name for path in wanted if path.name not in ours)
+        if others:
+            raise DataError(
+                f"{places.output}: holds {others[0]!r}, which no job made as it is; give a new or an empty folder"
+            )
+        return
+    for path in (places.target, places.errors):
+        if path.exists() and path.name not in ours and not force:
+            told = places.output if path == places.target else str(path)
+            why = "was changed after a job made it" if _was_made(manifest, path) else "exists, and no job made it"
+            raise DataError(
+                f"{told}: {why}; give another OUT (--out OUT where all names are inputs), or --force replaces it"
+            )
+
+
+def _was_made(manifest: Manifest | None, path: Path) -> bool:
+    return manifest is not None and path.name in {one.name for one in (*manifest.outputs, *manifest.previous)}
+
+
+@contextmanager
+def _locked(places: Places) -> Iterator[None]:
+    """The folder of the state, made where it is not there, for this job only; gone at the end if it is empty."""
+    made: list[Path] = []
+    with naming(places.output):
+        for folder in (places.target, places.state) if places.is_folder else (places.state,):
+            if not folder.is_dir():
+                folder.mkdir()
+                made.append(folder)
+        handle = os.open(places.state, os.O_RDONLY)
+    try:
+        try:
+            _lock(handle, places)
+        except _AnotherJob as error:
+            made = []  # it may use what this one has made
+            raise DataError(str(error)) from None
+        try:
+            yield
+        finally:
+            made = [places.state, *(folder for folder in made if folder != places.state)]
+    finally:
+        for folder in sorted(made, reverse=True):  # the state before the folder that it is in
+            with suppress(OSError):  # not empty
+                folder.rmdir()
+        os.close(handle)
+
+
+class _AnotherJob(Exception):
+    pass
+
+
+def _lock(handle: int, places: Places) -> None:
     try:
         import fcntl
     except ImportError:
         raise BackendError("jobs lock their files by fcntl, which this system lacks: use Linux, macOS or WSL") from None
-    handle = os.open(files.folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if not files.folder.exists() or os.fstat(handle).st_ino != files.folder.stat().st_ino:
+        if not places.state.exists() or os.fstat(handle).st_ino != places.state.stat().st_ino:
             raise BlockingIOError
     except BlockingIOError:
-        os.close(handle)
-        raise DataError(f"{files.output}: another job is writing it; wait for it, or give another name") from None
-    except OSError:
-        os.close(handle)
-        raise
-    return handle
+        raise _AnotherJob(f"{places.output}: another job is writing it; wait for it, or give another name") from None
+    except OSError as error:
+        raise DataError(
+            f"{places.state}: the file system refuses a lock ({error.strerror or error}); give an OUT on another one"
+        ) from None
 
 
-def _read(path: Path) -> dict[str, Any]:
+@contextmanager
+def _fresh(path: Path, name: str) -> Iterator[Any]:
+    """A stream to a new file, which an error removes."""
     try:
-        value: dict[str, Any] = json.loads(path.read_bytes())
-        return value
-    except ValueError as error:
-        raise DataError(f"{path}: not a job's file ({error}); --restart begins anew") from None
+        with named_writer(path, name) as stream:
+            yield stream
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
-def _changes(before: object, now: object, name: str = "") -> list[str]:
-    """What differs between two fingerprints, by name."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        keys = dict.fromkeys([*before, *now])
-        return [
-            text
-            for key in keys
-            for text in _changes(before.get(key), now.get(key), f"{name}.{key}" if name else str(key))
-        ]
-    return [] if before == now else [f"{name} was {_short(before)}, now {_short(now)}"]
-
-
-def _short(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 100 else text[:100] + "..."
+def _read_counts(path: Path) -> PartResult:
+    try:
+        values = json.loads(path.read_bytes())
+        return PartResult(Tally(**values["tally"]), values["digest"], values["provenance"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{path}: cannot be used ({error}); --restart begins anew") from None

@@ -9,7 +9,8 @@ from itertools import chain, count, groupby, islice
 from typing import Any, NamedTuple
 
 from mime_fast.corpora.answerer_spec import check_provenance
-from mime_fast.corpora.answering import CHUNK, RowResult
+from mime_fast.corpora.answering import RowResult
+from mime_fast.corpora.chunks import CHUNK
 from mime_fast.corpora.part_work import Digest, PartWork
 from mime_fast.corpora.parts import PartResult, Parts
 from mime_fast.corpora.pool import Pool
@@ -21,7 +22,7 @@ from mime_fast.errors import DataError
 
 
 class ResultChunk(NamedTuple):
-    """ResultChunk to rows that follow each other, and what made them (`provenance_of`)."""
+    """Results of rows that follow each other, and what made them (`provenance_of`)."""
 
     provenance: dict[str, Any]
     answered: list[RowResult]
@@ -48,33 +49,40 @@ class PendingParts:
                 yield number, work.make(answerer, number, rows, self._watch)
             return
         with Pool(work, workers) as pool:
-            for number, made in pool.make(todo):
-                self.progress.add(made.tally, self.reader.estimated_rows())
-                yield number, made
+            for number, result in pool.make(todo):
+                self.progress.add(result.tally, self.reader.estimated_rows())
+                yield number, result
 
-    def of_answers(self, coming: Iterable[ResultChunk], total: int) -> Iterator[tuple[int, PartResult]]:
-        """The parts, made of the answers, in order, to all rows of parts that are not done; the input has `total` rows.
+    def of_answers(
+        self, coming: Iterable[ResultChunk], survey: Sequence[tuple[int, str]]
+    ) -> Iterator[tuple[int, PartResult]]:
+        """The parts, made of the answers, in order, to all rows of parts that are not done.
+
+        Args:
+            survey: number of rows and digest of every part of the input.
 
         Raises:
-            DataError: the answers are by two makers, or to other rows. What `coming` raises.
+            DataError: the answers are by two back ends, or to other rows. What `coming` raises.
         """
+        self._compare_all(survey)
         seen = [self.parts.provenance] if self.parts.provenance else []
-        rows = self._watched(coming, seen, total)
-        for number, part in groupby(rows, key=lambda one: one.row // self.part_rows):
+        rows = self._watched(coming, seen, sum(count for count, _ in survey))
+        for number, part in groupby(rows, key=lambda one: one.place // self.part_rows):
             chunks = iter(partial(_chunk, part), [])
             first = next(chunks)  # the provenance is known from here on
-            yield number, self.work.write(number, chain([first], chunks), seen[0], lambda _: None)
+            digest = partial(str, survey[number][1])
+            yield number, self.work.write(number, chain([first], chunks), seen[0], digest, lambda _: None)
 
     def _watched(self, coming: Iterable[ResultChunk], seen: list[dict[str, Any]], total: int) -> Iterator[RowResult]:
         """The rows of all answers; none is missing, and one provenance, the first of `seen`, made them."""
         expected = (row for row in range(total) if row // self.part_rows not in self.parts.done)
-        output = self.parts.files.output
+        output = self.parts.places.output
         for answers in coming:
             seen.append(answers.provenance)
             check_provenance(seen[0], seen.pop() if len(seen) > 1 else seen[0])
             for one in answers.answered:
-                if one.row != next(expected, None):
-                    raise DataError(f"{output}: the input changed while it was read, at row {one.row}")
+                if one.place != next(expected, None):
+                    raise DataError(f"{output}: the input changed while it was read, at row {one.place}")
                 yield one
             self.progress.add(Tally.of(answers.answered), total)
         if (row := next(expected, None)) is not None:
@@ -89,23 +97,37 @@ class PendingParts:
         for number in count():
             part = islice(rows, self.part_rows)
             if (first := next(part, None)) is None:
+                self._compare_count(number)
                 return
             whole = chain([first], part)
             if number not in self.parts.done:
                 yield number, whole
             else:
-                self._compare(number, Digest(whole, self.work.digest))
+                digest = Digest(whole)
+                self._compare(number, sum(1 for _ in digest), digest.hexdigest())
 
-    def _compare(self, number: int, rows: Digest) -> None:
-        """Read over the rows of a part that is done; DataError where they are not those it was made of."""
+    def _compare_all(self, survey: Sequence[tuple[int, str]]) -> None:
+        self._compare_count(len(survey))
+        for number in sorted(self.parts.done):
+            self._compare(number, *survey[number])
+
+    def _compare(self, number: int, rows: int, digest: str) -> None:
+        """DataError where the rows of a part that is done are not those it was made of."""
         done = self.parts.done[number]
-        seen = sum(1 for _ in rows)
-        if seen != done.tally.rows or rows.hexdigest() != done.digest:
-            raise DataError(
-                f"{self.parts.files.output}: is another job's: the input differs in part {number}; "
-                "--restart begins anew"
-            )
-        self.progress.skip(seen)
+        if (rows, digest) != (done.tally.rows, done.digest):
+            raise self._differs(number)
+        self.progress.skip(rows)
+
+    def _compare_count(self, parts: int) -> None:
+        if self.parts.done and max(self.parts.done) >= parts:
+            raise self._differs(max(self.parts.done))
+
+    def _differs(self, number: int) -> DataError:
+        first = number * self.part_rows
+        return DataError(
+            f"{self.parts.places.output}: is another job's: the input differs in part {number}, which begins with its "
+            f"row {first} (from 0); give another OUT, or --restart begins anew"
+        )
 
     def _watch(self, answered: Sequence[RowResult]) -> None:
         self.progress.add(Tally.of(answered), self.reader.estimated_rows())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from mime_fast.config.checks import check_int
 from mime_fast.data.dialogues import Row
 from mime_fast.data.reading.options import Columns
+from mime_fast.data.reading.rows import RawRow
 from mime_fast.emotions import LABELS, emotion_index
 from mime_fast.errors import ConfigError
 
@@ -46,6 +47,8 @@ class Task:
     truncation: Truncation | None = None
     top_emotions: int = 3
     search: Mapping[str, Any] = field(default_factory=dict)  # of Engine.generate
+    first_row: int = 0  # number of the input's first row
+    row_step: int = 1  # from one row's number to the next
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -54,10 +57,18 @@ class Task:
         if self.emotion is not None:
             emotion_index(self.emotion)
         check_int("top_emotions", self.top_emotions, 0, len(LABELS))
+        check_int("first_row", self.first_row, 0, 2**62)
+        check_int("row_step", self.row_step, 1, 2**31)
 
-    def options(self) -> dict[str, Any]:
-        """The options, JSON-ready."""
-        return asdict(self)
+    def options(self, search: Mapping[str, Any]) -> dict[str, Any]:
+        """What changes a row of the output, JSON-ready and however it was asked for; `search` as it is resolved."""
+        emotion = None if self.emotion is None else emotion_index(self.emotion)
+        search = dict(search) if self.kind == "generate" else {}
+        return asdict(replace(self, emotion=emotion, search={})) | {"search": search}
+
+    def numbered(self, row: RawRow) -> RawRow:
+        """A row, which has its place in the input, with its number."""
+        return replace(row, index=self.first_row + self.row_step * row.index)
 
     def ready(self, engine: Engine, rows: Sequence[Row]) -> Ready:
         """The rows, cut into tokens and encoded. InputError: one does not fit the model, and which."""

@@ -48,6 +48,17 @@ class OutputFormat:
             )
         return cls(cast(Any, kind), cast(Any, packed))
 
+    @classmethod
+    def of_pipe(cls, name: str) -> OutputFormat:
+        """That of a pipe or a device: what its name says, else JSON lines. ConfigError: Parquet."""
+        try:
+            found = cls.of(name)
+        except ConfigError:
+            return cls()
+        if found.kind == "parquet":
+            raise ConfigError(f"{name}: Parquet cannot be written into a pipe; give a file, or JSON lines")
+        return found
+
     @property
     def ending(self) -> str:
         """What the names of files in this format end in."""

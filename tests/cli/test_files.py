@@ -18,7 +18,7 @@ import mime_fast
 from mime_fast.backends.native import NativeBackend
 from mime_fast.backends.protocol import Requests
 from mime_fast.config.generation import GenerationConfig
-from mime_fast.corpora import answering
+from mime_fast.corpora import answering, chunks
 from mime_fast.emotions import LABELS, NEGATIVE, POSITIVE
 from tests.cli.conftest import Run, json_lines
 
@@ -219,7 +219,8 @@ def test_a_reply_does_not_depend_on_its_neighbours(run: Run, model_dir: Path, mo
     with_bad = run(*argv, stdin=mixed()).lines
     short = {"context": ["a"]}
     good_only = [short, DIALOGUES[0], short, short, DIALOGUES[1], short, short, DIALOGUES[2]]
-    monkeypatch.setattr(answering, "CHUNK", 3)
+    for module in (answering, chunks):
+        monkeypatch.setattr(module, "CHUNK", 3)
     alone = [run(*argv, stdin=json_lines(good_only)).lines[index] for index in (1, 4, 7)]
     for one, other in zip(with_bad, alone, strict=True):
         assert (one["id"], one["text"], one["emotion"]) == (other["id"], other["text"], other["emotion"])
@@ -256,20 +257,23 @@ def test_output_file_is_replaced_whole(run: Run, model_dir: Path, tmp_path: Path
     source.write_bytes(mixed())
     out.write_text("before")
     out.chmod(0o640)
-    outcome = run("generate", source, out, "--model", model_dir, *MIMIC)
+    refused = run("generate", source, out, "--model", model_dir)
+    assert refused.code == 2 and "out.jsonl: exists, and no job made it" in refused.err
+    assert out.read_text() == "before"
+    outcome = run("generate", source, out, "--model", model_dir, *MIMIC, "--force")
     assert (outcome.code, outcome.out) == (1, "")
     assert [json.loads(line)["id"] for line in out.read_text().splitlines()] == ["a", 7, 7]
     assert stat.S_IMODE(out.stat().st_mode) == 0o640
-    names = ["in.jsonl", "out.jsonl", "out.jsonl.errors.jsonl", "out.jsonl.parts"]
+    names = ["in.jsonl", "out.jsonl", "out.jsonl.errors.jsonl", "out.jsonl.manifest.json"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
-    assert [path.name for path in (tmp_path / "out.jsonl.parts").iterdir()] == ["manifest.json"]
 
 
 def test_output_file_is_untouched_by_a_failure(run: Run, model_dir: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     out.write_text("before")
-    assert run("generate", "-", out, "--model", model_dir, "--num-beams", 0, stdin=json_lines(DIALOGUES)).code == 2
-    assert run("generate", "-", out, "--model", tmp_path / "none", stdin=json_lines(DIALOGUES)).code == 2
+    argv = ["generate", "-", out, "--force", "--model"]
+    assert run(*argv, model_dir, "--num-beams", 0, stdin=json_lines(DIALOGUES)).code == 2
+    assert run(*argv, tmp_path / "none", stdin=json_lines(DIALOGUES)).code == 2
     assert out.read_text() == "before"
     assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
 

@@ -21,7 +21,8 @@ ROWS = some_rows(40)
 
 def answered(task: Task, engine: mime_fast.Engine, *, strict: bool = False) -> list[RowResult]:
     rows = [RawRow("rows.jsonl", i + 1, i, json.dumps(row).encode()) for i, row in enumerate(ROWS)]
-    return [one for chunk in Answerer(task, engine, strict=strict).answers(rows, 16) for one in chunk]
+    chunks = [rows[start : start + 16] for start in range(0, len(rows), 16)]
+    return [one for chunk in Answerer(task, engine, strict=strict).answers_of(chunks) for one in chunk]
 
 
 @pytest.mark.parametrize("kind", ["generate", "score", "classify"])
@@ -39,16 +40,16 @@ def test_rows_with_nan_are_bad(model_dir: Path, kind: Any) -> None:
     has = [i for i, row in enumerate(ROWS) if any(word in turn.split() for turn in row["context"])]
     assert set(has) <= set(broken)
     assert len(broken) < len(ROWS)
-    assert [one.row for one in found] == list(range(len(ROWS)))
+    assert [one.place for one in found] == list(range(len(ROWS)))
     for one in found:
         if one.bad is None:
             assert one.record is not None
-            assert whole[one.row].record is not None
-            assert one.record["id"] == ROWS[one.row]["id"]
+            assert whole[one.place].record is not None
+            assert one.record["id"] == ROWS[one.place]["id"]
         else:
             assert one.bad.reason.startswith("the model produced NaN")
             assert "of this batch" not in one.bad.reason
-            assert (one.bad.id, one.bad.malformed) == (ROWS[one.row]["id"], False)
+            assert (one.bad.id, one.bad.malformed) == (ROWS[one.place]["id"], False)
     with pytest.raises(DataError, match=r"the model produced NaN .*without --strict it would be left out"):
         answered(task, engine, strict=True)
 

@@ -159,6 +159,20 @@ def test_datasets(make_job: MakeJob, model_dir: Path) -> None:
     assert replies[7]["row"] == 1007 and replies[7]["text"] is None
 
 
+def test_a_union_is_numbered_as_it_is_shown(model_dir: Path) -> None:
+    parts = [ray.data.from_items(some_rows(40)[i : i + 20], override_num_blocks=4) for i in (0, 20)]
+    dataset = parts[0].union(parts[1])
+    shown = [row["id"] for row in dataset.take_all()]
+    found = distributed.score(dataset, model=str(model_dir), num_actors=1).take_all()
+    assert [row["id"] for row in found] == shown == [f"row-{i}" for i in range(40)]
+    assert [row["row"] for row in found] == list(range(40))
+    numbered = [ray.data.from_items([row | {"row": 7}], override_num_blocks=1) for row in some_rows(4)]
+    again = distributed.score(numbered[0].union(*numbered[1:]), model=str(model_dir), num_actors=1).take_all()
+    assert [(row["id"], row["row"]) for row in again] == [(f"row-{i}", 7) for i in range(4)]
+    contexts = [one.context for one in (dataset, *parts)] + [ray.data.DataContext.get_current()]
+    assert not any(context.execution_options.preserve_order for context in contexts)
+
+
 def test_a_dataset_whose_actor_is_killed(model_dir: Path) -> None:
     dataset = ray.data.from_items(some_rows(3_000), override_num_blocks=12)
     killed: list[bool] = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from typing import Any, BinaryIO
 from mime_fast.data.reading.remote import is_uri, open_remote
 from mime_fast.data.reading.source import Source
 from mime_fast.errors import DataError
+from mime_fast.streams import standard_input
 
 BUFFER = 1 << 18
 _PIECE = 1 << 13  # bytes of zstd that are unpacked at once, and lost with an error
@@ -83,7 +83,7 @@ def open_file(source: Source, stored: BinaryIO | None = None) -> Iterator[File]:
 def open_stored(source: Source) -> BinaryIO:
     """A source's bytes as they are stored. Raises DataError: it cannot be opened."""
     if source.is_standard_input:
-        return sys.stdin.buffer
+        return standard_input()
     if is_uri(source.name):
         return open_remote(source.name)
     try:

@@ -1,0 +1,112 @@
+"""A job's manifest: what the job is, which files it made, and which of them are still as it made them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mime_fast.errors import DataError
+from mime_fast.files import write_json
+
+FORMAT = "mime_fast job 2"
+
+
+@dataclass(frozen=True)
+class OutputFile:
+    """A file that a job made, in the manifest's folder."""
+
+    name: str
+    size: int
+    mtime_ns: int
+    sha256: str
+
+    @classmethod
+    def of(cls, name: str, path: Path) -> OutputFile:
+        """What `path`, which is or becomes the file `name`, holds."""
+        status = path.stat()
+        return cls(name, status.st_size, status.st_mtime_ns, _sha256(path))
+
+    def is_unchanged(self, folder: Path) -> bool:
+        """Whether the file is there as the job made it."""
+        path = folder / self.name
+        if not path.is_file() or path.stat().st_size != self.size:
+            return False
+        return path.stat().st_mtime_ns == self.mtime_ns or _sha256(path) == self.sha256
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What is known of a job.
+
+    `token` is in the names of all files of its state, so that no other file is taken for one of them. `job` is what
+    the output depends on; `sources` are the inputs as they were, to see quickly that they still are.
+    """
+
+    token: str
+    job: dict[str, Any]
+    sources: list[dict[str, Any]]
+    finished: dict[str, Any] | None = None  # summary, rows, digests and provenance
+    outputs: list[OutputFile] = field(default_factory=list)  # made, or just about to be
+    previous: list[OutputFile] = field(default_factory=list)  # of the job before this one, until they are replaced
+
+    @classmethod
+    def new(cls, job: dict[str, Any], sources: list[dict[str, Any]], previous: Iterable[OutputFile] = ()) -> Manifest:
+        return cls(secrets.token_hex(4), job, sources, previous=list(previous))
+
+    @classmethod
+    def read(cls, path: Path) -> Manifest | None:
+        """None where there is none. DataError: the file is not a manifest."""
+        try:
+            values = json.loads(path.read_bytes())
+            if values.pop("format") != FORMAT:
+                raise ValueError("of another version")
+            for name in ("outputs", "previous"):
+                values[name] = [OutputFile(**one) for one in values[name]]
+            return cls(**values)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise DataError(
+                f"{path}: not the manifest of a job of this version ({error}); it is left as it is: give another OUT"
+            ) from None
+
+    def write(self, path: Path, scratch: Path) -> None:
+        write_json(path, {"format": FORMAT, **asdict(self)}, scratch)
+
+    def ours(self, folder: Path) -> list[OutputFile]:
+        """The files that are there as a job made them."""
+        return [one for one in (*self.outputs, *self.previous) if one.is_unchanged(folder)]
+
+    def is_complete(self, folder: Path) -> bool:
+        """Whether the job is finished and its files are all there as it made them."""
+        return self.finished is not None and all(one.is_unchanged(folder) for one in self.outputs)
+
+    def finish(self, finished: dict[str, Any], outputs: list[OutputFile]) -> Manifest:
+        return replace(self, finished=finished, outputs=outputs)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def changes(before: object, now: object, name: str = "") -> list[str]:
+    """What differs between two descriptions of a job, by name."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = dict.fromkeys([*before, *now])
+        return [
+            text
+            for key in keys
+            for text in changes(before.get(key), now.get(key), f"{name}.{key}" if name else str(key))
+        ]
+    return [] if before == now else [f"{name} was {_short(before)}, now {_short(now)}"]
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 100 else text[:100] + "..."

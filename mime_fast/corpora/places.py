@@ -1,0 +1,115 @@
+"""Where the files of a job are: its output, what lies beside it, and its state."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mime_fast.corpora.writers import OutputFormat
+from mime_fast.errors import DataError
+
+
+@dataclass(frozen=True)
+class Places:
+    """The files of an output OUT.
+
+    Of a file: OUT, OUT.errors.jsonl, OUT.manifest.json and, until the job is done, the folder OUT.parts. Of a folder
+    OUT/: part-000000.jsonl and so on, _errors.jsonl, _manifest.json and _parts; readers pass over what begins with "_".
+    """
+
+    output: str  # as given
+    format: OutputFormat
+    target: Path  # the file, or the folder
+    is_folder: bool
+
+    @classmethod
+    def of(cls, output: str) -> Places:
+        """Raises DataError: the output is a folder without "/". ConfigError: its ending is not known."""
+        written = OutputFormat.of(output)
+        target = Path(os.path.realpath(output))
+        if output.endswith("/"):
+            if target.exists() and not target.is_dir():
+                raise DataError(f"{output}: cannot be written: a file; a folder of parts ends in /")
+            return cls(output, written, target, True)
+        if target.is_dir():
+            raise DataError(f"{output}: cannot be written: a folder; a folder of parts ends in /")
+        return cls(output, written, target, False)
+
+    @property
+    def folder(self) -> Path:
+        """Where the output's files are, the manifest among them."""
+        return self.target if self.is_folder else self.target.parent
+
+    @property
+    def manifest(self) -> Path:
+        return self._beside("manifest.json")
+
+    @property
+    def errors(self) -> Path:
+        return self._beside("errors.jsonl")
+
+    @property
+    def state(self) -> Path:
+        return self._beside("parts")
+
+    def all(self) -> dict[str, str]:
+        """Every path that the job may write, by what it is called; a folder ends in "/"."""
+        if self.is_folder:
+            return {"OUT": self.output}
+        beside = {"the bad rows": str(self.errors), "the manifest": str(self.manifest), "the state": f"{self.state}/"}
+        return {"OUT": self.output} | beside
+
+    def part(self, number: int) -> Path:
+        """A part of a folder."""
+        return self.target / f"part-{number:06}{self.format.ending}"
+
+    def parts(self) -> Iterator[Path]:
+        """What lies where parts of a folder would."""
+        pattern = f"part-[0-9][0-9][0-9][0-9][0-9][0-9]{self.format.ending}"
+        return self.target.glob(pattern) if self.is_folder else iter(())
+
+    def _beside(self, name: str) -> Path:
+        return self.target / f"_{name}" if self.is_folder else self.target.with_name(f"{self.target.name}.{name}")
+
+
+@dataclass(frozen=True)
+class StateFiles:
+    """The files of one job in the folder of its state; all of their names hold its token."""
+
+    places: Places
+    token: str
+
+    def data(self, number: int) -> Path:
+        return self._file(f"part-{number:06}", self.places.format.ending)
+
+    def errors(self, number: int) -> Path:
+        return self._file(f"part-{number:06}", ".errors.jsonl")
+
+    def counts(self, number: int) -> Path:
+        return self._file(f"part-{number:06}", ".counts.json")
+
+    def scratch(self, name: str) -> Path:
+        """A new file that is not done."""
+        return self._file(f"{name}-{secrets.token_hex(4)}", ".tmp")
+
+    def done(self) -> Iterator[tuple[int, Path]]:
+        """Number and counts of every part that is done."""
+        for path in self.places.state.glob(f"part-*-{self.token}.counts.json"):
+            yield int(path.name.split("-")[1]), path
+
+    @staticmethod
+    def unborn(name: str) -> bool:
+        """Whether a file is the manifest of a job that was killed before it had one."""
+        return re.fullmatch(r"manifest-[0-9a-f]{8}-[0-9a-f]{8}\.tmp", name) is not None
+
+    def remove(self) -> None:
+        """Remove them all."""
+        for path in self.places.state.glob(f"*-{self.token}.*"):
+            path.unlink()
+
+    def _file(self, name: str, ending: str) -> Path:
+        return self.places.state / f"{name}-{self.token}{ending}"

@@ -1,0 +1,99 @@
+"""What is known of outputs before the work begins: that they can be written, and that no input is lost to them."""
+
+from __future__ import annotations
+
+import glob
+import os
+import stat
+import sys
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatch
+from pathlib import Path
+
+from mime_fast.errors import ConfigError, OutputError
+from mime_fast.files import naming, scratch_beside
+
+Path_ = str | os.PathLike[str]
+
+
+def check_outputs(
+    outputs: Mapping[str, Path_ | None], inputs: Iterable[Path_], *, read_whole: Iterable[Path_] = ()
+) -> None:
+    """Refuse outputs that would take an input's place, or each other's, or that cannot be written.
+
+    Args:
+        outputs: files to write, and folders, whose names end in "/", by what they are called (flags, say); None and "-"
+            are passed over.
+        inputs: files, folders and URIs that are read; "-" is standard input.
+        read_whole: folders whose every file is read, and globs: an output in them would be read next time.
+
+    Raises:
+        ConfigError: an output is an input, lies in one of `read_whole`, holds an input, or is given twice.
+        OutputError: an output's folder is not there or cannot be written to, or the output is a folder.
+    """
+    given = {name: os.fspath(path) for name, path in outputs.items() if path is not None and os.fspath(path) != "-"}
+    read = [os.fspath(path) for path in inputs if "://" not in os.fspath(path)]
+    wholes = [os.fspath(path) for path in read_whole if "://" not in os.fspath(path) and os.fspath(path) != "-"]
+    seen: dict[str, str] = {}
+    for name, path in given.items():
+        for other, other_path in seen.items():
+            if is_same(path, other_path):
+                raise ConfigError(f"{name} {path}: is {other} {other_path}, too; must be another file")
+        seen[name] = path
+        for source in read:
+            if is_same(path, source):
+                raise ConfigError(f"{name} {path}: is the input {source}; must be another file")
+            if path.endswith("/") and source != "-" and Path(os.path.realpath(path)) in _parents(source):
+                raise ConfigError(f"{name} {path}: holds the input {source}; must be another folder")
+        for whole in wholes:
+            if _is_in(path, whole):
+                raise ConfigError(f"{name} {path}: would be read as a part of the input {whole}; give another place")
+    for path in given.values():
+        check_writable(path)
+
+
+def check_writable(path: Path_) -> None:
+    """OutputError where a file, or a folder that ends in "/", cannot be made or replaced at `path`."""
+    text = os.fspath(path)
+    target = Path(os.path.realpath(text))
+    if target.exists() and not target.is_file() and not target.is_dir():
+        return  # a pipe or a device
+    if target.is_dir() and not text.endswith("/"):
+        raise OutputError(f"{text}: cannot be written: Is a directory")
+    scratch = scratch_beside(target / "x" if target.is_dir() else target)
+    with naming(text):
+        scratch.open("xb").close()
+        scratch.unlink()
+
+
+def is_same(one: str, other: str) -> bool:
+    """Whether two names are of one file, by links or otherwise; "-" is what standard input is."""
+    if "-" not in (one, other) and os.path.realpath(one) == os.path.realpath(other):
+        return True
+    first, second = _status(one), _status(other)
+    return first is not None and second is not None and os.path.samestat(first, second) and not _is_device(first)
+
+
+def _status(path: str) -> os.stat_result | None:
+    try:
+        return os.fstat(sys.stdin.fileno()) if path == "-" else os.stat(path)
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def _is_device(status: os.stat_result) -> bool:
+    return stat.S_ISCHR(status.st_mode)
+
+
+def _is_in(path: str, whole: str) -> bool:
+    """Whether a path lies in a folder, or is what a glob stands for."""
+    if os.path.isdir(whole) or not glob.has_magic(whole):
+        return Path(os.path.realpath(whole)) in _parents(path)
+    names, patterns = Path(os.path.abspath(path)).parts, Path(os.path.abspath(whole)).parts
+    if "**" in patterns:
+        return fnmatch(os.path.abspath(path), os.path.abspath(whole).replace("**/", "*"))
+    return len(names) == len(patterns) and all(map(fnmatch, names, patterns))
+
+
+def _parents(path: str) -> tuple[Path, ...]:
+    return tuple(Path(os.path.realpath(path)).parents)

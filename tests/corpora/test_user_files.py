@@ -1,0 +1,241 @@
+"""No file of the user is lost to a job: inputs, outputs of others, and what lies beside."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mime_fast.corpora.places import Places
+from mime_fast.data.reading.options import Reading
+from mime_fast.errors import ConfigError, DataError, MimeFastError, OutputError
+from tests.corpora.conftest import MakeJob, some_rows, write_rows
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def refused(tmp_path: Path, job: Any, told: str, kind: type[MimeFastError] = MimeFastError) -> None:
+    """The job is refused, and everything is as it was."""
+    before, names = contents(tmp_path), sorted(tmp_path.rglob("*"))
+    with pytest.raises(kind, match=told):
+        job.run()
+    assert contents(tmp_path) == before
+    assert sorted(tmp_path.rglob("*")) == names
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return write_rows(tmp_path / "in.jsonl", some_rows(60))
+
+
+@pytest.fixture
+def links(tmp_path: Path, source: Path) -> dict[str, str]:
+    (tmp_path / "soft.jsonl").symlink_to("in.jsonl")
+    os.link(source, tmp_path / "hard.jsonl")
+    (tmp_path / "sub").mkdir()
+    return {
+        "itself": str(source),
+        "dot": f"{tmp_path}/./in.jsonl",
+        "up": f"{tmp_path}/sub/../in.jsonl",
+        "soft": f"{tmp_path}/soft.jsonl",
+        "hard": f"{tmp_path}/hard.jsonl",
+    }
+
+
+@pytest.mark.parametrize("name", ["itself", "dot", "up", "soft", "hard"])
+@pytest.mark.parametrize("forced", [{}, {"force": True}, {"restart": True, "force": True}])
+def test_the_output_is_no_input(
+    tmp_path: Path, make_job: MakeJob, source: Path, links: dict[str, str], name: str, forced: dict[str, bool]
+) -> None:
+    refused(tmp_path, make_job(source, links[name], **forced), "OUT .*is the input", ConfigError)
+    refused(tmp_path, make_job(links[name], source, **forced), "OUT .*is the input", ConfigError)
+
+
+@pytest.mark.parametrize("name", ["itself", "soft", "hard"])
+def test_the_summary_is_no_input(
+    tmp_path: Path, make_job: MakeJob, source: Path, links: dict[str, str], name: str
+) -> None:
+    job = make_job(source, tmp_path / "out.jsonl", summary_file=links[name], force=True)
+    refused(tmp_path, job, "--summary .*is the input", ConfigError)
+    refused(tmp_path, make_job(source, None, summary_file=links[name]), "--summary .*is the input", ConfigError)
+
+
+def test_outputs_are_different_files(tmp_path: Path, make_job: MakeJob, source: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    for other in (out, f"{out}.errors.jsonl", f"{out}.manifest.json"):
+        refused(tmp_path, make_job(source, out, summary_file=str(other)), "must be another file", ConfigError)
+
+
+@pytest.mark.parametrize("beside", ["errors.jsonl", "manifest.json"])
+def test_what_lies_beside_the_output_is_no_input(tmp_path: Path, make_job: MakeJob, beside: str) -> None:
+    source = write_rows(tmp_path / f"out.jsonl.{beside}", some_rows(3))
+    job = make_job(source, tmp_path / "out.jsonl", force=True, reading=Reading("jsonl"))
+    refused(tmp_path, job, "is the input", ConfigError)
+
+
+def test_the_state_and_a_folder_of_parts_hold_no_input(tmp_path: Path, make_job: MakeJob) -> None:
+    (tmp_path / "out.jsonl.parts").mkdir()
+    source = write_rows(tmp_path / "out.jsonl.parts" / "in.jsonl", some_rows(3))
+    refused(tmp_path, make_job(source, tmp_path / "out.jsonl"), "holds the input", ConfigError)
+    refused(tmp_path, make_job(source, f"{tmp_path}/out.jsonl.parts/"), "holds the input", ConfigError)
+    refused(tmp_path, make_job(f"{tmp_path}/out.jsonl.parts", f"{tmp_path}/out.jsonl.parts/"), "input", ConfigError)
+
+
+def test_an_input_folder_gets_no_output(tmp_path: Path, make_job: MakeJob) -> None:
+    (tmp_path / "corpus").mkdir()
+    write_rows(tmp_path / "corpus" / "a.jsonl", some_rows(3))
+    (tmp_path / "link").symlink_to("corpus")
+    for folder in ("corpus", "link"):
+        for out in ("corpus/out.jsonl", "link/out.jsonl", "corpus/parts/"):
+            refused(tmp_path, make_job(tmp_path / folder, f"{tmp_path}/{out}"), "part of the input", ConfigError)
+        job = make_job(tmp_path / folder, tmp_path / "out.jsonl", summary_file=f"{tmp_path}/corpus/s.jsonl")
+        refused(tmp_path, job, "part of the input", ConfigError)
+    refused(tmp_path, make_job(f"{tmp_path}/corpus/*.jsonl", f"{tmp_path}/corpus/b.jsonl"), "part of", ConfigError)
+    make_job(f"{tmp_path}/corpus/a*.jsonl", f"{tmp_path}/corpus/b.jsonl").run()
+
+
+def test_the_model_is_an_input(tmp_path: Path, make_job: MakeJob, source: Path, model_dir: Path) -> None:
+    shutil.copytree(model_dir, tmp_path / "model")
+    job = make_job(source, None, model=f"{tmp_path}/model", summary_file=f"{tmp_path}/model/config.json")
+    refused(tmp_path, job, "is the input", ConfigError)
+
+
+def test_an_output_that_no_job_made_is_kept(tmp_path: Path, make_job: MakeJob, source: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    out.write_text("mine")
+    refused(tmp_path, make_job(source, out), "out.jsonl: exists, and no job made it", DataError)
+    refused(tmp_path, make_job(source, out, restart=True), "no job made it", DataError)
+    assert make_job(source, out, force=True).run().rows_now == 60
+    assert make_job(source, out).run().rows == 60  # finished, without --force
+    errors = tmp_path / "other.jsonl.errors.jsonl"
+    errors.write_text("mine, too")
+    refused(tmp_path, make_job(source, tmp_path / "other.jsonl"), "errors.jsonl: exists, and no job", DataError)
+    make_job(source, tmp_path / "other.jsonl", force=True).run()
+    assert errors.read_text() == "mine, too"  # there was no bad row
+
+
+def test_an_output_that_was_changed_is_kept(tmp_path: Path, make_job: MakeJob, source: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    make_job(source, out).run()
+    done = out.read_bytes()
+    os.utime(out)
+    assert make_job(source, out, restart=True).run().rows_now == 60  # touched, but equal
+    out.write_bytes(done[:-2] + b" \n")
+    for options in ({}, {"restart": True}, {"task": {"seed": 1}, "restart": True}):
+        refused(tmp_path, make_job(source, out, **options), "was changed after a job made it", DataError)
+    assert make_job(source, out, force=True).run().rows == 60
+    assert out.read_bytes() == done
+
+
+def test_what_others_have_in_the_state_is_kept(tmp_path: Path, make_job: MakeJob, source: Path) -> None:
+    out, state = tmp_path / "out.jsonl", tmp_path / "out.jsonl.parts"
+    state.mkdir()
+    (state / "notes.tmp").write_text("mine")
+    for options in ({}, {"restart": True}, {"force": True}):
+        refused(tmp_path, make_job(source, out, **options), "holds 'notes.tmp'", DataError)
+    (state / "notes.tmp").unlink()
+    make_job(source, out).run()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl", "out.jsonl.manifest.json"]
+    state.mkdir()
+    theirs = ["notes.tmp", "part-000000.jsonl", "part-x", "manifest.json", "part-000001-00000000.counts.json"]
+    for name in theirs:
+        (state / name).write_text("mine")
+    make_job(source, out).run()
+    make_job(source, out, restart=True).run()
+    assert sorted(path.name for path in state.iterdir()) == sorted(theirs)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("name", ["part-000000.jsonl", "part-00000-8a3b.snappy.parquet", "_SUCCESS", "x.tmp"])
+def test_a_folder_of_shards_of_others_is_kept(
+    tmp_path: Path, make_job: MakeJob, source: Path, name: str, restart: bool
+) -> None:
+    (tmp_path / "shards").mkdir()
+    (tmp_path / "shards" / name).write_text("theirs")
+    for force in (False, True):
+        job = make_job(source, f"{tmp_path}/shards/", restart=restart, force=force)
+        refused(tmp_path, job, "which no job made.*new or an empty folder", DataError)
+
+
+def test_a_folder_of_parts_replaces_only_its_own(tmp_path: Path, make_job: MakeJob, source: Path) -> None:
+    out = f"{tmp_path}/parts/"
+    make_job(source, out, part_rows=10).run()
+    assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == [
+        "_manifest.json",
+        *(f"part-00000{i}.jsonl" for i in range(6)),
+    ]
+    (tmp_path / "parts" / "part-000007.jsonl").write_text("theirs")
+    refused(tmp_path, make_job(source, out, part_rows=40, restart=True), "holds 'part-000007.jsonl'", DataError)
+    (tmp_path / "parts" / "part-000007.jsonl").rename(tmp_path / "parts" / "theirs.jsonl")
+    make_job(source, out, part_rows=40, restart=True).run()
+    assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == [
+        "_manifest.json",
+        "part-000000.jsonl",
+        "part-000001.jsonl",
+        "theirs.jsonl",
+    ]
+    (tmp_path / "parts" / "part-000001.jsonl").write_text("changed")
+    refused(tmp_path, make_job(source, out, part_rows=40, restart=True), "holds 'part-000001.jsonl'", DataError)
+
+
+@pytest.mark.parametrize("content", ["{}", "[", "null", '{"format": "mime_fast job 2"}', "\xff"])
+def test_a_manifest_that_is_none_is_kept(tmp_path: Path, make_job: MakeJob, source: Path, content: str) -> None:
+    (tmp_path / "out.jsonl.manifest.json").write_text(content, encoding="latin-1")
+    for options in ({}, {"restart": True, "force": True}):
+        job = make_job(source, tmp_path / "out.jsonl", **options)
+        refused(tmp_path, job, "manifest.json: not the manifest of a job", DataError)
+
+
+def test_a_restart_that_fails_leaves_the_old_output_and_its_manifest(
+    tmp_path: Path, make_job: MakeJob, source: Path
+) -> None:
+    out = tmp_path / "out.jsonl"
+    make_job(source, out).run()
+    job = make_job(
+        source, out, kind="generate", restart=True, task={"search": {"num_beams": 2}}, load_options={"isa": "x"}
+    )
+    refused(tmp_path, job, "isa")
+    assert make_job(source, out).run().rows == 60
+
+
+@pytest.mark.parametrize("name", ["none/out.jsonl", "none/parts/", "in.jsonl/out.jsonl", "in.jsonl/"])
+def test_an_output_that_cannot_be_is_found_before_the_work(
+    tmp_path: Path, make_job: MakeJob, source: Path, name: str
+) -> None:
+    refused(tmp_path, make_job(source, f"{tmp_path}/{name}", model="shipped-by-nobody"), "shipped-by-nobody|cannot be")
+    refused(tmp_path, make_job(source, f"{tmp_path}/{name}"), "cannot be written|is the input")
+    for out in (None, tmp_path / "out.jsonl"):
+        job = make_job(source, out, summary_file=f"{tmp_path}/none/s.json")
+        refused(tmp_path, job, "none/s.json: cannot be written: No such file", OutputError)
+
+
+def test_a_lock_that_the_file_system_refuses(
+    tmp_path: Path, make_job: MakeJob, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    told = r"out.jsonl.parts: the file system refuses a lock \(Operation not supported\)"
+    refused(tmp_path, make_job(source, tmp_path / "out.jsonl"), told, DataError)
+    refused(tmp_path, make_job(source, f"{tmp_path}/parts/"), "refuses a lock", DataError)
+
+
+def test_a_refused_job_leaves_the_one_that_runs(tmp_path: Path, make_job: MakeJob, source: Path) -> None:
+    from mime_fast.corpora.parts import Parts
+
+    with Parts.opened(Places.of(f"{tmp_path}/out.jsonl"), {}, []):
+        refused(tmp_path, make_job(source, tmp_path / "out.jsonl"), "another job is writing it", DataError)
+
+
+def test_the_manifest_lists_what_the_job_made(tmp_path: Path, make_job: MakeJob) -> None:
+    source = write_rows(tmp_path / "in.jsonl", [*some_rows(3), "{"])
+    make_job(source, tmp_path / "out.jsonl").run()
+    manifest = json.loads((tmp_path / "out.jsonl.manifest.json").read_text())
+    assert [one["name"] for one in manifest["outputs"]] == ["out.jsonl", "out.jsonl.errors.jsonl"]
