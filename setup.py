@@ -33,9 +33,9 @@ BINDING_FLAGS += [f"-I{place}" for place in PYTHON_INCLUDES]
 
 # The kernels of each processor family; every file sets the instruction set of its own.
 KERNELS = {
-    "x86_64": ["generic", "avx2", "avx512", "avx512_vnni", "avx512_bf16"],
-    "aarch64": ["generic"],
-    "arm64": ["generic"],  # what macOS calls aarch64
+    "x86_64": ["generic", "avx2", "avx2_vnni", "avx512", "avx512_vnni", "avx512_bf16"],
+    "aarch64": ["generic", "neon", "neon_dotprod"],
+    "arm64": ["generic", "neon", "neon_dotprod"],  # what macOS calls aarch64
 }
 MACHINE = sysconfig.get_platform().rpartition("-")[2]
 

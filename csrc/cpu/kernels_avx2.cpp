@@ -1,6 +1,7 @@
 #include "body/includes.h"
 
 #if MIME_FAST_X86
+#define MIME_FAST_NATIVE_VNNI 0
 #define MIME_FAST_VEC "body/vec_avx2.h"
 
 MIME_FAST_TARGET("avx2,fma")

@@ -10,6 +10,11 @@ inline void arrange_unsigned(const std::uint32_t* bytes, std::size_t count, std:
   for (std::size_t i = 0; i < count; ++i) out[i] = bytes[i] ^ 0x80808080u;
 }
 
+// As they are.
+inline void arrange_signed(const std::uint32_t* bytes, std::size_t count, std::uint32_t* out) {
+  for (std::size_t i = 0; i < count; ++i) out[i] = bytes[i];
+}
+
 // Each word, then the magnitudes of its bytes.
 inline void arrange_magnitudes(const std::uint32_t* bytes, std::size_t count, std::uint32_t* out) {
   for (std::size_t i = 0; i < count; ++i) {

@@ -15,6 +15,8 @@
 #include "mime_fast/screen.h"
 #include "tables.h"
 
-#if defined(__x86_64__)
+#if MIME_FAST_X86
 #include <immintrin.h>
+#elif MIME_FAST_ARM64
+#include <arm_neon.h>
 #endif

@@ -99,8 +99,8 @@ inline __attribute__((always_inline)) void multiply_in(const PackedMatrix& weigh
 // sums [kRows, kVectors] of rows from `row` and outputs from `output` on. A function of its own: tools/
 // check_disassembly.py looks for stores in its loop.
 template <typename Dot, int kRows, int kVectors, bool kStreams>
-__attribute__((noinline)) void multiply(const PackedMatrix& weight, const Rows& x, std::size_t row, std::size_t output,
-                                        typename Dot::Acc* sums) {
+MIME_FAST_IN_ORDER __attribute__((noinline)) void multiply(const PackedMatrix& weight, const Rows& x, std::size_t row,
+                                                           std::size_t output, typename Dot::Acc* sums) {
   multiply_in<Dot, kRows, kStreams>(weight, x, row, output, sums, std::make_integer_sequence<int, kRows * kVectors>{});
 }
 

@@ -11,8 +11,9 @@
 
 namespace mime_fast {
 
-enum class Isa { kGeneric, kAvx2, kAvx512, kAvx512Vnni, kAvx512Bf16 };
-constexpr int kIsaCount = 5;
+// Of those that a machine has the last one is its best.
+enum class Isa { kGeneric, kAvx2, kAvx2Vnni, kAvx512, kAvx512Vnni, kAvx512Bf16, kNeon, kNeonDotprod };
+constexpr int kIsaCount = 8;
 
 enum class Activation { kNone, kRelu, kSigmoid };
 

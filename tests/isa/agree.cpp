@@ -1,0 +1,344 @@
+// Every instruction set that this machine has beside plain C++: kernels on random numbers of odd shapes, then the
+// replies of a small model. For machines that Python tests do not reach: tests/isa/run builds it and runs it under an
+// emulator.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <limits>
+#include <map>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "engine/run.h"
+#include "mime_fast/kernels.h"
+
+namespace mime_fast {
+namespace {
+
+constexpr Precision kPrecisions[] = {Precision::kFloat32, Precision::kBfloat16, Precision::kInt8};
+const char* const kNames[] = {"float32", "bfloat16", "int8"};
+constexpr float kSumBounds[] = {1e-5f, 2e-5f, 1.6e-4f};  // twice what exp2 may be off (csrc/cpu/body/math.h), and more
+int failures = 0;
+
+std::vector<float> numbers(std::size_t count, unsigned seed, float deviation = 1.0f) {
+  std::mt19937 source(seed);
+  std::normal_distribution<float> normal(0.0f, deviation);
+  std::vector<float> values(count);
+  for (float& value : values) value = normal(source);
+  return values;
+}
+
+void expect(bool good, const char* isa, const std::string& what) {
+  if (good) return;
+  ++failures;
+  std::printf("%s: %s\n", isa, what.c_str());
+}
+
+// Greatest difference; not a number where one is and the other is not.
+float difference(const std::vector<float>& a, const std::vector<float>& b) {
+  float most = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (std::isnan(a[i]) && std::isnan(b[i])) continue;
+    if (a[i] == b[i]) continue;
+    const float apart = std::fabs(a[i] - b[i]);
+    if (!(apart <= most)) most = apart;
+  }
+  return most;
+}
+
+struct Prepared {
+  Prepared(const Kernels& table, Precision precision, const std::vector<float>& x, std::size_t rows, std::size_t inputs)
+      : words(rows * table.row_words(precision, inputs)), scale(rows) {
+    table.prepare(precision, x.data(), inputs, rows, inputs, words.data(), scale.data());
+    view = {words.data(), table.row_words(precision, inputs), scale.data()};
+  }
+  AlignedVector<std::uint32_t> words;
+  std::vector<float> scale;
+  Rows view;
+};
+
+std::vector<float> product(const Kernels& table, const PackedMatrix& weight, const std::vector<float>& x,
+                           std::size_t rows, Activation activation, const std::vector<float>& residual) {
+  const Prepared prepared(table, weight.precision, x, rows, weight.inputs);
+  std::vector<float> out(rows * weight.outputs, std::numeric_limits<float>::quiet_NaN());
+  GemmArgs args{};
+  args.weight = &weight;
+  args.x = prepared.view;
+  args.rows = rows;
+  args.out = out.data();
+  args.out_stride = weight.outputs;
+  args.residual = residual.empty() ? nullptr : residual.data();
+  args.residual_stride = weight.outputs;
+  args.activation = activation;
+  table.gemm(args);
+  return out;
+}
+
+void check_gemm(const Kernels& table, const Kernels& plain) {
+  unsigned seed = 0;
+  for (const std::size_t inputs : {1, 2, 7, 8, 37, 300}) {
+    for (const std::size_t outputs : {1, 15, 16, 33, 100}) {
+      for (const std::size_t rows : {1, 2, 3, 4, 5, 7, 13}) {
+        for (const Precision precision : kPrecisions) {
+          const auto w = numbers(outputs * inputs, ++seed, 1.0f / std::sqrt(static_cast<float>(inputs)));
+          const auto bias = numbers(outputs, ++seed), x = numbers(rows * inputs, ++seed);
+          const auto residual = seed % 2 == 0 ? numbers(rows * outputs, ++seed) : std::vector<float>();
+          const auto activation = static_cast<Activation>(seed % 3);
+          const PackedMatrix weight = pack(precision, w.data(), outputs, inputs, inputs, bias.data());
+          const auto found = product(table, weight, x, rows, activation, residual);
+          const auto expected = product(plain, weight, x, rows, activation, residual);
+          const std::string what = std::string("gemm ") + kNames[static_cast<int>(precision)] + " " +
+                                   std::to_string(rows) + " x " + std::to_string(inputs) + " x " +
+                                   std::to_string(outputs);
+          expect(difference(found, expected) < 2e-5f, table.isa, what);
+          for (std::size_t row = 0; row < rows; ++row) {  // bit for bit the same alone
+            const std::vector<float> one(x.begin() + static_cast<std::ptrdiff_t>(row * inputs),
+                                         x.begin() + static_cast<std::ptrdiff_t>((row + 1) * inputs));
+            std::vector<float> beside;
+            if (!residual.empty())
+              beside.assign(residual.begin() + static_cast<std::ptrdiff_t>(row * outputs),
+                            residual.begin() + static_cast<std::ptrdiff_t>((row + 1) * outputs));
+            const auto alone = product(table, weight, one, 1, activation, beside);
+            expect(std::memcmp(alone.data(), found.data() + row * outputs, outputs * sizeof(float)) == 0, table.isa,
+                   what + ": row " + std::to_string(row) + " alone is another");
+          }
+        }
+      }
+    }
+  }
+}
+
+struct Looked {
+  std::vector<Scored> best;
+  std::vector<float> log_sums, target_logits, logits;
+};
+
+Looked look(const Kernels& table, const PackedMatrix& weight, const std::vector<float>& x, std::size_t rows,
+            std::size_t k) {
+  const Prepared prepared(table, weight.precision, x, rows, weight.inputs);
+  const std::size_t chunks = (weight.padded / kBlock + kChunkBlocks - 1) / kChunkBlocks, capacity = top_capacity(k);
+  std::vector<std::uint64_t> allowed(weight.padded / kBlock, 0xFEFFFFFFFFFFFFFEull);
+  std::vector<Scored> kept(rows * capacity);
+  std::vector<TopTokens> top(rows);
+  std::vector<PartialSum> partial(rows * chunks);
+  std::vector<std::int32_t> targets(rows, -1);
+  Looked found{{}, {}, std::vector<float>(rows), std::vector<float>(rows * weight.padded)};
+  for (std::size_t row = 0; row < rows; ++row) {
+    top[row].threshold = -std::numeric_limits<float>::infinity();
+    top[row].k = k;
+    top[row].capacity = capacity;
+    top[row].kept = kept.data() + row * capacity;
+    targets[row] = static_cast<std::int32_t>((row * 37) % weight.outputs);
+  }
+  VocabArgs args{&weight,
+                 allowed.data(),
+                 prepared.view,
+                 rows,
+                 top.data(),
+                 targets.data(),
+                 found.target_logits.data(),
+                 partial.data(),
+                 chunks,
+                 0,
+                 chunks,
+                 found.logits.data()};
+  table.vocab_topk(args);
+  for (std::size_t row = 0; row < rows; ++row) {
+    prune(top[row]);
+    std::sort(top[row].kept, top[row].kept + top[row].count, ranks_before);
+    found.best.insert(found.best.end(), top[row].kept, top[row].kept + top[row].count);
+    double sum = 0;
+    for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
+      const PartialSum& part = partial[row * chunks + chunk];
+      sum += part.sum * std::exp(static_cast<double>(part.shift));
+    }
+    found.log_sums.push_back(static_cast<float>(std::log(sum)));
+  }
+  return found;
+}
+
+void check_vocabulary(const Kernels& table, const Kernels& plain) {
+  unsigned seed = 1000;
+  for (const std::size_t words : {5, 64, 1030, 2100}) {
+    for (const std::size_t rows : {1, 2, 3, 5, 8, 20}) {
+      for (const Precision precision : kPrecisions) {
+        const std::size_t inputs = 51;
+        const auto w = numbers(words * inputs, ++seed, 0.3f), bias = numbers(words, ++seed);
+        const auto x = numbers(rows * inputs, ++seed);
+        PackedMatrix weight = pack(precision, w.data(), words, inputs, inputs, bias.data(), kBlock);
+        std::fill(weight.bias.begin() + static_cast<std::ptrdiff_t>(words), weight.bias.end(),
+                  -std::numeric_limits<float>::infinity());
+        for (const std::size_t k : {4, 40}) {
+          const Looked found = look(table, weight, x, rows, k), expected = look(plain, weight, x, rows, k);
+          const std::string what = std::string("vocab_topk ") + kNames[static_cast<int>(precision)] + " " +
+                                   std::to_string(rows) + " x " + std::to_string(words) + ", k = " + std::to_string(k);
+          bool same = found.best.size() == expected.best.size();
+          for (std::size_t i = 0; same && i < found.best.size(); ++i) {
+            same = std::fabs(found.best[i].logit - expected.best[i].logit) < 2e-5f;
+          }
+          expect(same, table.isa, what + ": other words");
+          expect(difference(found.log_sums, expected.log_sums) < kSumBounds[static_cast<int>(precision)], table.isa,
+                 what + ": another log-sum-exp");
+          expect(difference(found.logits, expected.logits) < 2e-5f, table.isa, what + ": other logits");
+          expect(difference(found.target_logits, expected.target_logits) < 2e-5f, table.isa, what + ": other targets");
+        }
+      }
+    }
+  }
+}
+
+void check_rows(const Kernels& table, const Kernels& plain) {
+  for (const std::size_t size : {1, 3, 4, 16, 21, 300}) {
+    const auto x = numbers(7 * size, static_cast<unsigned>(size)), weight = numbers(size, 1), bias = numbers(size, 2);
+    std::vector<float> found(x.size()), expected(x.size());
+    for (const bool unbiased : {false, true}) {
+      if (size == 1) continue;
+      table.layer_norm({x.data(), size, weight.data(), bias.data(), 7, size, unbiased, found.data(), size});
+      plain.layer_norm({x.data(), size, weight.data(), bias.data(), 7, size, unbiased, expected.data(), size});
+      expect(difference(found, expected) < 2e-5f, table.isa, "layer_norm " + std::to_string(size));
+    }
+    table.exponentials(x.data(), x.size(), 0.5f, 3.0f, found.data());
+    plain.exponentials(x.data(), x.size(), 0.5f, 3.0f, expected.data());
+    for (std::size_t i = 0; i < x.size(); ++i) found[i] /= expected[i], expected[i] = 1.0f;
+    expect(difference(found, expected) < 2e-6f, table.isa, "exponentials " + std::to_string(size));
+    const auto gate = numbers(14 * size, 3);
+    auto both = numbers(14 * size, 4), other = both;
+    std::vector<float> share(7), other_share(7);
+    table.apply_gate(gate.data(), both.data(), 7, size, share.data());
+    plain.apply_gate(gate.data(), other.data(), 7, size, other_share.data());
+    expect(difference(both, other) == 0.0f, table.isa, "apply_gate " + std::to_string(size));
+  }
+}
+
+void check_attention(const Kernels& table, const Kernels& plain) {
+  for (const std::size_t length : {1, 5, 16, 17, 40}) {
+    for (const std::size_t depth : {1, 4, 20, 33}) {
+      const std::size_t heads = 2, rows = 6, padded = round_up(length, kLanes);
+      const auto query = numbers(rows * heads * depth, 5), values = numbers(heads * length * depth, 6);
+      auto keys = numbers(heads * depth * padded, 7);
+      std::vector<std::uint8_t> real(length, 1);
+      if (length > 2) real[1] = 0;
+      const auto run = [&](const Kernels& kernels) {
+        std::vector<float> out(rows * heads * depth), scratch(kAttentionRows * padded);
+        kernels.attention({query.data(), heads * depth, keys.data(), values.data(), real.data(), length, padded, rows,
+                           heads, depth, 0.3f, out.data(), heads * depth, scratch.data()});
+        return out;
+      };
+      expect(difference(run(table), run(plain)) < 2e-5f, table.isa, "attention " + std::to_string(length));
+      std::vector<std::vector<float>> nodes;
+      std::vector<const float*> places;
+      for (std::size_t i = 0; i < length; ++i) nodes.push_back(numbers(2 * heads * depth, static_cast<unsigned>(i)));
+      for (const auto& node : nodes) places.push_back(node.data());
+      const auto chain = [&](const Kernels& kernels) {
+        std::vector<float> out(heads * depth), scratch(padded);
+        kernels.chain_attention(
+            {query.data(), places.data(), real.data(), length, heads, depth, 0.3f, out.data(), scratch.data()});
+        return out;
+      };
+      expect(difference(chain(table), chain(plain)) < 2e-5f, table.isa, "chain_attention " + std::to_string(length));
+    }
+  }
+}
+
+Model small_model(Precision precision, Isa isa) {
+  ModelConfig config;
+  config.vocab_size = 1100;
+  config.hidden_size = 36;
+  config.num_layers = 1;
+  config.context_layers = 2;
+  config.num_heads = 2;
+  config.attention_depth = 10;
+  config.ffn_channels = 7;
+  config.max_positions = 64;
+  config.emotion_mimicry = config.emotion_grouping = true;
+  for (std::int32_t i = 0; i < static_cast<std::int32_t>(kEmotions); ++i) {
+    (i % 3 == 0 ? config.positive : config.negative).push_back(i);
+  }
+  return make_model(config, precision, isa, [](const std::string& name, const std::vector<std::size_t>& shape) {
+    std::size_t count = 1, inputs = 1;
+    for (std::size_t i = 0; i < shape.size(); ++i) count *= shape[i], inputs *= i > 0 ? shape[i] : 1;
+    unsigned seed = 0;
+    for (const char letter : name) seed = seed * 131 + static_cast<unsigned char>(letter);
+    const float deviation = (name == "fc_decode.weight" ? 3.0f : 1.0f) / std::sqrt(static_cast<float>(inputs));
+    auto values = std::make_shared<std::vector<float>>(numbers(count, seed, shape.size() > 1 ? deviation : 0.3f));
+    return TensorValues(values, values->data());
+  });
+}
+
+std::vector<std::vector<Reply>> replies(const Model& model, std::size_t beams) {
+  std::vector<std::int32_t> tokens, states;
+  std::vector<std::int64_t> offsets = {0};
+  std::mt19937 source(9);
+  for (const std::size_t length : {3, 20, 9, 41, 1}) {
+    for (std::size_t i = 0; i <= length; ++i) {
+      tokens.push_back(i == 0 ? 0 : 7 + static_cast<std::int32_t>(source() % 1000));
+      states.push_back(i == 0 ? 0 : kUserId);
+    }
+    offsets.push_back(static_cast<std::int64_t>(tokens.size()));
+  }
+  const std::size_t count = offsets.size() - 1;
+  std::vector<std::uint64_t> seeds(count, 3), ids = {0, 1, 2, 3, 4};
+  std::vector<std::int32_t> emotions(count, 5), mimicked(count);
+  std::vector<float> logits(count * kEmotions), weights(count * kEmotions), share(count);
+  SearchOptions options;
+  options.num_beams = beams;
+  options.num_return_sequences = beams;
+  options.max_new_tokens = 9;
+  RunOptions run;
+  run.should_stop = [](bool) { return false; };
+  return run_generate(model, run, options, {tokens.data(), states.data(), offsets.data()},
+                      {seeds.data(), ids.data(), emotions.data(), true}, {}, count,
+                      {logits.data(), mimicked.data(), weights.data(), share.data()});
+}
+
+// float32 says the same words; the others may not where two are nearer than a rounding, which here they are not.
+void check_engine(Isa isa) {
+  for (const Precision precision : kPrecisions) {
+    const Model model = small_model(precision, isa), plain = small_model(precision, Isa::kGeneric);
+    for (const std::size_t beams : {1, 3}) {
+      const auto found = replies(model, beams), expected = replies(plain, beams);
+      std::size_t same = 0, all = 0;
+      for (std::size_t i = 0; i < found.size(); ++i) {
+        for (std::size_t j = 0; j < std::min(found[i].size(), expected[i].size()); ++j, ++all) {
+          same +=
+              found[i][j].token_ids == expected[i][j].token_ids &&
+              std::fabs(found[i][j].logprob - expected[i][j].logprob) < (precision == Precision::kFloat32 ? 1e-3 : 0.5);
+        }
+      }
+      const bool enough = precision == Precision::kFloat32 ? same == all : 10 * same >= 8 * all;
+      expect(all >= 5 && enough, isa_name(isa),
+             std::string("generate ") + kNames[static_cast<int>(precision)] + ", " + std::to_string(beams) +
+                 " beams: " + std::to_string(same) + " of " + std::to_string(all) + " replies equal");
+    }
+  }
+}
+
+int check_all() {
+  const Kernels& plain = kernels(Isa::kGeneric);
+  int checked = 0;
+  for (int i = 1; i < kIsaCount; ++i) {
+    const auto isa = static_cast<Isa>(i);
+    if (*why_not(isa) != '\0') {
+      std::printf("%s: not here: %s\n", isa_name(isa), why_not(isa));
+      continue;
+    }
+    const Kernels& table = kernels(isa);
+    check_gemm(table, plain);
+    check_vocabulary(table, plain);
+    check_rows(table, plain);
+    check_attention(table, plain);
+    check_engine(isa);
+    ++checked;
+    std::printf("%s: checked\n", isa_name(isa));
+  }
+  std::printf("%d instruction sets, %d failures; best: %s\n", checked, failures, isa_name(best_isa()));
+  return failures == 0 && checked > 0 ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace mime_fast
+
+int main() { return mime_fast::check_all(); }
