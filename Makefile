@@ -23,7 +23,7 @@ ASAN_LIBS = $(foreach lib,libasan.so libubsan.so libstdc++.so.6,$(shell $(CXX) -
 SANITIZED = LD_PRELOAD="$(ASAN_LIBS)" ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=$(CURDIR)/$(ASAN):$(CURDIR) \
 	PYTHONDONTWRITEBYTECODE=1
 
-.PHONY: help demo build test lint bench bench-corpora asan cuda-check wheel clean
+.PHONY: help demo build test lint bench bench-corpora asan check-arm cuda-check wheel clean
 
 help:
 	@echo "make demo    install into .venv and answer the dialogues of examples/dialogues.jsonl"
@@ -33,6 +33,7 @@ help:
 	@echo "make bench   the benchmarks beside their peers, ten minutes; writes benchmarks/results/"
 	@echo "make bench-corpora    rates and memory of corpus jobs; writes benchmarks/results/corpora.*"
 	@echo "make asan    the native extension's tests under the address and undefined-behaviour sanitizers"
+	@echo "make check-arm   the kernels for aarch64 under qemu; takes g++-aarch64-linux-gnu and qemu-user"
 	@echo "make cuda-check  what only a machine with a GPU can show; takes its python3, not .venv"
 	@echo "make wheel   a wheel in dist/ that installs without a compiler"
 	@echo "make clean   remove what was built, but not .venv"
@@ -69,6 +70,9 @@ asan: $(INSTALLED_DEV)
 		$(BIN)/python setup.py -q build --build-lib $(ASAN) build_ext --dev
 	$(SANITIZED) $(BIN)/python -P -c 'import mime_fast._native as n; assert "$(ASAN)" in n.__file__, n.__file__'
 	$(SANITIZED) $(BIN)/pytest -p no:cacheprovider -o pythonpath= tests/native --ignore tests/native/test_shipped.py
+
+check-arm:
+	tests/isa/run aarch64-linux-gnu- qemu-aarch64 -L /usr/aarch64-linux-gnu
 
 # Such a machine has its own PyTorch and Triton, and often no network.
 cuda-check:

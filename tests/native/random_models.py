@@ -20,9 +20,8 @@ Tensors = dict[str, npt.NDArray[np.float32]]
 GROUPS = np.array(POSITIVE_IDS, np.int32), np.array(NEGATIVE_IDS, np.int32)
 KINDS = tuple(MODEL_CONFIGS.values())
 PRECISIONS = ("float32", "screened", "bfloat16", "int8")
-ISAS = tuple(
-    isa for isa in ("generic", "avx2", "avx512", "avx512_vnni", "avx512_bf16") if _native.why_not(isa) == ""
-)  # those of this machine
+ALL_ISAS = ("generic", "avx2", "avx2_vnni", "avx512", "avx512_vnni", "avx512_bf16", "neon", "neon_dotprod")
+ISAS = tuple(isa for isa in ALL_ISAS if _native.why_not(isa) == "")  # those of this machine
 SANITIZED = "libasan" in os.environ.get("LD_PRELOAD", "")  # `make asan`: slower, and memory cannot be limited
 SMALL: dict[str, Any] = {"hidden_size": 12, "num_heads": 2, "attention_depth": 8, "ffn_channels": 5}
 

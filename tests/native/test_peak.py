@@ -12,7 +12,7 @@ from tests.native.random_models import ISAS, PRECISIONS, SANITIZED
 MOST = {
     "float32": {},
     "bfloat16": {"avx512_bf16": 2.0},
-    "int8": {"avx512_vnni": 4.0, "avx512_bf16": 4.0},
+    "int8": {"avx2_vnni": 4.0, "avx512_vnni": 4.0, "avx512_bf16": 4.0, "neon_dotprod": 4.0},
 }
 WITHOUT = {"bfloat16": 1.0, "int8": 8 / 3}
 NOISE = 1.1  # other work slows a kernel down, but the clock may rise between two measurements
