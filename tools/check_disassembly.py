@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 HEADER = re.compile(r"^[0-9a-f]+ <(.*)>:$")
-LINE = re.compile(r"^\s*([0-9a-f]+):\s+(\S+)\s*(.*?)\s*$")
+LINE = re.compile(r"^\s*([0-9a-f]+):\s+(?:\{\w+\}\s+)?(\S+)\s*(.*?)\s*$")  # "{vex}" is no name
 JUMP_X86 = re.compile(r"^j(?!mp)\w+$")  # conditional ones close loops
 JUMP_ARM = re.compile(r"^(b\.\w+|cbn?z|tbn?z)$")
 TARGET = re.compile(r"(?:^|,\s*)(?:0x)?([0-9a-f]+)\s*(?:<.*>)?$")
@@ -48,13 +48,15 @@ class Instruction:
         return bool(STORE_X86.search(self.operands))
 
 
-def functions(disassembly: str, named: str) -> dict[str, list[Instruction]]:
-    """Those whose name contains `named`, with their instructions."""
-    found: dict[str, list[Instruction]] = {}
+def functions(disassembly: str, named: str) -> list[tuple[str, list[Instruction]]]:
+    """Those whose name contains `named`, with their instructions; each instruction set has one of the same name."""
+    found: list[tuple[str, list[Instruction]]] = []
     current: list[Instruction] | None = None
     for line in disassembly.splitlines():
         if header := HEADER.match(line):
-            current = found.setdefault(header[1], []) if named in header[1] else None
+            current = [] if named in header[1] else None
+            if current is not None:
+                found.append((header[1], current))
         elif current is not None and (match := LINE.match(line)):
             current.append(Instruction(int(match[1], 16), match[2], match[3]))
     return found
@@ -72,7 +74,7 @@ def faults(disassembly: str) -> tuple[int, list[str]]:
     """How many products there are, and what is wrong with them."""
     products = functions(disassembly, "multiply<")
     wrong = []
-    for name, instructions in products.items():
+    for name, instructions in products:
         short = re.sub(r"mime_fast::|\(anonymous namespace\)::|\(.*", "", name)
         multiplying = [loop for loop in loops(instructions) if any(PRODUCT.search(one.name) for one in loop)]
         if not multiplying:

@@ -44,6 +44,12 @@ def test_a_store_in_the_loop_is_found_and_one_after_it_is_none() -> None:
     assert len(faults(ARM.replace("cmp\tx3, x4", "str\tq0, [sp, #32]"))[1]) == 1
 
 
+def test_each_of_two_of_the_same_name_is_looked_at() -> None:
+    assert faults(GOOD + GOOD) == (2, [])
+    assert len(faults(GOOD + STORED)[1]) == 1
+    assert len(faults(GOOD.replace("vfmadd231ps", "{vex} vpdpbusd") + GOOD.replace("vfmadd231ps", "vaddps"))[1]) == 1
+
+
 def test_a_product_without_a_loop_is_a_fault() -> None:
     assert len(faults(GOOD.replace("vfmadd231ps", "vaddps"))[1]) == 1
     assert faults("") == (0, [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mime_fast import _native_dev
-from tests.native.random_models import ISAS, PRECISIONS, SANITIZED
+from tests.native.random_models import ISAS, SANITIZED
 
 # Products of a multiplication in a lane of 32 bits, of which float32 makes one. In int8 without a dot product three
 # multiplications make eight products.
@@ -31,7 +31,7 @@ def best(measure: object, *arguments: object) -> float:
 
 @pytest.mark.skipif(SANITIZED, reason="nothing is as fast as it is")
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("precision", MOST)
 def test_no_kernel_passes_the_ceiling_and_the_ceiling_passes_no_multiplier(isa: str, precision: str) -> None:
     ceiling = best(_native_dev.peak, precision, isa)
     for rows in (4, 40):

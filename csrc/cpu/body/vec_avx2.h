@@ -110,7 +110,7 @@ struct DotBfloat16 : DotFloat32 {
 #if MIME_FAST_NATIVE_VNNI
 struct DotInt8 {
   static constexpr int kLook = 4;
-  static constexpr int kRows = 6, kVectors = 2, kVectorsOf1 = 8, kVectorsOf3 = 4;
+  static constexpr int kRows = 6, kVectors = 2, kVectorsOf1 = 8, kVectorsOf3 = 2;
   static constexpr int kParts = 1, kWords = 1, kLeftWords = 1;
   static constexpr auto arrange = arrange_unsigned;
   using Acc = __m256i;
