@@ -184,8 +184,8 @@ Tree::Tree(const Model& model, std::size_t layers)
   add(-1, kSosId, 0.0f);
 }
 
-std::int32_t Tree::add(std::int32_t parent, std::int32_t token, float logprob) {
-  nodes_.push_back({parent, token, logprob});
+std::int32_t Tree::add(std::int32_t parent, std::int32_t token, float logprob, float logit) {
+  nodes_.push_back({parent, token, logprob, logit});
   for (AlignedVector<float>& cache : caches_) cache.resize(nodes_.size() * stride_);
   return static_cast<std::int32_t>(nodes_.size() - 1);
 }

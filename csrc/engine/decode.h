@@ -14,6 +14,7 @@ struct Node {
   std::int32_t parent;  // -1: none
   std::int32_t token;
   float logprob;
+  float logit;  // what it was made of
 };
 
 // The words of a dialogue's hypotheses as a tree, and what each layer that the dialogue goes through keeps of them:
@@ -23,7 +24,8 @@ class Tree {
   // layers: those of the dialogue's memory.
   Tree(const Model& model, std::size_t layers);
 
-  std::int32_t add(std::int32_t parent, std::int32_t token, float logprob);
+  std::int32_t add(std::int32_t parent, std::int32_t token, float logprob, float logit = 0.0f);
+  void set_logprob(std::int32_t index, float logprob) { nodes_[static_cast<std::size_t>(index)].logprob = logprob; }
   const Node& node(std::int32_t index) const { return nodes_[static_cast<std::size_t>(index)]; }
 
   // Of one layer and node: keys [A], values [A], the outer two taps [2F], hidden [F].

@@ -18,11 +18,13 @@ struct Slot {
       : index(index),
         memory(std::move(memory)),
         tree(model, this->memory.layers.size()),
+        normalizers(model.config.hidden_size),
         search(options, *model.kernels, std::move(request), tree) {}
 
   std::size_t index;
   Memory memory;
   Tree tree;
+  Normalizers normalizers;  // of a screened beam search
   Search search;
 };
 
@@ -53,7 +55,9 @@ class Worker {
         on_caller_(on_caller),
         scratch_(*job.model.kernels),
         team_(job.queue.team_size()),
-        lookup_(job.model, job.options.suppressed) {}
+        lookup_(job.model, job.options.suppressed),
+        dense_(job.model, {}, false),
+        doubting_(job.model.screened && job.options.beams() && !job.options.penalises()) {}
 
   void run() {
     for (;;) {
@@ -124,6 +128,7 @@ class Worker {
       decode(job_.model, scratch_, block_, out);
       look_up(first, last, out);
     }
+    if (doubting_) settle();
     for (const auto& slot : slots_) {
       job_.queue.check(on_caller_);
       slot->search.advance();
@@ -144,6 +149,10 @@ class Worker {
       Slot& slot = *slots_[owners_[row].slot];
       const std::size_t at = row - first;
       const double log_sum_exp = lookup_.log_sum_exp(at);
+      if (doubting_) {
+        slot.normalizers.keep(rows_[row].node, out + at * job_.model.config.hidden_size, log_sum_exp,
+                              lookup_.spread(at));
+      }
       if (!std::isfinite(log_sum_exp)) {
         const std::lock_guard<std::mutex> lock(job_.mutex);
         job_.broken.push_back({slot.search.step(), slot.index});
@@ -156,6 +165,39 @@ class Worker {
       } else {
         slot.search.offer(owners_[row].live, lookup_.best(at), lookup_.count(at), log_sum_exp);
       }
+    }
+  }
+
+  // Exact log-sum-exps wherever approximate ones may decide a dialogue's step otherwise.
+  void settle() {
+    const std::size_t size = job_.model.config.hidden_size;
+    std::vector<Slot*> open;
+    for (const auto& slot : slots_) open.push_back(slot.get());
+    while (!open.empty()) {
+      std::vector<std::pair<Slot*, std::int32_t>> doubts;
+      std::vector<Slot*> still;
+      for (Slot* slot : open) {
+        const auto nodes = slot->search.doubts(slot->normalizers);
+        for (const std::int32_t node : nodes) doubts.push_back({slot, node});
+        if (!nodes.empty()) still.push_back(slot);
+      }
+      float* x = doubtful_.need(kMaxVocabRows * size);
+      for (std::size_t first = 0; first < doubts.size(); first += kMaxVocabRows) {
+        job_.queue.check(on_caller_);
+        const std::size_t count = std::min(doubts.size() - first, kMaxVocabRows);
+        dense_.clear(0);
+        for (std::size_t i = 0; i < count; ++i) {
+          const auto& [slot, node] = doubts[first + i];
+          std::copy_n(slot->normalizers.row(node), size, x + i * size);
+          dense_.add({}, -1);
+        }
+        dense_.run(scratch_, team_, x, false);
+        for (std::size_t i = 0; i < count; ++i) {
+          doubts[first + i].first->normalizers.settle(doubts[first + i].second, dense_.log_sum_exp(i));
+        }
+      }
+      for (Slot* slot : still) slot->search.renew(slot->normalizers);
+      open = std::move(still);
     }
   }
 
@@ -179,11 +221,12 @@ class Worker {
   bool on_caller_;
   Scratch scratch_;
   Team team_;
-  VocabularyLookup lookup_;
+  VocabularyLookup lookup_, dense_;
+  bool doubting_;  // whether log-sum-exps may be approximate and decide
   std::vector<std::unique_ptr<Slot>> slots_;
   std::vector<Row> rows_, block_;
   std::vector<Owner> owners_;
-  Buffer out_;
+  Buffer out_, doubtful_;
 };
 
 // The message names the dialogues of the earliest step at which the model produced NaN, the error all.

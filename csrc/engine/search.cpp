@@ -67,7 +67,8 @@ bool Search::ranks_before(const Candidate& a, const Candidate& b) {
 void Search::add(std::size_t index, const Scored& token, float value, double log_sum_exp) {
   const float total = live_[index].total + value;
   if (!(total > -std::numeric_limits<float>::infinity())) return;
-  offered_.push_back({total, static_cast<std::uint32_t>(index), token.token, token_logprob(token.logit, log_sum_exp)});
+  offered_.push_back(
+      {total, static_cast<std::uint32_t>(index), token.token, token_logprob(token.logit, log_sum_exp), token.logit});
 }
 
 void Search::offer(std::size_t index, const Scored* best, std::size_t count, double log_sum_exp) {
@@ -134,9 +135,9 @@ double Search::score(float total, std::size_t count) const {
   return static_cast<double>(total) / std::pow(static_cast<double>(count), penalty);
 }
 
-Hypothesis Search::finish(const Candidate& candidate) const {
-  return {live_[candidate.row].node,     candidate.token, candidate.token_logprob,
-          score(candidate.total, step_), step_,           candidate.token == kEosId};
+Hypothesis Search::finish(const Candidate& candidate, std::size_t count) const {
+  return {live_[candidate.row].node,     candidate.token, candidate.token_logprob,  candidate.logit,
+          score(candidate.total, count), count,           candidate.token == kEosId};
 }
 
 void Search::go_on(const std::vector<Candidate>& candidates) {
@@ -144,7 +145,8 @@ void Search::go_on(const std::vector<Candidate>& candidates) {
   next.reserve(candidates.size());
   for (const Candidate& candidate : candidates) {
     const Live& from = live_[candidate.row];
-    next.push_back({tree_.add(from.node, candidate.token, candidate.token_logprob), candidate.total, from.sequence});
+    next.push_back({tree_.add(from.node, candidate.token, candidate.token_logprob, candidate.logit), candidate.total,
+                    from.sequence});
   }
   live_ = std::move(next);
 }
@@ -158,7 +160,7 @@ void Search::advance_mime() {
     return;
   }
   for (const Candidate& candidate : offered_) {
-    if (results_.size() < options_.num_return_sequences) results_.push_back(finish(candidate));
+    if (results_.size() < options_.num_return_sequences) results_.push_back(finish(candidate, step_));
   }
   live_.clear();
 }
@@ -179,12 +181,12 @@ void Search::advance_standard() {
     if (offered_[place].token != kEosId) {
       if (going.size() < width) going.push_back(offered_[place]);
     } else if (place < width) {
-      keep(finish(offered_[place]));
+      keep(finish(offered_[place], step_));
     }
   }
   bool over = going.empty();
   if (!over && step_ == options_.max_new_tokens) {
-    for (const Candidate& candidate : going) keep(finish(candidate));
+    for (const Candidate& candidate : going) keep(finish(candidate, step_));
     over = true;
   }
   if (!over && results_.size() == width) over = results_.back().score >= score(going.front().total, step_);
@@ -208,7 +210,7 @@ void Search::advance_sequences() {
     const std::size_t sequence = live_[candidate.row].sequence;
     const auto place = std::lower_bound(sequences_.begin(), sequences_.end(), sequence) - sequences_.begin();
     sequences_.insert(sequences_.begin() + place, sequence);
-    results_.insert(results_.begin() + place, finish(candidate));
+    results_.insert(results_.begin() + place, finish(candidate, step_));
   }
   go_on(going);
 }

@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "engine/cut.h"
 #include "engine/decode.h"
+#include "engine/normalizers.h"
 #include "engine/search_options.h"
 
 namespace mime_fast {
@@ -20,6 +22,7 @@ struct Hypothesis {
   std::int32_t node;   // all but its last word
   std::int32_t token;  // the last one
   float token_logprob;
+  float logit;
   double score;
   std::size_t count;
   bool ended;  // by its end-of-sentence
@@ -69,6 +72,10 @@ class Search {
   // The same for sampling: all logits [V].
   void offer_logits(std::size_t index, const float* logits, std::size_t size, double log_sum_exp,
                     const std::vector<std::int32_t>& banned);
+  // Nodes of a beam search whose log-sum-exps are approximate and may decide the step otherwise. Once they are exact,
+  // `renew` makes all log-probs again.
+  std::vector<std::int32_t> doubts(const Normalizers& normalizers);
+  void renew(const Normalizers& normalizers);
   // Take the step that all rows have been offered for.
   void advance();
 
@@ -81,10 +88,20 @@ class Search {
     std::uint32_t row;
     std::int32_t token;
     float token_logprob;
+    float logit;
   };
   static bool ranks_before(const Candidate& a, const Candidate& b);
 
-  Hypothesis finish(const Candidate& candidate) const;
+  Hypothesis finish(const Candidate& candidate, std::size_t count) const;
+  Weighed weighed(const Candidate& candidate) const;
+  Weighed weighed(const Hypothesis& hypothesis) const;
+  void doubt_cut(const Normalizers& normalizers, const std::vector<Candidate>& in, const std::vector<Candidate>& out,
+                 std::vector<std::int32_t>& nodes) const;
+  void doubt_order(const Normalizers& normalizers, const std::vector<Hypothesis>& ordered, std::size_t count,
+                   std::vector<std::int32_t>& nodes) const;
+  void doubt_mime(const Normalizers& normalizers, std::vector<std::int32_t>& nodes);
+  void doubt_standard(const Normalizers& normalizers, std::vector<std::int32_t>& nodes);
+  float total_again(const Normalizers& normalizers, std::int32_t node);
   std::vector<std::int32_t> words(std::size_t index) const;
   void add(std::size_t index, const Scored& token, float value, double log_sum_exp);
   double score(float total, std::size_t count) const;

@@ -43,6 +43,7 @@ class VocabularyLookup {
   // Whether a row's log-sum-exp is the screen's, and by how much it may then be off.
   bool screened(std::size_t row) const { return ran_screened_ && screening_->find(row).found; }
   double proven_error(std::size_t row) const { return screened(row) ? screening_->find(row).error : 0.0; }
+  double spread(std::size_t row) const { return screened(row) ? screening_->find(row).spread : 0.0; }
   const std::vector<std::int32_t>& banned(std::size_t row) const { return banned_[row]; }
 
  private:
