@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mime_fast.cli.command import Command
 from mime_fast.cli.options import add_model_options, add_search_options, load_options, search_arguments, seed
-from mime_fast.cli.output import is_standard_output, open_output
+from mime_fast.cli.output import check_flags, is_standard_output, write_all, write_output
 from mime_fast.cli.reading_options import add_reading_options, columns_of, reading_of
 from mime_fast.config.checks import check_int
 from mime_fast.errors import ConfigError
@@ -76,6 +78,9 @@ def run(args: Namespace) -> int:
     if args.json == "-" and args.out == "-":
         raise ConfigError("--json - and --out -: one of the two can go to standard output")
 
+    sources = [text.partition("=")[2].partition(",")[0] for text in args.models]
+    check_flags(args, ("json", "out"), (args.input, args.data, *sources))
+
     from mime_fast.evaluation.cases.cases import answer_cases, cases_json
     from mime_fast.evaluation.cases.sheet import format_cases
     from mime_fast.evaluation.systems import check_systems, parse_system
@@ -92,14 +97,15 @@ def run(args: Namespace) -> int:
         search={name: value for name, value in search_arguments(args).items() if value is not None},
         tell=lambda text: tell(f"mime-fast: {text}"),
     )
+    writers: list[Callable[[], object]] = []
     if args.json is not None:
         models = [{"name": one.name, "source": one.source, "options": dict(one.options)} for one in systems]
         found = {"seed": args.seed, "models": models, "cases": cases_json(cases, answered)}
-        with open_output(args.json) as stream:
-            stream.write(json_bytes(found, indent=2))
+        writers.append(partial(write_output, args.json, json_bytes(found, indent=2)))
     if not (args.json == "-" and is_standard_output(args.out)):
-        with open_output(args.out) as stream:
-            stream.write(format_cases(cases, answered, top=args.top).encode() + b"\n")
+        sheet = format_cases(cases, answered, top=args.top)
+        writers.append(partial(write_output, args.out, sheet.encode() + b"\n"))
+    write_all(writers)
     return 0
 
 

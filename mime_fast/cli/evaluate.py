@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
+from functools import partial
 from typing import Any
 
 from mime_fast.cli.command import Command
 from mime_fast.cli.options import add_model_options, load_engine, load_options, seed
-from mime_fast.cli.output import is_standard_output, open_output
+from mime_fast.cli.output import check_flags, is_standard_output, open_output, write_all, write_output
 from mime_fast.config.checks import check_int
 from mime_fast.errors import ConfigError
 from mime_fast.evaluation.metrics.metric import GROUPS, OF_SEVERAL, check_groups
@@ -62,6 +63,8 @@ def run(args: Namespace) -> int:
     check_int("width", args.width, 400, 10_000)
     if args.limit is not None:
         check_int("limit", args.limit, 1)
+    models = [text.partition("=")[2].partition(",")[0] for text in args.models or ()]
+    check_flags(args, ("json", "markdown", "png"), (args.data, args.model, *models))
     if args.models is not None:
         return run_several(args)
     for name in ("noise_seeds", "markdown", "png"):
@@ -74,8 +77,8 @@ def run(args: Namespace) -> int:
     engine = load_engine(args)
     pairs = read_pairs(args.data, args.split, "released" if engine.config.preset == "released" else "true")
     found = evaluate(engine, pairs[: args.limit], show_progress=True, **_options(args))
-    print(format_evaluation(found), file=sys.stderr if args.json == "-" else sys.stdout)
-    _write_json(args.json, found.to_dict())
+    show = sys.stderr if args.json == "-" else sys.stdout
+    write_all([partial(_write_json, args.json, found.to_dict()), lambda: print(format_evaluation(found), file=show)])
     return 0
 
 
@@ -111,17 +114,22 @@ def run_several(args: Namespace) -> int:
         tell=_tell,
         **options,
     )
-    _write_json(args.json, found.to_dict())
+    writers = [partial(_write_json, args.json, found.to_dict())]
     if not (args.json == "-" and is_standard_output(args.markdown)):
-        with open_output(args.markdown) as stream:
-            stream.write(tables.format_tables(found).encode() + b"\n")
+        writers.append(partial(write_output, args.markdown, tables.format_tables(found).encode() + b"\n"))
     if file_format is not None:
-        from mime_fast.evaluation.pictures.tables import draw_tables
-
-        figure = draw_tables(found)
-        with open_output(args.png) as stream:
-            confusion.save_figure(figure, stream, file_format, args.width)
+        writers.append(partial(_draw, args, found, file_format))
+    write_all(writers)
     return 0
+
+
+def _draw(args: Namespace, found: Any, file_format: str) -> None:
+    from mime_fast.evaluation.pictures.confusion import save_figure
+    from mime_fast.evaluation.pictures.tables import draw_tables
+
+    figure = draw_tables(found)
+    with open_output(args.png) as stream:
+        save_figure(figure, stream, file_format, args.width)
 
 
 def _options(args: Namespace) -> dict[str, Any]:
@@ -136,8 +144,7 @@ def _options(args: Namespace) -> dict[str, Any]:
 
 def _write_json(path: str | None, found: dict[str, Any]) -> None:
     if path is not None:
-        with open_output(path) as stream:
-            stream.write(json_bytes(found, indent=2))
+        write_output(path, json_bytes(found, indent=2))
 
 
 def _tell(text: str) -> None:

@@ -17,7 +17,7 @@ from mime_fast.cli.options import (
     load_engine,
     search_arguments,
 )
-from mime_fast.cli.output import open_output
+from mime_fast.cli.output import check_flags, open_output
 from mime_fast.cli.reading_options import add_reading_options, columns_of, reading_of
 from mime_fast.config.checks import check_int
 from mime_fast.data.dialogues import Row
@@ -73,6 +73,7 @@ def run(args: Namespace) -> int:
     if args.out is not None:
         file_format = check_suffix(args.out)
         check_matplotlib()
+        check_flags(args, ("out",), (args.input, args.model))
     found = explain(
         load_engine(args),
         **_dialogue(args),

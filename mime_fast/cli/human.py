@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from mime_fast.cli.command import Command
 from mime_fast.cli.options import seed
-from mime_fast.cli.output import open_output
+from mime_fast.cli.output import check_flags, open_output, write_all, write_output
 from mime_fast.config.checks import check_int
 from mime_fast.errors import ConfigError, DataError
 from mime_fast.files import json_bytes
@@ -120,6 +122,7 @@ def run_sample(args: Namespace) -> int:
     from mime_fast.evaluation.systems import check_systems, parse_system
 
     systems = [parse_system(text, files=True) for text in args.models]
+    check_flags(args, ("dialogues",), (args.data, *(system.source for system in systems)))
     names = [system.name for system in systems]
     rated = names if args.rate is None else args.rate
     if systems:
@@ -159,6 +162,7 @@ def run_report(args: Namespace) -> int:
         raise ConfigError("--record needs --voters: the record of a study says who, or what, voted")
     if args.no_fourth and args.fourth is not None:
         raise ConfigError("--fourth and --no-fourth: one of the two is allowed")
+    check_flags(args, ("json", "out", "record"), (args.key, *args.sheets))
     made = key.read_key(args.key)
     voters = None if args.voters is None else parse_voters(args.voters, made.annotators)
     if args.record is not None:
@@ -167,15 +171,15 @@ def run_report(args: Namespace) -> int:
     if given.faults and not args.partial:
         raise DataError(_refusal(given))
     found = figures.study_figures(made, given, voters=voters, number=args.bootstrap, seed=args.seed)
+    writers: list[Callable[[], object]] = []
     if args.json is not None:
-        with open_output(args.json) as stream:
-            stream.write(json_bytes(found, indent=2))
+        writers.append(partial(write_output, args.json, json_bytes(found, indent=2)))
     if args.json != "-" or args.out is not None:
-        with open_output(args.out) as stream:
-            stream.write(markdown.format_report(found).encode() + b"\n")
+        writers.append(partial(write_output, args.out, markdown.format_report(found).encode() + b"\n"))
     if args.record is not None:
-        with open_output(args.record) as stream:
-            stream.write(record.write_record(record.make_record(made, given, found, args.note)))
+        content = record.write_record(record.make_record(made, given, found, args.note))
+        writers.append(partial(write_output, args.record, content))
+    write_all(writers)
     waiting = votes.disputed(votes.judge(made, given))
     if args.no_fourth:
         return 1 if given.faults or found["open"].keys() - {"disputed"} else 0
@@ -187,6 +191,7 @@ def run_report(args: Namespace) -> int:
 def run_studies(args: Namespace) -> int:
     from mime_fast.evaluation.human import record
 
+    check_flags(args, ("out",), args.records)
     records = {Path(path).stem: record.read_record(path) for path in args.records}
     if len(records) < len(args.records):
         raise ConfigError("two records have the same file name; names must differ")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mime_fast.cli.command import Command
-from mime_fast.cli.output import open_output
+from mime_fast.cli.output import check_flags, open_output
 from mime_fast.config.checks import check_int
 from mime_fast.errors import ConfigError
 
@@ -57,6 +57,9 @@ def run(args: Namespace) -> int:
 
     file_format = check_suffix(args.out)
     check_matplotlib()
+    read = [getattr(args, name, None) for name in ("model", "report", "summary")]
+    sources = [text.partition("=")[2] for text in getattr(args, "models", None) or ()]
+    check_flags(args, ("out",), (*read, *sources))
     figure: Figure = args.draw(args)
     with open_output(args.out) as stream:
         save_figure(figure, stream, file_format, args.width or round(figure.get_figwidth() / WIDTH) * 1600)

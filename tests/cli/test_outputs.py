@@ -1,0 +1,101 @@
+"""Outputs of all commands: found before the work, no input among them, and one that fails takes no other with it."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mime_fast.cli.output import check_flags, write_all
+from mime_fast.errors import ConfigError, OutputError
+from mime_fast.evaluation.systems import System
+from tests.cli.conftest import Run, json_lines
+
+ROWS = [{"context": ["my cat ran away ."], "response": "so happy !"}]
+
+
+@pytest.fixture
+def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    def loaded(*_: object, **__: object) -> None:
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.setattr(System, "load", loaded)
+    monkeypatch.setattr("mime_fast.engine.load.load", loaded)
+
+
+@pytest.mark.parametrize(
+    ("argv", "flag"),
+    [
+        (("generate", "IN", "OUT", "--summary"), "--summary"),
+        (("classify", "IN", "--summary"), "--summary"),
+        (("score", "IN", "-o"), "OUT"),
+        (("evaluate", "--data", "IN", "--json"), "--json"),
+        (
+            ("evaluate", "--data", "IN", "--models", "a=mime-ed", "b=mime-ed,stochastic=false", "--markdown"),
+            "--markdown",
+        ),
+        (("cases", "IN", "--json"), "--json"),
+        (("cases", "IN", "--out"), "--out"),
+        (("human", "report", "IN", "--key", "IN", "--json"), "--json"),
+        (("human", "studies", "IN", "--out"), "--out"),
+    ],
+)
+def test_outputs_are_checked_before_the_work(
+    run: Run, tmp_path: Path, no_engine: None, argv: tuple[str, ...], flag: str
+) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text(json_lines(ROWS))
+    os.link(source, tmp_path / "hard.jsonl")
+    (tmp_path / "soft.jsonl").symlink_to("in.jsonl")
+    words = [{"IN": str(source), "OUT": str(tmp_path / "out.jsonl")}.get(word, word) for word in argv]
+    before = sorted(tmp_path.iterdir())
+    for name, told in (
+        ("none/x.jsonl", "none/x.jsonl: cannot be written"),
+        ("", "cannot be written|is the input|folder"),
+    ):
+        outcome = run(*words, f"{tmp_path}/{name}")
+        assert outcome.code == 2 and any(part in outcome.err for part in told.split("|")), outcome.err
+    for name in ("in.jsonl", "./in.jsonl", "hard.jsonl", "soft.jsonl"):
+        outcome = run(*words, f"{tmp_path}/{name}")
+        assert outcome.code == 2 and f"{flag} {tmp_path}/{name}: is the input" in outcome.err
+    assert sorted(tmp_path.iterdir()) == before and source.read_text() == json_lines(ROWS)
+
+
+def test_a_failed_output_takes_no_other_with_it(tmp_path: Path) -> None:
+    written: list[str] = []
+
+    def failing() -> None:
+        raise OutputError("a: cannot be written: No space left on device")
+
+    with pytest.raises(OutputError, match=r"^a: cannot be written: No space left on device$"):
+        write_all([lambda: written.append("first"), failing, lambda: written.append("last")])
+    assert written == ["first", "last"]
+
+
+def test_files_of_folders_are_inputs(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "test.csv").write_text("")
+    given: dict[str, Any] = {"json": f"{tmp_path}/data/test.csv", "out": f"{tmp_path}/data/figures.json"}
+    with pytest.raises(ConfigError, match=r"--json .*is the input"):
+        check_flags(Namespace(**given), ("json",), (f"{tmp_path}/data", None))
+    check_flags(Namespace(**given), ("out",), (f"{tmp_path}/data",))
+    with pytest.raises(ConfigError, match=r"--json .*is --out .*must be another file"):
+        check_flags(Namespace(json=f"{tmp_path}/a", out=f"{tmp_path}/./a"), ("out", "json"))
+
+
+def test_several_names_without_out(run: Run, tmp_path: Path, model_dir: Path) -> None:
+    for name in "abc":
+        (tmp_path / f"{name}.jsonl").write_text(json_lines(ROWS))
+    names = [f"{tmp_path}/{name}.jsonl" for name in "abc"]
+    for some in (names[:2], names):
+        outcome = run("generate", *some, "--model", model_dir)
+        assert outcome.code == 2
+        assert ("quote the glob" if len(some) > 2 else "no job made it") in outcome.err and "--out" in outcome.err
+    assert all(Path(name).read_text() == json_lines(ROWS) for name in names)
+    for flag in ("-o", "--out"):
+        outcome = run("classify", *names, flag, f"{tmp_path}/out{flag}.jsonl", "--model", model_dir)
+        assert outcome.code == 0, outcome.err
+        assert len(Path(f"{tmp_path}/out{flag}.jsonl").read_text().splitlines()) == 3
