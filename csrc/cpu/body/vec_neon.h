@@ -35,6 +35,7 @@ struct Vec {
   // b where a is not above it, so that a NaN of b stays, as with x86.
   static F max(F a, F b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
   static F fma(F a, F b, F c) { return vfmaq_f32(c, a, b); }
+  static float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
   static std::uint32_t bits_above(F a, F b) {
     static constexpr std::uint32_t kBits[kWidth] = {1, 2, 4, 8};
     return vaddvq_u32(vandq_u32(vcgtq_f32(a, b), vld1q_u32(kBits)));
