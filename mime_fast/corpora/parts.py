@@ -223,7 +223,8 @@ def _check_unaccounted(places: Places, manifest: Manifest | None, *, force: bool
             told = places.output if path == places.target else str(path)
             why = "was changed after a job made it" if _was_made(manifest, path) else "exists, and no job made it"
             raise DataError(
-                f"{told}: {why}; give another OUT (--out OUT where all names are inputs), or --force replaces it"
+                f"{told}: {why}; give another OUT, or name it by --out where all names are inputs (--force would "
+                "replace this one for good)"
             )
 
 
