@@ -13,6 +13,7 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr std::size_t kFewestBest = 8;     // lower bounds that a row keeps at least, for its log-sum-exp
 constexpr std::size_t kMostExact = 256;    // words of a row that are computed exactly; rows that need more are dense
 constexpr double kExactShare = 1.0 / 256;  // of the probability, from which on a word is computed exactly
+constexpr double kSharedRounding = 4;      // measured: of words that share what the row rounds
 constexpr float kLargestError = 16.0f;     // of a word's bound, beyond which its row is dense
 constexpr double kMostCancelled = 16;      // how much more than the sum the approximate one may be: digits go
 constexpr std::size_t kTrialRows = 32;     // that a screen is tried on when a model is made
@@ -245,7 +246,11 @@ bool Screening::normalize(Scratch& scratch, std::size_t place, double coarse, Sc
   find.error = std::log1p(share * std::expm1(static_cast<double>(largest_error_[place])));
   // As if the roundings that a bound adds up were independent.
   const double inputs = static_cast<double>(model_.config.hidden_size);
-  find.spread = share * error_of(model_.screened->mean_error, screened_[place]) / std::sqrt(inputs);
+  const double least =
+      static_cast<double>(*std::min_element(exact_.begin(), exact_.begin() + static_cast<std::ptrdiff_t>(k_)));
+  const double most = std::min(kExactShare, std::exp(least - find.log_sum_exp));  // probability of a word in the tail
+  find.spread = std::min(share, kSharedRounding * std::sqrt(share * most)) *
+                error_of(model_.screened->mean_error, screened_[place]) / std::sqrt(inputs);
   return true;
 }
 
