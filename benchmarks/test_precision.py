@@ -25,7 +25,7 @@ def test_parity(benchmark: BenchmarkFixture, note: Note, parity: list[Agreement]
     note(parity[model], [0.0])
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+@pytest.mark.parametrize("precision", ["screened", "bfloat16", "int8"])
 def test_agreement(
     benchmark: BenchmarkFixture,
     note: Note,
