@@ -1,6 +1,7 @@
 """Compiles for a GPU, without one, what the launchers would launch: prints a JSON list, one entry a kernel and target.
 
-Run as a program with a target (80: sm_80), in a process where Triton is not imported for its interpreter.
+Run as a program with a target (80: sm_80), in a process where Triton is not imported for its interpreter; a second word
+chooses the cases whose names begin with it.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class Built:
     registers: int  # a thread
     spilled: int  # bytes of stack a thread
     threads: int
+    instructions: dict[str, int]  # of the whole kernel: all, and those that matter to us by name
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class Launch:
             ASTSource(self.kernel, signature, constants, aligned), GPUTarget("cuda", target, 32), self.options
         )
         seconds = time.perf_counter() - start
-        registers, spilled = resources(compiled.asm["cubin"], compiled.metadata.name)
+        registers, spilled, counts = resources(compiled.asm["cubin"], compiled.metadata.name)
         return Built(
             case,
             self.kernel.__name__,
@@ -97,19 +99,28 @@ class Launch:
             registers,
             spilled,
             32 * compiled.metadata.num_warps,
+            counts,
         )
 
 
-def resources(cubin: bytes, kernel: str) -> tuple[int, int]:
-    """Registers and bytes of stack that a thread of the kernel uses, as NVIDIA's own tool says."""
+COUNTED = ("HMMA", "HGMMA", "UTCHMMA", "FFMA", "MUFU.EX2", "LDGSTS", "LDG", "LDS", "LDSM", "SHFL", "BAR", "ISETP", "SEL")
+
+
+def resources(cubin: bytes, kernel: str) -> tuple[int, int, dict[str, int]]:
+    """Registers and bytes of stack that a thread of the kernel uses, and its instructions, as NVIDIA's own tool says."""
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(cubin)
         file.flush()
         tool = triton.knobs.nvidia.cuobjdump.path
-        said = subprocess.run([tool, "-res-usage", file.name], capture_output=True, text=True, check=True).stdout
+        said, listed = (
+            subprocess.run([tool, what, file.name], capture_output=True, text=True, check=True).stdout
+            for what in ("-res-usage", "-sass")
+        )
     found = re.search(rf"Function {kernel}:\s+REG:(\d+) STACK:(\d+)", said)
     assert found, said
-    return int(found[1]), int(found[2])
+    names = re.findall(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\d+ )?([A-Z0-9_.]+)", listed)
+    counts = {name: sum(each == name or each.startswith(f"{name}.") for each in names) for name in COUNTED}
+    return int(found[1]), int(found[2]), {"all": len(names)} | {name: n for name, n in counts.items() if n}
 
 
 @contextmanager
@@ -179,10 +190,12 @@ def decoder_case(config: MimeConfig, dtype: torch.dtype) -> Callable[[], object]
     return lambda: decoder_step(history, masked, lengths, weights, (cache,) * config.num_layers)
 
 
-def main(target: int) -> None:
+def main(target: int, chosen: str = "") -> None:
     built = []
     for dtype in TYPES_OF_WEIGHTS:
         for name, launch in cases(dtype, more=dtype == torch.bfloat16):
+            if not name.startswith(chosen):
+                continue
             with caught() as launches:
                 launch()
             assert launches, f"{name} launches nothing"
@@ -192,4 +205,4 @@ def main(target: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), *sys.argv[2:])
