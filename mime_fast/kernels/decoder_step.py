@@ -65,7 +65,7 @@ def decoder_layer_kernel(
     memory_values,
     scratch,  # [N, SCRATCH]: normed rows, queries, heads
     newest,  # float32 [N, CHANNELS]
-    hidden,  # O, [N, C]
+    hidden,  # O, [N, COLUMNS], 0 beyond C
     rows,
     capacity,
     cache_rows,
@@ -80,6 +80,7 @@ def decoder_layer_kernel(
     FINAL_RELU: tl.constexpr,
     FIRST: tl.constexpr,
     LAST: tl.constexpr,
+    COLUMNS: tl.constexpr,
     C_PADDED: tl.constexpr,
     D_PADDED: tl.constexpr,
     BLOCK_N: tl.constexpr,
@@ -165,7 +166,8 @@ def decoder_layer_kernel(
     )  # fmt: skip
     if LAST:
         stream = norm_rows(stream, norm_weight, norm_bias, c, C, UNBIASED)
-        tl.store(hidden + n[:, None] * C + c[None, :], narrow(stream, dtype, INTERPRETED), mask=whole)
+        mask = live & (c < COLUMNS)[None, :]
+        tl.store(hidden + n[:, None] * COLUMNS + c[None, :], narrow(stream, dtype, INTERPRETED), mask=mask)
     else:
         tl.store(x + n[:, None] * C + c[None, :], stream, mask=whole)
 
@@ -183,7 +185,7 @@ def decoder_step(
     rows, size = len(history.positions), weights.words.shape[1]
     like = caches[0].keys
     x = torch.empty((rows, size), dtype=torch.float32, device=like.device)
-    hidden = like.new_empty((rows, size))
+    hidden = like.new_empty((rows, weights.columns))
     cut = tiles or decoder_step_tiles(like.dtype)
     for i, (layer, cache) in enumerate(zip(weights.layers, caches, strict=True)):
         if rows:
@@ -262,7 +264,8 @@ def _launch(
         FINAL_RELU=weights.final_relu,
         FIRST=first,
         LAST=last,
-        C_PADDED=padded(size),
+        COLUMNS=weights.columns,
+        C_PADDED=padded(max(size, weights.columns)),
         D_PADDED=triton.next_power_of_2(depth),
         BLOCK_N=cut.rows,
         BLOCK_J=cut.columns,

@@ -70,7 +70,7 @@ def decoder_step(
     weights: DecoderWeights,
     caches: tuple[DecoderCache, ...],
 ) -> Tensor:
-    """O of the position that is fed (eq. 28), [N, C] in the weights' dtype; the caches take in what later steps read.
+    """O of the position that is fed (eq. 28), [N, C'] in the weights' dtype, 0 beyond C; later steps read the caches.
 
     Args:
         history: the token to feed is words[n, positions[n]].
@@ -82,7 +82,8 @@ def decoder_step(
     x = weights.words[tokens] + weights.positions[at]  # wide [N, C]
     for layer, cache in zip(weights.layers, caches, strict=True):
         x = _layer_step(x, history, memory_masked, memory_lengths, layer, cache, weights)
-    return norm(x, weights.norm_weight, weights.norm_bias, weights.unbiased_norm).to(caches[0].keys.dtype)
+    out = norm(x, weights.norm_weight, weights.norm_bias, weights.unbiased_norm).to(caches[0].keys.dtype)
+    return F.pad(out, (0, weights.columns - out.shape[1]))
 
 
 def norm(x: Tensor, weight: Tensor, bias: Tensor, unbiased: bool) -> Tensor:

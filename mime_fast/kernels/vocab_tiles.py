@@ -14,7 +14,8 @@ import torch
 import triton
 import triton.language as tl
 
-from mime_fast.kernels.tiles import Tiles, linear_tile
+from mime_fast.kernels.tiles import Tiles, exp_of_few, linear_tile
+from mime_fast.kernels.weights import VOCAB_TILES
 
 NO_WORD = tl.constexpr(0x7FFFFFFF)  # greater than every id
 NO_KEY = tl.constexpr(-0x7F800001 << 32)  # what `sort_key` gives -inf and NO_WORD
@@ -22,9 +23,10 @@ NO_KEY = tl.constexpr(-0x7F800001 << 32)  # what `sort_key` gives -inf and NO_WO
 
 def vocab_tiles(dtype: torch.dtype) -> Tiles:
     """The default tiles, `rows` by `columns` words: a multiprocessor of an H100 holds two such programs."""
+    depth, words = VOCAB_TILES[dtype]
     if dtype == torch.float32:
-        return Tiles(rows=32, columns=64, depth=16, warps=4, stages=2)
-    return Tiles(rows=64, columns=128, depth=64, warps=4, stages=3)
+        return Tiles(rows=32, columns=words, depth=depth, warps=4, stages=2)
+    return Tiles(rows=64, columns=words, depth=depth, warps=4, stages=3)
 
 
 @triton.jit
@@ -42,20 +44,23 @@ def logits_tile(
     BLOCK_K: tl.constexpr,
     INTERPRETED: tl.constexpr,
 ):
-    """Logits of rows n and words v, float32 [BLOCK_N, BLOCK_V]; -inf beyond V."""
+    """Logits of rows n and words v, float32 [BLOCK_N, BLOCK_V]; -inf beyond V, which a packed bias has itself."""
+    WHOLE: tl.constexpr = V % BLOCK_V == 0
     logits = tl.zeros([BLOCK_N, BLOCK_V], tl.float32)
-    logits = linear_tile(hidden, weight, n, v, logits, rows, V, C, C, C, BLOCK_K, INTERPRETED)
+    logits = linear_tile(hidden, weight, n, v, logits, rows, V, C, C, C, BLOCK_K, INTERPRETED, WHOLE)
+    if WHOLE:
+        return logits + tl.load(bias + v).to(tl.float32)[None, :]
     logits += tl.load(bias + v, mask=v < V, other=0.0).to(tl.float32)[None, :]
     return tl.where((v < V)[None, :], logits, -float("inf"))
 
 
 @triton.jit
-def store_sums(logits, largest, sums, n, tile, rows, TILES: tl.constexpr):
+def store_sums(logits, largest, sums, n, tile, rows, TILES: tl.constexpr, INTERPRETED: tl.constexpr):
     """A tile's largest logits and sums of exponentials above them, to [rows, TILES]; NaN stays NaN in the sum."""
     top = tl.max(logits, axis=1)
     shift = tl.where(top == -float("inf"), 0.0, top)
     tl.store(largest + n * TILES + tile, top, mask=n < rows)
-    tl.store(sums + n * TILES + tile, tl.sum(tl.exp(logits - shift[:, None]), axis=1), mask=n < rows)
+    tl.store(sums + n * TILES + tile, tl.sum(exp_of_few(logits - shift[:, None], INTERPRETED), axis=1), mask=n < rows)
 
 
 @triton.jit

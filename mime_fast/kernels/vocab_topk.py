@@ -44,10 +44,11 @@ def tiles_a_program(row_blocks: int, tiles: int) -> int:
 
 
 @triton.jit
-def enter_best(logits, keys, v):
+def enter_best(logits, keys, v, banned, n, rows, BANNED: tl.constexpr):
     """Each row's list of keys [N, K padded] after a tile [N, BLOCK_V] of words v, all of which are beyond the list's.
 
     One word a row and round, until no row has one that its list lacks: an equal one that comes later has the higher id.
+    Only a word that would enter is looked for among the row's bans.
     """
     floor = tl.min(keys, axis=1)
     best = tl.max(logits, axis=1)
@@ -55,6 +56,8 @@ def enter_best(logits, keys, v):
     while tl.max(wanted.to(tl.int32), axis=0) > 0:
         at_best = tl.where(logits == best[:, None], v[None, :], NO_WORD)
         word = tl.min(at_best, axis=1)
+        for i in range(BANNED):
+            wanted = wanted & (tl.load(banned + n * BANNED + i, mask=wanted & (n < rows), other=-1) != word)
         keys = tl.where(wanted[:, None] & (keys == floor[:, None]), sort_key(best, word)[:, None], keys)
         logits = tl.where(v[None, :] == word[:, None], -float("inf"), logits)
         floor = tl.min(keys, axis=1)
@@ -63,7 +66,7 @@ def enter_best(logits, keys, v):
     return keys
 
 
-@triton.jit(do_not_specialize=["rows"])
+@triton.jit(do_not_specialize=["rows", "tiles_a_program"])
 def vocab_topk_kernel(
     hidden,
     weight,
@@ -74,13 +77,13 @@ def vocab_topk_kernel(
     sums,  # [rows, TILES]
     candidates,  # int64 keys, [rows, programs, K]
     rows,
+    tiles_a_program,
     C: tl.constexpr,
     V: tl.constexpr,
     K: tl.constexpr,
     BANNED: tl.constexpr,  # columns of `banned`
     SUPPRESSED: tl.constexpr,
     TILES: tl.constexpr,
-    TILES_A_PROGRAM: tl.constexpr,
     K_PADDED: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_V: tl.constexpr,
@@ -91,25 +94,21 @@ def vocab_topk_kernel(
     lane = tl.arange(0, K_PADDED)
     nothing = tl.where(lane < K, NO_KEY + lane.to(tl.int64), 0x7FFFFFFFFFFFFFFF)  # all different; no room beyond K
     keys = tl.zeros([BLOCK_N, K_PADDED], tl.int64) + nothing[None, :]
-    first = tl.program_id(1) * TILES_A_PROGRAM
-    for tile in range(first, min(first + TILES_A_PROGRAM, TILES)):
+    first = tl.program_id(1) * tiles_a_program
+    for tile in range(first, min(first + tiles_a_program, TILES)):
         v = tile * BLOCK_V + tl.arange(0, BLOCK_V)
         logits = logits_tile(hidden, weight, bias, n, v, rows, C, V, BLOCK_N, BLOCK_V, BLOCK_K, INTERPRETED)
-        store_sums(logits, largest, sums, n, tile, rows, TILES)
+        store_sums(logits, largest, sums, n, tile, rows, TILES, INTERPRETED)
         if SUPPRESSED:
             away = tl.load(suppressed + v, mask=v < V, other=0) != 0
             logits = tl.where(away[None, :], -float("inf"), logits)
-        for i in range(BANNED):
-            word = tl.load(banned + n * BANNED + i, mask=n < rows, other=-1)
-            if tl.max(((word >= tile * BLOCK_V) & (word < tile * BLOCK_V + BLOCK_V)).to(tl.int32), axis=0) > 0:
-                logits = tl.where(v[None, :] == word[:, None], -float("inf"), logits)
         logits = tl.where((n < rows)[:, None], logits, -float("inf"))
-        keys = enter_best(logits, keys, v)
+        keys = enter_best(logits, keys, v, banned, n, rows, BANNED)
     here = (n * tl.num_programs(1) + tl.program_id(1))[:, None] * K + lane[None, :]
     tl.store(candidates + here, keys, mask=(n < rows)[:, None] & (lane < K)[None, :])
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count"])
 def merge_kernel(
     largest,
     sums,
@@ -117,23 +116,29 @@ def merge_kernel(
     log_probs,
     ids,
     totals,
+    count,  # of the row's candidates
     K: tl.constexpr,
     TILES: tl.constexpr,
     TILES_PADDED: tl.constexpr,
-    CANDIDATES: tl.constexpr,
-    CANDIDATES_PADDED: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):
+    """The K best of each row's candidates, whose keys differ: each time the largest below the last one."""
     row = tl.program_id(0).to(tl.int64)
     total = log_sum_exp(largest, sums, row, TILES, TILES_PADDED)
     tl.store(totals + row, total)
-    i = tl.arange(0, CANDIDATES_PADDED)
-    keys = tl.load(candidates + row * CANDIDATES + i, mask=i < CANDIDATES, other=NO_KEY)
+    i = tl.arange(0, BLOCK)
+    mine = candidates + row * count
+    first = tl.load(mine + i, mask=i < count, other=NO_KEY)
+    last = tl.zeros([], tl.int64) + 0x7FFFFFFFFFFFFFFF
     for k in range(K):
-        best = tl.max(keys, axis=0)
+        best = tl.max(tl.where(first < last, first, NO_KEY), axis=0)
+        for start in range(BLOCK, count, BLOCK):
+            more = tl.load(mine + start + i, mask=start + i < count, other=NO_KEY)
+            best = tl.maximum(best, tl.max(tl.where(more < last, more, NO_KEY), axis=0))
         log_prob = key_value(best) - total
         tl.store(log_probs + row * K + k, log_prob)
         tl.store(ids + row * K + k, tl.where(log_prob > -float("inf"), key_word(best), 0))
-        keys = tl.where(keys == best, NO_KEY, keys)
+        last = best
 
 
 def vocab_topk(
@@ -174,13 +179,13 @@ def vocab_topk(
             sums,
             candidates,
             rows,
+            a_program,
             C=size,
             V=words,
             K=k,
             BANNED=0 if banned is None else banned.shape[1],
             SUPPRESSED=suppressed is not None,
             TILES=number,
-            TILES_A_PROGRAM=a_program,
             K_PADDED=triton.next_power_of_2(k),
             BLOCK_N=cut.rows,
             BLOCK_V=cut.columns,
@@ -195,11 +200,11 @@ def vocab_topk(
             log_probs,
             ids,
             totals,
+            programs * k,
             K=k,
             TILES=number,
             TILES_PADDED=triton.next_power_of_2(number),
-            CANDIDATES=programs * k,
-            CANDIDATES_PADDED=triton.next_power_of_2(programs * k),
+            BLOCK=256 if programs * k <= 256 else 1024,
             num_warps=1 if programs * k <= 256 else 4,
             **FUSED,
         )

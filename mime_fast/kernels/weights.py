@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from mime_fast.config.model import MimeConfig
 from mime_fast.emotions import LABELS, NEGATIVE_IDS, POSITIVE_IDS
@@ -24,6 +25,20 @@ MASKED_SCORE = layers.MASKED_SCORE  # of a masked key: low, but not -inf
 def wide(dtype: torch.dtype) -> torch.dtype:
     """The dtype of sums."""
     return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+VOCAB_TILES = {torch.float32: (16, 64), torch.float16: (64, 128), torch.bfloat16: (64, 128)}  # depth, words
+
+
+def pack_vocab(weight: Tensor, bias: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """FC_decode (eq. 29) in whole tiles: [V', C'] with zeros beyond V and C, and float32 [V'] with -inf beyond V.
+
+    So a kernel reads it without masks, 16 bytes at a time, and words beyond V are never found nor add to a sum.
+    """
+    depth, words = VOCAB_TILES[dtype]
+    more = -len(weight) % words
+    padded = F.pad(weight.detach(), (0, -weight.shape[1] % depth, 0, more))
+    return padded.to(dtype).contiguous(), F.pad(bias.detach().float(), (0, more), value=-math.inf)
 
 
 @dataclass(frozen=True)
@@ -115,12 +130,21 @@ class DecoderWeights:
     heads: int
     unbiased_norm: bool  # the released code's LayerNorm
     final_relu: bool
+    columns: int  # C', of what the decoder gives: C, then zeros
 
     @classmethod
     def pack(
-        cls, tensors: Tensors, config: MimeConfig, dtype: torch.dtype, device: torch.device | str
+        cls,
+        tensors: Tensors,
+        config: MimeConfig,
+        dtype: torch.dtype,
+        device: torch.device | str,
+        columns: int | None = None,
     ) -> DecoderWeights:
-        """From a model's `state_dict`; the table of words is computed in the state's own dtype, float32 or float64."""
+        """From a model's `state_dict`; the table of words is computed in the state's own dtype, float32 or float64.
+
+        `columns`: those that `pack_vocab` gave the vocabulary; None: C.
+        """
 
         def put(name: str, to: torch.dtype = dtype) -> Tensor:
             return tensors[f"decoder.{name}"].detach().to(device=device, dtype=to).contiguous()
@@ -161,6 +185,7 @@ class DecoderWeights:
             config.num_heads,
             config.unbiased_norm,
             config.final_relu,
+            columns or config.hidden_size,
         )
 
 

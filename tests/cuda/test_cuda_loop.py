@@ -299,3 +299,19 @@ def test_what_looks_at_all_logits_has_them_from_their_op(asked: Asked, way: dict
     backend = CudaBackend(torch_model(CONFIG, TENSORS), torch.bfloat16, 8, changed, Graphs("for tests"))
     _, replies = backend.generate(*parts(asked), GenerationConfig(max_new_tokens=1, **way))
     assert {each[0].token_ids for each in replies} == {(11,)}
+
+
+def test_a_session_serves_shorter_memories(asked: Asked) -> None:
+    """One for longer memories takes its place; options of their own have a session of their own."""
+    backend = device_backend(CONFIG, TENSORS, 4)
+    expected = device_backend(CONFIG, TENSORS, 4).generate(*parts(asked), WAYS["beams"])[1]
+    long, short = [7, 2, 3, 4], [0, 1, 6, 8]
+    made = []
+    for each in (short, long, short, long, [3, 4, 5, 6]):
+        found = backend.generate(*parts(asked.only(each)), WAYS["beams"])[1]
+        made.append(backend.last_session())
+        assert len(backend._sessions) == 1
+        assert_alike(found, [expected[i] for i in each])
+    assert made[0] is not made[1] and made[1:] == [made[1]] * 4
+    backend.generate(*parts(asked.only(short)), WAYS["mime"])
+    assert len(backend._sessions) == 2

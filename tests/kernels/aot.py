@@ -33,7 +33,7 @@ from mime_fast.kernels.response_emotion import response_emotion
 from mime_fast.kernels.vocab_logits import vocab_logits
 from mime_fast.kernels.vocab_score import vocab_score
 from mime_fast.kernels.vocab_topk import vocab_topk
-from mime_fast.kernels.weights import DecoderCache, DecoderWeights, PriorWeights
+from mime_fast.kernels.weights import DecoderCache, DecoderWeights, PriorWeights, pack_vocab
 from mime_fast.reference.mime import Mime
 
 TYPES = {
@@ -61,6 +61,7 @@ class Built:
     spilled: int  # bytes of stack a thread
     threads: int
     instructions: dict[str, int]  # of the whole kernel: all, and those that matter to us by name
+    variant: str  # equal where one compilation serves
 
 
 @dataclass(frozen=True)
@@ -100,14 +101,29 @@ class Launch:
             spilled,
             32 * compiled.metadata.num_warps,
             counts,
+            repr((signature, constants, self.options)),
         )
 
 
-COUNTED = ("HMMA", "HGMMA", "UTCHMMA", "FFMA", "MUFU.EX2", "LDGSTS", "LDG", "LDS", "LDSM", "SHFL", "BAR", "ISETP", "SEL")
+COUNTED = (
+    "HMMA",
+    "HGMMA",
+    "UTCHMMA",
+    "FFMA",
+    "MUFU.EX2",
+    "LDGSTS",
+    "LDG",
+    "LDS",
+    "LDSM",
+    "SHFL",
+    "BAR",
+    "ISETP",
+    "SEL",
+)
 
 
 def resources(cubin: bytes, kernel: str) -> tuple[int, int, dict[str, int]]:
-    """Registers and bytes of stack that a thread of the kernel uses, and its instructions, as NVIDIA's own tool says."""
+    """Registers and bytes of stack of a thread, and counts of the kernel's instructions, by NVIDIA's own tool."""
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(cubin)
         file.flush()
@@ -144,7 +160,7 @@ def caught() -> Iterator[list[Launch]]:
 
 def cases(dtype: torch.dtype, more: bool) -> Iterator[tuple[str, Callable[[], object]]]:
     """Every launcher with the sizes of the shipped models; `more`: other options and numbers of rows, too."""
-    size, words = 300, 24_640
+    size, words = 300, 24_704
 
     def real(*shape: int) -> Tensor:
         return torch.empty(shape, dtype=dtype)
@@ -163,15 +179,18 @@ def cases(dtype: torch.dtype, more: bool) -> Iterator[tuple[str, Callable[[], ob
             f"response_emotion stochastic={stochastic}",
             lambda stochastic=stochastic: response_emotion(real(9, size), keys, keys, ids(9), prior, stochastic),
         )
-    weight, bias = real(words, size), torch.empty(words)
-    for rows, k, bans in ((5120, 10, 1), (5, 10, 0), (1024, 1, 0), (160, 32, 30))[: 1 + 3 * more]:
+    weight, bias = pack_vocab(torch.zeros(24_640, size), torch.zeros(24_640), dtype)
+    columns = weight.shape[1]
+    for rows, k, bans in ((5120, 10, 1), (5, 10, 0), (1024, 1, 0), (160, 32, 30), (640, 10, 1), (5, 10, 1))[
+        : 1 + 5 * more
+    ]:
         ban = (torch.zeros(words, dtype=torch.uint8), ids(rows, bans)) if bans else (None, None)
         yield (
             f"vocab_topk N={rows} k={k} bans={bans}",
-            lambda rows=rows, k=k, ban=ban: vocab_topk(real(rows, size), weight, bias, *ban, k),
+            lambda rows=rows, k=k, ban=ban: vocab_topk(real(rows, columns), weight, bias, *ban, k),
         )
-    yield "vocab_logits", lambda: vocab_logits(real(9, size), weight, bias)
-    yield "vocab_score", lambda: vocab_score(real(9, size), weight, bias, ids(9))
+    yield "vocab_logits", lambda: vocab_logits(real(9, columns), weight, bias)
+    yield "vocab_score", lambda: vocab_score(real(9, columns), weight, bias, ids(9))
     config = MimeConfig.released(11, num_layers=2) if more else paper
     yield f"decoder_step {config.preset}", decoder_case(config, dtype)
     query, history = real(10, 2, 20), History(ids(10, 17), ids(10, 17), ids(10))
@@ -182,7 +201,9 @@ def cases(dtype: torch.dtype, more: bool) -> Iterator[tuple[str, Callable[[], ob
 
 def decoder_case(config: MimeConfig, dtype: torch.dtype) -> Callable[[], object]:
     """A step of the decoder, all its layers."""
-    weights = DecoderWeights.pack(Mime(config).state_dict(), config, dtype, "cpu")
+    weights = DecoderWeights.pack(
+        Mime(config).state_dict(), config, dtype, "cpu", 304 if dtype == torch.float32 else 320
+    )
     cache = DecoderCache.empty(config, 10, 17, 2, 9, torch.empty(0, dtype=dtype))
     words, ancestry = (torch.zeros((10, 17), dtype=torch.int32) for _ in range(2))
     history = History(words, ancestry, torch.zeros(10, dtype=torch.int32))

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("triton", reason="Triton is not installed")
 
 ROOT = Path(__file__).parent.parent.parent
-SHARED_MEMORY = {80: 163 * 1024, 90: 227 * 1024}  # bytes that a program can have
+SHARED_MEMORY = {80: 163 * 1024, 90: 227 * 1024, 100: 227 * 1024}  # bytes that a program can have
 KERNELS = {
     "gate_fusion_kernel",
     "response_emotion_kernel",
@@ -31,7 +31,7 @@ KERNELS = {
 
 @pytest.fixture(scope="module")
 def built() -> dict[int, list[dict[str, Any]]]:
-    """What `tests.kernels.aot` says of each target; both are compiled at the same time."""
+    """What `tests.kernels.aot` says of each target; all are compiled at the same time."""
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     running = {
         target: subprocess.Popen(
@@ -61,3 +61,24 @@ def test_kernels_compile_and_fit(built: dict[int, list[dict[str, Any]]], target:
     assert {kernel["kernel"] for kernel in mine} == KERNELS
     assert [kernel for kernel in mine if kernel["shared"] > SHARED_MEMORY[target]] == []
     assert [kernel for kernel in mine if kernel["registers"] * kernel["threads"] > 65_536] == []
+
+
+@pytest.mark.parametrize(("kernel", "variants"), [("vocab_topk_kernel", 1), ("merge_kernel", 2)])
+def test_a_ladder_of_batches_compiles_once(built: dict[int, list[dict[str, Any]]], kernel: str, variants: int) -> None:
+    """Whatever the number of programs; the merge has one way for few candidates, and one for many."""
+    cases = [f"vocab_topk N={rows} k=10 bans=1 bfloat16" for rows in (5120, 640, 5)]
+    found = [one["variant"] for one in built[90] if one["kernel"] == kernel and one["case"] in cases]
+    assert len(found) == len(cases) and len(set(found)) == variants
+
+
+def test_a_tile_of_the_packed_vocabulary_is_read_straight_on(built: dict[int, list[dict[str, Any]]]) -> None:
+    """Without masks in a loop over its depth: no more instructions than these; docs/gpu.md has the counts."""
+    for kernel, most in (("vocab_score_kernel", 1200), ("vocab_logits_kernel", 900), ("vocab_topk_kernel", 2000)):
+        (counts,) = (
+            one["instructions"]
+            for one in built[90]
+            if one["kernel"] == kernel
+            and one["case"].endswith(" bfloat16")
+            and " N=" not in one["case"].replace(" N=5120", "")
+        )
+        assert counts["all"] <= most

@@ -11,11 +11,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from mime_fast.kernels import plain
+from mime_fast.kernels.weights import pack_vocab
 from tests.kernels.cases import DTYPES, Random, check_exactness, move
 
 triton = pytest.importorskip("triton", reason="Triton is not installed")
+from mime_fast.kernels.tiles import Tiles  # noqa: E402  (needs Triton)
 from mime_fast.kernels.vocab_logits import vocab_logits  # noqa: E402  (needs Triton)
 from mime_fast.kernels.vocab_score import vocab_score  # noqa: E402  (needs Triton)
+from mime_fast.kernels.vocab_tiles import vocab_tiles  # noqa: E402  (needs Triton)
 from mime_fast.kernels.vocab_topk import vocab_topk  # noqa: E402  (needs Triton)
 
 # N, C, V, k
@@ -123,3 +126,38 @@ def test_no_rows(device: str) -> None:
     assert [tuple(t.shape) for t in vocab_topk(hidden, weight, bias, None, None, 4)] == [(0, 4), (0, 4), (0,)]
     assert vocab_score(hidden, weight, bias, torch.zeros(0, dtype=torch.int32, device=device)).shape == (0,)
     assert vocab_logits(hidden, weight, bias).shape == (0, 9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_packed_vocabulary_gives_the_same(dtype: torch.dtype, device: str) -> None:
+    """Whole tiles, read without masks: words beyond V are never found and add nothing."""
+    rows, words, k = 5, 70, 10
+    hidden, weight, bias = (x.to(device) for x in inputs(rows, 20, words))
+    packed_weight, packed_bias = pack_vocab(weight.float(), bias.float(), dtype)
+    hidden, weight, bias = hidden.to(dtype), weight.to(dtype), bias.float()
+    wide_hidden = torch.nn.functional.pad(hidden, (0, packed_weight.shape[1] - 20))
+    cut = vocab_tiles(dtype)
+    assert (packed_weight.shape[1] % cut.depth, len(packed_weight) % cut.columns) == (0, 0)
+    bans = torch.tensor([[-1, 3]] * rows, dtype=torch.int32, device=device)
+    for ban in (None, bans):
+        plainly = plain.vocab_topk(hidden.double(), weight.double(), bias.double(), None, ban, k)
+        found = vocab_topk(wide_hidden, packed_weight, packed_bias, None, ban, k)
+        assert torch.equal(found[1], plainly[1])
+        for one, other in zip(found[::2], plainly[::2], strict=True):
+            assert (one - other).abs().max() < 1e-4
+    targets = Random(1).ids(words, rows).to(device)
+    scores = vocab_score(wide_hidden, packed_weight, packed_bias, targets)
+    assert (scores - plain.vocab_score(hidden.double(), weight.double(), bias.double(), targets)).abs().max() < 1e-4
+    logits = vocab_logits(wide_hidden, packed_weight, packed_bias)
+    assert (logits[:, :words] - plain.vocab_logits(hidden, weight, bias)).abs().max() < 1e-4
+    assert (logits[:, words:] == -inf).all()
+
+
+def test_all_candidates_of_many_programs_are_merged(device: str) -> None:
+    """More than one block of them: 40 programs with 32 each."""
+    weight = torch.zeros(40 * 16, 4, device=device)
+    bias = torch.randn(len(weight), generator=torch.Generator().manual_seed(1)).round(decimals=1).to(device)
+    hidden = torch.ones(2, 4, device=device)
+    cut = Tiles(rows=16, columns=16, depth=16, warps=4, stages=2)
+    found = vocab_topk(hidden, weight, bias, None, None, 32, tiles=cut, programs=40)
+    assert torch.equal(found[1], plain.vocab_topk(hidden, weight, bias, None, None, 32)[1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -172,8 +172,12 @@ class CudaBackend:
     def _session(self, work: Work, most: int) -> Session:
         slots = min(step for step in ladder(most) if step >= min(work.items, most))
         shape = Shape(work.options, slots, work.source, work.prefixes is not None)
+        alike = [one for one in self._sessions if replace(one, source=shape.source) == shape]
+        shape = max([shape, *alike], key=lambda one: one.source)  # one for longer memories does for shorter ones
         session = self._sessions.pop(shape, None)
         if session is None:
+            for shorter in alike:
+                del self._sessions[shorter]
             while len(self._sessions) >= SESSIONS:
                 del self._sessions[next(iter(self._sessions))]
             session = Session(self.model, shape, self._graphs.new_pool())

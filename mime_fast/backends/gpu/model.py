@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mime_fast.kernels.select import Ops
-from mime_fast.kernels.weights import DecoderWeights, PriorWeights
+from mime_fast.kernels.weights import DecoderWeights, PriorWeights, pack_vocab
 from mime_fast.reference.dialogue_model import Context
 from mime_fast.reference.layers import Positions
 from mime_fast.reference.mime import Mime
@@ -61,7 +61,9 @@ class DeviceModel:
         self.ops = ops
         self.device = model.fc_decode.weight.device
         tensors = model.state_dict()
-        self.decoder = DecoderWeights.pack(tensors, model.config, dtype, self.device)
+        self.vocab_weight, self.vocab_bias = pack_vocab(model.fc_decode.weight, model.fc_decode.bias, dtype)
+        columns = self.vocab_weight.shape[1]
+        self.decoder = DecoderWeights.pack(tensors, model.config, dtype, self.device, columns)
         self.prior = PriorWeights.pack(tensors, model.config, torch.float32, self.device)
         fusion = model.fusion
         self.fusion = tuple(
@@ -73,8 +75,6 @@ class DeviceModel:
                 fusion.fc_fused.bias,
             )
         )
-        self.vocab_weight = model.fc_decode.weight.detach().to(dtype).contiguous()
-        self.vocab_bias = model.fc_decode.bias.detach().contiguous()  # float32, as the logits
         keys, values = (
             [
                 tensors[f"decoder.layers.{i}.memory_attention.{part}.weight"].to(dtype)
@@ -114,6 +114,7 @@ class DeviceModel:
         for layer in self.layers.decoder.layers:
             x = layer(x, masked, memory, memory_masked)
         hidden = self.layers.decoder.norm(x).flatten(0, 1)[wanted].to(self.dtype)
+        hidden = F.pad(hidden, (0, self.decoder.columns - hidden.shape[1]))
         gold = targets.flatten()[wanted].int()
         parts = zip(*(torch.split(x, self.ops.score_rows) for x in (hidden, gold)), strict=True)
         return torch.cat([self.ops.vocab_score(h, self.vocab_weight, self.vocab_bias, t) for h, t in parts])

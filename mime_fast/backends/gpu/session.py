@@ -68,7 +68,7 @@ class Session:
         self.owner = torch.zeros(shape.slots, dtype=torch.int64, device=device)
         self.suppressed: Tensor | None = None
         if options.suppress_tokens:
-            self.suppressed = torch.zeros(model.config.vocab_size, dtype=torch.uint8, device=device)
+            self.suppressed = torch.zeros(len(model.vocab_bias), dtype=torch.uint8, device=device)
             self.suppressed[list(options.suppress_tokens)] = 1
         self._advance = model.ops.beam_step(self.state)
         self._topk = topk_of(model.ops, self.sizes.candidates)
@@ -172,11 +172,12 @@ class Session:
         self.state.live_count.zero_()
 
     def _said(self, history: History) -> Tensor:
-        """Which words each row has been fed, SOS among them, bool [N, V]."""
+        """Which words each row has been fed, SOS among them, bool [N, V']."""
         fed = torch.arange(history.words.shape[1], device=history.words.device) <= history.positions[:, None]
-        said = fed.new_zeros(len(fed), self.model.config.vocab_size + 1)
-        words = torch.where(fed, history.words, self.model.config.vocab_size)
-        return said.scatter(1, words.long(), True)[:, :-1]
+        words = len(self.model.vocab_bias)
+        said = fed.new_zeros(len(fed), words + 1)
+        said_at = torch.where(fed, history.words, words)
+        return said.scatter(1, said_at.long(), True)[:, :-1]
 
     def _best(self, hidden: Tensor, banned: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Log-probs, words and values of each row's best, [N, k], and log-sum-exps, [N]."""
