@@ -132,7 +132,8 @@ def test_diversity_and_seed_effect(scripted: ScriptedEngine) -> None:
 def test_searches(scripted: ScriptedEngine) -> None:
     report = report_of(scripted, make_pairs(), batch_size=2)
     plain = {"max_new_tokens": 30, "min_new_tokens": 0, "do_sample": False, "length_penalty": 1.0}
-    plain |= {"no_repeat_ngram_size": 0, "num_return_sequences": 1, "strict_turns": False, "search": "standard"}
+    plain |= {"no_repeat_ngram_size": 0, "repetition_penalty": 1.0, "num_return_sequences": 1}
+    plain |= {"strict_turns": False, "search": "standard"}
     searches = [{k: v for k, v in call.items() if k not in ("seed", "request_ids")} for call in scripted.calls]
     expected = [plain | {"num_beams": 1}, plain | {"num_beams": 5}, {"strict_turns": False}, {"strict_turns": False}]
     assert searches == [search for search in expected for _ in range(3)]  # the default's are made once a seed
