@@ -16,6 +16,7 @@ from mime_fast.errors import OutputError
 
 Path_ = str | os.PathLike[str]
 _BUFFER = 1 << 18
+STREAMS = ("/dev/stdout", "/dev/stderr")
 _compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
@@ -24,11 +25,15 @@ def whole_file(path: Path_, scratch: Path | None = None) -> Iterator[BinaryIO]:
     """A stream to a file that appears, or is replaced, when the block ends without an error and all is on the disk.
 
     Until then it is `scratch`, a new file on the same disk (by default beside it), which an error removes. A link stays
-    one, and a file that is replaced keeps its permissions.
+    one, and a file that is replaced keeps its permissions. A pipe or a device is written as it comes.
 
     Raises:
         OutputError: it cannot be written; the message names `path`.
     """
+    if is_special(path):
+        with open_special(path) as stream:
+            yield stream
+        return
     target = Path(os.path.realpath(path))
     if os.path.isdir(target):
         raise OutputError(f"{os.fspath(path)}: cannot be written: Is a directory")
@@ -43,6 +48,23 @@ def whole_file(path: Path_, scratch: Path | None = None) -> Iterator[BinaryIO]:
             sync_folder(target.parent)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def is_special(path: Path_) -> bool:
+    """Whether a path is of a pipe or a device, whose place no file may take, or of an open stream (/dev/stdout)."""
+    return os.path.exists(path) and not os.path.isdir(path) and (not os.path.isfile(path) or _is_stream(path))
+
+
+def _is_stream(path: Path_) -> bool:
+    whole = os.path.abspath(path)
+    return whole in STREAMS or os.path.realpath(os.path.dirname(whole)).startswith("/proc/")  # /dev/fd is there
+
+
+@contextmanager
+def open_special(path: Path_) -> Iterator[BinaryIO]:
+    """A pipe or a device, which is written as it comes. OutputError: it cannot be."""
+    with naming(path), open(path, "ab" if _is_stream(path) else "wb") as stream:
+        yield cast(BinaryIO, stream)
 
 
 @contextmanager

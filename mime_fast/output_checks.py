@@ -11,7 +11,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from mime_fast.errors import ConfigError, OutputError
-from mime_fast.files import naming, scratch_beside
+from mime_fast.files import is_special, naming, scratch_beside
 
 Path_ = str | os.PathLike[str]
 
@@ -56,8 +56,8 @@ def check_writable(path: Path_) -> None:
     """OutputError where a file, or a folder that ends in "/", cannot be made or replaced at `path`."""
     text = os.fspath(path)
     target = Path(os.path.realpath(text))
-    if target.exists() and not target.is_file() and not target.is_dir():
-        return  # a pipe or a device
+    if is_special(text):
+        return
     if target.is_dir() and not text.endswith("/"):
         raise OutputError(f"{text}: cannot be written: Is a directory")
     scratch = scratch_beside(target / "x" if target.is_dir() else target)

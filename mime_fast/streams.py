@@ -41,13 +41,6 @@ def standard_input() -> BinaryIO:
     return cast(BinaryIO, getattr(buffer, "raw", buffer))
 
 
-@contextmanager
-def open_special(path: str) -> Iterator[BinaryIO]:
-    """A pipe or a device, which is written as it comes. OutputError: it cannot be."""
-    with naming(path), open(path, "wb") as stream:
-        yield cast(BinaryIO, stream)
-
-
 def tell(text: str) -> None:
     """A line on standard error, which may be closed or full."""
     with suppress(OSError, ValueError, AttributeError):

@@ -104,3 +104,23 @@ def test_a_folder_in_the_way(tmp_path: Path) -> None:
     os.symlink("a", tmp_path / "link")
     with pytest.raises(OutputError, match="Is a directory"):
         files.write_bytes(tmp_path / "link", b"x")
+
+
+def test_a_pipe_is_written_and_stays_one(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        (tmp_path / "link").symlink_to("pipe")
+        files.write_json(tmp_path / "link", {"a": 1})
+        assert json.loads(os.read(reader, 100)) == {"a": 1}
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+def test_a_stream_that_is_a_file_stays_the_same_file(tmp_path: Path) -> None:
+    with open(tmp_path / "a", "ab", buffering=0) as stream:
+        stream.write(b"before ")
+        files.write_bytes(f"/dev/fd/{stream.fileno()}", b"between ")
+        stream.write(b"after")
+    assert (tmp_path / "a").read_bytes() == b"before between after"

@@ -12,7 +12,7 @@ from mime_fast.cli.options import flag
 from mime_fast.errors import OutputError
 from mime_fast.files import whole_file
 from mime_fast.output_checks import check_outputs
-from mime_fast.streams import open_special, standard_output
+from mime_fast.streams import standard_output
 
 
 def is_standard_output(path: str | None) -> bool:
@@ -23,16 +23,13 @@ def is_standard_output(path: str | None) -> bool:
 def open_output(path: str | None) -> Iterator[BinaryIO]:
     """A binary stream to `path`; None or "-" is standard output.
 
-    A regular file is written as `whole_file` does; anything else (a pipe, a device) is written as it comes.
+    A file is written as `whole_file` does.
 
     Raises:
         OutputError: it cannot be written.
     """
     if path is None or path == "-":
         with standard_output() as stream:
-            yield stream
-    elif os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
-        with open_special(path) as stream:
             yield stream
     else:
         with whole_file(path) as stream:

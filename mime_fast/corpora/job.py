@@ -30,9 +30,9 @@ from mime_fast.data.reading.reader import Reader
 from mime_fast.data.reading.source import Source
 from mime_fast.data.reading.sources import find_sources
 from mime_fast.errors import ConfigError, DataError
-from mime_fast.files import write_json
+from mime_fast.files import is_special, open_special, write_json
 from mime_fast.output_checks import check_outputs
-from mime_fast.streams import open_special, standard_output, tell
+from mime_fast.streams import standard_output, tell
 
 PART_ROWS = 5 * CHUNK
 ENOUGH = 1000  # rows after which a share of bad ones says something
@@ -218,10 +218,7 @@ class CorpusJob:
         return AnswererSpec(self.task, self.model, dict(self.load_options), self.strict)
 
     def _streams(self) -> bool:
-        if self.output is None or self.output == "-":
-            return True
-        path = Path(self.output)
-        return path.exists() and not path.is_file() and not path.is_dir()
+        return self.output is None or self.output == "-" or is_special(self.output)
 
     @contextmanager
     def _stream(self) -> Iterator[tuple[BinaryIO, OutputFormat]]:
