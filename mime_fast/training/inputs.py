@@ -70,7 +70,8 @@ def read_inputs(stages: Sequence[Stage], data: Path_, vectors: Path_ | None, *, 
 
 def make_tokenizer(stage: Stage, splits: Sequence[Sequence[Pair]]) -> Tokenizer:
     """The vocabulary of contexts, then responses, then situations of each split, as the released code collects it."""
-    bare = Tokenizer.from_words([])
+    typography = stage.preset != "released"
+    bare = Tokenizer.from_words([], typography=typography)
     utterances = (
         tokens
         for pairs in splits
@@ -82,7 +83,7 @@ def make_tokenizer(stage: Stage, splits: Sequence[Sequence[Pair]]) -> Tokenizer:
         for tokens in bare.tokenize_batch(texts)
     )
     words = build_vocabulary(utterances, min_count=stage.min_count, max_size=stage.max_words or None)
-    return Tokenizer.from_words(words, typography=stage.preset != "released")
+    return Tokenizer.from_words(words, typography=typography)
 
 
 def fingerprint_pairs(pairs: Iterable[Pair]) -> str:

@@ -13,8 +13,8 @@ from mime_fast.data.empathetic_dialogues import Pair
 from mime_fast.engine.load import find_model
 from mime_fast.text import Tokenizer, tokenize
 from mime_fast.text.typography import plain
-from mime_fast.training.recipe import Recipe
-from mime_fast.training.run import make_tokenizer
+from mime_fast.training.inputs import make_tokenizer
+from mime_fast.training.recipe import Stage
 
 MARKS = "Iam sd.,!?'\"`\u2019\u2018\u00b4\u02bc\u2032\uff07\u201c\u201d\u2026\u200b\ufeff\uff21\uff01-"
 WORDS = ["i", "am", "sad", "it", "is", ".", "...", "``", "''", "'", "do", "not", "said", "\u2019", "\u2026"]
@@ -66,5 +66,8 @@ def test_the_shipped_model_has_it_and_reads_a_phones_apostrophe() -> None:
 
 def test_training_gives_it_to_all_but_the_released_preset() -> None:
     pairs = [Pair(["I\u2019m sad."], "Why?", "sad", "It.", "a")]
-    assert make_tokenizer(Recipe(), [pairs]).typography
-    assert not make_tokenizer(Recipe(preset="released"), [pairs]).typography
+    ours, released = make_tokenizer(Stage(), [pairs]), make_tokenizer(Stage(preset="released"), [pairs])
+    assert ours.typography
+    assert not released.typography
+    assert any("\u2019" in word for word in released.words)
+    assert not any("\u2019" in word for word in ours.words)
