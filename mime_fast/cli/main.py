@@ -13,6 +13,7 @@ from functools import partial
 
 from mime_fast._version import __version__
 from mime_fast.cli import cases, chat, classify, convert, evaluate, explain, generate, human, info, plot, score, train
+from mime_fast.cli.command import Parser
 from mime_fast.cli.flags import in_flags, unknown
 from mime_fast.errors import MimeFastError
 from mime_fast.extras import cure
@@ -101,14 +102,14 @@ def _fault(error: Exception) -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         PROG,
         description="Empathetic replies by MIME (Majumder et al., EMNLP 2020).",
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"{PROG} {__version__}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
         child = commands.add_parser(
@@ -122,6 +123,12 @@ def make_parser() -> argparse.ArgumentParser:
         command.add_arguments(child)
         child.set_defaults(run=command.run, parser=child)
     return parser
+
+
+class _Version(argparse.Action):
+    def __call__(self, *_: object) -> None:
+        print(f"{PROG} {__version__}")
+        raise SystemExit(0)
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
