@@ -80,7 +80,7 @@ def _add_job(parser: ArgumentParser, top_emotions: int) -> None:
         metavar="SHARE",
         help="stop when a greater share of the rows is bad (default: %(default)s)",
     )
-    group.add_argument("--summary", metavar="FILE", help="write the summary there, as JSON")
+    group.add_argument("--summary", metavar="FILE", help="write the summary there, as JSON; - for standard output")
     group.add_argument(
         "--top-emotions",
         type=int,

@@ -30,7 +30,7 @@ from mime_fast.data.reading.reader import Reader
 from mime_fast.data.reading.source import Source
 from mime_fast.data.reading.sources import find_sources
 from mime_fast.errors import ConfigError, DataError
-from mime_fast.files import is_special, open_special, write_json
+from mime_fast.files import is_special, json_bytes, open_special, write_json
 from mime_fast.output_checks import check_outputs
 from mime_fast.streams import standard_output, tell
 
@@ -57,7 +57,7 @@ class CorpusJob:
         max_errors: the share of bad rows beyond which the job stops.
         restart: begin anew, though a job is begun or finished there.
         force: replace an output that no job made.
-        summary_file: where the summary is written, too, as JSON.
+        summary_file: where the summary is written, too, as JSON; "-" is standard output.
         quiet: no progress.
 
     Raises:
@@ -85,6 +85,8 @@ class CorpusJob:
         check_int("part_rows", self.part_rows, 1)
         if not 0 <= self.max_errors <= 1:
             raise ConfigError(f"max_errors={self.max_errors!r}: must be a share from 0 to 1")
+        if self.summary_file == "-" and self.output in (None, "-"):
+            raise ConfigError("--summary -: the rows go to standard output; must be a file")
         if (self.workers > 1 or self.ray_address is not None) and self._streams():
             asked = f"workers={self.workers}" if self.ray_address is None else "Ray"
             raise ConfigError(f"{asked}: an output that is a file or a folder is needed")
@@ -109,7 +111,10 @@ class CorpusJob:
             job, sources = self._described(), [_as_it_is(source) for source in reader.sources]
             with Parts.opened(places, job, sources, restart=self.restart, force=self.force) as parts:
                 summary = self._run_parts(reader, parts, sources)
-        if self.summary_file is not None:
+        if self.summary_file == "-":
+            with standard_output() as stream:
+                stream.write(json_bytes(summary.to_dict(), indent=2))
+        elif self.summary_file is not None:
             write_json(self.summary_file, summary.to_dict())
         return summary
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from mime_fast.cli.main import main
-from tests.cli.conftest import json_lines
+from tests.cli.conftest import Run, json_lines
 
 ROWS = [
     {"id": "café", "context": ["my cat ran away ."]},
@@ -147,7 +147,7 @@ def test_streams_of_other_kinds(
         except SystemExit as stop:
             code = stop.code
     if kind == "None":
-        assert code == (0 if command == "--version" else 2)
+        assert code == 2
     else:
         assert code == (1 if command == "score" else 0)
         text = out.getvalue() if kind == "StringIO" else out.text
@@ -194,3 +194,14 @@ def test_a_fault_of_our_own_is_70(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert capsys.readouterr().err.endswith(
         "mime-fast: fault: ZeroDivisionError: oh (this should not happen: please report it)\n"
     )
+
+
+def test_a_summary_on_standard_output(
+    run: Run, rows: Path, tmp_path: Path, model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = run("classify", rows, "o.jsonl", "--model", model_dir, "--summary", "-")
+    assert json.loads(outcome.out)["answered"] == 2
+    outcome = run("classify", rows, "--model", model_dir, "--summary", "-")
+    assert (outcome.code, outcome.out) == (2, "") and "--summary -: " in outcome.err
+    assert not (tmp_path / "-").exists()
