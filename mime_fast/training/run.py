@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mime_fast.data.batches import make_examples
+from mime_fast.errors import ConfigError
 from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.training.candidates import CandidateSource
 from mime_fast.training.emotion_teacher import check_sklearn
@@ -41,11 +42,14 @@ def train(
         where the last stage ended.
 
     Raises:
-        ConfigError: stages that do not fit together. DataError: data or vectors cannot be read.
+        ConfigError: stages that do not fit together, or `out` is the data's folder.
+        DataError: data or vectors cannot be read.
         CheckpointError: the run in `out` was started with something else.
         BackendError: a stage needs scikit-learn, which is not installed.
     """
     check_stages(stages)
+    if os.path.isdir(data) and os.path.realpath(data) == os.path.realpath(out):
+        raise ConfigError(f"out={os.fspath(out)}: is the folder of the data; must be another folder")
     if any(stage.emotion_teacher for stage in stages):
         check_sklearn()  # now, not after hours of other stages
     inputs = read_inputs(stages, data, vectors, show_progress=show_progress)

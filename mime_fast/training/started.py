@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mime_fast.checkpoints.model_folder import CONFIG, WEIGHTS
+from mime_fast.checkpoints.model_folder import CONFIG, GENERATION, TOKENIZER, WEIGHTS
 from mime_fast.errors import CheckpointError, ConfigError
 from mime_fast.files import naming, write_json
 from mime_fast.training.recipe import Stage
@@ -25,7 +25,12 @@ def check_started(out: Path, stages: Sequence[Stage], fingerprints: Mapping[str,
     """
     path = out / STARTED
     if not path.is_file():
-        there = [name for name in (CONFIG, WEIGHTS, METRICS, STATE) if (out / name).exists()]
+        there = [
+            f"{folder}{name}"
+            for folder in ("", *(f"stage-{number}/" for number in range(1, len(stages))))
+            for name in (CONFIG, GENERATION, TOKENIZER, WEIGHTS, METRICS, STATE)
+            if (out / folder / name).exists()
+        ]
         if there:
             raise CheckpointError(
                 f"{out}: has a {there[0]} but no {STARTED}, which says what a run was started with; give another folder"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mime_fast.errors import CheckpointError, OutputError
+from mime_fast.errors import CheckpointError, ConfigError, OutputError
 from mime_fast.training import run, trainer
 from mime_fast.training.started import STARTED
 from tests.training.small_run import SMALL, stage
@@ -116,3 +116,23 @@ def test_a_broken_state_is_refused(tmp_path: Path, data: Path) -> None:
     (tmp_path / "out" / trainer.STATE).write_bytes(b"broken")
     with pytest.raises(CheckpointError, match="not a readable training state"):
         go(data, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "name", ["tokenizer.json", "generation_config.json", "metrics.jsonl", "stage-1/model.safetensors"]
+)
+def test_a_file_of_another_is_not_replaced(tmp_path: Path, data: Path, name: str) -> None:
+    path = tmp_path / "out" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"mine")
+    with pytest.raises(CheckpointError, match=f"has a {name} but no {STARTED}"):
+        go(data, tmp_path / "out")
+    assert path.read_bytes() == b"mine" and len([*(tmp_path / "out").rglob("*.*")]) == 1
+
+
+def test_the_folder_of_the_data_is_no_output(tmp_path: Path, data: Path) -> None:
+    (tmp_path / "link").symlink_to(data)
+    before = sorted(data.iterdir())
+    with pytest.raises(ConfigError, match="is the folder of the data"):
+        go(data, tmp_path / "link")
+    assert sorted(data.iterdir()) == before
