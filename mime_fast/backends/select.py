@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from numbers import Integral
 from typing import TYPE_CHECKING
 
 from mime_fast.backends.kinds import KINDS, Kind
 from mime_fast.backends.placement import Placement, check_device
+from mime_fast.backends.threads import MOST_THREADS
 from mime_fast.config.checks import check_int
 from mime_fast.errors import BackendError, ConfigError
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mime_fast.backends.protocol import Backend
     from mime_fast.checkpoints.model_folder import ModelWeights
 
+MOST_DIALOGUES = 2**20  # csrc/bindings/native/module.cpp
 BACKENDS = ("auto", *(kind.name for kind in KINDS))
 ELSEWHERE = {  # what other libraries call a precision
     **dict.fromkeys(("fp64", "f64", "double"), "float64"),
@@ -52,11 +53,10 @@ class Wanted:
     cuda_graphs: bool = True
 
     def __post_init__(self) -> None:
-        threads = self.threads
-        if threads is not None and (not isinstance(threads, Integral) or isinstance(threads, bool) or threads < 1):
-            raise ConfigError(f"threads={threads!r}: must be None or an integer of 1 or more")
+        if self.threads is not None:
+            check_int("threads", self.threads, 1, MOST_THREADS)
         if self.batch_size is not None:
-            check_int("batch_size", self.batch_size, 1)
+            check_int("batch_size", self.batch_size, 1, MOST_DIALOGUES)
         for name, value, known in (("backend", self.backend, BACKENDS), ("precision", self.precision, CONTRACTS)):
             if not isinstance(value, str) or value not in known:
                 near = ELSEWHERE.get(value) if isinstance(value, str) and name == "precision" else None

@@ -8,6 +8,7 @@ from math import ceil
 from pathlib import Path
 
 ROOT = Path("/")  # of the files of Linux
+MOST_THREADS = 4096  # csrc/bindings/native/module.cpp
 
 
 def default_threads() -> int:
@@ -18,7 +19,7 @@ def default_threads() -> int:
 def omp_threads(environment: Mapping[str, str]) -> int:
     """The number of OMP_NUM_THREADS (of its outermost level), 0 where it is none."""
     first = environment.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    return int(first) if first.isascii() and first.isdigit() else 0
+    return min(int(first), MOST_THREADS) if first.isascii() and first.isdigit() and len(first) < 20 else 0
 
 
 def affinity() -> int:

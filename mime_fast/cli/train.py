@@ -39,13 +39,14 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
+    from mime_fast.backends.threads import MOST_THREADS, default_threads
+
     if args.threads is not None:
-        check_int("threads", args.threads, 1)
+        check_int("threads", args.threads, 1, MOST_THREADS)
 
     import torch
 
     from mime_fast.backends.select import torch_device
-    from mime_fast.backends.threads import default_threads
     from mime_fast.training.recipe import read_recipe
     from mime_fast.training.run import train
 

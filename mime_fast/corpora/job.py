@@ -81,8 +81,8 @@ class CorpusJob:
     quiet: bool = False
 
     def __post_init__(self) -> None:
-        check_int("workers", self.workers, 1 if self.ray_address is None else 0)
-        check_int("part_rows", self.part_rows, 1)
+        check_int("workers", self.workers, 1 if self.ray_address is None else 0, 2**20)
+        check_int("part_rows", self.part_rows, 1, 2**40)
         if not 0 <= self.max_errors <= 1:
             raise ConfigError(f"max_errors={self.max_errors!r}: must be a share from 0 to 1")
         if self.summary_file == "-" and self.output in (None, "-"):

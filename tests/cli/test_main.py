@@ -10,7 +10,7 @@ import pytest
 
 from mime_fast._version import __version__
 from mime_fast.cli import main as main_module
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, json_lines
 
 COMMANDS = (
     "generate",
@@ -171,3 +171,18 @@ def test_errors_name_flags(run: Run, model_dir: Path, argv: tuple[str, ...], tol
     assert outcome.code == 2
     assert told in outcome.err, outcome.err
     assert "_" not in outcome.err.partition("error:")[2].partition("holds")[0].replace(str(model_dir), "")
+
+
+@pytest.mark.parametrize(
+    "flag", ["--threads", "--batch-size", "--part-rows", "--max-row-bytes", "--workers", "--row-step"]
+)
+def test_a_number_beyond_all_bounds_is_wrong_usage(run: Run, tmp_path: Path, model_dir: Path, flag: str) -> None:
+    (tmp_path / "in.jsonl").write_text(json_lines([{"context": ["my cat ran away ."]}]))
+    outcome = run("classify", tmp_path / "in.jsonl", tmp_path / "out.jsonl", "--model", model_dir, flag, 10**25)
+    assert outcome.code == 2 and f"{flag} {10**25}: " in outcome.err
+
+
+def test_a_number_of_omp_beyond_all_bounds(run: Run, model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in ("1000000", "9" * 30):
+        monkeypatch.setenv("OMP_NUM_THREADS", number)
+        assert run("explain", "my cat ran away .", "--model", model_dir).code == 0

@@ -169,10 +169,16 @@ def test_models_that_are_not_there(tmp_path: Path) -> None:
         load(5)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("threads", [0, -1, 1.5, True, "2"])
+@pytest.mark.parametrize("threads", [0, -1, 1.5, True, "2", 4097, 10**30])
 def test_threads(model_folder: Path, threads: Any) -> None:
     with pytest.raises(mime_fast.ConfigError, match="threads="):
         load(model_folder, threads=threads)
+
+
+@pytest.mark.parametrize("batch_size", [0, 2**20 + 1, 10**30])
+def test_batch_sizes(model_folder: Path, batch_size: int) -> None:
+    with pytest.raises(mime_fast.ConfigError, match=r"batch_size=.*: an integer of 1 to 1048576"):
+        load(model_folder, batch_size=batch_size)
 
 
 def test_devices_and_precisions(monkeypatch: pytest.MonkeyPatch) -> None:

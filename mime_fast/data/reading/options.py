@@ -53,7 +53,7 @@ class Reading:
             raise ConfigError(f"delimiter={self.delimiter!r}: must be one character, not a quote or a line break")
         if self.quoting not in get_args(Quoting):
             raise ConfigError(f"quoting={self.quoting!r}: must be one of {', '.join(get_args(Quoting))}")
-        check_int("max_row_bytes", self.max_row_bytes, 1)
+        check_int("max_row_bytes", self.max_row_bytes, 1, 2**40)
 
 
 @dataclass(frozen=True)
