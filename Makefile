@@ -4,6 +4,7 @@
 
 PYTHON ?= python3
 TORCH_INDEX ?=
+ISA ?= auto
 VENV := .venv
 BIN := $(VENV)/bin
 # Python caches bytecode at the first import; compiling all of torch at installation would take longer.
@@ -30,7 +31,7 @@ help:
 	@echo "make test    install what the tests need, lint, run all tests"
 	@echo "make build   install into .venv, native extension included"
 	@echo "make lint    ruff, mypy --strict, clang-format"
-	@echo "make bench   the benchmarks beside their peers, ten minutes; writes benchmarks/results/"
+	@echo "make bench   the benchmarks beside their peers, ten minutes; writes benchmarks/results/cpu-*; ISA=avx2 for that set"
 	@echo "make bench-corpora    rates and memory of corpus jobs; writes benchmarks/results/corpora.*"
 	@echo "make asan    the native extension's tests under the address and undefined-behaviour sanitizers"
 	@echo "make check-arm   the kernels for aarch64 under qemu; takes g++-aarch64-linux-gnu and qemu-user"
@@ -54,7 +55,7 @@ lint: $(INSTALLED_DEV)
 
 bench: $(INSTALLED_BENCH)
 	$(BIN)/pytest --benchmark --benchmark-columns=median,iqr,ops,rounds \
-		--ignore benchmarks/test_corpora.py --benchmark-report=benchmarks/results/cpu
+		--ignore benchmarks/test_corpora.py --benchmark-isa=$(ISA) '--benchmark-report=benchmarks/results/cpu-{isa}'
 
 bench-corpora: $(INSTALLED_BENCH)
 	$(BIN)/pytest --benchmark --benchmark-columns=median,iqr,ops,rounds \

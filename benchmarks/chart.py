@@ -10,6 +10,7 @@ from benchmarks.tasks import TITLES
 
 COLOURS = {
     (OURS, "float32"): "#9ecae1",
+    (OURS, "screened"): "#31a354",
     (OURS, "bfloat16"): "#4292c6",
     (OURS, "int8"): "#084594",
     (CTRANSLATE2, "float32"): "#fdae6b",

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks import chart, report, subjects
+from benchmarks import subjects
 from benchmarks.engines import CONTENDERS, Contender, MimeRunner, Runner, Unavailable, load, run
-from benchmarks.figures import Agreement, Figure, to_json
+from benchmarks.figures import Agreement, Failure, Figure, to_json
+from benchmarks.instructions import family, peer_settings, resolved
+from benchmarks.kept import Kept
 from benchmarks.machine import facts
 from benchmarks.parity import faults
 from benchmarks.race import CLOCK, Rounds, race
+from benchmarks.ratios import below_one
 from benchmarks.subjects import FULL, QUICK, Effort, Subject
 from benchmarks.tasks import TASKS, Task, task_of
 
-FIGURES = pytest.StashKey[list[Figure]]()
+KEPT = pytest.StashKey[Kept]()
+NO_PICTURE = pytest.StashKey[str]()
+ENDED = {
+    int(pytest.ExitCode.TESTS_FAILED): "some cases failed",
+    int(pytest.ExitCode.INTERRUPTED): "it was interrupted",
+    int(pytest.ExitCode.INTERNAL_ERROR): "pytest itself failed",
+}
 ENGINES = pytest.StashKey[dict[str, object]]()
 Note = Callable[[Figure, Sequence[float]], None]
+TOO_SLOW = 60.0  # seconds of a round; slower engines are not measured
 Race = dict[Contender, Rounds | str]  # a reason in place of rounds where an engine cannot run
 
 
@@ -34,6 +45,12 @@ def effort(request: pytest.FixtureRequest) -> Effort:
 
 
 @pytest.fixture(scope="session")
+def isa(request: pytest.FixtureRequest) -> str:
+    """The instruction set that was asked for, or "auto"."""
+    return str(request.config.getoption("mime_benchmark_isa"))
+
+
+@pytest.fixture(scope="session")
 def cache(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where models are kept from run to run."""
     kept = getattr(request.config, "cache", None)
@@ -41,13 +58,13 @@ def cache(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="session")
-def random_subject(cache: Path) -> Subject:
-    return subjects.random_subject(cache)
+def random_subject(cache: Path, isa: str) -> Subject:
+    return subjects.random_subject(cache, isa)
 
 
 @pytest.fixture(scope="session")
-def shipped_subject(cache: Path, effort: Effort) -> Subject:
-    return subjects.shipped_subject(cache, effort)
+def shipped_subject(cache: Path, effort: Effort, isa: str) -> Subject:
+    return subjects.shipped_subject(cache, effort, isa)
 
 
 @pytest.fixture(scope="session")
@@ -88,6 +105,8 @@ def rounds(
     found = races[key][contender]
     if isinstance(found, str):
         pytest.skip(found)
+    if found.error:
+        pytest.fail(found.error)
     return found
 
 
@@ -99,7 +118,7 @@ def note(request: pytest.FixtureRequest, benchmark: BenchmarkFixture) -> Note:
         rounds = iter(seconds)
         benchmark.extra_info.update(to_json(figure))
         benchmark.pedantic(lambda: CLOCK.advance(next(rounds)), rounds=len(seconds))  # type: ignore[no-untyped-call]
-        request.config.stash.setdefault(FIGURES, []).append(figure)
+        _kept(request.config).add(figure)
 
     return keep
 
@@ -116,19 +135,43 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             metafunc.parametrize(name, values, ids=label)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A case that fails or does not run is a row of the report."""
+    found = yield
+    if found.failed or found.skipped:
+        reason = call.excinfo.exconly() if call.excinfo else found.longreprtext
+        outcome = "failed" if found.failed else "not run"
+        _kept(item.config).add(Failure(item.nodeid.rpartition("/")[2], outcome, reason))
+    return found
+
+
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Write the report of a run without failures."""
-    stem = session.config.getoption("mime_benchmark_report")
-    figures = session.config.stash.get(FIGURES, [])
-    if not (stem and figures) or exitstatus != 0:
-        return
-    machine = facts(session.config.invocation_params.args)
-    path = Path(stem)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    described = session.config.stash.get(ENGINES, {})
-    path.with_suffix(".md").write_text(report.markdown(figures, machine), encoding="utf-8")
-    path.with_suffix(".json").write_text(report.as_json(figures, machine, described), encoding="utf-8")
-    chart.draw(figures, path.with_suffix(".png"))
+    """Write the report, however the run ended."""
+    config = session.config
+    name = resolved(config.getoption("mime_benchmark_isa"))
+    machine = facts(config.invocation_params.args, name, peer_settings(config.getoption("mime_benchmark_isa")))
+    ended = ENDED.get(int(exitstatus), "")
+    config.stash[NO_PICTURE] = _kept(config).write(machine, config.stash.get(ENGINES, {}), ended)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if behind := below_one(_kept(config).figures):
+        terminalreporter.section("ratios under 1: the peer is ahead")
+        for line in behind:
+            terminalreporter.write_line(line)
+    if reason := config.stash.get(NO_PICTURE, ""):
+        terminalreporter.write_line(reason)
+
+
+def _kept(config: pytest.Config) -> Kept:
+    if KEPT not in config.stash:
+        stem = config.getoption("mime_benchmark_report")
+        name = family(resolved(config.getoption("mime_benchmark_isa")))
+        config.stash[KEPT] = Kept(Path(str(stem).replace("{isa}", name)) if stem else None)
+    return config.stash[KEPT]
 
 
 def _params(item: pytest.Item) -> dict[str, Any]:
@@ -140,16 +183,25 @@ def _params(item: pytest.Item) -> dict[str, Any]:
 def _race(config: pytest.Config, contenders: Sequence[Contender], subject: Subject, task: Task, batch: int) -> Race:
     effort = effort_of(config)
     chunks = subject.work.first(effort.replies[batch]).chunks(batch)
+    warm_up = chunks[0].first(16)
     found: Race = {}
     runners: dict[Contender, Runner] = {}
     for contender in contenders:
         try:
-            runners[contender] = load(contender, subject.files, batch, 1)
+            runner = load(contender, subject.files, batch, 1)
+            began = time.perf_counter()
+            run(runner, task, warm_up)
+            expected = (time.perf_counter() - began) * effort.replies[batch] / len(warm_up)
+            if expected > TOO_SLOW:
+                raise Unavailable(f"too slow: a round would take about {expected:.0f} s, of {TOO_SLOW:.0f} allowed")
+            runners[contender] = runner
         except Unavailable as error:
             found[contender] = str(error)
             continue
+        except Exception as error:  # the others go on
+            found[contender] = Rounds(error=f"{type(error).__name__}: {error}")
+            continue
         _describe(config, contender, runners[contender])
-        run(runners[contender], task, chunks[0].first(64))  # warm-up
 
     def all_chunks(runner: Runner) -> Callable[[], None]:
         def once() -> None:

@@ -27,8 +27,9 @@ class Contender:
         return f"{self.engine} {self.precision}"
 
 
+OUR_PRECISIONS = ("float32", "screened", "bfloat16", "int8")
 CONTENDERS = (
-    *(Contender(OURS, precision) for precision in ("float32", "bfloat16", "int8")),
+    *(Contender(OURS, precision) for precision in OUR_PRECISIONS),
     *(Contender(CTRANSLATE2, precision) for precision in ("float32", "int8")),
     Contender(REFERENCE, "float32"),
     Contender(HUGGING_FACE, "float32"),
@@ -37,11 +38,12 @@ CONTENDERS = (
 
 @dataclass(frozen=True)
 class Files:
-    """A MIME model, and a plain transformer of its size and vocabulary."""
+    """A MIME model, a plain transformer of its size and vocabulary, and the instruction set to run it with."""
 
     mime: Path
     ctranslate2: Path
     vocab_size: int
+    isa: str = "auto"
 
 
 class Runner(Protocol):
@@ -62,13 +64,19 @@ def run(runner: Runner, task: Task, work: Work) -> None:
 class MimeRunner:
     """`mime_fast.load(...)` with tokens in and replies out."""
 
-    def __init__(self, folder: Path, backend: str, precision: str, batch: int, threads: int) -> None:
+    def __init__(self, folder: Path, backend: str, precision: str, batch: int, threads: int, isa: str = "auto") -> None:
         import mime_fast
         from mime_fast.errors import BackendError
 
         try:
             self.engine: Engine = mime_fast.load(
-                folder, device="cpu", precision=precision, threads=threads, batch_size=batch, backend=backend
+                folder,
+                device="cpu",
+                precision=precision,
+                threads=threads,
+                batch_size=batch,
+                backend=backend,
+                isa=isa,
             )
         except BackendError as error:
             raise Unavailable(str(error)) from None
@@ -99,7 +107,7 @@ def load(contender: Contender, files: Files, batch: int, threads: int) -> Runner
         Unavailable: it cannot run here.
     """
     if contender.engine == OURS:
-        return MimeRunner(files.mime, "native", contender.precision, batch, threads)
+        return MimeRunner(files.mime, "native", contender.precision, batch, threads, files.isa)
     if contender.engine == REFERENCE:
         return MimeRunner(files.mime, "reference", contender.precision, batch, threads)
     try:

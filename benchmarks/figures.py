@@ -147,10 +147,20 @@ class CorpusMemory:
     rows_per_second: float
 
 
+@dataclass(frozen=True)
+class Failure:
+    """A case without a figure."""
+
+    kind: ClassVar[str] = "failure"
+    case: str
+    outcome: str  # failed, or not run
+    reason: str
+
+
 Figure = Rate | Kernel | Latency | Memory | TextShare | Agreement | CorpusRate | CorpusMemory
 
 
-def to_json(figure: Figure) -> dict[str, Any]:
+def to_json(figure: Figure | Failure) -> dict[str, Any]:
     """The fields, with the kind and what follows from them."""
     derived = {name: getattr(figure, name) for name, value in vars(type(figure)).items() if isinstance(value, property)}
     return {"kind": figure.kind, **dataclasses.asdict(figure), **derived}

@@ -6,7 +6,7 @@ import os
 import platform
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -26,9 +26,11 @@ class Facts:
     versions: dict[str, str]
     command: str
     date: str
+    isa: str = ""  # that all engines are held to, or this project's chose; empty: not said
+    peer_settings: dict[str, str] = field(default_factory=dict)
 
 
-def facts(arguments: Iterable[str]) -> Facts:
+def facts(arguments: Iterable[str], isa: str = "", peer_settings: dict[str, str] | None = None) -> Facts:
     cpu = _cpu_info()
     return Facts(
         processor=cpu.get("model name", platform.processor() or platform.machine()),
@@ -40,6 +42,8 @@ def facts(arguments: Iterable[str]) -> Facts:
         versions={"python": platform.python_version(), **_versions()},
         command=command(arguments),
         date=datetime.now(UTC).strftime("%Y-%m-%d"),
+        isa=isa,
+        peer_settings=peer_settings or {},
     )
 
 

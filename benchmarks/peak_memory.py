@@ -28,7 +28,8 @@ def peak() -> float:
 
 def main(wanted: dict[str, object]) -> dict[str, object]:
     contender = Contender(str(wanted["engine"]), str(wanted["precision"]))
-    files = Files(Path(str(wanted["mime"])), Path(str(wanted["ctranslate2"])), int(str(wanted["vocab_size"])))
+    paths = Path(str(wanted["mime"])), Path(str(wanted["ctranslate2"]))
+    files = Files(*paths, int(str(wanted["vocab_size"])), str(wanted["isa"]))
     batch = int(str(wanted["batch"]))
     task = task_of("beam")
     try:

@@ -17,6 +17,7 @@ class Rounds:
 
     cpu: list[float] = field(default_factory=list)
     wall: list[float] = field(default_factory=list)
+    error: str = ""  # why there are no more
 
     def add(self, run: Callable[[], None]) -> None:
         gc.collect()
@@ -29,15 +30,19 @@ class Rounds:
 def race(runs: Mapping[Key, Callable[[], None]], rounds: int, budget: float) -> dict[Key, Rounds]:
     """Run each `rounds` times in turn, but a slow one no further than `budget` seconds.
 
-    It stops at the round that would pass them; a second round is made if the first took no more than twice as long.
+    One that raises is left there, and the others go on. A slow one stops at the round that would pass the budget; a
+    second round is made if the first took no more than twice as long.
     """
     found = {key: Rounds() for key in runs}
     for turn in range(rounds):
         for key, run in runs.items():
             walls = found[key].wall
             allowed = 4 * budget if turn == 1 else budget
-            if turn == 0 or (len(walls) == turn and sum(walls) * (turn + 1) / turn <= allowed):
-                found[key].add(run)
+            if turn == 0 or (not found[key].error and len(walls) == turn and sum(walls) * (turn + 1) / turn <= allowed):
+                try:
+                    found[key].add(run)
+                except Exception as error:  # the others go on
+                    found[key].error = f"{type(error).__name__}: {error}"
     return found
 
 

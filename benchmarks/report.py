@@ -14,6 +14,7 @@ from benchmarks.figures import (
     Agreement,
     CorpusMemory,
     CorpusRate,
+    Failure,
     Figure,
     Kernel,
     Latency,
@@ -23,6 +24,7 @@ from benchmarks.figures import (
     to_json,
 )
 from benchmarks.machine import Facts
+from benchmarks.ratios import below_one
 from benchmarks.tasks import TITLES
 from mime_fast.corpora.chunks import CHUNK
 
@@ -44,10 +46,11 @@ CORPORA_LEGEND = (
 )
 
 
-def markdown(figures: Sequence[Figure], facts: Facts) -> str:
-    """The whole report."""
+def markdown(figures: Sequence[Figure], facts: Facts, failures: Sequence[Failure] = (), ended: str = "") -> str:
+    """The whole report; `ended` is how a run ended that did not finish."""
     loads = [figure.load for figure in figures if isinstance(figure, Rate)]
-    sections = [_machine(facts, loads), *([RATES_LEGEND] if loads else [])]
+    sections = [_machine(facts, loads), *_not_whole(failures, ended), *_behind(figures)]
+    sections += [RATES_LEGEND] if loads else []
     for task, title in TITLES.items():
         rates = [figure for figure in figures if isinstance(figure, Rate) and figure.task == task]
         if rates:
@@ -63,7 +66,7 @@ def markdown(figures: Sequence[Figure], facts: Facts) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def as_json(figures: Iterable[Figure], facts: Facts, engines: dict[str, object] | None = None) -> str:
+def as_json(figures: Iterable[Figure | Failure], facts: Facts, engines: dict[str, object] | None = None) -> str:
     """The figures with every round. `engines` is what the engines say about themselves."""
     return (
         json.dumps(
@@ -84,12 +87,46 @@ def _section(title: str, kind: type[T], table: Callable[[Sequence[T]], str], fig
     return [f"### {title}", table(rows)] if rows else []
 
 
+def _not_whole(failures: Sequence[Failure], ended: str) -> list[str]:
+    """Every case without a figure, those of one reason in one row."""
+    cases: dict[tuple[str, str], list[str]] = {}
+    for one in failures:
+        cases.setdefault((one.outcome, one.reason), []).append(one.case)
+    rows = [
+        [outcome, "<br>".join(f"`{_in_a_cell(case)}`" for case in named), _in_a_cell(reason)]
+        for (outcome, reason), named in cases.items()
+    ]
+    return [
+        *([f"**Not a whole run: {ended}.** What it had measured is below."] if ended else []),
+        *(["### Cases without a figure", _table(["", "cases", "reason"], rows)] if rows else []),
+    ]
+
+
+def _in_a_cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _behind(figures: Sequence[Figure]) -> list[str]:
+    lines = below_one(figures)
+    return ["### Ratios under 1: the peer is ahead", "\n".join(f"* {line}" for line in lines)] if lines else []
+
+
 def _machine(facts: Facts, loads: Sequence[float]) -> str:
     versions = ", ".join(f"{name} {value}" for name, value in facts.versions.items())
     load = f"Load average during the run: {min(loads):.1f} to {max(loads):.1f}. " if loads else ""
     return (
         f"{facts.processor}, {facts.cores} cores ({', '.join(facts.extensions)}; L3 {facts.l3 or 'unknown'}), "
-        f"{facts.memory_gib:g} GiB, {facts.system}; {facts.date}. {load}{versions}. Command: `{facts.command}`."
+        f"{facts.memory_gib:g} GiB, {facts.system}; {facts.date}. {_isa(facts)}{load}{versions}. "
+        f"Command: `{facts.command}`."
+    )
+
+
+def _isa(facts: Facts) -> str:
+    if not facts.isa:
+        return ""
+    settings = " ".join(f"{name}={value}" for name, value in facts.peer_settings.items())
+    return (
+        f"Instruction set: {facts.isa}; the peers: {f'held to it by `{settings}`' if settings else 'as they choose'}. "
     )
 
 
@@ -98,13 +135,17 @@ def _rates(rates: Sequence[Rate]) -> str:
     rows = []
     for engine, precision in _in_order((rate.engine, rate.precision) for rate in rates):
         cells = {
-            rate.batch: f"{_number(rate.per_core_second)} ± {100 * rate.spread:.0f} % ({_number(rate.cpu_ms)} ms)"
+            rate.batch: f"{_number(rate.per_core_second)} {_spread(rate)} ({_number(rate.cpu_ms)} ms)"
             for rate in rates
             if (rate.engine, rate.precision) == (engine, precision)
         }
         name = f"**{engine} {precision}**" if engine == OURS else f"{engine} {precision}"
         rows.append([name, *(cells.get(batch, "-") for batch in batches)])
     return _table(["replies a core-second", *(f"batch {batch}" for batch in batches)], rows)
+
+
+def _spread(rate: Rate) -> str:
+    return f"± {100 * rate.spread:.0f} %" if len(rate.cpu) > 1 else "once"
 
 
 def _ratios(rates: Sequence[Rate]) -> list[str]:

@@ -38,9 +38,9 @@ class Effort:
 
 FULL = Effort(
     (1, 16, 64, 256),
-    {1: 24, 16: 64, 64: 128, 256: 256},
+    {1: 24, 16: 64, 64: 64, 256: 256},
     5,
-    3.0,
+    1.5,
     150,
     500,
     0.25,
@@ -62,19 +62,19 @@ class Subject:
     texts: list[list[str]]  # the same dialogues as text; empty where they are random words
 
 
-def random_subject(cache: Path) -> Subject:
+def random_subject(cache: Path, isa: str = "auto") -> Subject:
     """The paper's sizes, random weights, the vocabulary of the headline rows."""
-    files = _with_peer(make_random_mime(cache / f"mime-{VOCABULARY}-1", VOCABULARY), cache)
+    files = _with_peer(make_random_mime(cache / f"mime-{VOCABULARY}-1", VOCABULARY), cache, isa)
     words = [f"w{i}" for i in range(files.vocab_size - 7)]
     return Subject(files, "random words", random_work(words), [])
 
 
-def shipped_subject(cache: Path, effort: Effort) -> Subject:
+def shipped_subject(cache: Path, effort: Effort, isa: str = "auto") -> Subject:
     """The shipped weights on validation pairs, or on made-up dialogues."""
     source, texts, responses = real_dialogues(max(effort.contexts, *effort.replies.values()))
     dialogues = [[tokenize(turn) for turn in turns] for turns in texts]
     work = Work(dialogues, [tokenize(response) for response in responses], [TOKENS] * len(texts))
-    files = _with_peer(find_model(None), cache)
+    files = _with_peer(find_model(None), cache, isa)
     return Subject(files, source, work.with_lengths(_steps(files, work)), texts)
 
 
@@ -93,7 +93,7 @@ def beside_reference(subject: Subject, task: Task, count: int) -> Agreement | No
 def _steps(files: Files, work: Work) -> list[int]:
     """Tokens of the longest of five hypotheses: the search goes on until it has so many."""
     try:
-        engine = MimeRunner(files.mime, "native", "float32", BATCH, 1).engine
+        engine = MimeRunner(files.mime, "native", "float32", BATCH, 1, files.isa).engine
     except Unavailable:
         engine = MimeRunner(files.mime, "reference", "float32", BATCH, 1).engine
     beams = task_of("shipped-beam").beams
@@ -101,7 +101,7 @@ def _steps(files: Files, work: Work) -> list[int]:
     return [max(len(one.token_logprobs) for one in reply.candidates) for reply in replies]
 
 
-def _with_peer(mime: Path, cache: Path) -> Files:
+def _with_peer(mime: Path, cache: Path, isa: str) -> Files:
     """Beside a model CTranslate2's of the same vocabulary; without CTranslate2 its path leads nowhere."""
     vocab_size: int = json.loads((mime / "config.json").read_text("utf-8"))["vocab_size"]
     folder = cache / f"ctranslate2-{mime.name}-1"
@@ -109,4 +109,4 @@ def _with_peer(mime: Path, cache: Path) -> Files:
         from benchmarks.plain_transformer import make_ctranslate2_model, words_of
 
         make_ctranslate2_model(folder, words_of(mime / "tokenizer.json"))
-    return Files(mime, folder, vocab_size)
+    return Files(mime, folder, vocab_size, isa)

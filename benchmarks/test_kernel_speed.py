@@ -15,7 +15,6 @@ from mime_fast import _native_dev
 
 # One beam, five, and those of 16 and 64 dialogues; the words of one context and of a block of them.
 CASES = [("vocab_topk", rows) for rows in (1, 5, 80, 320)] + [("gemm", rows) for rows in (40, 320)]
-ISA = "auto"
 ROUNDS = 3
 
 pytestmark = pytest.mark.benchmark(timer=CLOCK.now, group="GFLOP/s (OPS)")
@@ -23,10 +22,12 @@ pytestmark = pytest.mark.benchmark(timer=CLOCK.now, group="GFLOP/s (OPS)")
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
 @pytest.mark.parametrize(("name", "rows"), CASES, ids=[f"{name}-{rows}" for name, rows in CASES])
-def test_kernel(benchmark: BenchmarkFixture, note: Note, effort: Effort, name: str, rows: int, precision: str) -> None:
+def test_kernel(
+    benchmark: BenchmarkFixture, note: Note, effort: Effort, isa: str, name: str, rows: int, precision: str
+) -> None:
     gflops, ceiling = [], []
     for _ in range(ROUNDS):
-        ceiling.append(_native_dev.peak(precision, ISA, effort.kernel_seconds / 2))
-        gflops.append(_native_dev.benchmark_kernel(name, precision, rows, ISA, effort.kernel_seconds))
-    note(Kernel(name, precision, ISA, rows, tuple(gflops), tuple(ceiling)), [1 / value for value in gflops])
+        ceiling.append(_native_dev.peak(precision, isa, effort.kernel_seconds / 2))
+        gflops.append(_native_dev.benchmark_kernel(name, precision, rows, isa, effort.kernel_seconds))
+    note(Kernel(name, precision, isa, rows, tuple(gflops), tuple(ceiling)), [1 / value for value in gflops])
     assert median(gflops) > 0

@@ -16,7 +16,7 @@ from benchmarks.race import CLOCK
 from benchmarks.subjects import Effort, Subject
 from benchmarks.tasks import task_of
 
-BUDGET = 4.0  # seconds
+BUDGET = 2.5  # seconds
 WARM_UP = 3
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -34,6 +34,7 @@ def test_peak_memory(
         "ctranslate2": str(files.ctranslate2),
         "vocab_size": files.vocab_size,
         "batch": batch,
+        "isa": files.isa,
     }
     start = time.perf_counter()
     child = subprocess.run(

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
+from benchmarks.instructions import peer_settings
 from benchmarks.race import race
 from benchmarks.subjects import random_subject
 from benchmarks.tasks import Work, task_of
@@ -30,9 +31,7 @@ def main() -> None:
     parser.add_argument("--batches", default="1,64,256")
     parser.add_argument("--precisions", default="float32,int8")
     given = parser.parse_args()
-    # Read when it is loaded: its own kernels follow the first one, its matrix products the others.
-    if given.isa.startswith("avx2"):
-        os.environ |= {"CT2_FORCE_CPU_ISA": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
+    os.environ |= peer_settings(given.isa)
     given.cache.mkdir(parents=True, exist_ok=True)
     subject = random_subject(given.cache)
     from benchmarks.engines import MimeRunner, Runner, run
