@@ -22,7 +22,7 @@ from mime_fast.corpora.parts import PartResult, Parts
 from mime_fast.corpora.places import Places
 from mime_fast.corpora.production import PendingParts
 from mime_fast.corpora.progress import ProgressBar
-from mime_fast.corpora.summary import Summary, Tally
+from mime_fast.corpora.summary import Summary, Tally, refuse_other_file
 from mime_fast.corpora.tasks import Task
 from mime_fast.corpora.writers import OutputFormat
 from mime_fast.data.reading.options import Reading
@@ -130,6 +130,8 @@ class CorpusJob:
         outputs |= {"OUT": self.output} if places is None else places.all()
         whole = [name for name in inputs if os.path.isdir(name) or name not in sources]
         check_outputs(outputs, [*sources, *whole, *_model_files(self.model)], read_whole=whole)
+        if self.summary_file not in (None, "-") and not self.force:
+            refuse_other_file(str(self.summary_file))
 
     def _run_stream(self, reader: Reader) -> Summary:
         started, tally = time.monotonic(), Tally()

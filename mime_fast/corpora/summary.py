@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from mime_fast.corpora.answering import RowResult
 from mime_fast.engine.results import perplexity
+from mime_fast.errors import DataError
+
+MAX_BYTES = 1 << 20  # a summary is far smaller
 
 
 @dataclass
@@ -117,3 +122,16 @@ class Summary:
             text += f"; {self.rows - self.rows_now} rows were there already"
         text += f"; {self.errors} bad rows left out" if self.errors else ""
         return text + (f"; about {self.lost} rows more are lost in damaged files" if self.lost else "")
+
+
+def refuse_other_file(path: str) -> None:
+    """Raise a DataError for a file that a summary would replace and that is none itself; an empty one may be."""
+    if not os.path.isfile(path) or not os.path.getsize(path):
+        return
+    try:
+        with open(path, "rb") as stream:
+            found = json.loads(stream.read(MAX_BYTES))
+    except (OSError, ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or found.keys() != {field.name for field in fields(Summary)}:
+        raise DataError(f"{path}: exists and is no summary of a job; give another --summary, or --force replaces it")

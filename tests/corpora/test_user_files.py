@@ -57,6 +57,22 @@ def test_the_output_is_no_input(
     refused(tmp_path, make_job(links[name], source, **forced), "OUT .*is the input", ConfigError)
 
 
+@pytest.mark.parametrize("content", ["import os\n", '{"a": 1}', "[]", '{"rows": 1}\n{"rows": 2}\n'])
+def test_a_summary_replaces_no_file_but_a_summary(
+    tmp_path: Path, make_job: MakeJob, source: Path, content: str
+) -> None:
+    other = tmp_path / "mine.txt"
+    other.write_text(content)
+    for out in (None, tmp_path / "out.jsonl"):
+        refused(
+            tmp_path, make_job(source, out, summary_file=str(other)), "mine.txt: exists and is no summary", DataError
+        )
+    make_job(source, tmp_path / "out.jsonl", summary_file=str(other), force=True).run()
+    assert json.loads(other.read_text())["rows"] == 60
+    make_job(source, tmp_path / "again.jsonl", summary_file=str(other)).run()
+    assert json.loads(other.read_text())["rows"] == 60
+
+
 @pytest.mark.parametrize("name", ["itself", "soft", "hard"])
 def test_the_summary_is_no_input(
     tmp_path: Path, make_job: MakeJob, source: Path, links: dict[str, str], name: str
