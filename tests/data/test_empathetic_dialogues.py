@@ -286,3 +286,13 @@ def test_shifted_cells_are_bad_rows_and_quotes_are_text(tmp_path: Path) -> None:
     assert ["selfeval ' b'" in str(bad[0]), "speaker_idx ' q'" in str(bad[1]), "10 cells; 8" in str(bad[2])] == [
         True
     ] * 3
+
+
+def test_one_comma_in_each_quoted_cell_is_no_ninth_column(tmp_path: Path) -> None:
+    """As a program saves them again that quotes only what it must."""
+    plain = [each.replace("_comma_", "").replace('"', "") for each in DIALOGUES]
+    quoted = [each.replace("My tomatoes won again!", '"My tomatoes won, again!"') for each in plain]
+    assert quoted != plain
+    pairs = read_pairs(write(tmp_path / "saved.csv", quoted), "train")
+    assert pairs[0].context == ["My tomatoes won, again!"]
+    assert len(pairs) == len(read_pairs(write(tmp_path / "plain.csv", plain), "train"))

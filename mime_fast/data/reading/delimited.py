@@ -88,8 +88,21 @@ def _quoting(file: File, header: bytes, delimiter: str, sample: bytes) -> str:
         return asked
     width = len(empathetic.COLUMNS)
     lines = [line for line in sample.split(b"\n")[:-1] or [sample] if b'"' in line]
-    is_plain = all(line.count(b",") + 1 in (width, width + 1) and not _has_doubled_quotes(line) for line in lines)
+    is_plain = all(
+        line.count(b",") + 1 in (width, width + 1)
+        and not _has_doubled_quotes(line)
+        and not (line.count(b",") == width and _is_quoted(line, width))
+        for line in lines
+    )
     return "none" if is_plain else "auto"
+
+
+def _is_quoted(line: bytes, width: int) -> bool:
+    """Whether the quotes of a line with a comma too many make it a row of this width."""
+    try:
+        return len(next(csv.reader([line.decode(errors="surrogateescape")], strict=True))) == width
+    except csv.Error:
+        return False
 
 
 @dataclass
