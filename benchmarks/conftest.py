@@ -69,7 +69,7 @@ def shipped_subject(cache: Path, effort: Effort, isa: str) -> Subject:
 
 @pytest.fixture(scope="session")
 def parity(random_subject: Subject, shipped_subject: Subject, effort: Effort) -> list[Agreement]:
-    """Native float32 held against the reference, random weights first; nothing is measured if it fails."""
+    """Native float32 compared with the reference, random weights first; nothing is measured if it fails."""
     pairs = ((random_subject, task_of("beam")), (shipped_subject, task_of("shipped-beam")))
     checked = [subjects.beside_reference(subject, task, min(64, effort.contexts)) for subject, task in pairs]
     found = [one for one in checked if one]

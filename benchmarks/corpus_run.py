@@ -1,4 +1,4 @@
-"""A child process of test_corpora: a job, or the back end alone on the same rows; prints what was done when."""
+"""A child process of test_corpora: a job, or only the back end on the same rows; prints what was done when."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ class Run:
     model: str | None
     precision: str
     source: str
-    output: str | None  # None: the back end alone, arrays in and arrays out
+    output: str | None  # None: only the back end, arrays in and arrays out
     workers: int = 1
     search: dict[str, Any] = field(default_factory=dict)
     part_rows: int = PART_ROWS
-    chunks: int = 0  # for the back end alone: how many it gets
+    chunks: int = 0  # for only the back end: how many it gets
 
 
 class PartTimes:
-    """What was done when: an event a finished part. The CPU time is this process's alone."""
+    """What was done when: one event per finished part. The CPU time is only this process's."""
 
     def __init__(self, folder: Path, part_rows: int) -> None:
         self.events: list[tuple[float, float, int]] = []

@@ -1,4 +1,4 @@
-"""What a benchmark finds. The report is made from these alone."""
+"""What a benchmark finds. The report is made only from these."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Rate:
     replies: int  # a round
     cpu: tuple[float, ...]
     wall: tuple[float, ...]
-    load: float  # the machine's load average behind the rounds
+    load: float  # the machine's load average after the rounds
 
     @property
     def per_core_second(self) -> float:
@@ -87,7 +87,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class TextShare:
-    """Text in, text out, beside arrays in, arrays out of the same back end; replies a second."""
+    """Text in, text out, beside arrays in, arrays out of the same back end; replies per second."""
 
     kind: ClassVar[str] = "text"
     precision: str
@@ -116,7 +116,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class CorpusRate:
-    """A corpus job from file to file beside its back end, arrays in and out, one thread each; rows a second.
+    """A corpus job from file to file beside its back end, arrays in and out, one thread each; rows per second.
 
     A job's rate is that between its first and its last finished parts, so start-up is left out.
     """

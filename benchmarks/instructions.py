@@ -1,4 +1,4 @@
-"""One instruction set for every engine of a run: this project's `isa=`, and what holds the peers to the same."""
+"""One instruction set for every engine of a run: this project's `isa=`, and what keeps the peers to the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether two engines give the same replies; no speed is printed before this held."""
+"""Whether two engines give the same replies; no speed is printed before they do."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def agreement(
 
 
 def faults(found: Agreement) -> str:
-    """Empty if the contract of float32 holds.
+    """Empty if the contract of float32 is met.
 
     Replies may differ where two candidates are a tie: their scores are then within the bound all the same.
     """

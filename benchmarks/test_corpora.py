@@ -62,7 +62,7 @@ def test_rate(
     precision: str,
     search: dict[str, object],
 ) -> None:
-    """The back end alone, a job, several of the first at once and a job of several workers, in turn."""
+    """Only the back end, a job, several of the first at once and a job of several workers, in turn."""
     benchmark.group = "corpora"
     part, parts = effort.corpus_part_rows, effort.corpus_parts
     workers = 2 if len(os.sched_getaffinity(0)) > 1 else 1

@@ -1,4 +1,4 @@
-"""Replies and scored pairs a core-second, beside the peers of the same run; OPS in the table are that rate.
+"""Replies and scored pairs per core-second, beside the peers of the same run; OPS in the table are that rate.
 
 pytest benchmarks/test_decode_speed.py --benchmark-only -k "beam and 64"
 """

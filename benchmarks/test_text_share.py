@@ -1,4 +1,4 @@
-"""What text costs: replies a second from text to text, beside arrays to arrays of the same back end."""
+"""What text costs: replies per second from text to text, beside arrays to arrays of the same back end."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@
 >>> engine = mime_fast.load()  # doctest: +SKIP
 >>> engine.generate([["i lost my job today ."]])[0].text  # doctest: +SKIP
 
-Names are imported when they are first used, so that `import mime_fast` alone stays light.
+Names are imported when they are first used, so that `import mime_fast` by itself stays light.
 """
 
 from importlib import import_module

@@ -129,7 +129,7 @@ def _answered(
 def _numbered(dataset: Dataset) -> Dataset:
     """The dataset's rows, in the order in which it gives them, with a column of their numbers.
 
-    It may have that column already. Ray keeps the order where it is told to, but takes turns among the parts of a union
+    It may have that column already. Ray keeps the order where asked to, but takes turns among the parts of a union
     then; a union is computed first.
     """
     import ray

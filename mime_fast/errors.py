@@ -1,4 +1,4 @@
-"""The one error family. A message says what came, what is allowed, and where."""
+"""The one error family. A message says what came, what it must be, and where."""
 
 from collections.abc import Iterable
 from typing import Self

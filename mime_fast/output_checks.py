@@ -28,7 +28,7 @@ def check_outputs(
         read_whole: folders whose every file is read, and globs: an output in them would be read next time.
 
     Raises:
-        ConfigError: an output is an input, lies in one of `read_whole`, holds an input, or is given twice.
+        ConfigError: an output is an input, lies in one of `read_whole`, contains an input, or is given twice.
         OutputError: an output's folder is not there or cannot be written to, or the output is a folder.
     """
     given = {name: os.fspath(path) for name, path in outputs.items() if path is not None and os.fspath(path) != "-"}

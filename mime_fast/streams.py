@@ -89,7 +89,7 @@ def usable() -> Iterator[None]:
 
 
 def flush_output() -> None:
-    """Write what standard output still holds. OutputError or BrokenPipeError: it cannot be."""
+    """Write what is still in standard output's buffer. OutputError or BrokenPipeError: it cannot be."""
     if hasattr(sys.stdout, "flush"):
         with naming(STANDARD_OUTPUT):
             sys.stdout.flush()

@@ -59,7 +59,7 @@ def all_kernels(setting: Setting) -> Iterator[Row]:
 
 
 def kernel(setting: Setting, name: str, precision: str) -> Row:
-    """Run it twice, and hold it against its twin in float64: at most twice the twin's own error, and a bound."""
+    """Run it twice, and compare it with its twin in float64: at most twice the twin's own error, and a bound."""
     row: Row = {"kernel": name, "precision": precision}
     if name == "beam_step":
         import gpu_beam_steps

@@ -46,7 +46,7 @@ struct ThreadTeam {
   std::int32_t rank() const { return thread; }
   std::int32_t size() const { return threads; }
   void sync() const { barrier->wait(); }
-  void add(std::int32_t* to, std::int32_t value) const { *to += value; }  // slots come one behind the other
+  void add(std::int32_t* to, std::int32_t value) const { *to += value; }  // slots come one after the other
 };
 
 }  // namespace

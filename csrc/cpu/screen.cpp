@@ -51,7 +51,7 @@ void orthonormalize(Vector& axes, std::size_t inputs) {
   }
 }
 
-// The leading right singular vectors of W, about: the bound holds for any axes.
+// The leading right singular vectors of W, about: the bound is valid for any axes.
 Vector leading_axes(const float* weight, std::size_t outputs, std::size_t inputs) {
   Vector axes(kScreenAxes * inputs), next(axes.size()), word(inputs);
   std::uint64_t state = 1;

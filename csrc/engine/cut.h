@@ -20,7 +20,7 @@ struct RowSums {
   float of(float logit) const { return before + token_logprob(logit, log_sum_exp); }
 };
 
-// Whether the k best sums are those of the k best logits: `kept` holds these and, where there are more, the next one
+// Whether the k best sums are those of the k best logits: `kept` contains these and, where there are more, the next one
 // as its last entry.
 bool is_clear(const Scored* kept, std::size_t count, std::size_t k, const RowSums& sums);
 

@@ -147,7 +147,7 @@ void run_layer(const Model& model, Scratch& scratch, const DecoderLayer& layer, 
 }
 
 // MoEL: x [rows, C] becomes the sum of what each row's listeners say of it, weighed, in the order of the emotions, the
-// shared listener last. All rows that hear a listener go through it together; each row's `place` is behind its
+// shared listener last. All rows that use a listener go through it together; each row's `place` is behind its
 // listeners afterwards.
 void listen(const Model& model, Scratch& scratch, std::vector<LayerRow>& rows, float* x) {
   const std::size_t size = model.config.hidden_size;

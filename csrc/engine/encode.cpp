@@ -50,7 +50,7 @@ Encoded encode_contexts(const Model& model, Scratch& scratch, const Contexts& co
   return encoded;
 }
 
-// s of eq. 4, or what stands in its place, [N, 32].
+// s of eq. 4, or what takes its place, [N, 32].
 AlignedVector<float> emotion_logits(const Model& model, Scratch& scratch, const Encoded& encoded) {
   const std::size_t size = model.config.hidden_size, count = encoded.layout.count();
   const float* query = encoded.first.data();
@@ -98,7 +98,7 @@ std::array<AlignedVector<float>, 2> mimicry(const Model& model, const Mixture& m
   return chosen;
 }
 
-// The rows that refinement reads: all, or those behind CTX.
+// The rows that refinement reads: all, or those after CTX.
 Layout words_only(const Layout& layout) {
   Layout words;
   for (std::size_t n = 0; n < layout.count(); ++n) {

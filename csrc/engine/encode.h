@@ -1,5 +1,5 @@
 // From context ids to what the decoder reads: encoding, emotion, response-emotion sampling, refinement and fusion
-// (eq. 1-27; a baseline's decoder reads H). Dialogues lie one behind the other without padding.
+// (eq. 1-27; a baseline's decoder reads H). Dialogues lie one after the other without padding.
 #pragma once
 
 #include <cstddef>
@@ -36,7 +36,7 @@ std::size_t encode_together(const Contexts& contexts, const std::size_t* which, 
 void classify(const Model& model, Scratch& scratch, const Contexts& contexts, const std::size_t* which,
               std::size_t count, float* emotion_logits);
 
-// Memories of the dialogues `which` [count]; what is heard goes to their places.
+// Memories of the dialogues `which` [count]; what is recognised goes to their places.
 std::vector<Memory> encode(const Model& model, Scratch& scratch, const Contexts& contexts, const Requests& requests,
                            const std::size_t* which, std::size_t count, const Heard& heard);
 

@@ -19,7 +19,7 @@ struct Layout {
   std::size_t length(std::size_t i) const { return first[i + 1] - first[i]; }
 };
 
-// Keys [H, D, padded] and values [H, length, D] out of rows that hold both.
+// Keys [H, D, padded] and values [H, length, D] out of rows that contain both.
 void split_heads(const Model& model, const float* keys, const float* values, std::size_t stride, std::size_t length,
                  std::size_t padded, float* keys_out, float* values_out);
 

@@ -9,7 +9,7 @@
 namespace mime_fast {
 namespace {
 
-// p of MoEL [32]: the softmax over the largest logits (equal ones by lowest index), 0 for who is not heard. Where a
+// p of MoEL [32]: the softmax over the largest logits (equal ones by lowest index), 0 for those not used. Where a
 // logit is NaN nobody is: the caller refuses the dialogue.
 std::array<float, kEmotions> listener_weights(const ModelConfig& config, const float* logits) {
   std::array<float, kEmotions> weights{};
@@ -43,7 +43,7 @@ struct Goer {
   std::size_t place;
 };
 
-// Rows of some dialogues, one dialogue behind the other; all of them lie that way already.
+// Rows of some dialogues, one dialogue after the other; all of them lie that way already.
 const float* gather(Scratch& scratch, const Layout& layout, const std::vector<Goer>& goers, const float* fused,
                     std::size_t size) {
   if (goers.size() == layout.count()) return fused;

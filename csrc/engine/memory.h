@@ -14,7 +14,7 @@ struct Memory {
   std::size_t length = 0;
   std::size_t length_padded = 0;
   std::vector<std::uint8_t> real;  // [length]
-  // A layer that the dialogue goes through: in MoEL the listeners that it hears, the shared one last; then, in all
+  // A layer that the dialogue goes through: in MoEL the listeners that it uses, the shared one last; then, in all
   // models, the decoder's layers.
   struct Layer {
     std::size_t of;                 // its place among the model's layers

@@ -30,7 +30,7 @@ struct ModelConfig {
   std::size_t vocab_size = 0;
   std::size_t hidden_size = 0;
   std::size_t num_layers = 0;
-  std::size_t context_layers = 0;  // of the context encoder alone
+  std::size_t context_layers = 0;  // only of the context encoder
   std::size_t num_heads = 0;
   std::size_t attention_depth = 0;
   std::size_t ffn_channels = 0;
@@ -47,7 +47,7 @@ struct ModelConfig {
   std::vector<std::int32_t> positive, negative;  // emotions in the order of the model's rows
   // MoEL
   std::size_t top_listeners = 0;
-  float min_listener_weight = 0;  // a listener of no more is not heard
+  float min_listener_weight = 0;  // a listener of no more is not used
 
   bool is_positive(std::int32_t emotion) const {
     return std::find(positive.begin(), positive.end(), emotion) != positive.end();
@@ -55,7 +55,7 @@ struct ModelConfig {
 };
 
 // The float32 values of a tensor of the reference model, whose shape must be the given one. They may be read from a
-// file and are held no longer than they are needed: each tensor is asked for once.
+// file and are kept no longer than they are needed: each tensor is asked for once.
 using TensorValues = std::shared_ptr<const float>;
 using FindTensor = std::function<TensorValues(const std::string& name, const std::vector<std::size_t>& shape)>;
 
@@ -109,7 +109,7 @@ struct Model {
   Precision precision = Precision::kFloat32;
   const Kernels* kernels = nullptr;
 
-  // The embeddings behind the projections that open an encoder or the decoder, scaled by the root of C: a look-up then
+  // The embeddings after the projections that open an encoder or the decoder, scaled by the root of C: a look-up then
   // takes the place of a product, in float32 whatever the precision.
   AlignedVector<float> context_words;     // [V, C]
   AlignedVector<float> context_speakers;  // [3, C]
@@ -118,7 +118,7 @@ struct Model {
   Encoder context_encoder;
   PackedMatrix emotion_logits;  // [32, C], float32
 
-  // MIME alone.
+  // Only MIME.
   PackedMatrix emotion_query;     // float32
   AlignedVector<float> emotions;  // [32, C]
   PackedMatrix fc_sample;         // float32

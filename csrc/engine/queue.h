@@ -38,7 +38,7 @@ class Queue {
 
   std::size_t workers() const { return std::max<std::size_t>(1, std::min(run_.threads, count_)); }
   std::size_t team_size() const { return std::max<std::size_t>(1, run_.threads / workers()); }
-  // Dialogues that a worker holds at once: its share, if that is less.
+  // Dialogues that a worker has at once: its share, if that is less.
   std::size_t capacity() const { return std::min(run_.batch_size, (count_ + workers() - 1) / workers()); }
 
   // work(on_caller) on every worker; the first error ends the run.
@@ -76,7 +76,7 @@ class Queue {
   }
 
  private:
-  // The caller has no work left, but signals reach it alone.
+  // The caller has no work left, but signals reach only it.
   void wait() {
     std::unique_lock<std::mutex> lock(mutex_);
     while (!ended_.wait_for(lock, std::chrono::milliseconds(50), [&] { return running_ == 0; })) {

@@ -25,7 +25,7 @@ struct Mixture {
 // In place.
 void softmax(float* values, std::size_t count);
 
-// c: eq. 3, [N, C]; `which` says where the dialogues' requests stand.
+// c: eq. 3, [N, C]; `which` says where the dialogues' requests are.
 Mixture sample(const Model& model, Scratch& scratch, const AlignedVector<float>& c, const Requests& requests,
                const std::size_t* which);
 

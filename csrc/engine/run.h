@@ -29,14 +29,14 @@ struct NoResponse : std::runtime_error {
 struct RunOptions {
   std::size_t threads = 1;
   std::size_t batch_size = 64;  // dialogues that a thread decodes together
-  // Asked between steps; `on_caller` tells whether it is the thread that called. True ends the run by a ModelError.
+  // Asked between steps; `on_caller` says whether it is the thread that called. True ends the run by a ModelError.
   std::function<bool(bool on_caller)> should_stop;
 };
 
 void run_classify(const Model& model, const RunOptions& run, const Contexts& contexts, std::size_t count,
                   float* emotion_logits);
 
-// Everything up to the decoder, for what is heard.
+// Everything up to the decoder, for what is recognised.
 void run_hear(const Model& model, const RunOptions& run, const Contexts& contexts, const Requests& requests,
               std::size_t count, const Heard& heard);
 

@@ -151,7 +151,7 @@ void Search::go_on(const std::vector<Candidate>& candidates) {
   live_ = std::move(next);
 }
 
-// The K best candidates are the entries, wherever their end-of-sentence stands; over when the best one ends.
+// The K best candidates are the entries, wherever their end-of-sentence is; over when the best one ends.
 void Search::advance_mime() {
   offered_.resize(std::min(offered_.size(), options_.num_beams));
   const bool over = offered_.empty() || offered_.front().token == kEosId || step_ == options_.max_new_tokens;
@@ -198,7 +198,7 @@ void Search::advance_standard() {
   if (results_.size() > options_.num_return_sequences) results_.resize(options_.num_return_sequences);
 }
 
-// Each row goes its own way; one that was offered nothing is dropped. Results stand in the order of the sequences.
+// Each row goes its own way; one that was offered nothing is dropped. Results are in the order of the sequences.
 void Search::advance_sequences() {
   std::sort(offered_.begin(), offered_.end(), [](const Candidate& a, const Candidate& b) { return a.row < b.row; });
   std::vector<Candidate> going;

@@ -142,7 +142,7 @@ void VocabularyLookup::merge(std::size_t parts) {
   }
 }
 
-// The k best of all parts, which may hold any tokens.
+// The k best of all parts, which may have any tokens.
 void VocabularyLookup::merge_row(std::size_t row, std::size_t parts) {
   TopTokens& top = tops_[row];
   merged_.assign(top.kept, top.kept + top.count);

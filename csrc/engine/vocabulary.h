@@ -19,7 +19,7 @@ class VocabularyLookup {
   // suppressed: [V], tokens that never enter, or empty.
   VocabularyLookup(const Model& model, const std::vector<std::uint8_t>& suppressed, bool screened = true);
 
-  // Begin again with no rows; each will have its `k` best tokens, by its sums or else by the logits alone.
+  // Begin again with no rows; each will have its `k` best tokens, by its sums or else only by the logits.
   void clear(std::size_t k, bool by_sums = false) {
     k_ = k;
     by_sums_ = by_sums;

@@ -30,7 +30,7 @@ Stop = npt.NDArray[np.uint8]  # [1]; another thread sets it to 1, and the call e
 
 @dataclass(frozen=True)
 class Contexts:
-    """N encoded dialogues, one behind the other."""
+    """N encoded dialogues, one after the other."""
 
     token_ids: Ids  # [sum S], each begins with CTX
     state_ids: Ids  # [sum S], who says each of them: CTX, USR or SYS
@@ -118,7 +118,7 @@ def ops_of(config: ModelConfig) -> tuple[str, ...]:
 
 
 def refuse_nan(what: str, values: Floats, owners: npt.NDArray[np.int64]) -> None:
-    """Raise a BackendError that names the dialogues whose values hold NaN."""
+    """Raise a BackendError that names the dialogues whose values contain NaN."""
     broken = np.isnan(values).reshape(len(values), -1).any(axis=1) if len(values) else np.zeros(0, bool)
     if broken.any():
         dialogues = np.unique(owners[broken]).tolist()

@@ -134,7 +134,7 @@ class ReferenceBackend:
         return self.model.encode(pad_rows(ids, device), pad_rows(states, device))
 
     def _hear(self, contexts: Contexts, requests: Requests, batch: list[int], heard: Heard) -> Memory:
-        """The decoder's memory of the batch; what was heard goes to its rows of `heard`."""
+        """The decoder's memory of the batch; what was recognised goes to its rows of `heard`."""
         context = self._encode(contexts, batch)
         logits = _numbers(context.emotion_logits)
         refuse_nan("emotion logits", logits, np.array(batch))
@@ -160,7 +160,7 @@ class ReferenceBackend:
         return (memory.mimic_share * words).sum(dim=1) / words.sum(dim=1)
 
     def _target_log_probs(self, targets: Sequence[Sequence[int]], memory: Memory) -> Tensor:
-        """Log-probs of all targets' tokens, one target behind the other."""
+        """Log-probs of all targets' tokens, one target after the other."""
         ids = pad_rows(targets, self.placement.device)
         real = ids != PAD_ID
         logits = self.model.fc_decode(self.model.decode(decoder_inputs(ids), memory)[real])

@@ -1,4 +1,4 @@
-"""How many threads a process uses unless it is told a number."""
+"""How many threads a process uses unless it is given a number."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _quotas(root: Path) -> Iterator[float]:
 
 
 def _upwards(mount: Path, path: str) -> Iterator[Path]:
-    """A cgroup's folder and those above it, the mount last: inside a container that alone may be there."""
+    """A cgroup's folder and those above it, the mount last: inside a container only that may be there."""
     parts = [part for part in path.split("/") if part not in ("", "..")]
     for depth in range(len(parts), -1, -1):
         yield mount.joinpath(*parts[:depth])

@@ -36,7 +36,7 @@ def convert(
     """Turn a released checkpoint and its vocabulary into a model folder in float32.
 
     Args:
-        checkpoint: what MIME's code saves, `{iter, optimizer, current_loss, model}`, or the state dict alone; or what
+        checkpoint: what MIME's code saves, `{iter, optimizer, current_loss, model}`, or only the state dict; or what
             MoEL's code saves of Multi-TR or MoEL, `{iter, optimizer, current_loss, encoder_state_dict, ...}`.
         vocab: its vocabulary, see `read_released_vocabulary`.
         out_dir: a folder that is empty or not there yet; it appears whole or not at all.
@@ -77,7 +77,7 @@ def convert(
 def build_released(weights: Weights, num_words: int, *, where: str) -> DialogueModel:
     """The `released` preset around tensors under the released names; sizes are read from the tensors.
 
-    The number of heads shows in no tensor: 2, as in the released code; nor does how many listeners of MoEL are heard:
+    The number of heads shows in no tensor: 2, as in the released code; nor does how many listeners of MoEL are used:
     5, as in its authors' command. num_words is the length of the vocabulary.
 
     Raises:

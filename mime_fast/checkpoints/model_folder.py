@@ -65,7 +65,7 @@ class ModelWeights:
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """What a folder holds."""
+    """What a folder contains."""
 
     weights: ModelWeights
     tokenizer: Tokenizer

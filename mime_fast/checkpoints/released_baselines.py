@@ -1,6 +1,6 @@
 """Checkpoints of MoEL's code, which trains both baselines: how its names map to ours.
 
-Such a checkpoint is a dict of state dicts, one a part of the model; a tensor's name is here its state dict's and its
+Such a checkpoint is a dict of state dicts, one per part of the model; a tensor's name is here its state dict's and its
 own, joined by a dot.
 """
 
@@ -16,9 +16,9 @@ ENCODER, DECODER, GENERATOR, EMBEDDING = "encoder_state_dict", "decoder_state_di
 KEY = "decoder_key_state_dict"
 MODULES = (ENCODER, DECODER, GENERATOR, EMBEDDING, KEY)
 UNSAVED = "emoji_embedding_dict"  # of MoEL; its code never uses the part, and does not save it
-BESIDE = ("iter", "optimizer", "current_loss")  # what a checkpoint holds that is no weight
+BESIDE = ("iter", "optimizer", "current_loss")  # what a checkpoint contains that is no weight
 
-_LISTENERS = ("basic.", "experts.")  # MoEL's decoder alone has them
+_LISTENERS = ("basic.", "experts.")  # only MoEL's decoder has them
 
 _SHARED: tuple[tuple[str, str], ...] = (
     (f"{EMBEDDING}.lut.", "word_embedding."),

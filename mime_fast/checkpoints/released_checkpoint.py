@@ -110,7 +110,7 @@ def _in_parts(saved: Mapping[Any, Any]) -> Weights:
 
 
 def _plain_tensors(state: Mapping[Any, Any], prefix: str = "") -> tuple[dict[str, Tensor], list[str], list[str]]:
-    """The plain tensors of a state dict under their names behind `prefix`, all faults, and the names they are of."""
+    """The plain tensors of a state dict under their names after `prefix`, all faults, and the names they are of."""
     tensors: dict[str, Tensor] = {}
     faults, named = [], []
     for name, value in state.items():

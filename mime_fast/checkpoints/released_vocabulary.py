@@ -33,7 +33,7 @@ class Inert:
 
 
 class InertDict(dict[Any, Any]):
-    """Stands for the dicts of `collections`: holds the items that the pickle sets, and nothing else."""
+    """Stands for the dicts of `collections`: has the items that the pickle sets, and nothing else."""
 
     def __init__(self, *args: object) -> None:
         super().__init__()
@@ -87,8 +87,8 @@ def read_released_vocabulary(path: str | os.PathLike[str]) -> list[str]:
     """The words of a released vocabulary in id order, the seven special tokens first.
 
     The file is JSON (`{"V": ..., "index2word": ...}`, where index2word is a list of words or an object from "0".."V-1"
-    to words; or that list or object alone) or the pickle that the released code writes (its `dataset_preproc.p`, or the
-    vocabulary object alone). Which one is decided by the first byte.
+    to words; or only that list or object) or the pickle that the released code writes (its `dataset_preproc.p`, or
+    only the vocabulary object). Which one is decided by the first byte.
 
     Raises:
         CheckpointError: unreadable, code in a pickle, or not a vocabulary (all faults in one message).

@@ -18,7 +18,7 @@ Named = Iterator[tuple[str, Shape]]
 
 TIED = {"fc_decode.weight": "word_embedding.weight"}  # of a tied output: stored once, under the second name
 MAX_FAULTS = 20  # named in one message; further ones are counted
-SMALL = 10_000_000  # values; the tensors of a model with no larger matrix are named whatever the file holds
+SMALL = 10_000_000  # values; the tensors of a model with no larger matrix are named whatever the file contains
 EMOJI_SIZE = 64  # of the emotion vectors that MoEL's released code loads and does not use
 
 
@@ -149,7 +149,7 @@ def expected_shapes(config: ModelConfig, found: Mapping[str, Found], *, where: s
     """`tensor_shapes`, unless it is plain that the model is another: a wrong number must not take all memory.
 
     Raises:
-        CheckpointError: sizes far beyond what the tensors hold.
+        CheckpointError: sizes far beyond what the tensors have.
     """
     widest = max(config.vocab_size, config.hidden_size, config.attention_depth, 3 * config.ffn_channels)
     held = sum(math.prod(tensor.shape) for tensor in found.values())

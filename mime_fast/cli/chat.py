@@ -110,7 +110,7 @@ class Conversation:
 
 
 def describe(reply: Reply, emotion: int | None = None) -> str:
-    """Emotions heard, the mixture of the mimicked group, the reply. `emotion` is one that was given, not heard."""
+    """Emotions recognised, the mixture of the mimicked group, the reply. `emotion` is one that was given."""
     heard = f"{_top(zip(LABELS, reply.emotion_probs, strict=True))} ({polarity(INDEX[reply.emotion])})"
     given = "" if emotion is None else f"; told {LABELS[emotion]}"
     return f"heard    {heard}{given}\n{_answers(reply.mixture)}mime     {reply.text}"

@@ -46,7 +46,7 @@ class Config:
         return dataclasses.replace(self, **changes)  # type: ignore[type-var]
 
     def _make_plain(self) -> None:
-        """Turn numbers of other libraries into Python's own, which JSON can hold."""
+        """Turn numbers of other libraries into Python's own, which JSON can represent."""
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
             if isinstance(value, Real) and not isinstance(value, bool | int | float):

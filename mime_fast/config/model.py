@@ -1,4 +1,4 @@
-"""Configs of MIME and of its baselines (section 4.2 of the paper): what can vary, and what is allowed."""
+"""Configs of MIME and of its baselines (section 4.2 of the paper): what can vary, and within which bounds."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ModelConfig(Config):
     preset: Preset = "paper"
     hidden_size: int = 300  # D_emb = D_h
     num_layers: int = 1
-    context_layers: int = 0  # of TR_ctx_enc alone (eq. 2); 0: num_layers
+    context_layers: int = 0  # only of TR_ctx_enc (eq. 2); 0: num_layers
     num_heads: int = 2
     attention_depth: int = 40  # keys and values of all heads together
     ffn_channels: int = 50
@@ -132,8 +132,8 @@ class MoelConfig(ModelConfig):
     model_type = "moel"
     QUIRKS: ClassVar[dict[str, Any]] = ModelConfig.QUIRKS | {"min_listener_weight": 1e-4}
 
-    top_listeners: int = 5  # the likeliest emotions, whose listeners are heard
-    min_listener_weight: float = 0.0  # a listener of no more weight is not heard, but in training
+    top_listeners: int = 5  # the likeliest emotions, whose listeners are used
+    min_listener_weight: float = 0.0  # a listener of no more weight is not used, but in training
 
     def __post_init__(self) -> None:
         super().__post_init__()

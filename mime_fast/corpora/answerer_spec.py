@@ -1,4 +1,4 @@
-"""What an answerer is made of, in this process or in another, and what tells two of them apart."""
+"""What an answerer is made of, in this process or in another, and what distinguishes two of them."""
 
 from __future__ import annotations
 

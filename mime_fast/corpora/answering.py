@@ -135,7 +135,7 @@ class Answerer:
 
 
 def _without(chunk: Sequence[RawRow], rows: Sequence[Row | BadRow], error: MimeFastError) -> list[Row | BadRow]:
-    """The rows, those that the error is about as bad ones; it counts good rows alone."""
+    """The rows, those that the error is about as bad ones; it counts only good rows."""
     reason = _OF_THE_BATCH.sub("", str(error))
     good = [place for place, row in enumerate(rows) if isinstance(row, Row)]
     left = list(rows)

@@ -259,7 +259,7 @@ def _resolved(search: Mapping[str, Any], files: Iterable[Path]) -> dict[str, Any
 
 
 def _as_it_is(source: Source) -> dict[str, Any]:
-    """What tells an input from a changed one without reading it."""
+    """What distinguishes an input from a changed one without reading it."""
     name = source.name if "://" in source.name or source.is_standard_input else os.path.realpath(source.name)
     return {"name": name, "size": source.size, "mtime_ns": source.modified, "reading": asdict(source.reading)}
 

@@ -27,7 +27,7 @@ class OutputFile:
 
     @classmethod
     def of(cls, name: str, path: Path) -> OutputFile:
-        """What `path`, which is or becomes the file `name`, holds."""
+        """What `path`, which is or becomes the file `name`, contains."""
         status = path.stat()
         return cls(name, status.st_size, status.st_mtime_ns, _sha256(path))
 

@@ -78,7 +78,7 @@ class Places:
 
 @dataclass(frozen=True)
 class StateFiles:
-    """The files of one job in the folder of its state; all of their names hold its token."""
+    """The files of one job in the folder of its state; all of their names contain its token."""
 
     places: Places
     token: str

@@ -74,7 +74,7 @@ class Summary:
     """What a job did.
 
     `perplexity_micro` is exp of the mean NLL over all tokens, `perplexity_macro` exp of the mean over rows of a row's
-    mean NLL; both are None where nothing was scored. `seconds` and the rates are of this run alone, which answered
+    mean NLL; both are None where nothing was scored. `seconds` and the rates are only of this run, which answered
     `rows_now` of the rows; the others were there already.
     """
 

@@ -14,7 +14,7 @@ def check_utterance(utterance: object, where: str) -> Utterance:
     """One utterance: text, or a list of tokens that is taken as it is.
 
     Raises:
-        InputError: not text or a list of strings, or blank, or with a blank token, or text that UTF-8 cannot hold.
+        InputError: not text or a list of strings, or blank, or with a blank token, or text that UTF-8 cannot encode.
     """
     if isinstance(utterance, str):
         if not utterance.strip():

@@ -61,7 +61,7 @@ def read_pairs(
         split: Which file of an archive or a folder to read.
         style: "true" follows `conv_id`. "released" pairs as the released code does: the history goes on when the next
             dialogue has the same prompt, and the last dialogue of the file is dropped.
-        responder: "speaker" for the speaker's turns behind the first, each with everything said before it.
+        responder: "speaker" for the speaker's turns after the first, each with everything said before it.
 
     Raises:
         DataError: the file or the split is missing, cannot be unpacked, or has a malformed row (named by line).

@@ -29,7 +29,7 @@ def replies_of(
 
 
 def scores_of(heard: Heard, responses: Sequence[list[str]], log_probs: Floats) -> Iterator[Score]:
-    """One score a dialogue; `log_probs` of all words and EOS, one response behind the other."""
+    """One score per dialogue; `log_probs` of all words and EOS, one response after the other."""
     values, start = log_probs.tolist(), 0
     rows = zip(responses, _emotions_of(heard.emotion_logits), _mixtures_of(heard), strict=True)
     for tokens, (emotion, probs), mixture in rows:

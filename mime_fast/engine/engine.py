@@ -86,7 +86,7 @@ class Engine:
                 as given in `text` and `tokens`, also words that the model does not know.
             stochastic: sample the emotion mixture; False: z = mu (the paper's "w/o STC"). A baseline has no mixture.
             seed: from 0 to 2^64 - 1, one for all or one a dialogue.
-            request_ids: numbers that tell requests of one seed apart; 0 .. n - 1 by default.
+            request_ids: numbers that distinguish requests of one seed; 0 .. n - 1 by default.
             emotions: labels (names or indices) whose polarity is mimicked; None: the classifier's. Not for baselines.
             strict_turns: refuse an even number of turns.
             truncation: None refuses more words than the model has positions for; "oldest" drops early turns in pairs.
@@ -129,7 +129,7 @@ class Engine:
         Prefixes, seeds and emotions may be iterables beside the dialogues, of the same length (or an endless
         `itertools.count` or `cycle`); request ids count on from `first_request_id`. `window` dialogues are read and
         answered at once, on a background thread that is gone when the iterator ends or is closed; no more than three
-        windows are held. A bad dialogue raises after the replies to the windows before it.
+        windows are in memory. A bad dialogue raises after the replies to the windows before it.
         """
         refuse_unknown(search, others_of(self.generate_iter))
         options = self.search_options(search)

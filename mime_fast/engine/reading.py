@@ -39,7 +39,7 @@ class Window:
     """Some dialogues of a call, ready for the back end."""
 
     start: int  # number of the first one
-    last: bool  # nothing comes behind it
+    last: bool  # nothing comes after it
     contexts: Contexts
     requests: Requests
     begun: list[list[str]] | None = None  # words that replies begin with
@@ -165,7 +165,7 @@ class Reading:
 
 
 def flatten(rows: Sequence[Sequence[int]]) -> tuple[Ids, Offsets]:
-    """Rows of ids one behind the other, and where each begins and ends, [N + 1]."""
+    """Rows of ids one after the other, and where each begins and ends, [N + 1]."""
     offsets = np.zeros(len(rows) + 1, np.int64)
     np.cumsum([len(row) for row in rows], out=offsets[1:])
     return np.fromiter(chain.from_iterable(rows), np.int32, offsets[-1]), offsets

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table whose cells stand as they are."""
+    """A table whose cells are taken as they are."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
 def safe(text: str) -> str:
-    """Text that is a part of a table or a list as it stands."""
+    """Text that is a part of a table or a list as it is."""
     for mark in "\\`*_|<>[]#":
         text = text.replace(mark, f"\\{mark}")
     return " ".join(text.split())

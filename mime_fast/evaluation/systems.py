@@ -1,4 +1,4 @@
-"""Systems side by side: NAME=MODEL with options behind it, as `evaluate`, `cases` and `human sample` take them."""
+"""Systems side by side: NAME=MODEL with options after it, as `evaluate`, `cases` and `human sample` take them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def parse_system(text: str, options: Sequence[str] = OPTIONS, *, files: bool = F
 
     Args:
         options: those of `mime_fast.load` and `Engine.generate` that are allowed.
-        files: a file may stand in place of a model, without options.
+        files: a file may take the place of a model, without options.
 
     Raises:
         ConfigError: no name or source, a sign in the name that parts names, an unknown option, or one given twice.

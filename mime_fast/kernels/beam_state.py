@@ -1,7 +1,7 @@
 """What a beam search keeps on the device between two steps; csrc/include/mime_fast/beam_step.h has the same names.
 
-B slots hold a dialogue each, slot b the rows b R to b R + R - 1 of N = B R. T = max_new_tokens + 1 positions: position
-0 is SOS, position i + 1 holds token i. Greedy search and a sampled sequence are a slot of one row with one candidate.
+B slots have a dialogue each, slot b the rows b R to b R + R - 1 of N = B R. T = max_new_tokens + 1 positions: position
+0 is SOS, position i + 1 has token i. Greedy search and a sampled sequence are a slot of one row with one candidate.
 """
 
 from __future__ import annotations

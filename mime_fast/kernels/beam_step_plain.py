@@ -81,7 +81,7 @@ def _rank(sizes: BeamSizes, sums: Tensor, log_probs: Tensor, ids: Tensor) -> _Ra
 
 
 def _mime(sizes: BeamSizes, best: _Ranked, now: _Slots) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Who goes on, who enters the pool, who enters it behind them, [B, C], and whether the search is over, [B]."""
+    """Who goes on, who enters the pool, who enters it after them, [B, C], and whether the search is over, [B]."""
     over = ~best.exists[:, 0] | (best.tokens[:, 0] == sizes.eos) | now.last_step
     nobody = torch.zeros_like(best.exists)
     return best.exists & ~over[:, None], best.exists & over[:, None], nobody, over

@@ -67,7 +67,7 @@ def look_back(
     BACK: tl.constexpr,
     WIDTH: tl.constexpr,
 ):
-    """What the rows' histories hold BACK positions ago in a cache [3, N, WIDTH]; 0 before the start."""
+    """What the rows' histories have BACK positions ago in a cache [3, N, WIDTH]; 0 before the start."""
     seen = (position >= BACK) & (n < rows)
     before = tl.maximum(position - BACK, 0)
     beam = tl.load(ancestry + n * capacity + before, mask=seen, other=0)

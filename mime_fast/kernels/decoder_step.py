@@ -1,7 +1,7 @@
 """One decoding step (eq. 28), one launch a layer: a program takes 16 rows through norms, attentions and convolutions.
 
 A block's residual stream stays in registers, in float32. What its products read goes through a scratch buffer of the
-program's own rows: a barrier stands between writing and reading it.
+program's own rows: a barrier is between writing and reading it.
 """
 
 # Kernels take pointers and blocks, which Triton gives no types:

@@ -1,6 +1,6 @@
 """One decoding step (eq. 28) with a cache that is read by ancestry: twins in plain PyTorch of the decoder's kernels.
 
-Rows n are hypotheses, R = N / B of one dialogue next to each other. What a row's history holds of position t lies in
+Rows n are hypotheses, R = N / B of one dialogue next to each other. What a row's history has of position t lies in
 the caches at the row (n div R) R + ancestry[n, t], and the token that was fed there is words[n, t]: PAD is never seen
 as a key, though the convolutions see it. positions[n] is the position that is fed now, 0 for SOS; there ancestry[n] is
 n mod R. Nothing beyond it is looked at.
@@ -143,7 +143,7 @@ def _rows(ancestry: Tensor, dialogues: int) -> Tensor:
 
 
 def _look_back(cache: Tensor, history: History, dialogues: int, back: int) -> Tensor:
-    """What the row's history holds `back` positions ago in a cache of three positions; 0 before the start."""
+    """What the row's history has `back` positions ago in a cache of three positions; 0 before the start."""
     before = (history.positions.long() - back).clamp(min=0)
     rows = _rows(history.ancestry, dialogues).gather(1, before[:, None])[:, 0]
     found = cache[before % 3, rows]

@@ -2,7 +2,7 @@
 
 The vocabulary is cut into tiles of a fixed number of words. A tile gives each row the largest logit and the sum of
 exponentials relative to it; one program then adds up the row's tiles. So the order of a row's sum is a matter of V, C
-and the dtype alone, and a row's log-probs are the same bits in any batch.
+and the dtype only, and a row's log-probs are the same bits in any batch.
 """
 
 # Kernels take pointers and blocks, which Triton gives no types:

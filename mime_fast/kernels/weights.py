@@ -68,7 +68,7 @@ class PriorWeights:
         names = ("positive", "negative") if config.emotion_grouping else ("all",)
         sigmas = names if config.separate_sigma else (names[0],) * len(names)
         ids = [*POSITIVE_IDS, *NEGATIVE_IDS] if config.emotion_grouping else list(range(len(LABELS)))
-        by_id = torch.tensor(ids).argsort()  # FC_d's rows stand in the groups' own order
+        by_id = torch.tensor(ids).argsort()  # FC_d's rows are in the groups' own order
 
         def stack(layer: str, groups: tuple[str, ...], kind: str) -> Tensor:
             return put(torch.stack([tensors[f"prior.{layer}.{group}.{kind}"] for group in groups]))

@@ -31,7 +31,7 @@ class _Beams(Protocol):
 
 
 class MimeBeams:
-    """The released beam search: no pool, no length penalty; an entry behind the best runs through its EOS.
+    """The released beam search: no pool, no length penalty; an entry after the best runs through its EOS.
 
     The K best candidates are the entries. It stops when the best entry's last token is EOS, or at max_new_tokens.
     """
@@ -88,7 +88,7 @@ class StandardBeams:
         return [] if done else live
 
     def _keep(self, beam: Beam) -> None:
-        """Enter the pool behind all that score the same or more; the last one falls out of a pool above K."""
+        """Enter the pool after all that score the same or more; the last one falls out of a pool above K."""
         hypothesis = beam.prefix.finish(self.eos_token_id, self.options.length_penalty)
         self.pool.append(hypothesis)
         self.pool.sort(key=lambda kept: -kept.score)

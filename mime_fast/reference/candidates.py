@@ -34,7 +34,7 @@ class Offer(NamedTuple):
 
 
 class StepDecoder(Protocol[State]):
-    """A model that goes one token further; its state holds one row a hypothesis and is opaque to the search."""
+    """A model that goes one token further; its state has one row per hypothesis and is opaque to the search."""
 
     @property
     def vocab_size(self) -> int: ...
@@ -59,7 +59,7 @@ class Beam:
 class Frontier(Generic[State]):
     """The live hypotheses of all dialogues, one state row each.
 
-    `forced` holds the tokens that each dialogue's response begins with, `numbers` what errors call the dialogues.
+    `forced` has the tokens that each dialogue's response begins with, `numbers` what errors call the dialogues.
     """
 
     decoder: StepDecoder[State]
@@ -186,6 +186,6 @@ def _ban(values: Tensor, prefixes: Sequence[Prefix], options: GenerationConfig, 
 
 
 def _repeating(token_ids: tuple[int, ...], n: int) -> list[int]:
-    """The tokens that would complete an n-gram that `token_ids` already hold."""
+    """The tokens that would complete an n-gram that `token_ids` already contain."""
     tail = token_ids[len(token_ids) - n + 1 :]
     return [token_ids[end] for end in range(n - 1, len(token_ids)) if token_ids[end - n + 1 : end] == tail]

@@ -126,7 +126,7 @@ class Decoder(nn.Module):
         return DecoderState(layers, memory.real.new_zeros(len(memory.real), 0), ~memory.real)
 
     def step(self, embedded: Tensor, ids: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """O of the next position: embedded [N, C] and ids [N] of the last words -> [N, C] and the state behind them."""
+        """O of the next position: embedded [N, C] and ids [N] of the last words -> [N, C] and the state after them."""
         return self.refine_next(*self._next(embedded, ids, state), state)
 
     def refine_next(self, x: Tensor, masked: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:

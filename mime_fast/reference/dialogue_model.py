@@ -33,7 +33,7 @@ class Context:
 
 
 class DialogueModel(nn.Module):
-    """A model that hears an emotion in a context and answers it.
+    """A model that recognises an emotion in a context and answers it.
 
     A kind of model makes its own parts between `__init__` and `add_output`, and says what they do in `emotion_logits`
     and `hear`. It is made in float32 with PyTorch's default values; `to(torch.float64)` and `to(device)` work as usual.
@@ -59,11 +59,11 @@ class DialogueModel(nn.Module):
             self.fc_decode.weight = self.word_embedding.weight
 
     def emotion_logits(self, c: Tensor) -> Tensor:
-        """s [B, 32] of eq. 4, or what stands in its place, for the context vector c [B, C]."""
+        """s [B, 32] of eq. 4, or what takes its place, for the context vector c [B, C]."""
         raise NotImplementedError
 
     def hear(self, context: Context, emotion: Tensor, noise: Tensor | None) -> tuple[Memory, Mixture | None]:
-        """What the decoder reads, and the response emotion behind it where the model has one.
+        """What the decoder reads, and its response emotion where the model has one.
 
         Args:
             emotion: the user's, [B] (indices); a model without mimicry does not look at it.

@@ -12,7 +12,7 @@ FinishReason = Literal["eos", "length"]
 class Hypothesis:
     """One generated response.
 
-    `token_ids` are without the final EOS; an EOS inside them, which search="mime" alone can produce, stays.
+    `token_ids` are without the final EOS; an EOS inside them, which only search="mime" can produce, stays.
     `token_logprobs` are natural logarithms under the model, with the EOS's where one was produced.
     `logprob` is their sum, accumulated token by token in the dtype of the model's log-probs.
     `score` is what the search ranks by: a repetition penalty counts in a beam's.
@@ -44,7 +44,7 @@ class Prefix:
         return Prefix((*self.token_ids, token_id), (*self.token_logprobs, token_logprob), logprob, total)
 
     def score(self, length_penalty: float) -> float:
-        """S / count ** length_penalty in float64; the prefix holds at least one token."""
+        """S / count ** length_penalty in float64; the prefix has at least one token."""
         divisor: float = float(len(self.token_ids)) ** float(length_penalty)
         return self.total / divisor
 

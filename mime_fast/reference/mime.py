@@ -1,4 +1,4 @@
-"""MIME in plain PyTorch: the definition that every faster implementation is held against.
+"""MIME in plain PyTorch: the definition that every faster implementation is tested against.
 
 Dimensions: B batch, S context length with CTX, k = S - 1, T response length, C hidden size, V vocabulary.
 """

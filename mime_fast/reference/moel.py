@@ -21,12 +21,12 @@ from mime_fast.reference.dialogue_model import Context, DialogueModel
 class MoelMemory(Memory):
     """H, and who listens to it."""
 
-    weights: Tensor  # p, of each emotion's listener, 0 for those that are not heard, [B, 32]
+    weights: Tensor  # p, of each emotion's listener, 0 for those that are not used, [B, 32]
 
 
 @dataclass(frozen=True)
 class MoelState(DecoderState):
-    """`layers` holds the shared listener's cache, those of the 32 emotions and the meta listener's."""
+    """`layers` has the shared listener's cache, those of the 32 emotions and the meta listener's."""
 
     weights: Tensor  # p, [N, 32]
 
@@ -36,9 +36,9 @@ class MoelState(DecoderState):
 
 
 class MoelDecoder(Decoder):
-    """All listeners hear the same words x; the meta listener, `layers`, reads shared(x) + sum_i p_i listener_i(x).
+    """All listeners read the same words x; the meta listener, `layers`, reads shared(x) + sum_i p_i listener_i(x).
 
-    A listener that nobody hears is not run.
+    A listener that no dialogue uses is not run.
     """
 
     def __init__(self, config: MoelConfig) -> None:
@@ -82,7 +82,7 @@ class MoelDecoder(Decoder):
 
 
 class Moel(DialogueModel):
-    """The classifier's likeliest emotions say whose listeners are heard, and how much; no noise, no mimicry."""
+    """The classifier's likeliest emotions say whose listeners are used, and how much; no noise, no mimicry."""
 
     config: MoelConfig
 
@@ -116,7 +116,7 @@ class Moel(DialogueModel):
         return weights.masked_fill(weights <= self.config.min_listener_weight, 0.0)
 
     def gold_weights(self, emotion: Tensor) -> Tensor:
-        """p of training with given emotions [B]: that listener alone; [B, 32]."""
+        """p of training with given emotions [B]: only that listener; [B, 32]."""
         return F.one_hot(emotion, len(LABELS)).to(self.fc_decode.weight.dtype)
 
 

@@ -1,6 +1,6 @@
 """Counter-based random numbers: Philox 4x32-10 (Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", 2011).
 
-A number depends on (seed, request id, purpose, step, sequence, position) alone: never on the batch, the order of calls
+A number depends only on (seed, request id, purpose, step, sequence, position): never on the batch, the order of calls
 or the process. docs/random.md states the scheme so that a twin in another language gives the same numbers.
 """
 

@@ -54,7 +54,7 @@ def search(
 
     Raises:
         ConfigError: the options do not fit the vocabulary, or ban every token so that a dialogue has no response.
-        InputError: not one seed, request id and prefix a dialogue, or out of range; a prefix that holds EOS or has
+        InputError: not one seed, request id and prefix per dialogue, or out of range; a prefix that contains EOS or has
             max_new_tokens tokens or more.
         BackendError: the model produced NaN.
     """

@@ -58,7 +58,7 @@ def detokenize(tokens: Sequence[str]) -> str:
 
 
 def _joined(before: str, word: str, words: Sequence[str], position: int) -> bool:
-    """No space stands between these two words."""
+    """No space is between these two words."""
     if _smiley(before, word, words, position):
         return True
     if word in (":", ";") and position + 1 < len(words) and _smiley(word, words[position + 1], words, position + 1):

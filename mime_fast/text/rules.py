@@ -1,7 +1,7 @@
 """The released tokenisation as data: replacements and one regular expression.
 
 The released code lower-cases, spells out 23 contractions and runs ``nltk.word_tokenize`` (Punkt sentences, then the
-Treebank rules of NLTK 3.5). Here all Treebank rules and the sentence ends of an untrained Punkt stand in one expression
+Treebank rules of NLTK 3.5). Here all Treebank rules and the sentence ends of an untrained Punkt are in one expression
 whose matches are the tokens. It is written in the subset that Python's ``re`` and Oniguruma (the engine of the
 ``tokenizers`` library) read alike, so that both give the same tokens; docs/text.md explains each rule.
 """
@@ -38,7 +38,7 @@ CONTRACTIONS: Final = (
 )
 
 # A double quote becomes one of these. The two control characters are white space to the token pattern; they only show
-# that no white space stood there in the text.
+# that no white space was there in the text.
 OPENING_QUOTE: Final = "\x1c``\x1d"
 CLOSING_QUOTE: Final = "\x1c''\x1d"
 
@@ -165,7 +165,7 @@ def split_words(text: str) -> list[str]:
 
 @lru_cache(maxsize=1 << 15)
 def _plain_tokens(chunk: str) -> tuple[str, ...] | None:
-    """What the pattern finds in a chunk that is cut alike wherever it stands, sooner; None for any other chunk."""
+    """What the pattern finds in a chunk that is cut alike wherever it is, sooner; None for any other chunk."""
     word = chunk[:-1] if chunk.endswith((",", "?", "!")) else chunk
     if not _is_plain(word):
         return None
@@ -177,7 +177,7 @@ def _is_plain(word: str) -> bool:
 
 
 def _split_chunk(text: str, start: int, chunk: str) -> Sequence[str]:
-    """Tokens of what stands between two spaces."""
+    """Tokens of what is between two spaces."""
     end = start + len(chunk)
     if end == len(text) and chunk[-1] == "." and _is_plain(chunk[:-1]):
         return chunk[:-1], "."

@@ -1,4 +1,4 @@
-"""Words and ids: the released tokenisation, a vocabulary, and the file `tokenizer.json` that holds both."""
+"""Words and ids: the released tokenisation, a vocabulary, and the file `tokenizer.json` that contains both."""
 
 import json
 from collections import Counter
@@ -171,7 +171,7 @@ def _word_faults(words: list[str]) -> list[str]:
 
 
 def _broken(word: str) -> bool:
-    """True for half of a surrogate pair, which no UTF-8 file can hold."""
+    """True for half of a surrogate pair, which no UTF-8 file can contain."""
     return not word.isascii() and any("\ud800" <= char <= "\udfff" for char in word)
 
 
@@ -223,7 +223,7 @@ def _read_model(content: object) -> tuple[dict[str, int], list[str]]:
 
 
 def _has_typography(content: Any) -> bool:
-    """Whether the step that makes typography plain stands before the released rules, which lower-case first."""
+    """Whether the step that makes typography plain comes before the released rules, which lower-case first."""
     normalizer = content.get("normalizer")
     steps = normalizer.get("normalizers") if isinstance(normalizer, dict) else None
     return isinstance(steps, list) and bool(steps) and isinstance(steps[0], dict) and steps[0].get("type") == "Replace"

@@ -20,7 +20,7 @@ def extra_pairs(
     """Pairs of the train split that are no listener's turn in its dialogue.
 
     Args:
-        kind: "speaker_turns": the speaker's turns behind the first; "situations": the situation as the context of the
+        kind: "speaker_turns": the speaker's turns after the first; "situations": the situation as the context of the
             listener's first response.
         data: as in `read_pairs`.
         train_pairs: the listener's pairs.

@@ -34,7 +34,7 @@ class CandidateSource:
     """Candidates for training pairs, made when they are asked for, by weights that it is shown from time to time.
 
     A candidate's gain is BLEU's logarithm to first order (Tromble et al. 2008), 1/4 sum_n m_n / M_n: m_n of its n-grams
-    are the reference's (clipped), and M_n are so in a mean reply. What its length costs is told by `risk.word_cost`.
+    are the reference's (clipped), and M_n are so in a mean reply. What its length costs is given by `risk.word_cost`.
     """
 
     def __init__(self, model: DialogueModel, tokenizer: Tokenizer, pairs: Sequence[Pair], seed: int) -> None:

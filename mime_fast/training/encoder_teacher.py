@@ -45,7 +45,7 @@ def teach_by_encoders(
 ) -> npt.NDArray[np.float32]:
     """P(emotion | context) of every example, [n, 32], by encoders and classifiers that saw nothing of its fold.
 
-    Each is trained by L_cls alone, with the linear classifier's answers as its teacher. The answers are kept in the
+    Each is trained only by L_cls, with the linear classifier's answers as its teacher. The answers are kept in the
     file `answers`, fold by fold, and the state of the fold at hand beside it, so that a killed run goes on from there.
 
     Args:

@@ -43,7 +43,7 @@ class LossTerms:
         mixture: float = 0.0,
         risk: float = 0.0,
     ) -> Tensor:
-        """Eq. 32; `kl` scales the KL part of the ELBO alone (its warm-up), `mixture` and `risk` what eq. 32 lacks."""
+        """Eq. 32; `kl` scales only the KL part of the ELBO (its warm-up), `mixture` and `risk` what eq. 32 lacks."""
         elbo = kl * self.kl + self.reconstruction
         paper = alpha * self.classification + beta * elbo + gamma * self.response
         return paper + mixture * self.mixture + risk * self.risk
@@ -61,7 +61,7 @@ def loss_terms(
     candidates: CandidateBatch | None = None,
     word_cost: float = 0.0,
 ) -> LossTerms:
-    """All terms for one batch of gold responses; the baselines' are L_cls and L_resp alone.
+    """All terms for one batch of gold responses; the baselines' are only L_cls and L_resp.
 
     Args:
         model: in training mode or not; the noise is given, so only dropout differs.
@@ -69,9 +69,9 @@ def loss_terms(
         noise: standard normals [B, 2 G, C]: the prior's for each group, then the posterior's.
         label_smoothing: mass spread evenly over the words that are neither gold nor PAD.
         emotion_smoothing: mass of L_cls spread evenly over all emotions.
-        emotion_teacher: share of L_cls that is told by the batch's teacher, not by the label.
+        emotion_teacher: share of L_cls that comes from the batch's teacher, not the label.
         bfloat16_projection: project on the vocabulary in bfloat16, forward and backward; the softmax stays as it is.
-        gold_listeners: MoEL hears the labelled emotion's listener alone.
+        gold_listeners: MoEL uses only the labelled emotion's listener.
         candidates: of the risk; None: no risk.
         word_cost: of each candidate's length (`word_cost` in training/risk.py).
     """
@@ -98,7 +98,7 @@ def loss_terms(
 def classifier_terms(
     model: DialogueModel, batch: Batch, emotion_smoothing: float = 0.0, emotion_teacher: float = 0.0
 ) -> LossTerms:
-    """L_cls alone, as in `loss_terms`; every other term is 0 and takes no time."""
+    """Only L_cls, as in `loss_terms`; every other term is 0 and takes no time."""
     logits = model.encode(batch.context_ids, batch.state_ids).emotion_logits
     classification = classification_loss(logits, batch, emotion_smoothing, emotion_teacher)
     none = classification.new_zeros(())
@@ -135,8 +135,8 @@ def _mime_terms(model: Mime, context: Context, emotion: Tensor, noise: Tensor) -
 def mixture_loss(model: Mime, prior: dict[str, Gaussian], emotion: Tensor) -> Tensor:
     """-log d_g[e] at z_g = mu_g for the group g of the labelled emotion e, averaged over the batch.
 
-    Nothing in eq. 32 ties d_g to the context: the words' gradient alone soon drives it to one emotion for all contexts.
-    This term asks the mimicked group to weigh the user's emotion; at the mean, so that sigma_g is left alone.
+    Nothing in eq. 32 ties d_g to the context: the words' gradient soon drives it to one emotion for all contexts.
+    This term asks the mimicked group to weigh the user's emotion; at the mean, so that sigma_g is not touched.
     """
     order = [index for g in prior for index in GROUPS[g]]
     logs = torch.cat([model.prior.fc_d[g](prior[g].mean).log_softmax(dim=-1) for g in prior], dim=1)  # [B, 32]

@@ -22,7 +22,7 @@ EXTRA_PAIRS: tuple[ExtraPairs, ...] = get_args(ExtraPairs)
 
 @dataclass(frozen=True)
 class Stage(Config):
-    """Every choice of a stage. The defaults are plain; recipes/ holds the ones that were used."""
+    """Every choice of a stage. The defaults are plain; recipes/ has the ones that were used."""
 
     model_type: str = "mime"  # or a baseline: "multi-tr", "moel"
     preset: Literal["paper", "released"] = "paper"
@@ -46,7 +46,7 @@ class Stage(Config):
     max_grad_norm: float = 0.0  # 0: no clipping
     label_smoothing: float = 0.0
     emotion_smoothing: float = 0.0  # label smoothing of L_cls
-    emotion_teacher: float = 0.0  # share of L_cls that a linear classifier tells (training/emotion_teacher.py)
+    emotion_teacher: float = 0.0  # share of L_cls that a linear classifier gives (training/emotion_teacher.py)
     encoder_teacher_steps: int = 0  # of MIME's own encoder beside it, a fold (training/encoder_teacher.py); 0: none
     bfloat16_projection: bool = False  # of the decoder's output on the vocabulary, in training only
     alpha: float = 1.0  # weight of L_cls, eq. 32
@@ -54,7 +54,7 @@ class Stage(Config):
     gamma: float = 1.0  # weight of L_resp
     mixture_weight: float = 0.0  # of -log d_g[e] for the labelled emotion e, a term that eq. 32 lacks
     risk_weight: float = 0.0  # of its own beams' expected loss in BLEU, another such term (training/risk.py)
-    reply_length: float = 0.0  # words a reply above which the risk counts length; 0: the training responses' mean
+    reply_length: float = 0.0  # words per reply above which the risk counts length; 0: the training responses' mean
     gold_listener_steps: int = 0  # of MoEL: the decay of its oracle's chance (training/schedule.py); 0: no oracle
     kl_warmup_steps: int = 0  # steps in which the KL term's weight grows from 0 to 1
     ema_decay: float = 0.0  # of the averaged weights that are evaluated and saved; 0: the weights themselves

@@ -42,8 +42,8 @@ def word_cost(length: float, wanted: float) -> float:
     penalty gives as much back. The step between the two is smooth here.
 
     Args:
-        length: words a reply now.
-        wanted: words a reply of the references.
+        length: words per reply now.
+        wanted: words per reply of the references.
     """
     excess = min(max((length - wanted) / LENGTH_WIDTH, -50.0), 50.0)
     return 1 / (1 + math.exp(-excess)) / wanted
@@ -75,7 +75,7 @@ def risk(model: DialogueModel, memory: Memory, candidates: CandidateBatch, cost:
 
 
 def shared_prefixes(batch: CandidateBatch) -> tuple[tuple[Tensor, Tensor], Tensor]:
-    """Where each prefix of a context's candidates stands first, and which prefix comes before each word.
+    """Where each prefix of a context's candidates comes first, and which prefix comes before each word.
 
     Candidates of one search share most of their words; the projection on the vocabulary, by far the largest part of the
     work, is done once a prefix.

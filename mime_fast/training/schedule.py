@@ -23,7 +23,7 @@ def learning_rate(stage: Stage, step: int, total_steps: int, hidden_size: int) -
 
 
 def gold_listener_chance(stage: Stage, step: int) -> float:
-    """How likely a step of a MoEL hears the labelled emotion's listener alone: the released code's decaying oracle.
+    """How likely a step of a MoEL uses only the labelled emotion's listener: the released code's decaying oracle.
 
     A step, counted from 0, decides for the next one there: the first has none, the second surely.
     """

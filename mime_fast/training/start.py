@@ -34,7 +34,7 @@ def go_on_from(folder: str | os.PathLike[str], model: DialogueModel, tokenizer: 
 def new_weights(
     config: ModelConfig, tokenizer: Tokenizer, seed: int, vectors: Mapping[str, Tensor] | None
 ) -> DialogueModel:
-    """An untrained model, a function of the arguments alone: PyTorch's own generator, seeded here, draws the biases."""
+    """An untrained model, a function only of the arguments: PyTorch's own generator, seeded here, draws the biases."""
     torch.manual_seed(seed)
     model = new_model(config)
     initialise(model, tokenizer, seed, vectors)

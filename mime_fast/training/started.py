@@ -21,7 +21,7 @@ def check_started(out: Path, stages: Sequence[Stage], fingerprints: Mapping[str,
 
     Raises:
         CheckpointError: the run was started with another recipe, other data or other vectors, and everything that
-            differs is named; or the folder holds a model or a state of something else.
+            differs is named; or the folder contains a model or a state of something else.
     """
     path = out / STARTED
     if not path.is_file():

@@ -21,7 +21,7 @@ GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"  # how their files begin
 def read_vectors(path: Path_, words: Sequence[str], size: int) -> dict[str, Tensor]:
     """The vectors of those `words` that the file has, each [size].
 
-    The last `size` fields of a line are the numbers, what is before them the word, which may hold blanks (GloVe 840B
+    The last `size` fields of a line are the numbers, what is before them the word, which may contain blanks (GloVe 840B
     has ". . ." and "at name@domain.com"). Fields are parted by blanks or tabs; gzip is known by its first bytes.
 
     Raises:

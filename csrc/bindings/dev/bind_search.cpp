@@ -1,4 +1,4 @@
-// The search alone, on log-probs that Python gives: for tests of its semantics.
+// Only the search, on log-probs that Python gives: for tests of its semantics.
 
 #include <algorithm>
 #include <limits>

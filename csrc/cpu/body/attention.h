@@ -8,7 +8,7 @@ namespace {
 
 constexpr float kMaskedScore = -1e18f;  // the reference's; a row with nothing but masked keys becomes uniform
 
-// scores [length_padded] become weights that sum to 1; what lies behind `length` becomes 0.
+// scores [length_padded] become weights that sum to 1; what lies after `length` becomes 0.
 inline void softmax(float* scores, std::size_t length, std::size_t length_padded) {
   for (std::size_t i = length; i < length_padded; ++i) scores[i] = -std::numeric_limits<float>::infinity();
   Vec::F best = Vec::load(scores);

@@ -34,7 +34,7 @@ inline Vec::F exp2(Vec::F t) {
 
 inline Vec::F exp(Vec::F x) { return exp2<5>(Vec::mul(x, Vec::set1(kLog2E))); }
 
-// The next vector of an array of which `left` numbers are left; zeros behind its end.
+// The next vector of an array of which `left` numbers are left; zeros after its end.
 inline Vec::F load_some(const float* p, std::size_t left) {
   return left >= Vec::kWidth ? Vec::load(p) : Vec::load_part(p, left);
 }

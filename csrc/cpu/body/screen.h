@@ -268,7 +268,7 @@ void exact_tokens(const ExactArgs& args, std::size_t first) {
   for (int i = 0; i < kTokens; ++i) args.logits[first + static_cast<std::size_t>(i)] = sums[i];
 }
 
-// The words of one call lie anywhere in a matrix that no near cache holds.
+// The words of one call lie anywhere in a matrix that is in no near cache.
 inline void fetch(const ExactArgs& args, std::size_t first, std::size_t last) {
   for (std::size_t i = first; i < std::min(last, args.count); ++i) {
     const ScreenedMatrix& weight = *args.weight;

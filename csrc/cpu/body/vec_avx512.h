@@ -17,7 +17,7 @@ struct Vec {
   static F set1(float x) { return _mm512_set1_ps(x); }
   static F load(const float* p) { return _mm512_loadu_ps(p); }
   static F load_part(const float* p, std::size_t n) { return _mm512_maskz_loadu_ps(mask(n), p); }
-  // Numbers behind the first n come from `rest`.
+  // Numbers after the first n come from `rest`.
   static F load_part(const float* p, std::size_t n, F rest) { return _mm512_mask_loadu_ps(rest, mask(n), p); }
   static void store(float* p, F x) { _mm512_storeu_ps(p, x); }
   static void store_part(float* p, F x, std::size_t n) { _mm512_mask_storeu_ps(p, mask(n), x); }

@@ -1,7 +1,7 @@
-// The search behind each step of the model: candidates in, the next beams out. docs/gpu.md states the state.
+// The search after each step of the model: candidates in, the next beams out. docs/gpu.md states the state.
 //
-// B slots hold a dialogue each. Slot b owns rows b R to b R + R - 1 of N = B R, its live beams first, best first.
-// T = max_new_tokens + 1 positions: position 0 is SOS, position i + 1 holds token i.
+// B slots have a dialogue each. Slot b owns rows b R to b R + R - 1 of N = B R, its live beams first, best first.
+// T = max_new_tokens + 1 positions: position 0 is SOS, position i + 1 has token i.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +20,7 @@ struct BeamSizes {
   std::int32_t mime;  // the released beam search
 };
 
-// What the model says of each row: its best tokens, or the forced one alone; -inf where there are no more, NaN where it
+// What the model says of each row: its best tokens, or only the forced one; -inf where there are no more, NaN where it
 // broke.
 struct BeamOffer {
   const float* log_probs;   // [N, k]

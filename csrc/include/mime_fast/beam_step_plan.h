@@ -142,7 +142,7 @@ MIME_FAST_BOTH void choose(const BeamSlot& at, const Team& team) {
   }
 }
 
-// Let a candidate into the pool, behind all that score the same or more; the last one falls out of a pool above R.
+// Let a candidate into the pool, after all that score the same or more; the last one falls out of a pool above R.
 MIME_FAST_BOTH void enter_pool(const BeamSlot& at, std::int32_t candidate) {
   const BeamState& state = at.state;
   const std::int32_t width = at.sizes.beams;
@@ -166,7 +166,7 @@ MIME_FAST_BOTH void enter_pool(const BeamSlot& at, std::int32_t candidate) {
   ++at.num_entering();
 }
 
-// The R best candidates are the beams, wherever their EOS stands; over when the best one ends.
+// The R best candidates are the beams, wherever their EOS is; over when the best one ends.
 MIME_FAST_BOTH void plan_mime(const BeamSlot& at, std::int32_t count) {
   const bool over = count == 0 || at.chosen_token(0) == at.sizes.eos || at.last_step();
   for (std::int32_t i = 0; i < count; ++i) {

@@ -1,7 +1,7 @@
 // The CPU kernels: one table of functions for each instruction set, chosen once.
 //
-// In every kernel each output is a sum in one fixed order that depends on sizes of the model and of its own dialogue
-// alone, so that results do not depend on which rows are computed together.
+// In every kernel each output is a sum in one fixed order that depends only on sizes of the model and of its own
+// dialogue, so that results do not depend on which rows are computed together.
 #pragma once
 
 #include <cstddef>
@@ -54,7 +54,7 @@ struct TopTokens {
 
 constexpr std::size_t kBlock = 64;  // tokens of one word of `allowed`
 constexpr std::size_t kSortedK = 32;
-// Entries that `kept` must hold.
+// Entries that `kept` must have room for.
 constexpr std::size_t top_capacity(std::size_t k) { return k <= kSortedK ? k : 2 * k + kBlock; }
 
 // Enter a token whose logit is above the threshold, after all lower tokens.

@@ -14,7 +14,7 @@ constexpr std::size_t kLanes = 16;        // floats of the widest vector; length
 constexpr std::size_t kPanelWidth = 16;   // outputs that lie together
 constexpr std::int32_t kZeroPoint = 128;  // of int8 activations where products are of unsigned by signed bytes
 
-// How many inputs a 32-bit word holds: one float, two bfloat16 or four int8.
+// How many inputs a 32-bit word contains: one float, two bfloat16 or four int8.
 constexpr std::size_t inputs_per_word(Precision precision) {
   return precision == Precision::kFloat32 ? 1 : precision == Precision::kBfloat16 ? 2 : 4;
 }

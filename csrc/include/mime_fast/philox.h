@@ -23,7 +23,7 @@ struct PhiloxKey {
   std::uint32_t x[2];
 };
 
-// What a draw is for and where it stands; with the block's number it makes the counter.
+// What a draw is for and where it is; with the block's number it makes the counter.
 struct PhiloxDraw {
   std::uint64_t seed;
   std::uint64_t request_id;
@@ -51,7 +51,7 @@ inline PhiloxWords philox_block(const PhiloxDraw& draw, std::uint32_t block) {
   return philox4x32_10(counter, key);
 }
 
-// A word as a number inside (0, 1) that float32 holds exactly.
+// A word as a number inside (0, 1) that float32 represents exactly.
 inline double uniform23(std::uint32_t word) { return (static_cast<double>(word >> 9) + 0.5) * 0x1p-23; }
 
 // Two standard normals from two words (Box-Muller).

@@ -11,7 +11,7 @@ namespace mime_fast {
 
 constexpr std::size_t kScreenAxes = 4;       // directions that are taken out of weights and rows before quantising
 constexpr std::size_t kErrorTerms = 4;       // of a bound: coefficients of a word times those of a row
-constexpr std::size_t kScreenEntries = 512;  // words that one row's list holds
+constexpr std::size_t kScreenEntries = 512;  // words that one row's list has room for
 
 // W [N, K] as A v + r, and r in int8; with the float32 rows that survivors are computed from.
 struct ScreenedMatrix {

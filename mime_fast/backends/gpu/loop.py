@@ -1,6 +1,6 @@
 """The decode loop: a queue of searches through the slots of a session, without waiting for the device.
 
-The host learns how many searches are live, one step late, and nothing else: where they stand stays on the device.
+The host learns how many searches are live, one step late, and nothing else: how far they are stays on the device.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class _LiveCount:
 
 
 def run_queue(session: Session, items: int, admit: Admit, stop: Stop | None) -> Found:
-    """Search for all items; `admit` begins the ones it is told to.
+    """Search for all items; `admit` begins the ones that it is given.
 
     Raises:
         BackendError: `stop` was set.

@@ -19,7 +19,7 @@ SHAPES = 64  # kept with their buffers and graphs
 class Prefill:
     """`DeviceModel.understand` for up to `TOGETHER` dialogues.
 
-    What it returns is good until the next call, by then the same memory may hold something else.
+    What it returns is good until the next call, by which the same memory may have something else in it.
     """
 
     def __init__(self, model: DeviceModel, capture: Capture | None) -> None:

@@ -90,7 +90,7 @@ class Session:
         step()
 
     def step(self, slots: int) -> None:
-        """The same without a graph; reads nothing back, allocates shapes that `slots` alone decides."""
+        """The same without a graph; reads nothing back, allocates shapes that only `slots` decides."""
         state, model = self.state, self.model
         rows = slots * self.sizes.beams
         history = History(state.words[:rows], state.ancestry[:rows], state.positions[:rows])
@@ -125,7 +125,7 @@ class Session:
         self.memory_masked[slots, :length] = (~understood.real[which]).to(torch.uint8)
         self.memory_masked[slots, length:] = 1
         places = torch.arange(1, length + 1, device=slots.device)
-        self.memory_lengths[slots] = (understood.real * places).amax(dim=1).int()[which]  # behind the last real one
+        self.memory_lengths[slots] = (understood.real * places).amax(dim=1).int()[which]  # after the last real one
         for cache, (key, value) in zip(self.caches, self.model.memory(understood.fused[which]), strict=True):
             cache.memory_keys[slots, :length] = key
             cache.memory_values[slots, :length] = value

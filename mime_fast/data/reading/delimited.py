@@ -129,7 +129,7 @@ class _Table:
         return [name.strip() for name in cells]
 
     def rows(self, header: Sequence[str], layout: Layout, columns: Columns) -> Numbered:
-        """The rows behind the header, each with the number of its first line."""
+        """The rows after the header, each with the number of its first line."""
         places = [(place, name) for place, name in enumerate(header) if name in layout.wanted]
         numbers = {columns.name("seed"), columns.emotion}
         width = len(header)

@@ -37,7 +37,7 @@ def list_in_text(text: str) -> list[object] | None:
         found = None
     if isinstance(found, list):
         return found if found and isinstance(found[0], str | list | dict) else None
-    if _is_quoted_list(text):  # NumPy writes no commas, and Python would join what stands side by side
+    if _is_quoted_list(text):  # NumPy writes no commas, and Python would join what is side by side
         return [ast.literal_eval(one) for one in _strings_in(text)]
     if not _looks_quoted(text):
         return None

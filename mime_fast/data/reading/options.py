@@ -19,13 +19,13 @@ SEPARATOR = "__eou__"
 
 @dataclass(frozen=True)
 class Reading:
-    """What holds for all files of an input.
+    """What applies to all files of an input.
 
     Args:
         format: a name of `formats.FORMATS`, or "auto": by the file's name, else by its first bytes.
         encoding: of text files, a name that Python knows. A byte order mark says more than this.
         delimiter: between the cells of a table; None: the one with which the header has the wanted columns.
-        quoting: "csv": a cell that begins with a double quote ends with one, and may hold delimiters and line breaks;
+        quoting: "csv": a cell that begins with a double quote ends with one and may contain delimiters and line breaks;
             "none": quotes are text; "auto": as "csv", but doubtful quotes in tab-separated files are refused.
         recursive: whether the folders in a folder are read, too.
         max_row_bytes: a longer row is a bad row, and is not kept in memory.
@@ -68,7 +68,7 @@ class Columns:
         response, id, seed: None: the column of that name, where there is one.
         emotion: None: not read.
         separator: between the utterances of a context that is one text; None: `__eou__`.
-        turns: for columns that hold whole dialogues. "last": the listener's last turn is the response, all before it
+        turns: for columns that contain whole dialogues. "last": the listener's last turn is the response, all before it
             the context; "all": every listener's turn becomes a row. None: "last" for chat messages and text files,
             and a context as it is elsewhere.
 

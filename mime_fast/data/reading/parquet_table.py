@@ -53,7 +53,7 @@ def read_parquet(file: File, columns: Columns) -> Numbered:
 
 
 def _contents(batch: Any) -> Iterator[Content]:
-    """A batch's rows; Parquet can hold text that is not UTF-8, which then costs only its row."""
+    """A batch's rows; Parquet can contain text that is not UTF-8, which then costs only its row."""
     try:
         yield from batch.to_pylist()
         return

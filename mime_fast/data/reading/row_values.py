@@ -69,7 +69,7 @@ def context_of(found: Mapping[str, object], columns: Columns) -> object:
 
 
 def dialogue_of(found: Mapping[str, object], columns: Columns) -> list[object]:
-    """All turns of the whole dialogue that a row holds. Raises InputError: it holds none."""
+    """All turns of the whole dialogue that a row contains. Raises InputError: it has none."""
     turns = utterances_of(context_of(found, columns), columns.separator or SEPARATOR)
     chat = chat_of(turns)
     if chat is not None:

@@ -42,7 +42,7 @@ class RawRow:
         return parse_line(self.content) if isinstance(self.content, bytes) else self.content
 
     def text(self) -> str:
-        """The row for a report; bytes that are not UTF-8 become lone surrogates, as JSON can hold them."""
+        """The row for a report; bytes that are not UTF-8 become lone surrogates, as JSON can represent them."""
         if isinstance(self.content, Broken):
             return self.content.text
         if isinstance(self.content, bytes):
@@ -75,7 +75,7 @@ class BadRow:
 
 
 def check(raw: RawRow, columns: Columns, *, need_response: bool, strict_turns: bool) -> Row | BadRow:
-    """The dialogue that a row holds, or why there is none."""
+    """The dialogue that a row contains, or why there is none."""
     found: Mapping[str, object] = {}
     try:
         found = raw.values()

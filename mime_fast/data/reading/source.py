@@ -33,7 +33,7 @@ class Source:
         return cls(name, reading, status.st_size if is_regular else 0, status.st_mtime_ns, is_stream=not is_regular)
 
     def fingerprint(self) -> dict[str, Any]:
-        """What tells this file from a changed one. Standard input is compared as it is read."""
+        """What distinguishes this file from a changed one. Standard input is compared as it is read."""
         if self.is_standard_input:
             return {"name": self.name}
         return {"name": self.name, "size": self.size, "mtime_ns": self.modified}

@@ -18,7 +18,7 @@ def format_explanation(found: Explanation, *, top: int, width: int, colour: bool
     """Lines of at most `width` columns (40 at least).
 
     Args:
-        top: emotions heard that are named; unicode: block characters for bars, otherwise `#`.
+        top: recognised emotions that are named; unicode: block characters for bars, otherwise `#`.
     """
     width = max(width, NARROWEST)
 
@@ -92,7 +92,7 @@ class _Bars:
 
 
 def _wrapped(name: str, text: str, width: int) -> list[str]:
-    """Text of whole words behind a name of 8 columns (none: no margin)."""
+    """Text of whole words after a name of 8 columns (none: no margin)."""
     margin = 8 if name else 0
     lines, line = [], name.ljust(margin)
     empty = len(line)

@@ -1,4 +1,4 @@
-"""What made one reply: the emotion heard, the response emotion's weights, and the gate's mimic share word by word."""
+"""What made one reply: the emotion recognised, the response emotion's weights, the gate's mimic share by word."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SPEAKERS = ("speaker", "listener")
 
 @dataclass(frozen=True)
 class Explanation:
-    """A reply and what is behind it.
+    """A reply and how it came about.
 
     `words` are the dialogue's tokens, an utterance a list, and `shares` the gate's share for the mimicked side at each
     of them, 0 to 1 (eq. 25; `FusedMemory.mimic_share`). `mixture.mimic_share` is the mean of all of them.
@@ -29,7 +29,7 @@ class Explanation:
     words: list[list[str]]
     shares: list[list[float]]
     reply: Reply
-    mimicked: str  # the emotion whose group is mimicked: the one heard, or one that was given
+    mimicked: str  # the emotion whose group is mimicked: the one recognised, or one that was given
     mimicry: bool  # False: a model without mimicry, whose gate weighs the positive side, or one mixture twice
 
     @property
@@ -101,7 +101,7 @@ def explain(
 
 
 def explanation_json(found: Explanation, top: int) -> dict[str, Any]:
-    """JSON-ready: `top` emotions heard, all weights in the order of the mixture, and every word with its share."""
+    """JSON-ready: `top` recognised emotions, all weights in the order of the mixture, and every word with its share."""
     return {
         **record(found.reply, top_emotions=top),
         "mimicked": found.mimicked,

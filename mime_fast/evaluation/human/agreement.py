@@ -29,7 +29,7 @@ def fleiss_kappa(counts: Counts) -> float:
         counts: [n, categories], how many raters put a subject into a category; every row has the same sum, 2 or more.
 
     Returns:
-        1 for full agreement, 0 for what chance alone gives; NaN without subjects, or where all is in one category.
+        1 for full agreement, 0 for what only chance gives; NaN without subjects, or where all is in one category.
     """
     return float(kappas(counts, np.ones((1, len(counts))))[0])
 
@@ -45,7 +45,7 @@ def kappas(counts: Counts, weights: Floats) -> Floats:
         observed = weights @ agreeing / subjects
         shares = weights @ counts / (raters * subjects)[:, None]  # p_j
         chance = (shares**2).sum(axis=1)
-        # 1 - chance below rounding: one category alone
+        # 1 - chance below rounding: only one category
         found: Floats = np.where(1 - chance > 1e-12, (observed - chance) / (1 - chance), np.nan)
     return found
 

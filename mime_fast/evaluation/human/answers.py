@@ -36,7 +36,7 @@ class Fault:
 class Answers:
     """What annotators answered. Cells of `faults` have no part in `ratings` and `choices`.
 
-    `ratings` and `choices` are by annotator and item's place in the study; a choice is told of the comparison's first
+    `ratings` and `choices` are by annotator and item's place in the study; a choice is that of the comparison's first
     model.
     """
 
@@ -87,7 +87,7 @@ class _Reading:
             self.answers.notes.append(f"{sheet.file}: not read: column {', '.join(map(repr, sheet.unread))}")
 
     def _planned(self, sheet: FilledSheet, record: Record) -> tuple[int, SheetRow] | None:
-        """The annotator and the planned row behind a record; a fault where there is none, or it shows other text."""
+        """The annotator and the planned row of a record; a fault where there is none, or it shows other text."""
         item = record.cells["item"]
         planned = self.rows.get((sheet.kind, item))
         if planned is None:

@@ -27,7 +27,7 @@ class VoteShares(TypedDict):
 
 
 class PairFigures(TypedDict):
-    """Two models compared; wins, losses and ties are the first one's, of the verdicts that stand."""
+    """Two models compared; wins, losses and ties are the first one's, of the verdicts that are final."""
 
     first: str
     second: str

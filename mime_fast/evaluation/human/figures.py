@@ -154,7 +154,7 @@ def _difference(
 
 
 def _pair(study: Study, judged: Sequence[Judged], pair: tuple[str, str], weights: Floats) -> PairFigures:
-    """Shares of wins, losses and ties of the first model: of the verdicts that stand, and of all votes."""
+    """Shares of wins, losses and ties of the first model: of the verdicts that are final, and of all votes."""
     mine = [one for one in judged if (one.compared.first, one.compared.second) == pair]
     verdicts = Counter(one.verdict for one in mine)
     decided = np.zeros(len(study.instances))

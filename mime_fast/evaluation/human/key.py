@@ -1,4 +1,4 @@
-"""The key: a study as JSON. It un-blinds the sheets, so it is for the people who run the study alone."""
+"""The key: a study as JSON. It un-blinds the sheets, so it is only for the people who run the study."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def write_fourth(study: Study, items: Sequence[int], folder: str | os.PathLike[s
     """Write what one more annotator gets to settle the comparisons `items`; whether it was not there already.
 
     Raises:
-        ConfigError: the folder holds other files. OutputError: it cannot be written.
+        ConfigError: the folder contains other files. OutputError: it cannot be written.
     """
     annotator = study.annotators + 1
     rows = [row for row in study.sheets["ab", annotator] if row.item in items]

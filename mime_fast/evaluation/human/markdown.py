@@ -10,7 +10,7 @@ from mime_fast.evaluation.markdown import safe, table
 
 
 def format_report(report: StudyFigures) -> str:
-    """Markdown that ends without a line feed; [a, b] behind a figure is its interval, the best mean is bold."""
+    """Markdown that ends without a line feed; [a, b] after a figure is its interval, the best mean is bold."""
     about = report["study"]
     parts = [
         "# Replies judged blind",

@@ -27,7 +27,7 @@ class Instance:
 
 
 def shuffled(items: Iterable[int], seed: int, purpose: str) -> list[int]:
-    """Distinct numbers in an order that `seed` and `purpose` alone decide, on any machine and Python: by SHA-256."""
+    """Distinct numbers in an order that only `seed` and `purpose` decide, on any machine and Python: by SHA-256."""
     return sorted(items, key=lambda item: hashlib.sha256(f"{seed}/{purpose}/{item}".encode()).digest())
 
 

@@ -48,7 +48,7 @@ class Study:
     """Everything about a study but the answers.
 
     `sheets` has the rows of each annotator, from 1, in the order shown; the sheet of annotator `annotators` + 1 lists
-    all comparisons and is used for those alone on which the others do not agree. `same` are pairs of equal replies:
+    all comparisons and is used only for those on which the others do not agree. `same` are pairs of equal replies:
     ties that nobody is asked about.
     """
 
@@ -92,14 +92,14 @@ def make_study(
     draw: str | None = None,
     systems: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Study:
-    """Blind, shuffle and number what annotators get; a function of its arguments alone.
+    """Blind, shuffle and number what annotators get; a function only of its arguments.
 
     Nothing that annotators see depends on the models' names. Every annotator has an order and sides of his own, and in
     each pair of models either one is on side A for half of the items.
 
     Args:
         rated: models whose replies are rated; pairs: models to compare. At least one of the two must ask something.
-        systems: what stands behind the names, for the key.
+        systems: what the names stand for, for the key.
 
     Raises:
         ConfigError: an unknown model, a pair of one model or given twice, nothing to ask, or a bad number.
@@ -159,7 +159,7 @@ def _equal(item: Compared, replies: Mapping[str, Sequence[str]]) -> bool:
 
 
 def _tag(instances: Sequence[Instance], replies: Mapping[str, Sequence[str]], seed: int) -> str:
-    """Six letters that tell one study's items from another's; they depend on no model's name."""
+    """Six letters that distinguish one study's items from another's; they depend on no model's name."""
     texts = [sorted(said[place] for said in replies.values()) for place in range(len(instances))]
     content = json.dumps([seed, [instance.id for instance in instances], texts])
     number = int.from_bytes(hashlib.sha256(content.encode()).digest()[:8])

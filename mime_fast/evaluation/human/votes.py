@@ -32,7 +32,7 @@ class Judged:
 def judge(study: Study, answers: Answers) -> list[Judged]:
     """All comparisons of a study.
 
-    A verdict stands when no vote that is still out can change it. Where all votes are in and no answer has more than
+    A verdict is final when no vote that is still out can change it. Where all votes are in and no answer has more than
     every other one (three annotators, three answers), the vote of one more annotator is added.
     """
     judged = [Judged(None, item, EQUAL, {}) for item in study.same]
@@ -47,7 +47,7 @@ def judge(study: Study, answers: Answers) -> list[Judged]:
 
 
 def ballots(judged: Sequence[Judged], pair: tuple[str, str]) -> dict[int, dict[int, Outcome]]:
-    """All votes on a pair of models, by annotator of the first round and by instance, whether or not a majority stands.
+    """All votes on a pair of models, by annotator of the first round and by instance, with or without a majority.
 
     Two equal replies are a tie of every annotator who has voted on anything.
     """

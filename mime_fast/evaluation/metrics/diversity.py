@@ -57,7 +57,7 @@ def sentences(reply: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def changed_share(replies: Sequence[Sequence[str]], others: Sequence[Sequence[str]]) -> float:
-    """Share of places at which the two lists hold different replies.
+    """Share of places at which the two lists have different replies.
 
     Raises:
         ValueError: the lists are not equally long.

@@ -135,7 +135,7 @@ def _score(model: DialogueModel, batch: Batch, seed: int | None, gold_polarity: 
     emotion = batch.emotion if gold_polarity else context.emotion_logits.argmax(dim=1)
     memory, _ = model.hear(context, emotion, noise)
     hidden = model.decode(decoder_inputs(batch.target_ids), memory)
-    real = batch.target_ids != PAD_ID  # words of the target alone reach the vocabulary
+    real = batch.target_ids != PAD_ID  # only words of the target reach the vocabulary
     logits = model.fc_decode(hidden[real])
     gold = logits.gather(1, batch.target_ids[real][:, None])[:, 0]
     logprobs = hidden.new_zeros(real.shape)

@@ -1,4 +1,4 @@
-"""How often each emotion was heard in a corpus, as a picture."""
+"""How often each emotion was recognised in a corpus, as a picture."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def read_emotions(path: str | os.PathLike[str]) -> dict[str, int]:
 
 
 def draw_emotions(counts: Mapping[str, int]) -> Figure:
-    """A bar for each emotion that was heard, the most frequent on top, in the colour of its polarity."""
+    """A bar for each emotion that was recognised, the most frequent on top, in the colour of its polarity."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 

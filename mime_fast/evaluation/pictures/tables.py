@@ -1,4 +1,4 @@
-"""What `compare` found as one picture: a panel a figure, a row a model, the paper's own figures in grey."""
+"""What `compare` found as one picture: a panel per figure, a row per model, the paper's own figures in grey."""
 
 from __future__ import annotations
 
