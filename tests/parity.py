@@ -1,4 +1,4 @@
-"""The one tolerance table: how far a result may be from what it is held against."""
+"""The one tolerance table: how far a result may be from what it is compared with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all: what they hold, and what a failure leaves."""
+"""Files that are there whole or not at all: what they contain, and what a failure leaves."""
 
 from __future__ import annotations
 

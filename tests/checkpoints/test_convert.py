@@ -246,7 +246,7 @@ def test_code_in_a_checkpoint_is_not_run(vocab: Path, tmp_path: Path, where: str
     torch.save(saved, tmp_path / "model.pt", _use_new_zipfile_serialization=zipped)
     message = refused(tmp_path / "model.pt", vocab, tmp_path)
     assert "system" in message
-    assert "weights_only" not in message  # torch's own text tells how to switch the protection off
+    assert "weights_only" not in message  # torch's own text says how to switch the protection off
     assert not (tmp_path / "ran").exists()
 
 

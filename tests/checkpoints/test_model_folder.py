@@ -171,7 +171,7 @@ def test_a_double_beyond_float32_is_infinite(folder: Path) -> None:
 
 
 def test_a_refused_load_makes_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even an empty one, so that no file takes memory for tensors that it does not hold."""
+    """Not even an empty one, so that no file takes memory for tensors that it does not contain."""
     tensors = {name: torch.zeros_like(value) for name, value in own_state(tiny()).items()}
     tensors["decoder.norm.bias"][0] = torch.nan
     made: list[str] = []

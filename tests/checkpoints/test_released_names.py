@@ -99,7 +99,7 @@ def test_the_documented_table_is_what_happens() -> None:
 
 
 def behind(prefix: str, ours: str) -> dict[str, str]:
-    """MIME's names behind a prefix, theirs to ours."""
+    """MIME's names after a prefix, theirs to ours."""
     found = (name for name in MIME.names(1) if name.startswith(prefix))
     return {name.removeprefix(prefix): str(MIME.our_name(name)).removeprefix(ours) for name in found}
 

@@ -1,4 +1,4 @@
-"""A converted checkpoint of the released code answers as that code does, through the public calls alone."""
+"""A converted checkpoint of the released code answers as that code does, only through the public calls."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def released(request: pytest.FixtureRequest, folder: Path) -> Engine:
 
 
 def dialogues(records: list[dict[str, Any]], form: str) -> list[Any]:
-    """The contexts, which the fixture holds tokenised: as text, or as the tokens they are."""
+    """The contexts, which the fixture has tokenised: as text, or as the tokens they are."""
     return [turns if form == "text" else [turn.split() for turn in turns] for turns in (r["context"] for r in records)]
 
 

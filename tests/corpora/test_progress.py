@@ -1,4 +1,4 @@
-"""What a job tells while it runs: a bar on a terminal, plain lines elsewhere."""
+"""What a job reports while it runs: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

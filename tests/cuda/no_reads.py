@@ -14,7 +14,7 @@ READS = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "equal", "
 
 
 class NoReads(TorchDispatchMode):
-    """Raises where the host would wait for the device; `ops` holds what ran."""
+    """Raises where the host would wait for the device; `ops` contains what ran."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Every .cu compiles alone for the GPUs of the build; the extension knows what its stub names."""
+"""Every .cu compiles by itself for the GPUs of the build; the extension knows what its stub names."""
 
 from __future__ import annotations
 

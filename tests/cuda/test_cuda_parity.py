@@ -66,7 +66,7 @@ def test_every_switch(preset: Any, changes: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("search", ["standard", "mime"])
 def test_generated_special_tokens(search: Any) -> None:
-    """PAD, which attention does not see afterwards, and UNK; in `mime` EOS too, inside of entries behind the best."""
+    """PAD, which attention does not see afterwards, and UNK; in `mime` EOS too, inside of entries after the best."""
     config = MimeConfig.paper(40, **SMALL, num_layers=2)
     tensors = random_tensors(config, 3, eos=1.5)
     tensors["fc_decode.bias"][[PAD_ID, UNK_ID]] += np.float32(4.0)

@@ -30,7 +30,7 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     path: Path = tmp_path_factory.mktemp("models") / "small"
     model = tiny(request.param, "released", vocab_size=tokenizer.vocab_size, num_layers=1)
     with torch.no_grad():
-        model.fc_decode.bias[:7] -= 50.0  # words alone are generated, and ends
+        model.fc_decode.bias[:7] -= 50.0  # only words are generated, and ends
         model.fc_decode.bias[EOS_ID] += 55.0
     save_model_folder(path, model, tokenizer, GenerationConfig(num_beams=2, max_new_tokens=4))
     return mime_fast.load(path, device="cpu", precision="float64", threads=1, backend="reference")

@@ -123,7 +123,7 @@ def test_cgroup_v2(tmp_path: Path) -> None:
 
 
 def test_cgroup_v1(tmp_path: Path) -> None:
-    """Inside a container only the mount's own files are there, whatever path the process is told."""
+    """Inside a container only the mount's own files are there, whatever path the process is given."""
     write(tmp_path / "proc/self/cgroup", "5:memory:/docker/abc\n4:cpu,cpuacct:/docker/abc\n1:name=systemd:/x\n")
     write(tmp_path / "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "-1\n")
     write(tmp_path / "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us", "100000\n")

@@ -1,4 +1,4 @@
-"""What systems are called, and the options behind their names."""
+"""What systems are called, and the options after their names."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ def resources(cubin: bytes, kernel: str) -> tuple[int, int, dict[str, int]]:
 
 @contextmanager
 def caught() -> Iterator[list[Launch]]:
-    """The launches that happen inside; none is carried out, so that results are whatever memory held."""
+    """The launches that happen inside; none is carried out, so that results are whatever was in memory."""
     launches: list[Launch] = []
 
     def run(kernel: Any, *arguments: Any, grid: Any, warmup: bool, **named: Any) -> None:

@@ -48,7 +48,7 @@ def check_exactness(
 ) -> None:
     """Every floating result of `kernel` is as exact as that of `plain` in the same dtype; inputs are float64.
 
-    All three computations start from the numbers that `dtype` holds.
+    All three computations start from the numbers that `dtype` represents.
     """
     rounded = move(inputs, dtype, device)
     found = kernel(*rounded)

@@ -58,7 +58,7 @@ class Case:
 
     @classmethod
     def random(cls, config: MimeConfig, beams: int, lengths: list[int], dtype: torch.dtype, device: str) -> Case:
-        """Caches hold NaN where nothing was written, and are views of larger ones."""
+        """Caches have NaN where nothing was written, and are views of larger ones."""
         torch.manual_seed(0)
         weights = DecoderWeights.pack(Mime(config).double().state_dict(), config, dtype, device)
         random, source, rows = Random(0), max(lengths), len(lengths) * beams
@@ -132,7 +132,7 @@ def test_attentions(depth: int, dtype: torch.dtype, device: str) -> None:
 @pytest.mark.usefixtures("products_in_order")
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_a_dialogue_depends_on_itself_alone(dtype: torch.dtype, device: str) -> None:
-    """Dialogues change places, leave, and stand at different positions."""
+    """Dialogues change places, leave, and are at different positions."""
     config, beams, lengths = MimeConfig.paper(29, **CONFIGS[1]), 4, [5, 18, 1, 2, 7]
     case = Case.random(config, beams, lengths, dtype, device)
     for cache in case.caches:

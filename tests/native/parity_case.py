@@ -46,7 +46,7 @@ def parts(asked: Asked) -> tuple[Contexts, Requests]:
 
 
 class Case:
-    """The three; `native` is the one to be held against the others."""
+    """The three; `native` is the one to be compared with the others."""
 
     def __init__(self, config: ModelConfig, tensors: Tensors, *, isa: str = "auto", threads: int = 1) -> None:
         model = torch_model(config, tensors)
@@ -60,7 +60,7 @@ class Case:
     def check_generate(
         self, asked: Asked, options: GenerationConfig, prefixes: Sequence[Sequence[int]] | None = None
     ) -> list[list[Hypothesis]]:
-        """What is heard is as exact as PyTorch's, and replies are the reference's; returns the native ones.
+        """What is recognised is as exact as PyTorch's, and replies are the reference's; returns the native ones.
 
         Where options leave a dialogue no word (a small vocabulary, none twice), both say so, and there are no replies.
         """
@@ -91,9 +91,9 @@ class Case:
             assert heard.weights is heard.mimic_share is None
 
     def chooses_clearly(self, asked: Asked) -> bool:
-        """Whether no two listeners are so close that either may be heard, by the bound of float32.
+        """Whether no two listeners are so close that either may be used, by the bound of float32.
 
-        The choice is not continuous: where it is a tie, two right implementations may hear others.
+        The choice is not continuous: where it is a tie, two right implementations may use others.
         """
         config = self.config
         if not isinstance(config, MoelConfig) or not len(asked):

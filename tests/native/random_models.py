@@ -1,4 +1,4 @@
-"""Random models and dialogues for the extension, in numpy alone: under the sanitizers there is no torch."""
+"""Random models and dialogues for the extension, only in numpy: under the sanitizers there is no torch."""
 
 from __future__ import annotations
 

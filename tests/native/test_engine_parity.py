@@ -147,7 +147,7 @@ def test_large_vocabularies(kind: type[ModelConfig], vocab_size: int, threads: i
 @by_kind
 @pytest.mark.parametrize("search", ["standard", "mime"])
 def test_generated_special_tokens(kind: type[ModelConfig], search: Any) -> None:
-    """PAD, which attention does not see afterwards, and UNK; in `mime` EOS too, inside of entries behind the best."""
+    """PAD, which attention does not see afterwards, and UNK; in `mime` EOS too, inside of entries after the best."""
     config = kind.paper(40, **SMALL, num_layers=2)
     tensors = random_tensors(config, 5, eos=3.5)
     tensors["fc_decode.bias"][[PAD_ID, UNK_ID]] += np.array([4.0, 5.0], np.float32)

@@ -58,7 +58,7 @@ def asked() -> Asked:
 
 
 def made(heard: Any) -> list[Any]:
-    """A baseline does not make all of what may be heard."""
+    """A baseline does not make all of what may be recognised."""
     return [array for array in heard if array is not None]
 
 

@@ -1,4 +1,4 @@
-"""bfloat16 and int8 stay near float32: scores, what is heard, and most first words."""
+"""bfloat16 and int8 stay near float32: scores, what is recognised, and most first words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The int8 screen of the vocabulary: its bound holds, and the words that it finds are float32's for any weights."""
+"""The int8 screen of the vocabulary: its bound is valid, and the words that it finds are float32's for any weights."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ def test_rows_of_usual_weights_are_screened(kind: object, isa: str) -> None:
 
 
 def test_words_that_come_late_and_many_survivors_before_them() -> None:
-    """More words than the list holds are near while the best are unknown: the row is scanned once more."""
+    """More words than the list has room for are near while the best are unknown: the row is scanned once more."""
     given = near_normal(np.random.default_rng(3), 9_000, 64, 6)
     given.bias[:4000] = 2.0
     given.weight[:4000] *= 1e-3

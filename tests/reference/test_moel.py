@@ -1,4 +1,4 @@
-"""MoEL against a calculation written out by hand: who is heard, how much, and what comes of it."""
+"""MoEL against a calculation written out by hand: which listeners are used, how much, and what comes of it."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_the_least_weight_itself_is_silent() -> None:
 
 
 def test_nobody_else_is_run() -> None:
-    """Broken weights of listeners that nobody hears break nothing, whole prefixes and single steps alike."""
+    """Broken weights of listeners that are not used break nothing, whole prefixes and single steps alike."""
     model = tiny_moel()
     context = model.encode(*random_contexts([5, 3]))
     memory, _ = model.hear(context, torch.tensor([0, 0]), None)
@@ -173,7 +173,7 @@ def test_parameter_count_of_the_released_model(vocab_size: int) -> None:
     ],
 )
 def test_what_a_config_refuses(changes: dict[str, object], message: str) -> None:
-    """Half an even share of 32 is the most, so that somebody is always heard."""
+    """Half an even share of 32 is the most, so that one is always used."""
     with pytest.raises(ConfigError) as caught:
         MoelConfig.paper(29, **changes)
     assert message in str(caught.value)

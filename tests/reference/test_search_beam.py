@@ -82,7 +82,7 @@ def test_eos_inside_the_first_k_finishes_and_the_next_token_lives() -> None:
 
 
 def test_pool_keeps_the_k_best_and_ties_keep_the_earlier() -> None:
-    # "" enters with -2; "A" ties behind it; "A A" ties too and stays out; unfinished "A A A" puts "A" out.
+    # "" enters with -2; "A" ties after it; "A A" ties too and stays out; unfinished "A A A" puts "A" out.
     exact: dict[Tokens, list[float]] = {(): [-2.0, -0.5], (A,): [-1.5, -0.5], (A, A): [-1.0, -0.75]}
     decoder = FakeDecoder(lambda _, tokens: exact[tokens], 2)
     found = run(decoder, num_beams=2, num_return_sequences=2, max_new_tokens=3, length_penalty=0.0)[0]
@@ -90,7 +90,7 @@ def test_pool_keeps_the_k_best_and_ties_keep_the_earlier() -> None:
 
 
 def test_search_goes_on_while_a_live_beam_could_displace_the_worst() -> None:
-    # After step 2 the pool is full: "" -1 and "A" (-0.5 - 3) / 2 = -1.75; the live "A A" stands at -1 / 2.
+    # After step 2 the pool is full: "" -1 and "A" (-0.5 - 3) / 2 = -1.75; the live "A A" is at -1 / 2.
     exact: dict[Tokens, list[float]] = {(): [-1.0, -0.5], (A,): [-3.0, -0.5], (A, A): [-0.5, -9.0]}
     decoder = FakeDecoder(lambda _, tokens: exact[tokens], 2)
     found = run(decoder, num_beams=2, num_return_sequences=2, max_new_tokens=3)[0]

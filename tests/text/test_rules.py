@@ -168,5 +168,5 @@ def test_library_gives_the_same_tokens(library: object, text: str, tokens: str) 
 @settings(max_examples=300, deadline=None)
 @given(text=st.one_of(_sentences, _dense, st.text(max_size=60)))
 def test_library_equals_python(library: object, text: str) -> None:
-    if text.lower() == "".join(char.lower() for char in text):  # Python alone knows the Greek final sigma
+    if text.lower() == "".join(char.lower() for char in text):  # only Python knows the Greek final sigma
         assert _library_tokens(library, text) == tokenize(text)

@@ -28,7 +28,7 @@ KINDS = pytest.mark.parametrize("kind", [MultiTaskConfig, MoelConfig], ids=["mul
 
 
 def nll_by_hand(model: DialogueModel, gold_listeners: bool = False) -> float:
-    """Each response alone, word by word."""
+    """Each response by itself, word by word."""
     total = 0.0
     for b in range(3):
         length = int((BATCH.context_ids[b] != PAD_ID).sum())
@@ -120,7 +120,7 @@ def test_gradients_equal_central_differences(kind: type[ModelConfig], changes: d
 
 @pytest.mark.parametrize("gold", [False, True])
 def test_who_learns(gold: bool) -> None:
-    """Heard listeners alone; with gold listeners the classifier learns from L_cls alone."""
+    """Only used listeners; with gold listeners the classifier learns only from L_cls."""
     model = tiny(MoelConfig, "released").train()
     weights = model.listener_weights(model.encode(BATCH.context_ids, BATCH.state_ids).emotion_logits)
     heard = set(BATCH.emotion.tolist()) if gold else set(weights.nonzero()[:, 1].tolist())
@@ -144,7 +144,7 @@ def test_chance_of_gold_listeners_by_hand() -> None:
 
 @KINDS
 def test_labels_change_no_perplexity(kind: type[ModelConfig]) -> None:
-    """Whatever polarity and noise are asked for; labels bear on the accuracies alone."""
+    """Whatever polarity and noise are asked for; labels affect only the accuracies."""
     model = tiny(kind, "released")
     ids, states = random_contexts([5, 3, 8, 2])
     rows = [(i[i != PAD_ID].tolist(), s[i != PAD_ID].tolist()) for i, s in zip(ids, states, strict=True)]

@@ -1,4 +1,4 @@
-"""The linear teacher of L_cls: right where words tell, no word of a dialogue seen before, mixed in by its share."""
+"""The linear teacher of L_cls: right where words show it, no word of a dialogue seen before, mixed in by its share."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_who_said_it_matters() -> None:
 
 
 def test_no_pair_is_answered_by_a_classifier_that_saw_its_dialogue() -> None:
-    """A word of one dialogue alone would give its label away."""
+    """A word of only one dialogue would give its label away."""
     draw = np.random.default_rng(0)
     pairs = []
     for dialogue in range(60):

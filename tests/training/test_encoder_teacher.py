@@ -40,7 +40,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("quick")
 def test_it_hears_what_words_tell_and_nothing_of_its_own_fold(tmp_path: Path) -> None:
-    """Word 7 + e tells emotion e < 4; words 20, 21, ... are each in one fold alone, where they would tell."""
+    """Word 7 + e shows emotion e < 4; words 20, 21, ... are each in only one fold, where they would show it."""
     draw = np.random.default_rng(0)
     told, examples, folds = [], [], []
     for i in range(500):

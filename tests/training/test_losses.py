@@ -173,7 +173,7 @@ def test_mixture_loss_by_hand(grouping: bool) -> None:
 
 
 def test_total_is_the_weighted_sum() -> None:
-    """Eq. 32; the KL weight scales KL alone."""
+    """Eq. 32; the KL weight scales only KL."""
     terms = LossTerms(*(torch.tensor(value) for value in (1.0, 10.0, 100.0, 1000.0, 10_000.0, 100_000.0)))
     assert terms.total().item() == 1111
     weighted = terms.total(alpha=2, beta=3, gamma=4, kl=0.5, mixture=0.1, risk=0.7)

@@ -1,4 +1,4 @@
-"""Recipes: what is allowed in them, the shipped ones, and the schedules by hand."""
+"""Recipes: what may be in them, the shipped ones, and the schedules by hand."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_tables_have_one_budget() -> None:
-    """Recipes of the paper's tables differ in their model alone."""
+    """Recipes of the paper's tables differ only in their model."""
     own = {"model_type", "model", "kl_warmup_steps", "mixture_weight", "gold_listener_steps"}
     found = {path.stem: read_recipe(path)[0].to_dict() for path in (ROOT / "recipes" / "tables").glob("*.toml")}
     assert found.keys() == {"mime", "no-mimicry", "no-grouping", "multi-tr", "moel"}
@@ -61,7 +61,7 @@ def test_a_stage_has_the_shared_keys_and_its_own(tmp_path: Path) -> None:
 
 
 def unrolled(recipe: dict[str, Any]) -> list[Stage]:
-    """The runs of a recipe in the form before there were stages: `start` held the one before."""
+    """The runs of a recipe in the form before there were stages: `start` had the one before."""
     start = recipe.pop("start", None)
     return ([] if start is None else unrolled(start)) + [Stage.from_dict(recipe)]
 

@@ -224,7 +224,7 @@ def test_gold_listeners_are_of_training_and_grow_rare(
 
 @pytest.mark.parametrize("model_type", ["multi-tr", "moel"])
 def test_gold_listeners_are_for_training_alone(tmp_path: Path, data: Path, model_type: str) -> None:
-    """With a rate near 0 the weights stay, and so must validation; MoEL's training loss alone differs."""
+    """With a rate near 0 the weights stay, and so must validation; only MoEL's training loss differs."""
     found = []
     for steps in (0, 10**9):
         plan = stage(model_type=model_type, model=SMALL | {"dropout": 0.0}, learning_rate=1e-30, max_steps=3)

@@ -48,7 +48,7 @@ def test_the_published_example() -> None:
 def test_limits() -> None:
     assert fleiss_kappa(np.array([[3, 0], [0, 3]])) == 1.0
     assert fleiss_kappa(np.array([[1, 1], [1, 1]])) == -1.0
-    assert math.isnan(fleiss_kappa(np.array([[3, 0], [3, 0]])))  # one category alone: chance explains all
+    assert math.isnan(fleiss_kappa(np.array([[3, 0], [3, 0]])))  # only one category: chance explains all
     assert math.isnan(fleiss_kappa(np.zeros((0, 3), dtype=np.int64)))
 
 

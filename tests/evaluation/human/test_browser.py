@@ -154,7 +154,7 @@ def test_texts_are_shown_as_they_are(browser: Browser, pages: dict[int, Path], s
     item = rated(study, row)
     assert shown == [*study.instances[item.instance].context, study.reply(item.models[0], item.instance)]
     assert AWKWARD in shown[0]
-    assert browser.run("return document.querySelectorAll('article b').length") == 3  # the names of the criteria alone
+    assert browser.run("return document.querySelectorAll('article b').length") == 3  # only the names of the criteria
 
 
 def test_answers_are_there_after_a_reload(browser: Browser, pages: dict[int, Path], study: Study) -> None:

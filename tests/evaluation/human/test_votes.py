@@ -26,7 +26,7 @@ NAMES: dict[str, Outcome] = {"w": "win", "l": "lose", "t": "tie"}
         (3, "lw.", "incomplete"),
         (3, "l..", "incomplete"),
         (3, "...", "incomplete"),
-        (3, "lw.w", "incomplete"),  # the fourth is for three different answers alone
+        (3, "lw.w", "incomplete"),  # the fourth is only for three different answers
         (3, "wwl" + "l", "win"),
         (1, "t", "tie"),
         (2, "wl", "disputed"),

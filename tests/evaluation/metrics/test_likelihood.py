@@ -73,7 +73,7 @@ def test_macro_perplexity_by_hand() -> None:
     examples = [
         make_example([10, 11], [8, 9], 0),  # 1 + 2 + 3 bits over 3 words
         make_example([12], [8, 8, 8, 9], 1),  # 3 + 2 + 3 bits over 5 words
-        make_example([12, 13, 14], [], 2),  # 3 bits, EOS alone
+        make_example([12, 13, 14], [], 2),  # 3 bits, only EOS
     ]
     figures = evaluate_likelihood(model, examples)
     assert figures.n == 3
