@@ -179,7 +179,7 @@ def _raw(values: dict[str, object]) -> RawRow:
     number = values.pop(ROW)
     if isinstance(number, int) and number >= 0:
         return RawRow("dataset", number + 1, number, values)
-    return RawRow("dataset", 0, -1, Broken(f"{ROW}={number!r}: an integer of 0 or more is allowed", str(values)))
+    return RawRow("dataset", 0, -1, Broken(f"{ROW}={number!r}: must be an integer of 0 or more", str(values)))
 
 
 def _record(one: RowResult) -> dict[str, Any]:

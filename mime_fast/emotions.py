@@ -108,4 +108,4 @@ def emotion_index(emotion: object) -> int:
     if isinstance(emotion, Integral) and not isinstance(emotion, bool) and 0 <= int(emotion) < len(LABELS):
         return int(emotion)
     allowed = f"an index from 0 to {len(LABELS) - 1} or one of {', '.join(LABELS)}"
-    raise InputError(f"unknown emotion {emotion!r}; allowed: {allowed}")
+    raise InputError(f"unknown emotion {emotion!r}; must be {allowed}")

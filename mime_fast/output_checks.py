@@ -44,7 +44,7 @@ def check_outputs(
             if is_same(path, source):
                 raise ConfigError(f"{name} {path}: is the input {source}; must be another file")
             if path.endswith("/") and source != "-" and Path(os.path.realpath(path)) in _parents(source):
-                raise ConfigError(f"{name} {path}: holds the input {source}; must be another folder")
+                raise ConfigError(f"{name} {path}: contains the input {source}; must be another folder")
         for whole in wholes:
             if _is_in(path, whole):
                 raise ConfigError(f"{name} {path}: would be read as a part of the input {whole}; give another place")

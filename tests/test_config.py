@@ -34,9 +34,9 @@ def test_numbers_of_other_libraries_become_plain() -> None:
 @pytest.mark.parametrize(
     ("name", "allowed"),
     [
-        ("temperature", "a finite number above 0 is allowed"),
-        ("top_p", "a finite number above 0 to 1 is allowed"),
-        ("length_penalty", "a finite number is allowed"),
+        ("temperature", "must be a finite number above 0"),
+        ("top_p", "must be a finite number above 0 to 1"),
+        ("length_penalty", "must be a finite number"),
     ],
 )
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 10**400, True, None, "1", 1j, [1], Decimal(1)])

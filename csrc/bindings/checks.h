@@ -23,18 +23,18 @@ inline std::string type_name(const py::handle& value) {
 template <typename T>
 Array<T> checked_array(const std::string& name, const py::handle& value, py::ssize_t dimensions, const char* shape) {
   if (!py::isinstance<py::array>(value)) {
-    throw py::type_error(name + ": a numpy array is allowed, not " + type_name(value));
+    throw py::type_error(name + ": must be a numpy array, not " + type_name(value));
   }
   const auto array = py::reinterpret_borrow<py::array>(value);
   if (!py::isinstance<py::array_t<T>>(array)) {
-    throw py::type_error(name + ": dtype " + py::str(py::dtype::of<T>()).cast<std::string>() + " is allowed, not " +
+    throw py::type_error(name + ": must be of dtype " + py::str(py::dtype::of<T>()).cast<std::string>() + ", not " +
                          py::str(array.dtype()).cast<std::string>());
   }
   if (array.ndim() != dimensions || (array.flags() & py::array::c_style) == 0) {
-    throw py::value_error(name + ": a contiguous array of shape " + shape + " is allowed");
+    throw py::value_error(name + ": must be a contiguous array of shape " + shape);
   }
   if (reinterpret_cast<std::uintptr_t>(array.data()) % alignof(T) != 0) {
-    throw py::value_error(name + ": an aligned array is allowed");
+    throw py::value_error(name + ": must be an aligned array");
   }
   return py::reinterpret_borrow<Array<T>>(array);
 }
@@ -42,8 +42,7 @@ Array<T> checked_array(const std::string& name, const py::handle& value, py::ssi
 template <typename T>
 void check_size(const std::string& name, const Array<T>& array, std::size_t size) {
   if (static_cast<std::size_t>(array.size()) != size) {
-    throw py::value_error(name + " has " + std::to_string(array.size()) + " items; " + std::to_string(size) +
-                          " are allowed here");
+    throw py::value_error(name + " has " + std::to_string(array.size()) + " items; must have " + std::to_string(size));
   }
 }
 
@@ -52,16 +51,16 @@ void check_items(const std::string& name, const Array<T>& array, T low, T high) 
   const T* items = array.data();
   for (py::ssize_t i = 0; i < array.size(); ++i) {
     if (items[i] < low || items[i] > high) {
-      throw py::value_error(name + "[" + std::to_string(i) + "]=" + std::to_string(items[i]) + ": " +
-                            std::to_string(low) + " to " + std::to_string(high) + " is allowed");
+      throw py::value_error(name + "[" + std::to_string(i) + "]=" + std::to_string(items[i]) + ": must be from " +
+                            std::to_string(low) + " to " + std::to_string(high));
     }
   }
 }
 
 inline std::int64_t checked_range(const std::string& name, std::int64_t value, std::int64_t low, std::int64_t high) {
   if (value < low || value > high) {
-    throw py::value_error(name + "=" + std::to_string(value) + ": an integer from " + std::to_string(low) + " to " +
-                          std::to_string(high) + " is allowed");
+    throw py::value_error(name + "=" + std::to_string(value) + ": must be an integer from " + std::to_string(low) +
+                          " to " + std::to_string(high));
   }
   return value;
 }
@@ -71,7 +70,7 @@ inline std::size_t check_offsets(const std::string& name, const Array<std::int64
                                  std::int64_t shortest, std::int64_t longest) {
   const std::int64_t* items = offsets.data();
   if (offsets.size() < 1 || items[0] != 0 || items[offsets.size() - 1] != static_cast<std::int64_t>(end)) {
-    throw py::value_error(name + ": offsets from 0 to " + std::to_string(end) + ", the number of items, are allowed");
+    throw py::value_error(name + ": must be offsets from 0 to " + std::to_string(end) + ", the number of items");
   }
   for (py::ssize_t i = 0; i + 1 < offsets.size(); ++i) {
     if (items[i] < 0 || items[i + 1] < 0 || items[i + 1] > static_cast<std::int64_t>(end)) {

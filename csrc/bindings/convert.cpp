@@ -20,19 +20,19 @@ py::object entry(const py::dict& values, const char* name) {
 // Where any size is allowed, one beyond 64 bits is as good as the largest.
 std::int64_t checked_integer(const std::string& name, const py::handle& value, std::int64_t low, std::int64_t high) {
   if (!py::isinstance<py::int_>(value) || py::isinstance<py::bool_>(value)) {
-    throw py::type_error(name + ": an integer is allowed, not " + type_name(value));
+    throw py::type_error(name + ": must be an integer, not " + type_name(value));
   }
   int overflow = 0;
   const std::int64_t number = PyLong_AsLongLongAndOverflow(value.ptr(), &overflow);
   if (overflow > 0 && high == kAny) return high;
-  if (overflow != 0) throw py::value_error(name + ": an integer of 64 bits is allowed");
+  if (overflow != 0) throw py::value_error(name + ": must be an integer of 64 bits");
   return checked_range(name, number, low, high);
 }
 
 // A list or a tuple of token ids.
 std::vector<std::int32_t> checked_tokens(const std::string& name, const py::handle& value, std::size_t vocab_size) {
   if (!py::isinstance<py::list>(value) && !py::isinstance<py::tuple>(value)) {
-    throw py::type_error(name + ": a list of token ids is allowed, not " + type_name(value));
+    throw py::type_error(name + ": must be a list of token ids, not " + type_name(value));
   }
   std::vector<std::int32_t> tokens;
   for (const py::handle token : value) {
@@ -47,7 +47,7 @@ std::vector<std::int32_t> checked_tokens(const std::string& name, const py::hand
 bool checked_truth(const py::dict& values, const char* name) {
   const py::object value = entry(values, name);
   if (!py::isinstance<py::bool_>(value)) {
-    throw py::type_error(std::string(name) + ": True or False is allowed, not " + type_name(value));
+    throw py::type_error(std::string(name) + ": must be True or False, not " + type_name(value));
   }
   return value.cast<bool>();
 }
@@ -55,7 +55,7 @@ bool checked_truth(const py::dict& values, const char* name) {
 double checked_number(const py::dict& values, const char* name, double low, double high) {
   const py::object given = entry(values, name);
   if ((!py::isinstance<py::float_>(given) && !py::isinstance<py::int_>(given)) || py::isinstance<py::bool_>(given)) {
-    throw py::type_error(std::string(name) + ": a number is allowed, not " + type_name(given));
+    throw py::type_error(std::string(name) + ": must be a number, not " + type_name(given));
   }
   const double value = PyFloat_AsDouble(given.ptr());
   if (PyErr_Occurred() != nullptr) throw py::error_already_set();
@@ -83,7 +83,8 @@ SearchOptions options_of(const py::dict& values, std::size_t vocab_size, std::si
   };
   const double tiny = std::numeric_limits<double>::denorm_min(), huge = std::numeric_limits<double>::max();
   const auto search = py::str(entry(values, "search")).cast<std::string>();
-  if (search != "mime" && search != "standard") throw py::value_error("search='" + search + "' is not allowed");
+  if (search != "mime" && search != "standard")
+    throw py::value_error("search='" + search + "': must be 'mime' or 'standard'");
   options.mime = search == "mime";
   options.do_sample = checked_truth(values, "do_sample");
   options.num_beams = count("num_beams", 1, kMaxHypotheses);
@@ -101,10 +102,10 @@ SearchOptions options_of(const py::dict& values, std::size_t vocab_size, std::si
     throw py::value_error("unknown search option '" + py::str(name).cast<std::string>() + "'");
   }
   if (options.do_sample && (options.num_beams > 1 || options.mime)) {
-    throw py::value_error("do_sample with beams is not allowed");
+    throw py::value_error("do_sample: must be False with beams");
   }
   if (!options.do_sample && options.num_return_sequences > options.num_beams) {
-    throw py::value_error("num_return_sequences: at most num_beams is allowed");
+    throw py::value_error("num_return_sequences: must be at most num_beams");
   }
   const auto suppressed = checked_tokens("suppress_tokens", entry(values, "suppress_tokens"), vocab_size);
   if (!suppressed.empty()) options.suppressed.assign(vocab_size, 0);
@@ -117,17 +118,17 @@ std::vector<std::vector<std::int32_t>> prefixes_of(const py::object& prefixes, s
   std::vector<std::vector<std::int32_t>> begun;
   if (prefixes.is_none()) return begun;
   if (!py::isinstance<py::list>(prefixes) && !py::isinstance<py::tuple>(prefixes)) {
-    throw py::type_error("prefixes: None or a list, one item a context, is allowed, not " + type_name(prefixes));
+    throw py::type_error("prefixes: must be None or a list, one item per context, not " + type_name(prefixes));
   }
   for (const py::handle each : prefixes) {
     begun.push_back(checked_tokens("prefixes", each, vocab_size));
     const std::vector<std::int32_t>& prefix = begun.back();
     if (prefix.size() >= max_new_tokens) {
       throw py::value_error("prefixes: one has " + std::to_string(prefix.size()) +
-                            " tokens; fewer than max_new_tokens=" + std::to_string(max_new_tokens) + " are allowed");
+                            " tokens; must have fewer than max_new_tokens=" + std::to_string(max_new_tokens));
     }
     if (std::find(prefix.begin(), prefix.end(), kEosId) != prefix.end()) {
-      throw py::value_error("prefixes=" + std::to_string(kEosId) + ": any token but the end of a sentence is allowed");
+      throw py::value_error("prefixes=" + std::to_string(kEosId) + ": must be any token but the end of a sentence");
     }
   }
   if (begun.size() != count) {

@@ -19,7 +19,7 @@ Precision checked_precision(const std::string& name) {
   if (name == "float32") return Precision::kFloat32;
   if (name == "bfloat16") return Precision::kBfloat16;
   if (name == "int8") return Precision::kInt8;
-  throw std::invalid_argument("precision='" + name + "': 'float32', 'bfloat16' or 'int8' is allowed");
+  throw std::invalid_argument("precision='" + name + "': must be 'float32', 'bfloat16' or 'int8'");
 }
 
 }  // namespace mime_fast

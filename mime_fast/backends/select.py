@@ -32,7 +32,7 @@ CONTRACTS = {
     "bfloat16": "approximate: most replies equal float32's; see docs/performance.md",
     "float16": "approximate: most replies equal float32's; see docs/gpu.md",
     "int8": "approximate: most replies equal float32's; see docs/performance.md",
-    "float64": "the definition that the other precisions are held against",
+    "float64": "the definition that the other precisions are compared with",
 }
 
 

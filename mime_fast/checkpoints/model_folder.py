@@ -168,10 +168,9 @@ def _read_generation(path: Path, config: ModelConfig) -> GenerationConfig:
         raise CheckpointError(str(error)) from None
     beyond = [token for token in generation.suppress_tokens if token >= config.vocab_size]
     if beyond:
-        raise CheckpointError(f"{path}: suppress_tokens {beyond}: ids below vocab_size={config.vocab_size} are allowed")
+        raise CheckpointError(f"{path}: suppress_tokens {beyond}: must be ids below vocab_size={config.vocab_size}")
     if generation.max_new_tokens > config.max_positions:
         raise CheckpointError(
-            f"{path}: max_new_tokens={generation.max_new_tokens}: "
-            f"at most max_positions={config.max_positions} is allowed"
+            f"{path}: max_new_tokens={generation.max_new_tokens}: must be at most max_positions={config.max_positions}"
         )
     return generation

@@ -52,7 +52,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Mapping[Any, Any]:
         raise CheckpointError(f"{path}: {_reason(error)}") from None
     if not isinstance(saved, Mapping):
         raise CheckpointError(
-            f"{path}: holds {type(saved).__name__}; a dict with 'model', with MoEL's state dicts, or a state dict "
+            f"{path}: contains {type(saved).__name__}; a dict with 'model', with MoEL's state dicts, or a state dict "
             "is expected"
         )
     return saved
@@ -139,5 +139,5 @@ def _reason(error: Exception) -> str:
     if named:
         return f"refused: it names {named[1]}, which a checkpoint does not need and might run code"
     if isinstance(error, pickle.UnpicklingError):
-        return "refused: it is not written by torch.save, or holds something besides tensors and plain values"
+        return "refused: it is not written by torch.save, or contains something besides tensors and plain values"
     return f"not a readable checkpoint: truncated, or not written by torch.save ({type(error).__name__})"

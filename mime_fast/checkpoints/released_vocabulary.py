@@ -16,7 +16,7 @@ from mime_fast.text.special import SPECIAL_TOKENS
 MAX_FAULTS = 20  # named in one message; further ones are counted
 PICKLE_START = b"\x80"  # of protocol 2 and later; no JSON file begins with it
 VOCABULARY_CLASS = "Lang"
-LAYOUT = "[train, valid, test, vocabulary], or the vocabulary alone, an object of class Lang"
+LAYOUT = "[train, valid, test, vocabulary], or only the vocabulary, an object of class Lang"
 
 
 class Inert:
@@ -122,7 +122,7 @@ def _from_pickle(data: bytes) -> tuple[list[Any], list[str]]:
     if isinstance(value, list | tuple) and len(value) == 4:
         value = value[3]
     if not isinstance(value, Vocabulary):
-        raise CheckpointError(f"the pickle holds {type(value).__name__}; expected {LAYOUT}")
+        raise CheckpointError(f"the pickle contains {type(value).__name__}; expected {LAYOUT}")
     attributes = value.attributes
     words, faults = _in_order(attributes.get("index2word"))
     if attributes.get("n_words", len(words)) != len(words):

@@ -37,7 +37,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     group.add_argument("--data", metavar="PATH", help="EmpatheticDialogues: tar.gz or folder of CSVs")
     group.add_argument("--split", choices=["valid", "test"], default="valid", help="(default: %(default)s)")
     group.add_argument(
-        "--ids", nargs="+", metavar="CONV", help="conversations of --data; CONV/N: the listener's utterance N alone"
+        "--ids", nargs="+", metavar="CONV", help="conversations of --data; CONV/N: only the listener's utterance N"
     )
     group.add_argument(
         "--per-emotion", type=int, metavar="N", help="so many dialogues of each emotion, drawn by --seed (default: 1)"
@@ -53,7 +53,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         nargs="+",
         default=list(MODELS),
         metavar="NAME=MODEL",
-        help="a model folder or the name of a shipped model, with options of load and generate behind it (default: "
+        help="a model folder or the name of a shipped model, with options of load and generate after it (default: "
         "the shipped MIME with and without noise)",
     )
     parser.add_argument("--seed", type=seed, default=0, help="of the draw and the replies (default: %(default)s)")
@@ -74,7 +74,7 @@ def run(args: Namespace) -> int:
     if args.data is None and (args.ids or args.per_emotion is not None):
         raise ConfigError("--ids and --per-emotion choose from --data PATH; a FILE is shown whole")
     if args.ids and args.per_emotion is not None:
-        raise ConfigError("--ids and --per-emotion: one of the two is allowed")
+        raise ConfigError("--ids and --per-emotion: must be one of the two, not both")
     if args.json == "-" and args.out == "-":
         raise ConfigError("--json - and --out -: one of the two can go to standard output")
 

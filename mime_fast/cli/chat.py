@@ -128,4 +128,6 @@ def _top(weights: Iterable[tuple[str, float]]) -> str:
     return ", ".join(f"{name} {weight:.0%}" for name, weight in best)
 
 
-COMMAND = Command("chat", "talk with the model; shows what it heard and answers with", EXAMPLE, add_arguments, run)
+COMMAND = Command(
+    "chat", "talk with the model; shows the emotions it recognises and answers with", EXAMPLE, add_arguments, run
+)

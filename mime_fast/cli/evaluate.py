@@ -46,7 +46,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--models",
         nargs="+",
         metavar="NAME=MODEL",
-        help="instead of --model: what to set side by side; a model may have options behind it, as in "
+        help="instead of --model: what to set side by side; a model may have options after it, as in "
         "'w/o STC=mime-ed,stochastic=false'",
     )
     several.add_argument(
@@ -85,7 +85,7 @@ def run(args: Namespace) -> int:
 def run_several(args: Namespace) -> int:
     """Models side by side, all on the same pairs."""
     if args.model is not None:
-        raise ConfigError(f"--model {args.model} and --models: one of the two is allowed")
+        raise ConfigError(f"--model {args.model} and --models: must be one of the two, not both")
     if args.json == "-" and args.markdown == "-":
         raise ConfigError("--json - and --markdown -: one of the two can go to standard output")
 

@@ -42,7 +42,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--out", metavar="FILE", help="draw a picture instead: .png, .svg or .pdf")
     parser.add_argument("--width", type=int, default=1600, metavar="N", help="pixels of a PNG (default: %(default)s)")
-    parser.add_argument("--top", type=int, default=5, metavar="K", help="emotions heard to name (default: %(default)s)")
+    parser.add_argument(
+        "--top", type=int, default=5, metavar="K", help="recognised emotions to name (default: %(default)s)"
+    )
     parser.add_argument(
         "--no-strict-turns",
         dest="strict_turns",
@@ -64,7 +66,7 @@ def run(args: Namespace) -> int:
     if bool(args.utterances) == (args.input is not None) or (args.input is None) != (args.id is None):
         raise ConfigError("give the utterances of one dialogue, or --input FILE with --id ID")
     if args.json and args.out is not None:
-        raise ConfigError("--json and --out: one of the two is allowed")
+        raise ConfigError("--json and --out: must be one of the two, not both")
 
     from mime_fast.evaluation.explanation.explain import explain, explanation_json
     from mime_fast.evaluation.pictures.confusion import check_matplotlib, check_suffix

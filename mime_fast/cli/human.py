@@ -52,7 +52,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         default=[],
         metavar="NAME=MODEL",
         help="what to judge: a model folder, the name of a shipped model, or a file of replies (JSON lines with id and "
-        "text); a model may have options behind it, as in 'w/o STC=mime-ed,stochastic=false'",
+        "text); a model may have options after it, as in 'w/o STC=mime-ed,stochastic=false'",
     )
     sample.add_argument("--out", metavar="FOLDER", help="new folder of the study")
     sample.add_argument("--annotators", type=int, default=3, metavar="N", help="(default: %(default)s)")
@@ -161,7 +161,7 @@ def run_report(args: Namespace) -> int:
     if args.record is not None and args.voters is None:
         raise ConfigError("--record needs --voters: the record of a study says who, or what, voted")
     if args.no_fourth and args.fourth is not None:
-        raise ConfigError("--fourth and --no-fourth: one of the two is allowed")
+        raise ConfigError("--fourth and --no-fourth: must be one of the two, not both")
     check_flags(args, ("json", "out", "record"), (args.key, *args.sheets))
     made = key.read_key(args.key)
     voters = None if args.voters is None else parse_voters(args.voters, made.annotators)
@@ -204,7 +204,7 @@ def pair(text: str) -> tuple[str, str]:
     """Two models' names with a colon between."""
     names = [name.strip() for name in text.split(":")]
     if len(names) != 2 or not all(names):
-        raise ArgumentTypeError(f"{text!r}: A:B, two models' names, is allowed")
+        raise ArgumentTypeError(f"{text!r}: must be A:B, two models' names")
     return names[0], names[1]
 
 

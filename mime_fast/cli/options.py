@@ -106,7 +106,7 @@ def seed(text: str) -> int:
     except ValueError:
         value = -1
     if not 0 <= value <= _MAX_SEED:
-        raise ArgumentTypeError(f"{text!r}: an integer from 0 to 2^64 - 1 is allowed")
+        raise ArgumentTypeError(f"{text!r}: must be an integer from 0 to 2^64 - 1")
     return value
 
 

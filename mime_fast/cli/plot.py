@@ -20,7 +20,7 @@ EXAMPLE = """  mime-fast plot embeddings --out embeddings.png
   mime-fast plot emotions --summary summary.json --out emotions.png"""
 EMBEDDINGS = "the emotion embeddings in two principal components"
 CONFUSION = "the confusion matrix of the emotions"
-EMOTIONS = "how often each emotion was heard in a corpus"
+EMOTIONS = "how often each emotion was recognised in a corpus"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -76,7 +76,7 @@ def draw_embeddings(args: Namespace) -> Figure:
     if args.models is None:
         folders = {Path(find_model(args.model)).resolve().name: find_model(args.model)}
     elif args.model is not None:
-        raise ConfigError(f"--model {args.model} and --models: one of the two is allowed")
+        raise ConfigError(f"--model {args.model} and --models: must be one of the two, not both")
     else:
         systems = [parse_system(text, ()) for text in args.models]
         check_systems(systems)

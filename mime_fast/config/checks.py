@@ -57,7 +57,7 @@ def check_int(name: str, value: object, low: int, high: int | None = None) -> No
     bound = f"{low} or more" if high is None else f"{low} to {high}"
     whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not whole or int(value) < low or (high is not None and int(value) > high):  # type: ignore[call-overload]
-        raise ConfigError(f"{name}={value!r}: an integer of {bound} is allowed")
+        raise ConfigError(f"{name}={value!r}: must be an integer of {bound}")
 
 
 def check_float(name: str, value: object, low: float, high: float, *, open_low: bool = False) -> None:
@@ -68,9 +68,9 @@ def check_float(name: str, value: object, low: float, high: float, *, open_low: 
     if not math.isfinite(number) or not low <= number <= high or (open_low and number == low):
         bound = "" if math.isinf(low) else f" {'above' if open_low else 'from'} {low:g}"
         bound += "" if math.isinf(high) else f" to {high:g}"
-        raise ConfigError(f"{name}={value!r}: a finite number{bound} is allowed")
+        raise ConfigError(f"{name}={value!r}: must be a finite number{bound}")
 
 
 def check_bool(name: str, value: object) -> None:
     if not isinstance(value, bool):
-        raise ConfigError(f"{name}={value!r}: true or false is allowed")
+        raise ConfigError(f"{name}={value!r}: must be true or false")

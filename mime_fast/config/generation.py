@@ -89,7 +89,7 @@ class GenerationConfig(Config):
     top_p: float = field(
         default=1.0,
         metadata=_about(
-            "sample from the likeliest tokens that hold this share of the probability; 1: off",
+            "sample from the likeliest tokens that make up this share of the probability; 1: off",
             _number(0.0, 1.0, open_low=True),
             sampling=True,
         ),
@@ -143,7 +143,7 @@ class GenerationConfig(Config):
             raise ConfigError(f"do_sample=True with num_beams={self.num_beams}: sampling takes num_beams=1")
         if not self.do_sample and self.num_return_sequences > self.num_beams:
             raise ConfigError(
-                f"num_return_sequences={self.num_return_sequences}: at most num_beams={self.num_beams} is allowed "
+                f"num_return_sequences={self.num_return_sequences}: must be at most num_beams={self.num_beams} "
                 "without do_sample"
             )
         if self.search == "mime":

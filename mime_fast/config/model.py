@@ -45,17 +45,17 @@ class ModelConfig(Config):
 
     def __post_init__(self) -> None:
         if self.preset not in ("paper", "released"):
-            raise ConfigError(f"preset={self.preset!r}: 'paper' or 'released' is allowed")
+            raise ConfigError(f"preset={self.preset!r}: must be 'paper' or 'released'")
         check_int("vocab_size", self.vocab_size, 7)
         for name in ("hidden_size", "num_layers", "num_heads", "attention_depth", "ffn_channels", "max_positions"):
             check_int(name, getattr(self, name), 1)
         check_int("context_layers", self.context_layers, 0)
         check_int("hidden_size", self.hidden_size, 4)
         if self.hidden_size % 2:
-            raise ConfigError(f"hidden_size={self.hidden_size}: an even number is allowed (sines and cosines)")
+            raise ConfigError(f"hidden_size={self.hidden_size}: must be even (sines and cosines)")
         if self.attention_depth % self.num_heads:
             raise ConfigError(
-                f"attention_depth={self.attention_depth}: a multiple of num_heads={self.num_heads} is allowed"
+                f"attention_depth={self.attention_depth}: must be a multiple of num_heads={self.num_heads}"
             )
         check_float("dropout", self.dropout, 0.0, 0.999)
         for field in dataclasses.fields(self):
@@ -154,5 +154,5 @@ def config_class(model_type: object) -> type[ModelConfig]:
     """
     found = MODEL_CONFIGS.get(model_type) if isinstance(model_type, str) else None
     if found is None:
-        raise ConfigError(f"model_type={model_type!r}: {', '.join(map(repr, MODEL_CONFIGS))} are allowed")
+        raise ConfigError(f"model_type={model_type!r}: must be one of {', '.join(map(repr, MODEL_CONFIGS))}")
     return found

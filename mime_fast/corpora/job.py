@@ -207,8 +207,8 @@ class CorpusJob:
         if (last or rows >= ENOUGH) and bad > self.max_errors * rows:
             lost = f", about {tally.lost} of them lost in damaged files" if tally.lost else ""
             raise DataError(
-                f"{bad} of {rows} rows are bad ({100 * bad / rows:.1f} %{lost}); at most "
-                f"{100 * self.max_errors:g} % are allowed (--max-errors)"
+                f"{bad} of {rows} rows are bad ({100 * bad / rows:.1f} %{lost}); must be at most "
+                f"{100 * self.max_errors:g} % (--max-errors)"
             )
 
     def _described(self) -> dict[str, Any]:

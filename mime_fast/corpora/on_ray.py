@@ -107,7 +107,7 @@ def answers_on_ray(pending: PendingParts, workers: int, address: str) -> Iterato
             actors raise.
     """
     if any(source.is_standard_input for source in pending.reader.sources):
-        raise ConfigError("standard input cannot be read by Ray; files are allowed")
+        raise ConfigError("standard input cannot be read by Ray; the input must be files")
     with cluster(address) as data:
         firsts, survey = _survey(pending)
         done = frozenset(pending.parts.done)

@@ -200,7 +200,7 @@ def _check_state(places: Places) -> None:
             path.unlink()
     if others := sorted(path.name for path in found if not StateFiles.unborn(path.name)):
         raise DataError(
-            f"{places.state}: holds {others[0]!r}, and there is no {places.manifest.name} of a job; give another OUT"
+            f"{places.state}: contains {others[0]!r}, and there is no {places.manifest.name} of a job; give another OUT"
         )
 
 
@@ -215,7 +215,7 @@ def _check_unaccounted(places: Places, manifest: Manifest | None, *, force: bool
             others = sorted(path.name for path in wanted if path.name not in ours)
         if others:
             raise DataError(
-                f"{places.output}: holds {others[0]!r}, which no job made as it is; give a new or an empty folder"
+                f"{places.output}: contains {others[0]!r}, which no job made as it is; give a new or an empty folder"
             )
         return
     for path in (places.target, places.errors):

@@ -18,19 +18,19 @@ def check_utterance(utterance: object, where: str) -> Utterance:
     """
     if isinstance(utterance, str):
         if not utterance.strip():
-            raise InputError(f"{where} is {'blank' if utterance else 'empty'}; text with at least one word is allowed")
+            raise InputError(f"{where} is {'blank' if utterance else 'empty'}; must be text with at least one word")
         check_encodable(utterance, where)
         return utterance
     if not isinstance(utterance, list | tuple):
         hint = " (did you mean the text in its 'content'?)" if _is_message(utterance) else ""
-        raise InputError(f"{where} is {_kind(utterance)}; text or a list of tokens is allowed{hint}")
+        raise InputError(f"{where} is {_kind(utterance)}; must be text or a list of tokens{hint}")
     if not utterance:
-        raise InputError(f"{where} is an empty list; at least one token is allowed")
+        raise InputError(f"{where} is an empty list; must have at least one token")
     if _all_words(utterance):
         return list(utterance)
     for position, token in enumerate(utterance):
         if not isinstance(token, str):
-            raise InputError(f"{where}, token {position} is {_kind(token)}; a string is allowed")
+            raise InputError(f"{where}, token {position} is {_kind(token)}; must be a string")
         if not token.strip():
             raise InputError(f"{where}, token {position} is {token!r}; must have at least one character")
         if token.split() != [token]:
@@ -61,13 +61,13 @@ def check_dialogue(dialogue: object, *, strict_turns: bool, where: str) -> list[
             hint = f" (did you mean its {key!r}?)"
         elif _is_message(dialogue):
             hint = " (did you mean [[message['content'] for message in messages]], one dialogue?)"
-        raise InputError(f"{where} is {_kind(dialogue)}; a list of utterances is allowed{hint}")
+        raise InputError(f"{where} is {_kind(dialogue)}; must be a list of utterances{hint}")
     if not dialogue:
-        raise InputError(f"{where} is an empty list; at least one utterance is allowed")
+        raise InputError(f"{where} is an empty list; must have at least one utterance")
     utterances = [check_utterance(turn, f"{where}, utterance {position}") for position, turn in enumerate(dialogue)]
     if strict_turns and len(utterances) % 2 == 0:
         raise InputError(
-            f"{where} has {len(utterances)} turns, so the agent spoke last; an odd number is allowed "
+            f"{where} has {len(utterances)} turns, so the agent spoke last; must have an odd number "
             "(any number with strict_turns=False or --no-strict-turns)"
         )
     return utterances
@@ -79,7 +79,7 @@ def check_encodable(text: str, where: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise InputError(
-            f"{where} has the lone surrogate {text[error.start]!r}; text that UTF-8 can hold is allowed"
+            f"{where} has the lone surrogate {text[error.start]!r}; must be text that UTF-8 can encode"
         ) from None
 
 

@@ -70,7 +70,7 @@ def read_pairs(
     for name, value, kind in (("split", split, Split), ("style", style, Style), ("responder", responder, Role)):
         allowed = get_args(kind)
         if value not in allowed:
-            raise ConfigError(f"{name}={value!r}: one of {', '.join(allowed)} is allowed")
+            raise ConfigError(f"{name}={value!r}: must be one of {', '.join(allowed)}")
     rows = [row for source, stored in _find(Path(path), split) for row in _utterances(source, stored)]
     key: Callable[[EdUtterance], str] = (lambda row: row.conv_id) if style == "true" else (lambda row: row.prompt)
     histories = [list(group) for _, group in groupby(rows, key)]

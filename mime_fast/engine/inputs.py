@@ -22,7 +22,7 @@ Dialogue = Sequence[str | Sequence[str]]
 def check_reading(*, strict_turns: bool, truncation: Truncation | None) -> None:
     """ConfigError where an option of `prepare_dialogues` is not allowed."""
     if truncation not in (None, "oldest"):
-        raise ConfigError(f"truncation={truncation!r}: None or 'oldest' is allowed")
+        raise ConfigError(f"truncation={truncation!r}: must be None or 'oldest'")
     check_bool("strict_turns", strict_turns)
 
 
@@ -64,7 +64,7 @@ def prepare_responses(
     tokens = _utterances(responses, places, tokenizer)
     for words, where in zip(tokens, places, strict=True):
         if len(words) > max_words:
-            raise InputError(f"{where} has {len(words)} words; at most {max_words} are allowed")
+            raise InputError(f"{where} has {len(words)} words; must have at most {max_words}")
     return tokens
 
 
@@ -80,7 +80,7 @@ def prepare_prefixes(
     for words, (where, _) in zip(tokens, given, strict=True):
         if len(words) >= max_new_tokens:
             raise InputError(
-                f"{where} has {len(words)} words; at most {max_new_tokens - 1} are allowed "
+                f"{where} has {len(words)} words; must have at most {max_new_tokens - 1} "
                 f"(less than max_new_tokens={max_new_tokens})"
             )
     found = iter(tokens)
@@ -101,12 +101,12 @@ def _per_dialogue(name: str, values: int | Sequence[int], count: int, first: int
     each = each.tolist() if isinstance(each, np.ndarray) else each
     if isinstance(each, str | bytes) or not isinstance(each, Sequence):
         raise InputError(
-            f"{name} is of type {type(values).__name__}; an integer, or a list with one a dialogue, is allowed"
+            f"{name} is of type {type(values).__name__}; must be an integer, or a list with one per dialogue"
         )
     check_count(name, each, count)
     for i, value in enumerate(each, first):
         if not isinstance(value, Integral) or isinstance(value, bool) or not 0 <= int(value) < 2**64:
-            raise InputError(f"{name}, dialogue {i}: {value!r}; an integer from 0 to 2^64 - 1 is allowed")
+            raise InputError(f"{name}, dialogue {i}: {value!r}; must be an integer from 0 to 2^64 - 1")
     return [int(value) for value in each]
 
 
@@ -128,7 +128,7 @@ def check_count(name: str, values: Sequence[object], count: int) -> None:
     """InputError unless it is a list with one item a dialogue."""
     check_sequence(name, values)
     if len(values) != count:
-        raise InputError(f"{len(values)} {name} for {count} dialogues: one each is allowed")
+        raise InputError(f"{len(values)} {name} for {count} dialogues; must be one each")
 
 
 def check_sequence(name: str, values: object) -> None:
@@ -148,7 +148,7 @@ def _tokenize(utterances: Sequence[Utterance], places: Sequence[str], tokenizer:
     tokens = [next(texts) if isinstance(turn, str) else turn for turn in utterances]
     for words, given, where in zip(tokens, utterances, places, strict=True):
         if not words:
-            raise InputError(f"{where} has no words; at least one is allowed")
+            raise InputError(f"{where} has no words; must have at least one")
         if given is words:
             _refuse_capitals(words, tokenizer, where)
     return tokens
@@ -173,14 +173,14 @@ def _fit(turns: list[list[str]], max_words: int, truncation: Truncation | None, 
         return turns
     if truncation is None:
         raise InputError(
-            f"{where} has {count} words; at most {max_words} are allowed "
+            f"{where} has {count} words; must have at most {max_words} "
             "(truncation='oldest' or --truncation oldest drops early turns in pairs)"
         )
     while sum(map(len, turns)) > max_words:
         if len(turns) <= 2:
             raise InputError(
                 f"{where}: {sum(map(len, turns))} words remain in the last {len(turns)} turns; "
-                f"at most {max_words} are allowed"
+                f"must be at most {max_words}"
             )
         turns = turns[2:]
     return turns

@@ -47,7 +47,7 @@ def load(
             asked for by name cannot run here; the message says why.
     """
     if path is not None and not isinstance(path, str | os.PathLike):
-        raise ConfigError(f"path={path!r}: None, a model folder or the name of a shipped model is allowed")
+        raise ConfigError(f"path={path!r}: must be None, a model folder or the name of a shipped model")
     wanted = Wanted(device, precision, threads, batch_size, backend, isa, cuda_graphs)
     found = find_model(path)
     folder = load_model_folder(found)

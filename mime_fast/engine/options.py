@@ -45,7 +45,7 @@ def resolve_options(defaults: GenerationConfig, given: Mapping[str, Any], max_po
         base, changes = defaults, _settle(defaults, chosen)
     options = base.replace(**changes)
     if options.max_new_tokens > max_positions:
-        raise ConfigError(f"max_new_tokens={options.max_new_tokens}: at most {max_positions} positions are allowed")
+        raise ConfigError(f"max_new_tokens={options.max_new_tokens}: must be at most {max_positions} positions")
     return options
 
 

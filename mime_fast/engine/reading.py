@@ -77,7 +77,7 @@ class Given:
     def with_stream(cls, first_request_id: int, *, max_new_tokens: int = 1, **values: Any) -> Given:
         """Beside any iterable: iterables. InputError where one is not."""
         if not isinstance(first_request_id, Integral) or isinstance(first_request_id, bool) or first_request_id < 0:
-            raise InputError(f"first_request_id={first_request_id!r}: an integer of 0 or more is allowed")
+            raise InputError(f"first_request_id={first_request_id!r}: must be an integer of 0 or more")
         each = {name: _beside(name, given) for name, given in values.items()}
         return cls(counter(int(first_request_id)), max_new_tokens=max_new_tokens, **each)
 
@@ -191,7 +191,7 @@ def pairs_apart(pairs: Iterable[tuple[Dialogue, Any]]) -> tuple[Iterator[Dialogu
     def checked() -> Iterator[tuple[Dialogue, Any]]:
         for i, pair in enumerate(pairs):
             if not isinstance(pair, list | tuple) or len(pair) != 2:
-                raise InputError(f"pair {i} is {pair!r:.80}; (dialogue, response) is allowed")
+                raise InputError(f"pair {i} is {pair!r:.80}; must be (dialogue, response)")
             yield pair[0], pair[1]
 
     left, right = tee(checked())

@@ -62,7 +62,7 @@ def parse_system(text: str, options: Sequence[str] = OPTIONS, *, files: bool = F
     name = name.strip()
     if not sign or not name or not rest or any(mark in name for mark in _FORBIDDEN) or not name.isprintable():
         form = "NAME=MODEL_OR_FILE" if files else "NAME=MODEL"
-        raise ConfigError(f"{text!r}: {form} is allowed, without any of {_FORBIDDEN!r} in the name")
+        raise ConfigError(f"{text!r}: must be {form}, without any of {_FORBIDDEN!r} in the name")
     pieces = _SEPARATOR.split(rest)
     given: dict[str, Any] = {}
     while len(pieces) > 1 and _is_option(pieces[-1]):
@@ -72,7 +72,7 @@ def parse_system(text: str, options: Sequence[str] = OPTIONS, *, files: bool = F
         given[key] = _value(value)
     unknown = [key for key in given if key not in options]
     if unknown:
-        allowed = f"{', '.join(options)} are allowed" if options else "none is allowed here"
+        allowed = f"must be one of {', '.join(options)}" if options else "must have no options here"
         what = "option" if unknown[0] in OPTIONS else "unknown option"
         raise ConfigError(f"{text!r}: {what} {unknown[0]!r}; {allowed}")
     system = System(name, ",".join(pieces), dict(sorted(given.items())))
@@ -84,7 +84,7 @@ def parse_system(text: str, options: Sequence[str] = OPTIONS, *, files: bool = F
 def check_systems(systems: Sequence[System], *, files: bool = False) -> None:
     """ConfigError or CheckpointError before any work: none, a name twice, or a source that is not there."""
     if not systems:
-        raise ConfigError(f"no models; at least one {'NAME=MODEL_OR_FILE' if files else 'NAME=MODEL'} is allowed")
+        raise ConfigError(f"no models; there must be at least one {'NAME=MODEL_OR_FILE' if files else 'NAME=MODEL'}")
     names = [system.name for system in systems]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

@@ -88,7 +88,7 @@ class Frontier(Generic[State]):
             step = len(self.beams[0].prefix.token_ids)
             raise BackendError(
                 f"the model produced NaN at step {step} for dialogues {sorted(found)} of this batch; "
-                "log-probs without NaN are allowed"
+                "log-probs must not be NaN"
             ).about(found)
         values, prefixes = log_probs, [beam.prefix for beam in self.beams]
         if self.options.repetition_penalty != 1.0:

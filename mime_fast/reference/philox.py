@@ -116,7 +116,7 @@ def gumbel(
     """
     shape = np.shape(token_ids)
     if len(shape) != 2:
-        raise InputError(f"token_ids of shape {shape}: [N, k] is allowed")
+        raise InputError(f"token_ids of shape {shape}: must be [N, k]")
     tokens = _integers("token_ids", np.asarray(token_ids).reshape(-1), 0, MAX_NUMBERS - 1).reshape(shape)  # [N, k]
     uniforms = _uniforms(seeds, request_ids, Purpose.TOKEN, steps, sequences, tokens >> np.uint64(2))  # [N, k, 4]
     lanes = (tokens & np.uint64(3)).astype(np.int64)[..., None]
@@ -145,7 +145,7 @@ def _uniforms(
         (count,) = np.broadcast_shapes(*((length,) for length in lengths.values()))
     except ValueError:
         given = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        raise InputError(f"lengths differ: {given}; one length, or 1, is allowed") from None
+        raise InputError(f"lengths differ: {given}; must be equal, or 1") from None
     seed, request, step, sequence, kind = (np.broadcast_to(column, count)[:, None] for column in columns.values())
     counter = np.stack(
         np.broadcast_arrays(
@@ -169,5 +169,5 @@ def _integers(name: str, values: Integers, low: int, high: int) -> npt.NDArray[n
         items = values if isinstance(values, Sequence) else [values]
     for item in items:
         if not isinstance(item, Integral) or isinstance(item, bool) or not low <= int(item) <= high:
-            raise InputError(f"{name}={item!r}: an integer from {low} to {high} is allowed")
+            raise InputError(f"{name}={item!r}: must be an integer from {low} to {high}")
     return np.array(values, dtype=np.uint64).reshape(-1)

@@ -63,7 +63,7 @@ def search(
     numbers = range(num_dialogues) if numbers is None else numbers
     for name, values in (("seeds", seeds), ("request_ids", request_ids), ("prefixes", forced), ("numbers", numbers)):
         if len(values) != num_dialogues:
-            raise InputError(f"{len(values)} {name} for {num_dialogues} dialogues: one each is allowed")
+            raise InputError(f"{len(values)} {name} for {num_dialogues} dialogues; must be one each")
     _check_prefixes(forced, numbers, options, decoder.vocab_size, eos_token_id)
     beams = [Beam(dialogue, row=dialogue) for dialogue in range(num_dialogues)]
     frontier = Frontier(
@@ -177,12 +177,12 @@ def _check_prefixes(
     for number, tokens in zip(numbers, prefixes, strict=True):
         if len(tokens) >= options.max_new_tokens:
             raise InputError(
-                f"the prefix of dialogue {number} has {len(tokens)} tokens: "
-                f"fewer than max_new_tokens={options.max_new_tokens} are allowed"
+                f"the prefix of dialogue {number} has {len(tokens)} tokens; "
+                f"must have fewer than max_new_tokens={options.max_new_tokens}"
             )
         odd = [token for token in tokens if token == eos_token_id or not 0 <= token < vocab_size]
         if odd:
             raise InputError(
-                f"the prefix of dialogue {number} holds {odd[0]}: "
-                f"ids from 0 to {vocab_size - 1} without eos_token_id={eos_token_id} are allowed"
+                f"the prefix of dialogue {number} contains {odd[0]}: "
+                f"must be ids from 0 to {vocab_size - 1} without eos_token_id={eos_token_id}"
             )

@@ -19,22 +19,22 @@ def check_options(options: GenerationConfig, vocab_size: int, eos_token_id: int 
         ConfigError: naming all faults.
     """
     faults = [
-        f"suppress_tokens holds {token}: ids from 0 to {vocab_size - 1} are allowed"
+        f"suppress_tokens contains {token}: must be ids from 0 to {vocab_size - 1}"
         for token in options.suppress_tokens
         if token >= vocab_size
     ]
     if eos_token_id is not None and not 0 <= eos_token_id < vocab_size:
-        faults.append(f"eos_token_id={eos_token_id}: an id from 0 to {vocab_size - 1} is allowed")
+        faults.append(f"eos_token_id={eos_token_id}: must be an id from 0 to {vocab_size - 1}")
     if options.temperature < LOWEST_TEMPERATURE:
-        faults.append(f"temperature={options.temperature!r}: {LOWEST_TEMPERATURE:g} or more is allowed")
+        faults.append(f"temperature={options.temperature!r}: must be {LOWEST_TEMPERATURE:g} or more")
     try:
         divisor = float(options.max_new_tokens) ** float(options.length_penalty)
     except OverflowError:
         divisor = inf
     if not isfinite(divisor) or divisor == 0.0:
         faults.append(
-            f"length_penalty={options.length_penalty!r}: one for which max_new_tokens={options.max_new_tokens} to this "
-            "power is above 0 and finite in float64 is allowed"
+            f"length_penalty={options.length_penalty!r}: must be one for which "
+            f"max_new_tokens={options.max_new_tokens} to this power is above 0 and finite in float64"
         )
     if faults:
         raise ConfigError("; ".join(faults))

@@ -112,7 +112,7 @@ class Tokenizer:
         found = []
         for index in ids:
             if not 0 <= index < len(words):
-                raise InputError(f"token id {index} is not in the vocabulary; allowed are 0 to {len(words) - 1}")
+                raise InputError(f"token id {index} is not in the vocabulary; must be from 0 to {len(words) - 1}")
             found.append(words[index])
         return found
 

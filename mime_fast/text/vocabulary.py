@@ -17,9 +17,9 @@ def build_vocabulary(
     Raises InputError when a limit is not allowed or an utterance is a string instead of a list of tokens.
     """
     if min_count < 1:
-        raise InputError(f"min_count is {min_count}; allowed are integers from 1 up")
+        raise InputError(f"min_count={min_count}: must be an integer of 1 or more")
     if max_size is not None and max_size < 0:
-        raise InputError(f"max_size is {max_size}; allowed are None and integers from 0 up")
+        raise InputError(f"max_size={max_size}: must be None or an integer of 0 or more")
     counts: Counter[str] = Counter()
     for number, tokens in enumerate(utterances_tokens):
         if isinstance(tokens, str):

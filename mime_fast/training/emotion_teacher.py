@@ -37,7 +37,7 @@ def dialogue_folds(pairs: Sequence[Pair]) -> npt.NDArray[np.int64]:
 
     dialogues = [pair.conv_id for pair in pairs]
     if len(set(dialogues)) < FOLDS:
-        raise ConfigError(f"emotion_teacher: {len(set(dialogues))} dialogues; {FOLDS} or more are allowed")
+        raise ConfigError(f"emotion_teacher: {len(set(dialogues))} dialogues; must be {FOLDS} or more")
     folds = np.empty(len(pairs), dtype=np.int64)
     for fold, (_, held_out) in enumerate(GroupKFold(FOLDS).split(dialogues, groups=dialogues)):
         folds[held_out] = fold

@@ -86,17 +86,17 @@ class Stage(Config):
             ("vocabulary_splits", ("train", "all")),
         ):
             if getattr(self, name) not in allowed:
-                raise ConfigError(f"{name}={getattr(self, name)!r}: {' or '.join(map(repr, allowed))} is allowed")
+                raise ConfigError(f"{name}={getattr(self, name)!r}: must be {' or '.join(map(repr, allowed))}")
         for kind, epochs in self.extra_epochs.items():
             if kind not in EXTRA_PAIRS:
-                raise ConfigError(f"extra_epochs of {kind!r}: {' or '.join(map(repr, EXTRA_PAIRS))} is allowed")
+                raise ConfigError(f"extra_epochs of {kind!r}: must be {' or '.join(map(repr, EXTRA_PAIRS))}")
             check_int(f"extra_epochs of {kind!r}", epochs, 1, self.max_epochs)
         if self.risk_weight and self.extra_epochs:
             raise ConfigError(f"risk_weight={self.risk_weight} with extra_epochs: must be without them")
         check_bool("bfloat16_projection", self.bfloat16_projection)
         if self.encoder_teacher_steps and not self.emotion_teacher:
             raise ConfigError(
-                f"encoder_teacher_steps={self.encoder_teacher_steps} with emotion_teacher=0: a share above 0 is allowed"
+                f"encoder_teacher_steps={self.encoder_teacher_steps} with emotion_teacher=0: it must be above 0"
             )
         self.model_config(7)
         GenerationConfig.from_dict(self.generation, where="generation")
@@ -120,7 +120,7 @@ class Stage(Config):
         unknown = sorted(self.model.keys() - known)
         if unknown:
             raise ConfigError(
-                f"model: unknown key {', '.join(map(repr, unknown))}; allowed: {', '.join(sorted(known))}"
+                f"model: unknown key {', '.join(map(repr, unknown))}; must be one of {', '.join(sorted(known))}"
             )
         return make(vocab_size, **self.model)
 

@@ -235,7 +235,7 @@ def test_a_dict_without_tensors(vocab: Path, tmp_path: Path, saved: dict[Any, An
 
 def test_a_list_in_place_of_a_checkpoint(vocab: Path, tmp_path: Path) -> None:
     torch.save([torch.zeros(2)], tmp_path / "model.pt")
-    assert "holds list" in refused(tmp_path / "model.pt", vocab, tmp_path)
+    assert "contains list" in refused(tmp_path / "model.pt", vocab, tmp_path)
 
 
 @pytest.mark.parametrize("where", ["model", "beside"])

@@ -236,7 +236,7 @@ def test_json_that_is_no_object(folder: Path, name: str) -> None:
     ("changes", "fault"),
     [
         ({"hiden_size": 3, "colour": 1}, "unknown key 'colour'; unknown key 'hiden_size'"),
-        ({"model_type": "gpt2"}, "model_type='gpt2': 'mime', 'multi-tr', 'moel' are allowed"),
+        ({"model_type": "gpt2"}, "model_type='gpt2': must be one of 'mime', 'multi-tr', 'moel'"),
         ({"model_type": ["moel"]}, "model_type=['moel']"),
         ({"model_type": None}, "model_type=None"),
         ({"top_listeners": 5}, "unknown key 'top_listeners'"),
@@ -270,7 +270,7 @@ def test_a_config_without_its_vocabulary_size(folder: Path) -> None:
         ({"num_beams": 0}, "num_beams=0"),
         ({"top_p": float("nan")}, "top_p=nan"),
         ({"suppress_tokens": [VOCAB]}, f"suppress_tokens [{VOCAB}]"),
-        ({"max_new_tokens": 1001}, "max_new_tokens=1001: at most max_positions=1000"),
+        ({"max_new_tokens": 1001}, "max_new_tokens=1001: must be at most max_positions=1000"),
         ({"search": "greedy"}, "search='greedy'"),
     ],
 )

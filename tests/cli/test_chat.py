@@ -58,7 +58,7 @@ def test_commands_and_bad_lines(run: Run, model_dir: Path) -> None:
     assert outcome.code == 0
     assert all(f"\n{name}" in "\n" + outcome.out for name in ("/reset", "/seed N", "/help", "/quit"))
     assert "unknown command '/sing'" in outcome.out
-    assert "seed 'x': an integer from 0 to 2^64 - 1 is allowed" in outcome.out
+    assert "seed 'x': must be an integer from 0 to 2^64 - 1" in outcome.out
     assert "not answered: " in outcome.out
     assert outcome.out.count("\nmime     ") == 1
 

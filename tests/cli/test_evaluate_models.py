@@ -58,9 +58,12 @@ def test_json_to_standard_output(run: Run, model_dir: Path, corpus: Path) -> Non
 @pytest.mark.parametrize(
     ("argv", "told"),
     [
-        (("--model", "m", "--models", "a=mime-ed"), "--model m and --models: one of the two is allowed"),
-        (("--models", "mime-ed"), "'mime-ed': NAME=MODEL is allowed"),
-        (("--models", "a=mime-ed,seed=1"), "option 'seed'; device, precision, threads, backend, isa, stochastic are"),
+        (("--model", "m", "--models", "a=mime-ed"), "--model m and --models: must be one of the two, not both"),
+        (("--models", "mime-ed"), "'mime-ed': must be NAME=MODEL"),
+        (
+            ("--models", "a=mime-ed,seed=1"),
+            "option 'seed'; must be one of device, precision, threads, backend, isa, stochastic",
+        ),
         (("--models", "a=mime-ed,num_beams=1"), "option 'num_beams'"),
         (("--models", "a=no-such-model"), "no model at 'no-such-model'"),
         (("--models", "a=mime-ed", "a=mime-ed"), "'a' given more than once"),

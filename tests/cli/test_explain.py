@@ -107,8 +107,8 @@ class _Ascii:
         (("hi", "--width", "1"), "--width 1"),
         (("--input", "none.jsonl", "--id", "a"), "none.jsonl: cannot be read"),
         (("hi", "you"), "has 2 turns"),
-        (("hi", "you"), "an odd number is allowed (any number with --no-strict-turns)"),
-        (("cat " * 60,), "at most 39 are allowed (--truncation oldest drops early turns in pairs)"),
+        (("hi", "you"), "must have an odd number (any number with --no-strict-turns)"),
+        (("cat " * 60,), "must have at most 39 (--truncation oldest drops early turns in pairs)"),
         (("hi", "--num-beams", "0"), "--num-beams 0"),
     ],
 )

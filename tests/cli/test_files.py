@@ -199,7 +199,7 @@ def test_score_needs_a_response(run: Run, model_dir: Path) -> None:
     assert outcome.code == 1
     assert [line["id"] for line in outcome.lines] == ["a"]
     assert "standard input, line 2: no 'response'" in outcome.err
-    assert "standard input, line 3: response has 60 words; at most 39 are allowed\n" in outcome.err
+    assert "standard input, line 3: response has 60 words; must have at most 39\n" in outcome.err
 
 
 def test_bad_rows_are_told_and_the_rest_goes_on(run: Run, model_dir: Path) -> None:
@@ -208,7 +208,7 @@ def test_bad_rows_are_told_and_the_rest_goes_on(run: Run, model_dir: Path) -> No
     assert [line["id"] for line in outcome.lines] == ["a", 7, 7]
     reports = [line for line in outcome.err.splitlines() if line.startswith("standard input, line ")]
     assert [int(line.split()[3].rstrip(":")) for line in reports] == [1, 3, 5, 7, 8, 10, 12]
-    assert "context has 50 words; at most 39 are allowed" in reports[4]
+    assert "context has 50 words; must have at most 39" in reports[4]
     assert "unknown emotion 'hungry'" in reports[3]
     assert "mime-fast: 3 of 10 rows answered" in outcome.err
     assert outcome.err.rstrip().endswith("7 bad rows left out")

@@ -148,9 +148,12 @@ def test_a_closed_pipe_ends_quietly(model_dir: Path) -> None:
 @pytest.mark.parametrize(
     ("argv", "told"),
     [
-        (("--num-beams", "0"), "error: --num-beams 0: an integer of 1 to 10000"),
+        (("--num-beams", "0"), "error: --num-beams 0: must be an integer of 1 to 10000"),
         (("--do-sample", "--num-beams", "2"), "error: --do-sample with --num-beams 2: sampling takes --num-beams 1"),
-        (("--num-return-sequences", "9", "--num-beams", "3"), "--num-return-sequences 9: at most --num-beams 3"),
+        (
+            ("--num-return-sequences", "9", "--num-beams", "3"),
+            "--num-return-sequences 9: must be at most --num-beams 3",
+        ),
         (("--num-beams", "2", "--top-p", "0.5"), "error: --top-p 0.5 without --do-sample: sampling options need it"),
         (
             ("--temperature", "0"),
@@ -160,7 +163,7 @@ def test_a_closed_pipe_ends_quietly(model_dir: Path) -> None:
             ("--search", "mime", "--length-penalty", "2"),
             "--search mime is the released beam: it takes --num-beams, ",
         ),
-        (("--suppress-tokens", "99999"), "error: --suppress-tokens holds 99999: ids from 0 to"),
+        (("--suppress-tokens", "99999"), "error: --suppress-tokens contains 99999: must be ids from 0 to"),
         (("--max-new-tokens", "2", "--min-new-tokens", "3"), "--min-new-tokens 3: must be at most --max-new-tokens 2"),
         (("--precision", "fp32"), "error: --precision fp32: "),
         (("--precision", "fp32"), "did you mean 'float32'?"),
@@ -170,7 +173,7 @@ def test_errors_name_flags(run: Run, model_dir: Path, argv: tuple[str, ...], tol
     outcome = run("generate", "-", "--model", model_dir, *argv, stdin=b'{"context": ["my cat ran away ."]}')
     assert outcome.code == 2
     assert told in outcome.err, outcome.err
-    assert "_" not in outcome.err.partition("error:")[2].partition("holds")[0].replace(str(model_dir), "")
+    assert "_" not in outcome.err.partition("error:")[2].partition("contains")[0].replace(str(model_dir), "")
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def test_rows_without_a_word_are_bad(tmp_path: Path, make_job: MakeJob) -> None:
     write_rows(tmp_path / "in.jsonl", ROWS)
     search = {"num_beams": 2, "min_new_tokens": 3, "suppress_tokens": list(range(7, 400))}
     task = {"search": search | {"no_repeat_ngram_size": 1}}
-    with pytest.raises(ConfigError, match="suppress_tokens holds"):
+    with pytest.raises(ConfigError, match="suppress_tokens contains"):
         make_job(tmp_path / "in.jsonl", tmp_path / "out.jsonl", kind="generate", task=task).run()
     size = mime_fast.load(make_job(tmp_path / "in.jsonl", None).model).tokenizer.vocab_size
     task["search"]["suppress_tokens"] = list(range(1, size))

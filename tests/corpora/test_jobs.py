@@ -103,7 +103,7 @@ def test_errors_are_counted_and_kept(tmp_path: Path, make_job: MakeJob) -> None:
     with pytest.raises(DataError, match=r"in.jsonl, line 4: not JSON .*the first bad row"):
         make_job(source, tmp_path / "strict.jsonl", strict=True).run()
     assert not list(tmp_path.glob("strict*"))
-    with pytest.raises(DataError, match=r"3 of 100 rows are bad \(3.0 %\); at most 2 % are allowed"):
+    with pytest.raises(DataError, match=r"3 of 100 rows are bad \(3.0 %\); must be at most 2 %"):
         make_job(source, tmp_path / "share.jsonl", max_errors=0.02).run()
     assert make_job(source, tmp_path / "share.jsonl", max_errors=0.03).run().rows_now == 0
 

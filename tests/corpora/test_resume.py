@@ -184,7 +184,7 @@ def test_the_manifest_says_what_made_it(tmp_path: Path, make_job: MakeJob, sourc
 def test_a_folder_that_is_not_ours_is_left_alone(tmp_path: Path, make_job: MakeJob, source: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
-    with pytest.raises(DataError, match=r"holds 'letter.txt', which no job made"):
+    with pytest.raises(DataError, match=r"contains 'letter.txt', which no job made"):
         make_job(source, f"{tmp_path}/mine/").run()
     assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
 

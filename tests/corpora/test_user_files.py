@@ -98,8 +98,8 @@ def test_what_lies_beside_the_output_is_no_input(tmp_path: Path, make_job: MakeJ
 def test_the_state_and_a_folder_of_parts_hold_no_input(tmp_path: Path, make_job: MakeJob) -> None:
     (tmp_path / "out.jsonl.parts").mkdir()
     source = write_rows(tmp_path / "out.jsonl.parts" / "in.jsonl", some_rows(3))
-    refused(tmp_path, make_job(source, tmp_path / "out.jsonl"), "holds the input", ConfigError)
-    refused(tmp_path, make_job(source, f"{tmp_path}/out.jsonl.parts/"), "holds the input", ConfigError)
+    refused(tmp_path, make_job(source, tmp_path / "out.jsonl"), "contains the input", ConfigError)
+    refused(tmp_path, make_job(source, f"{tmp_path}/out.jsonl.parts/"), "contains the input", ConfigError)
     refused(tmp_path, make_job(f"{tmp_path}/out.jsonl.parts", f"{tmp_path}/out.jsonl.parts/"), "input", ConfigError)
 
 
@@ -154,7 +154,7 @@ def test_what_others_have_in_the_state_is_kept(tmp_path: Path, make_job: MakeJob
     state.mkdir()
     (state / "notes.tmp").write_text("mine")
     for options in ({}, {"restart": True}, {"force": True}):
-        refused(tmp_path, make_job(source, out, **options), "holds 'notes.tmp'", DataError)
+        refused(tmp_path, make_job(source, out, **options), "contains 'notes.tmp'", DataError)
     (state / "notes.tmp").unlink()
     make_job(source, out).run()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl", "out.jsonl.manifest.json"]
@@ -187,7 +187,7 @@ def test_a_folder_of_parts_replaces_only_its_own(tmp_path: Path, make_job: MakeJ
         *(f"part-00000{i}.jsonl" for i in range(6)),
     ]
     (tmp_path / "parts" / "part-000007.jsonl").write_text("theirs")
-    refused(tmp_path, make_job(source, out, part_rows=40, restart=True), "holds 'part-000007.jsonl'", DataError)
+    refused(tmp_path, make_job(source, out, part_rows=40, restart=True), "contains 'part-000007.jsonl'", DataError)
     (tmp_path / "parts" / "part-000007.jsonl").rename(tmp_path / "parts" / "theirs.jsonl")
     make_job(source, out, part_rows=40, restart=True).run()
     assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == [
@@ -197,7 +197,7 @@ def test_a_folder_of_parts_replaces_only_its_own(tmp_path: Path, make_job: MakeJ
         "theirs.jsonl",
     ]
     (tmp_path / "parts" / "part-000001.jsonl").write_text("changed")
-    refused(tmp_path, make_job(source, out, part_rows=40, restart=True), "holds 'part-000001.jsonl'", DataError)
+    refused(tmp_path, make_job(source, out, part_rows=40, restart=True), "contains 'part-000001.jsonl'", DataError)
 
 
 @pytest.mark.parametrize("content", ["{}", "[", "null", '{"format": "mime_fast job 2"}', "\xff"])

@@ -185,9 +185,9 @@ def test_missing_split_names_what_is_there(tmp_path: Path, csv: Path) -> None:
 
 
 def test_options_are_checked(csv: Path) -> None:
-    with pytest.raises(ConfigError, match="split='dev': one of train, valid, test is allowed"):
+    with pytest.raises(ConfigError, match="split='dev': must be one of train, valid, test"):
         read_pairs(csv, "dev")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="style='old': one of true, released is allowed"):
+    with pytest.raises(ConfigError, match="style='old': must be one of true, released"):
         read_pairs(csv, "train", "old")  # type: ignore[arg-type]
 
 

@@ -65,13 +65,13 @@ def test_an_even_number_of_turns_is_allowed_on_request(engine: Engine) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_beams": 0}, "num_beams=0: an integer of 1 to 10000"),
-        ({"num_beams": 10**400}, "an integer of 1 to 10000"),
+        ({"num_beams": 0}, "num_beams=0: must be an integer of 1 to 10000"),
+        ({"num_beams": 10**400}, "must be an integer of 1 to 10000"),
         ({"num_return_sequences": 10_001, "do_sample": True}, "num_return_sequences=10001"),
         ({"num_beams": 2.5}, "num_beams=2.5"),
         ({"num_beams": True}, "num_beams=True"),
         ({"max_new_tokens": 0}, "max_new_tokens=0"),
-        ({"max_new_tokens": 1001}, "at most 1000 positions"),
+        ({"max_new_tokens": 1001}, "must be at most 1000 positions"),
         ({"max_new_tokens": 5, "min_new_tokens": 6}, "min_new_tokens=6: must be at most max_new_tokens=5"),
         ({"length_penalty": math.nan}, "length_penalty=nan"),
         ({"length_penalty": math.inf}, "length_penalty=inf"),
@@ -86,14 +86,14 @@ def test_an_even_number_of_turns_is_allowed_on_request(engine: Engine) -> None:
         ({"top_k": -1, "do_sample": True}, "top_k=-1"),
         ({"top_k": 3}, "top_k=3 without do_sample=True"),
         ({"do_sample": True, "num_beams": 3}, "do_sample=True with num_beams=3"),
-        ({"num_return_sequences": 6}, "num_return_sequences=6: at most num_beams=5"),
+        ({"num_return_sequences": 6}, "num_return_sequences=6: must be at most num_beams=5"),
         ({"search": "beam"}, "search='beam': must be 'standard' or 'mime'"),
         ({"search": "mime", "length_penalty": 0.5}, "search='mime' is the released beam.*length_penalty=0.5"),
         ({"search": "mime", "no_repeat_ngram_size": 2}, "no_repeat_ngram_size=2"),
         ({"search": "mime", "do_sample": True}, "do_sample=True"),
         ({"truncation": "newest"}, "truncation='newest'"),
-        ({"stochastic": "no"}, "stochastic='no': true or false"),
-        ({"strict_turns": None}, "strict_turns=None: true or false"),
+        ({"stochastic": "no"}, "stochastic='no': must be true or false"),
+        ({"strict_turns": None}, "strict_turns=None: must be true or false"),
     ],
 )
 def test_options(engine: Engine, options: dict[str, Any], message: str) -> None:
@@ -110,7 +110,7 @@ def test_options(engine: Engine, options: dict[str, Any], message: str) -> None:
         ({"emotions": "sad"}, "emotions is of type str"),
         ({"seed": -1}, "seed, dialogue 0: -1"),
         ({"seed": 2**64}, "seed, dialogue 0"),
-        ({"seed": 1.5}, "seed is of type float; an integer, or a list with one a dialogue"),
+        ({"seed": 1.5}, "seed is of type float; must be an integer, or a list with one per dialogue"),
         ({"seed": None}, "seed is of type NoneType"),
         ({"seed": "5"}, "seed is of type str"),
         ({"seed": [1, 2]}, "2 seed for 1 dialogues"),
@@ -152,7 +152,7 @@ def test_iterables_must_be_as_long_as_the_dialogues(engine: Engine, name: str) -
         ([["It", "rains"]], "response 0, token 0 is 'It': tokens are taken as they are"),
         ([""], "response 0 is empty"),
         ([5], "response 0 is of type int"),
-        ([["rain"] * 1000], "response 0 has 1000 words; at most 999"),
+        ([["rain"] * 1000], "response 0 has 1000 words; must have at most 999"),
     ],
 )
 def test_responses(engine: Engine, responses: Any, message: str) -> None:
@@ -165,7 +165,7 @@ def test_models_that_are_not_there(tmp_path: Path) -> None:
         load("no-such-model")
     with pytest.raises(mime_fast.CheckpointError, match=r"missing config\.json, generation_config\.json"):
         load(tmp_path)
-    with pytest.raises(mime_fast.ConfigError, match="path=5: None, a model folder or the name"):
+    with pytest.raises(mime_fast.ConfigError, match="path=5: must be None, a model folder or the name"):
         load(5)  # type: ignore[arg-type]
 
 
@@ -177,7 +177,7 @@ def test_threads(model_folder: Path, threads: Any) -> None:
 
 @pytest.mark.parametrize("batch_size", [0, 2**20 + 1, 10**30])
 def test_batch_sizes(model_folder: Path, batch_size: int) -> None:
-    with pytest.raises(mime_fast.ConfigError, match=r"batch_size=.*: an integer of 1 to 1048576"):
+    with pytest.raises(mime_fast.ConfigError, match=r"batch_size=.*: must be an integer of 1 to 1048576"):
         load(model_folder, batch_size=batch_size)
 
 

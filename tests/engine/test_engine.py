@@ -176,7 +176,7 @@ def test_no_dialogues_no_replies(engine: Engine) -> None:
 
 def test_truncation_drops_the_oldest_pairs(engine: Engine) -> None:
     long, answer, last = ["rain"] * 600, ["bread"] * 600, ["we", "won"]
-    with pytest.raises(mime_fast.InputError, match=r"dialogue 0 has 1202 words; at most 999"):
+    with pytest.raises(mime_fast.InputError, match=r"dialogue 0 has 1202 words; must have at most 999"):
         engine.generate([[long, answer, last]])
     (cut,) = engine.generate([[long, answer, last]], truncation="oldest")
     (short,) = engine.generate([[last]])
@@ -235,7 +235,7 @@ def test_suppressed_tokens_do_not_come(engine: Engine, options: dict[str, Any]) 
     others = engine.generate(DIALOGUES, suppress_tokens=sorted(said), **options)
     assert not said & {token for reply in others for token in reply.token_ids}
     assert others == list(engine.generate_iter(DIALOGUES, suppress_tokens=tuple(said), **options))
-    with pytest.raises(mime_fast.ConfigError, match=r"suppress_tokens holds 9999: ids from 0 to"):
+    with pytest.raises(mime_fast.ConfigError, match=r"suppress_tokens contains 9999: must be ids from 0 to"):
         engine.generate(DIALOGUES, suppress_tokens=[9999], **options)
 
 

@@ -56,7 +56,7 @@ def test_the_released_beam_takes_beams_lengths_and_suppressed_tokens() -> None:
 
 def test_a_reply_has_no_more_tokens_than_positions() -> None:
     assert resolve(BEAMS, max_new_tokens=1000).max_new_tokens == 1000
-    with pytest.raises(ConfigError, match="at most 1000 positions"):
+    with pytest.raises(ConfigError, match="must be at most 1000 positions"):
         resolve(BEAMS, max_new_tokens=1001)
 
 

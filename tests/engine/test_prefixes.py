@@ -70,7 +70,7 @@ def test_unknown_words_are_unk_to_the_model_and_stay_as_given(engine: Engine, op
         ([[], *[None] * 5], r"prefix 0 is \[\]: must have at least one word, or be None"),
         ([["We", "won"], *[None] * 5], "prefix 0, token 0 is 'We': .* must be 'we'"),
         ([["we", 5], *[None] * 5], "prefix 0, token 1 is of type int"),
-        ([None, "rain rain rain rain", *[None] * 4], r"prefix 1 has 4 words; at most 3 are allowed .*max_new_tokens=4"),
+        ([None, "rain rain rain rain", *[None] * 4], r"prefix 1 has 4 words; must have at most 3 .*max_new_tokens=4"),
     ],
 )
 def test_they_are_checked(engine: Engine, prefixes: Any, message: str) -> None:

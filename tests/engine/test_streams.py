@@ -157,7 +157,10 @@ def test_options_are_checked_at_the_call(engine: Engine, options: dict[str, Any]
         ({"seed": [1, 2]}, "2 seed for 17 dialogues"),
         ({"first_request_id": 2**64 - 3}, "request_ids, dialogue 3"),
         ({"prefixes": [None, "", *[None] * 15]}, "prefix 1 is ''"),
-        ({"prefixes": [None, "we won the race", *[None] * 15], "max_new_tokens": 4}, "prefix 1 has 4 words; at most 3"),
+        (
+            {"prefixes": [None, "we won the race", *[None] * 15], "max_new_tokens": 4},
+            "prefix 1 has 4 words; must have at most 3",
+        ),
     ],
 )
 def test_values_are_checked_as_they_come(engine: Engine, options: dict[str, Any], message: str) -> None:

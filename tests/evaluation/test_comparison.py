@@ -158,7 +158,7 @@ def test_bad_systems_and_pairs(folder: Path) -> None:
         compare([parse_system(f"a={folder}")] * 2, make_pairs())
     with pytest.raises(CheckpointError, match="no model at 'nowhere'"):
         compare([parse_system(f"a={folder}"), parse_system("b=nowhere")], make_pairs())
-    with pytest.raises(ConfigError, match="a: stochastic='no': true or false is allowed"):
+    with pytest.raises(ConfigError, match="a: stochastic='no': must be true or false"):
         compare([parse_system(f"a={folder},stochastic=no")], make_pairs())
     with pytest.raises(InputError, match="no pairs"):
         compare([parse_system(f"a={folder}")], [])

@@ -29,12 +29,12 @@ def test_a_system(text: str, name: str, source: str, options: dict[str, Any]) ->
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("mime-ed", "NAME=MODEL is allowed"),
-        ("=mime-ed", "NAME=MODEL is allowed"),
-        ("a=", "NAME=MODEL is allowed"),
-        ("a:b=mime-ed", "NAME=MODEL is allowed"),
-        ("a\nb=mime-ed", "NAME=MODEL is allowed"),
-        ("a=mime-ed,colour=red", "unknown option 'colour'; device, .* are allowed"),
+        ("mime-ed", "must be NAME=MODEL"),
+        ("=mime-ed", "must be NAME=MODEL"),
+        ("a=", "must be NAME=MODEL"),
+        ("a:b=mime-ed", "must be NAME=MODEL"),
+        ("a\nb=mime-ed", "must be NAME=MODEL"),
+        ("a=mime-ed,colour=red", "unknown option 'colour'; must be one of device, .*"),
         ("a = b,c=d/e,num_beams=3", "unknown option 'c'"),
         ("a=mime-ed,seed=1,seed=2", "seed is given twice"),
     ],
@@ -45,9 +45,9 @@ def test_what_is_no_system(text: str, told: str) -> None:
 
 
 def test_what_is_not_allowed_here() -> None:
-    with pytest.raises(ConfigError, match=r"'a=b,seed=3': option 'seed'; device, .*, stochastic are allowed"):
+    with pytest.raises(ConfigError, match=r"'a=b,seed=3': option 'seed'; must be one of device, .*, stochastic"):
         parse_system("a=b,seed=3", (*LOAD_OPTIONS, "stochastic"))
-    with pytest.raises(ConfigError, match="'a=b,seed=3': option 'seed'; none is allowed here"):
+    with pytest.raises(ConfigError, match="'a=b,seed=3': option 'seed'; must have no options here"):
         parse_system("a=b,seed=3", ())
 
 
@@ -61,7 +61,7 @@ def test_a_file_in_place_of_a_model(tmp_path: Path) -> None:
         check_systems([system])
     with pytest.raises(ConfigError, match="options are for models"):
         parse_system(f"a={file},seed=1", files=True)
-    with pytest.raises(ConfigError, match="NAME=MODEL_OR_FILE is allowed"):
+    with pytest.raises(ConfigError, match="must be NAME=MODEL_OR_FILE"):
         parse_system("a", files=True)
 
 

@@ -164,10 +164,10 @@ def test_parameter_count_of_the_released_model(vocab_size: int) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"top_listeners": 0}, "top_listeners=0: an integer of 1 to 32 is allowed"),
+        ({"top_listeners": 0}, "top_listeners=0: must be an integer of 1 to 32"),
         ({"top_listeners": 33}, "top_listeners=33"),
         ({"top_listeners": True}, "top_listeners=True"),
-        ({"min_listener_weight": -0.1}, "min_listener_weight=-0.1: a finite number from 0 to 0.015625 is allowed"),
+        ({"min_listener_weight": -0.1}, "min_listener_weight=-0.1: must be a finite number from 0 to 0.015625"),
         ({"min_listener_weight": 0.02}, "min_listener_weight=0.02"),
         ({"min_listener_weight": math.nan}, "min_listener_weight=nan"),
     ],

@@ -174,7 +174,7 @@ def test_limits_are_reached() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"seeds": -1}, r"seeds=-1: an integer from 0 to 18446744073709551615 is allowed"),
+        ({"seeds": -1}, r"seeds=-1: must be an integer from 0 to 18446744073709551615"),
         ({"seeds": MAX + 1}, "seeds=18446744073709551616"),
         ({"seeds": True}, "seeds=True"),
         ({"seeds": 1.0}, r"seeds=1\.0"),
@@ -185,9 +185,9 @@ def test_limits_are_reached() -> None:
         ({"request_ids": [0, -1]}, "request_ids=-1"),
         ({"seeds": [1, 2], "request_ids": [1, 2, 3]}, "lengths differ: seeds 2, request_ids 3"),
         ({"seeds": [], "request_ids": [1, 2]}, "lengths differ"),
-        ({"purpose": 5}, "purpose=5: an integer from 0 to 4"),
+        ({"purpose": 5}, "purpose=5: must be an integer from 0 to 4"),
         ({"purpose": -1}, "purpose=-1"),
-        ({"size": 0}, "size=0: an integer from 1 to 1048576"),
+        ({"size": 0}, "size=0: must be an integer from 1 to 1048576"),
         ({"size": MAX_NUMBERS + 1}, "size=1048577"),
         ({"step": 2**14}, "step=16384"),
         ({"sequence": 2**24}, "sequence=16777216"),
@@ -200,7 +200,7 @@ def test_out_of_range(change: dict[str, Any], message: str) -> None:
 
 
 def test_gumbel_arguments_are_checked() -> None:
-    with pytest.raises(InputError, match=r"token_ids of shape \(3,\): \[N, k\] is allowed"):
+    with pytest.raises(InputError, match=r"token_ids of shape \(3,\): must be \[N, k\]"):
         gumbel(0, 0, 0, 0, np.arange(3))
     with pytest.raises(InputError, match=r"token_ids=.*1048576"):
         gumbel(0, 0, 0, 0, np.array([[MAX_NUMBERS]]))

@@ -138,7 +138,7 @@ class TestEverySearch:
             run(decoder, models=[0, 1], min_new_tokens=1, **options)
 
     def test_eos_outside_the_vocabulary(self, options: dict[str, Any]) -> None:
-        with pytest.raises(ConfigError, match="eos_token_id=4: an id from 0 to 3"):
+        with pytest.raises(ConfigError, match="eos_token_id=4: must be an id from 0 to 3"):
             run(random_model(0, 4), eos=4, **options)
 
     def test_batch_equals_singles(self, options: dict[str, Any]) -> None:
@@ -153,7 +153,7 @@ class TestEverySearch:
 
 
 def test_options_that_do_not_fit_come_in_one_message() -> None:
-    with pytest.raises(ConfigError, match=r"suppress_tokens holds 9.*temperature=1e-301.*length_penalty=400"):
+    with pytest.raises(ConfigError, match=r"suppress_tokens contains 9.*temperature=1e-301.*length_penalty=400"):
         run(random_model(0, 4), num_beams=1, suppress_tokens=(9,), temperature=1e-301, length_penalty=400)
 
 

@@ -120,10 +120,10 @@ def test_it_equals_a_model_that_can_say_nothing_else(
     ("prefixes", "message"),
     [
         ([(A,), ()], "2 prefixes for 1 dialogues"),
-        ([(A, A, A)], "the prefix of dialogue 0 has 3 tokens: fewer than max_new_tokens=3"),
-        ([(A, EOS)], "the prefix of dialogue 0 holds 0: ids from 0 to 3 without eos_token_id=0"),
-        ([(A, 4)], "holds 4: ids from 0 to 3"),
-        ([(-1,)], "holds -1"),
+        ([(A, A, A)], "the prefix of dialogue 0 has 3 tokens; must have fewer than max_new_tokens=3"),
+        ([(A, EOS)], "the prefix of dialogue 0 contains 0: must be ids from 0 to 3 without eos_token_id=0"),
+        ([(A, 4)], "contains 4: must be ids from 0 to 3"),
+        ([(-1,)], "contains -1"),
     ],
 )
 def test_prefixes_are_checked(prefixes: list[Tokens], message: str) -> None:

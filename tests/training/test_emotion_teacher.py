@@ -96,7 +96,7 @@ def test_answers_are_kept_for_all_stages(data: Path, tmp_path: Path, monkeypatch
 
 
 def test_too_few_dialogues() -> None:
-    with pytest.raises(ConfigError, match="emotion_teacher: 4 dialogues; 5 or more are allowed"):
+    with pytest.raises(ConfigError, match="emotion_teacher: 4 dialogues; must be 5 or more"):
         teach([pair(i, "word", EMOTIONS[i % 2]) for i in range(4)])
 
 

@@ -83,7 +83,10 @@ def test_recipes_mean_what_they_did_before_there_were_stages(name: str) -> None:
         ("[model]\nhiden_size = 3", "unknown key 'hiden_size'"),
         ("[model]\nnum_heads = 3", "attention_depth=40"),
         ("extra_epochs = {answers = 1}", "extra_epochs of 'answers'"),
-        ("max_epochs = 2\nextra_epochs = {situations = 3}", "extra_epochs of 'situations'=3: an integer of 1 to 2"),
+        (
+            "max_epochs = 2\nextra_epochs = {situations = 3}",
+            "extra_epochs of 'situations'=3: must be an integer of 1 to 2",
+        ),
         ("[[stage]]\nbatch_size = 0\n[[stage]]", "recipe.toml, stage 1: batch_size=0"),
         ("[[stage]]\n[[stage]]\nvectors = 'x'", "recipe.toml, stage 2: unknown key 'vectors'"),
         ("[[stage]]\n[[stage]]\nmax_words = 3", "recipe.toml, stage 2: its vocabulary is another one"),

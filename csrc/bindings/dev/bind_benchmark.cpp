@@ -123,7 +123,7 @@ double benchmark_kernel(const std::string& name, const std::string& precision, s
   const Precision wanted = checked_precision(precision);
   const auto count = static_cast<std::size_t>(checked_range("rows", rows, 1, kMaxVocabRows));
   const bool vocabulary = name == "vocab_topk";
-  if (!vocabulary && name != "gemm") throw py::value_error("name='" + name + "': 'vocab_topk' or 'gemm' is allowed");
+  if (!vocabulary && name != "gemm") throw py::value_error("name='" + name + "': must be 'vocab_topk' or 'gemm'");
   const py::gil_scoped_release release;
   const double took =
       vocabulary ? time_vocab_topk(table, wanted, count, seconds) : time_gemm(table, wanted, count, seconds);

@@ -40,7 +40,7 @@ py::array standard_normal(const py::object& seeds, const py::object& request_ids
   const auto numbers = static_cast<std::size_t>(checked_range("size", size, 1, kMaxNumbers));
   if (dtype == "float64") return fill<double>(checked_seeds, checked_requests, draw, numbers);
   if (dtype == "float32") return fill<float>(checked_seeds, checked_requests, draw, numbers);
-  throw py::value_error("dtype='" + dtype + "': 'float32' or 'float64' is allowed");
+  throw py::value_error("dtype='" + dtype + "': must be 'float32' or 'float64'");
 }
 
 }  // namespace

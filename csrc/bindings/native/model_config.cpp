@@ -17,8 +17,7 @@ ModelType model_type_of(const py::dict& values) {
   if (name == "mime") return ModelType::kMime;
   if (name == "multi-tr") return ModelType::kMultiTr;
   if (name == "moel") return ModelType::kMoel;
-  throw py::value_error("model_type=" + py::repr(value).cast<std::string>() +
-                        ": 'mime', 'multi-tr' or 'moel' is allowed");
+  throw py::value_error("model_type=" + py::repr(value).cast<std::string>() + ": must be 'mime', 'multi-tr' or 'moel'");
 }
 
 void read_mime_keys(const py::dict& values, ModelConfig& config) {
@@ -28,13 +27,13 @@ void read_mime_keys(const py::dict& values, ModelConfig& config) {
   config.emotion_mimicry = checked_truth(values, "emotion_mimicry");
   config.emotion_grouping = checked_truth(values, "emotion_grouping");
   if (config.emotion_mimicry && !config.emotion_grouping) {
-    throw py::value_error("emotion_mimicry without emotion_grouping is not allowed");
+    throw py::value_error("emotion_mimicry: must be False without emotion_grouping");
   }
 }
 
 void read_emotion_groups(const py::tuple& emotion_groups, ModelConfig& config) {
   std::array<int, kEmotions> seen{};
-  if (emotion_groups.size() != 2) throw py::value_error("emotion_groups: (positive, negative) is allowed");
+  if (emotion_groups.size() != 2) throw py::value_error("emotion_groups: must be (positive, negative)");
   for (std::size_t g = 0; g < 2; ++g) {
     const auto ids = checked_array<std::int32_t>("emotion_groups", emotion_groups[g], 1, "[n_g]");
     check_items<std::int32_t>("emotion_groups", ids, 0, static_cast<std::int32_t>(kEmotions) - 1);
@@ -43,7 +42,7 @@ void read_emotion_groups(const py::tuple& emotion_groups, ModelConfig& config) {
   }
   if (config.positive.empty() || config.negative.empty() ||
       !std::all_of(seen.begin(), seen.end(), [](int times) { return times == 1; })) {
-    throw py::value_error("emotion_groups: each emotion once, and some in both groups, is allowed");
+    throw py::value_error("emotion_groups: must have each emotion once, and some in both groups");
   }
 }
 
@@ -61,9 +60,9 @@ ModelConfig model_config_of(const py::dict& values, const py::tuple& emotion_gro
   config.attention_depth = checked_count(values, "attention_depth", 1, kMaxSize);
   config.ffn_channels = checked_count(values, "ffn_channels", 1, kMaxSize);
   config.max_positions = checked_count(values, "max_positions", 1, kMaxSize);
-  if (config.hidden_size % 2 != 0) throw py::value_error("hidden_size: an even number is allowed");
+  if (config.hidden_size % 2 != 0) throw py::value_error("hidden_size: must be even");
   if (config.attention_depth % config.num_heads != 0) {
-    throw py::value_error("attention_depth: a multiple of num_heads is allowed");
+    throw py::value_error("attention_depth: must be a multiple of num_heads");
   }
   config.speaker_table = checked_truth(values, "speaker_table");
   config.final_relu = checked_truth(values, "final_relu");

@@ -22,7 +22,7 @@ namespace {
 // Contexts whose arrays have been checked; holds on to them.
 struct CheckedContexts {
   CheckedContexts(const py::tuple& arrays, const ModelConfig& config) {
-    if (arrays.size() != 3) throw py::value_error("contexts: (token_ids, state_ids, offsets) is allowed");
+    if (arrays.size() != 3) throw py::value_error("contexts: must be (token_ids, state_ids, offsets)");
     token_ids = checked_array<std::int32_t>("token_ids", arrays[0], 1, "[sum S]");
     state_ids = checked_array<std::int32_t>("state_ids", arrays[1], 1, "[sum S]");
     offsets = checked_array<std::int64_t>("offsets", arrays[2], 1, "[N + 1]");
@@ -43,12 +43,12 @@ struct CheckedContexts {
 struct CheckedRequests {
   CheckedRequests(const py::tuple& values, std::size_t count) {
     if (values.size() != 4) {
-      throw py::value_error("requests: (seeds, request_ids, emotions, stochastic) is allowed");
+      throw py::value_error("requests: must be (seeds, request_ids, emotions, stochastic)");
     }
     seeds = checked_array<std::uint64_t>("seeds", values[0], 1, "[N]");
     request_ids = checked_array<std::uint64_t>("request_ids", values[1], 1, "[N]");
     emotions = checked_array<std::int32_t>("emotions", values[2], 1, "[N]");
-    if (!py::isinstance<py::bool_>(values[3])) throw py::type_error("stochastic: True or False is allowed");
+    if (!py::isinstance<py::bool_>(values[3])) throw py::type_error("stochastic: must be True or False");
     stochastic = values[3].cast<bool>();
     check_size("seeds", seeds, count);
     check_size("request_ids", request_ids, count);
@@ -152,8 +152,8 @@ TensorValues tensor_of(const py::object& tensors, const std::string& name, const
   for (std::size_t i = 0; i < shape.size(); ++i) {
     const auto entries = static_cast<std::size_t>(array->shape(static_cast<py::ssize_t>(i)));
     if (entries == shape[i]) continue;
-    throw py::value_error(name + ": axis " + std::to_string(i) + " has " + std::to_string(entries) + " entries; " +
-                          std::to_string(shape[i]) + " are allowed");
+    throw py::value_error(name + ": axis " + std::to_string(i) + " has " + std::to_string(entries) +
+                          " entries; must have " + std::to_string(shape[i]));
   }
   return TensorValues(array, array->data());
 }

@@ -72,7 +72,7 @@ class Work:
             dialogues = sorted(set(self.order[broken[broken_at[broken] == step]].tolist()))
             raise BackendError(
                 f"the model produced NaN at step {step} for dialogues {dialogues} of this batch; "
-                "log-probs without NaN are allowed"
+                "log-probs must not be NaN"
             ).about(self.order[broken])
         if self.options.repetition_penalty != 1.0:  # what was summed is not the model's
             within = np.arange(log_probs.shape[-1]) < counts[..., None]

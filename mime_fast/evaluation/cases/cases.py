@@ -59,7 +59,7 @@ def cases_by_id(pairs: Sequence[Pair], ids: Sequence[str]) -> list[Case]:
         places.setdefault(pair_id(pair), []).append(place)
     missing = [repr(name) for name in ids if name not in places]
     if missing:
-        form = "a conversation's id is allowed, or that with /N for its utterance N, one of the listener's (2, 4, ...)"
+        form = "must be a conversation's id, or that with /N for its utterance N, one of the listener's (2, 4, ...)"
         raise DataError(f"not in the split: {', '.join(missing)}; {form}")
     wanted = dict.fromkeys(place for name in ids for place in places[name])
     return [_case(pairs, place) for place in wanted]

@@ -91,7 +91,7 @@ class _Reading:
         item = record.cells["item"]
         planned = self.rows.get((sheet.kind, item))
         if planned is None:
-            fault = f"an item of this study's {NAMES[sheet.kind]} is allowed ({self.study.tag}-...)"
+            fault = f"must be an item of this study's {NAMES[sheet.kind]} ({self.study.tag}-...)"
             self._fault(sheet.file, record.row, "item", item, fault)
             return None
         annotator, row = planned
@@ -120,12 +120,12 @@ class _Reading:
         value = allowed.get(came.lower())
         if value is None:
             if came:
-                self._fault(sheet.file, record.row, column, came, f"{_listed(allowed.values())} is allowed")
+                self._fault(sheet.file, record.row, column, came, f"must be {_listed(allowed.values())}")
                 self.broken.add(cell)
             return False
         before, where = self.found.setdefault(cell, (value, f"{sheet.file}, row {record.row}"))
         if before != value:
-            fault = f"{where} has {before!r} for the same item; one answer is allowed"
+            fault = f"{where} has {before!r} for the same item; there must be one answer"
             self._fault(sheet.file, record.row, column, came, fault)
             self.broken.add(cell)
         return before == value

@@ -32,7 +32,7 @@ def check_empty(folder: str | os.PathLike[str]) -> None:
     """ConfigError where a folder has files already: they might be somebody's answers."""
     path = Path(folder)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise ConfigError(f"{folder}: there is something already; a new or an empty folder is allowed")
+        raise ConfigError(f"{folder}: is not empty; must be a new or an empty folder")
 
 
 def write_study(study: Study, folder: str | os.PathLike[str]) -> None:

@@ -59,7 +59,7 @@ def read_replies(path: str, instances: Sequence[Instance]) -> list[str]:
         if reply_id not in wanted:
             continue
         if found.get(reply_id, text) != text:
-            raise DataError(f"{path}, line {number}: a second, different reply to {reply_id!r}; one is allowed")
+            raise DataError(f"{path}, line {number}: a second, different reply to {reply_id!r}; there must be only one")
         found[reply_id] = text
     missing = [instance.id for instance in instances if instance.id not in found]
     if missing:

@@ -141,7 +141,7 @@ def check_design(models: Sequence[str], rated: Sequence[str], pairs: Sequence[tu
     for (first, second), pair in zip(pairs, unordered, strict=True):
         if first == second or unordered.count(pair) > 1:
             fault = "compares a model with itself" if first == second else "is given twice"
-            raise ConfigError(f"the pair {first}:{second} {fault}; pairs of two models, each once, are allowed")
+            raise ConfigError(f"the pair {first}:{second} {fault}; must be two different models, given once")
     if len(set(rated)) < len(rated):
         raise ConfigError(f"a model to rate is named twice: {', '.join(rated)}")
     if not rated and not pairs:

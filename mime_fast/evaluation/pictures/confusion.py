@@ -82,7 +82,7 @@ def check_suffix(path: str | os.PathLike[str]) -> str:
     """The format that a figure's file name asks for: "png", "svg" or "pdf"; ConfigError for any other."""
     suffix = Path(path).suffix
     if suffix.lower() not in SUFFIXES:
-        raise ConfigError(f"{path}: suffix {suffix!r}; {', '.join(SUFFIXES)} are allowed")
+        raise ConfigError(f"{path}: suffix {suffix!r}; must be one of {', '.join(SUFFIXES)}")
     return suffix.lower()[1:]
 
 

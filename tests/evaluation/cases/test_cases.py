@@ -56,7 +56,7 @@ def test_pairs_by_conversation_or_one_by_one() -> None:
 
 
 def test_ids_that_are_not_there() -> None:
-    with pytest.raises(DataError, match=r"not in the split: 'talk:3', 'talk:1/3'; a conversation's id is allowed"):
+    with pytest.raises(DataError, match=r"not in the split: 'talk:3', 'talk:1/3'; must be a conversation's id"):
         cases_by_id(split(), ["talk:1", "talk:3", "talk:1/3"])
 
 

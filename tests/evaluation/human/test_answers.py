@@ -33,13 +33,13 @@ def test_a_choice_is_unblinded(desk: Desk, study: Study, model: str | None, outc
 @pytest.mark.parametrize("value", ["6", "0", "-1", "3.5", "3,5", "4.0", "five", "\u0663", "1 2", "=4"])
 def test_a_rating_that_is_none(desk: Desk, value: str) -> None:
     desk.sheets["ratings-2.csv"][4]["relevance"] = value
-    assert told(desk) == [f"ratings-2.csv, row 6, column relevance: {value!r} came; 1, 2, 3, 4 or 5 is allowed"]
+    assert told(desk) == [f"ratings-2.csv, row 6, column relevance: {value!r} came; must be 1, 2, 3, 4 or 5"]
 
 
 @pytest.mark.parametrize("value", ["C", "A B", "both", "1"])
 def test_a_choice_that_is_none(desk: Desk, value: str) -> None:
     desk.sheets["ab-3.csv"][0]["choice"] = value
-    assert told(desk) == [f"ab-3.csv, row 2, column choice: {value!r} came; A, B or tie is allowed"]
+    assert told(desk) == [f"ab-3.csv, row 2, column choice: {value!r} came; must be A, B or tie"]
 
 
 def test_empty_cells_of_a_row_are_one_fault(desk: Desk) -> None:
@@ -72,7 +72,7 @@ def test_two_answers_to_one_question(desk: Desk) -> None:
     assert (fault.row, fault.column, fault.came) == (2, "empathy", f"{other!r} came")
     assert (
         fault.allowed
-        == f"{desk.folder / 'ratings-1.csv'}, row 2 has {row['empathy']!r} for the same item; one answer is allowed"
+        == f"{desk.folder / 'ratings-1.csv'}, row 2 has {row['empathy']!r} for the same item; there must be one answer"
     )
     item = desk.study.sheets["ratings", 1][0].item
     assert set(answers.ratings[1, item]) == {"relevance", "fluency"}  # neither of the two counts
@@ -101,7 +101,7 @@ def test_items_of_another_study_or_kind(desk: Desk) -> None:
     faults = told(desk)
     assert len(faults) == 4  # two rows that belong nowhere, and two that are missing
     assert faults[0].startswith(
-        "ratings-1.csv, row 2, column item: 'abcdef-r1-001' came; an item of this study's ratings"
+        "ratings-1.csv, row 2, column item: 'abcdef-r1-001' came; must be an item of this study's ratings"
     )
     assert faults[1].startswith("ratings-1.csv, row 3, column item: ")
     assert all(": no row " in fault for fault in faults[2:])

@@ -148,7 +148,7 @@ def test_the_same_study_is_the_same_bytes(tmp_path: Path) -> None:
 
 def test_answers_are_never_overwritten(tmp_path: Path, study: Study) -> None:
     (tmp_path / "ratings-1.csv").touch()
-    with pytest.raises(ConfigError, match="there is something already"):
+    with pytest.raises(ConfigError, match="is not empty"):
         write_study(study, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["ratings-1.csv"]
 

@@ -117,7 +117,7 @@ def test_suffixes(name: str, expected: str) -> None:
 
 @pytest.mark.parametrize("name", ["a.jpg", "png", "a.png.gz", "-", ".png"])
 def test_other_suffixes(name: str) -> None:
-    with pytest.raises(ConfigError, match=r"\.png, \.svg, \.pdf are allowed"):
+    with pytest.raises(ConfigError, match=r"must be one of \.png, \.svg, \.pdf"):
         check_suffix(name)
 
 
