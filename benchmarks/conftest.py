@@ -154,7 +154,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     name = resolved(config.getoption("mime_benchmark_isa"))
     machine = facts(config.invocation_params.args, name, peer_settings(config.getoption("mime_benchmark_isa")))
     ended = ENDED.get(int(exitstatus), "")
-    config.stash[NO_PICTURE] = _kept(config).write(machine, config.stash.get(ENGINES, {}), ended)
+    engines: dict[str, object] = config.stash.get(ENGINES, {})
+    config.stash[NO_PICTURE] = _kept(config).write(machine, engines, ended)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

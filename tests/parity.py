@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
-
-from mime_fast.reference.hypothesis import Hypothesis
 
 # Absolute bounds by dtype; those of the small ones are half a step at 1, where the results of kernels are.
 BOUNDS: dict[torch.dtype, float] = {
@@ -42,8 +41,22 @@ def assert_as_exact(actual: Tensor, plain: Tensor, exact: Tensor) -> None:
     assert error <= allowed, f"an error of {error:.3g}, where {allowed:.3g} is allowed"
 
 
+class Scored(Protocol):
+    """A hypothesis, or a candidate of a reply."""
+
+    @property
+    def token_ids(self) -> Sequence[int]: ...
+    @property
+    def finish_reason(self) -> str: ...
+    @property
+    def score(self) -> float: ...
+
+
+ScoredT = TypeVar("ScoredT", bound=Scored)
+
+
 def assert_same_replies(
-    found: Sequence[Hypothesis], expected: Sequence[Hypothesis], score: Callable[[Hypothesis], float]
+    found: Sequence[ScoredT], expected: Sequence[ScoredT], score: Callable[[ScoredT], float]
 ) -> None:
     """Equal tokens, except where `score`, the reference's, sets both replies less than the bound apart."""
     assert len(found) == len(expected)

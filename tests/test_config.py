@@ -17,17 +17,19 @@ from mime_fast.errors import ConfigError
 
 
 def test_numbers_of_other_libraries_become_plain() -> None:
-    options = GenerationConfig(
-        num_beams=np.int64(3),
-        top_p=np.float32(0.5),
-        temperature=Fraction(1, 2),
-        length_penalty=np.float64(0.25),
-        suppress_tokens=(np.int32(0), 5),
-    )
+    given: dict[str, Any] = {
+        "num_beams": np.int64(3),
+        "top_p": np.float32(0.5),
+        "temperature": Fraction(1, 2),
+        "length_penalty": np.float64(0.25),
+        "suppress_tokens": (np.int32(0), 5),
+    }
+    options = GenerationConfig(**given)
     plain = GenerationConfig(num_beams=3, top_p=0.5, temperature=0.5, length_penalty=0.25, suppress_tokens=(0, 5))
     assert options == plain
     assert json.loads(json.dumps(options.to_dict())) == json.loads(json.dumps(plain.to_dict()))
-    sizes = MimeConfig.paper(np.int64(20), dropout=np.float32(0.5))
+    vocab_size: Any = np.int64(20)
+    sizes = MimeConfig.paper(vocab_size, dropout=np.float32(0.5))
     assert json.loads(json.dumps(sizes.to_dict())) == MimeConfig.paper(20, dropout=0.5).to_dict()
 
 

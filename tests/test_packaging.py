@@ -96,15 +96,16 @@ def test_the_stub_names_what_the_extension_has(extension: ModuleType) -> None:
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
     targets = [node.target for node in tree.body if isinstance(node, ast.AnnAssign)]
-    named = {node.name for node in (*functions, *classes) if not node.name.startswith("_")}
+    names = [*(node.name for node in functions), *(node.name for node in classes)]
+    named = {name for name in names if not name.startswith("_")}
     named |= {target.id for target in targets if isinstance(target, ast.Name)}
     assert named == {name for name in vars(extension) if not name.startswith("_")}
     for node in functions:
         check_signature(getattr(extension, node.name), node)
     for owner in classes:
-        for node in owner.body if owner.name in named else ():
-            if isinstance(node, ast.FunctionDef) and not node.decorator_list:
-                check_signature(getattr(getattr(extension, owner.name), node.name), node)
+        for member in owner.body if owner.name in named else ():
+            if isinstance(member, ast.FunctionDef) and not member.decorator_list:
+                check_signature(getattr(getattr(extension, owner.name), member.name), member)
 
 
 def check_signature(built: Any, stub: ast.FunctionDef) -> None:

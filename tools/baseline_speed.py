@@ -32,8 +32,10 @@ def dialogues() -> tuple[Contexts, Requests]:
     states = [[CLS_ID, *[USR_ID] * (len(row) - 1)] for row in rows]
     offsets = np.cumsum([0, *map(len, rows)])
     numbers = np.arange(DIALOGUES, dtype=np.uint64)
-    flat = (np.array([each for row in many for each in row], np.int32) for many in (rows, states))
-    return Contexts(*flat, offsets), Requests(numbers, numbers, np.full(DIALOGUES, -1, np.int32), stochastic=True)
+    ids, speakers = (np.array([each for row in many for each in row], np.int32) for many in (rows, states))
+    return Contexts(ids, speakers, offsets), Requests(
+        numbers, numbers, np.full(DIALOGUES, -1, np.int32), stochastic=True
+    )
 
 
 def main() -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from gpu_setting import Setting
 
 import mime_fast
 from benchmarks.tasks import real_dialogues
@@ -20,6 +19,8 @@ from mime_fast.checkpoints.model_folder import load_model_folder
 from mime_fast.engine.engine import Engine
 from mime_fast.engine.load import find_model
 from mime_fast.engine.results import Reply
+from mime_fast.reference.mime import Mime
+from tools.gpu_setting import Setting
 
 Dialogues = Sequence[list[str]]
 WAYS: dict[str, dict[str, Any]] = {
@@ -38,7 +39,7 @@ def rows(setting: Setting) -> Iterator[dict[str, Any]]:
     where, dialogues, responses = real_dialogues(2 if setting.dry else 200)
     cpu = mime_fast.load(device="cpu")
     yield {"dialogues": f"{len(dialogues)} {where}", "against": f"{cpu.backend.name}, float32"}
-    lengths = {"max_new_tokens": 3} if setting.dry else {}
+    lengths: dict[str, Any] = {"max_new_tokens": 3} if setting.dry else {}
     expected = {name: cpu.generate(dialogues, **way, **lengths) for name, way in WAYS.items()}
     scores = [one.logprob for one in cpu.score(dialogues, responses)]
     for precision in PRECISIONS[: 2 if setting.dry else 3]:
@@ -89,8 +90,10 @@ def on_the_device(setting: Setting, precision: str, *, graphs: bool = True) -> E
     if not setting.dry:
         return mime_fast.load(device="cuda", precision=precision, cuda_graphs=graphs and setting.graphs)
     folder = load_model_folder(find_model(None))
+    model = folder.model.eval()
+    assert isinstance(model, Mime)
     dtype: torch.dtype = getattr(torch, precision)
-    backend = CudaBackend(folder.model.eval(), dtype, 4, setting.ops, setting.captures())
+    backend = CudaBackend(model, dtype, 4, setting.ops, setting.captures())
     return Engine(folder, "dry run", Choice(backend, Placement("cpu", "float32", "dry run"), "dry run", 4, 1))
 
 

@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
+sys.path.insert(0, str(ROOT))
 
-import torch  # noqa: E402  (the paths above come first)
-from gpu_setting import Setting  # noqa: E402
+import torch  # noqa: E402  (the root is in the path only now)
 from torch import Tensor  # noqa: E402
 
 from mime_fast.kernels import plain  # noqa: E402
@@ -29,6 +28,7 @@ from mime_fast.kernels.weights import VOCAB_TILES, DecoderCache, DecoderWeights,
 from mime_fast.reference.mime import Mime  # noqa: E402
 from tests.kernels.cases import Random, move  # noqa: E402
 from tests.parity import BOUNDS  # noqa: E402
+from tools.gpu_setting import Setting  # noqa: E402
 
 NAMES = ("decoder_step", "vocab_topk", "vocab_logits", "vocab_score", "gate_fusion", "response_emotion", "beam_step")
 PRECISIONS = ("bfloat16", "float32")
@@ -62,7 +62,7 @@ def kernel(setting: Setting, name: str, precision: str) -> Row:
     """Run it twice, and compare it with its twin in float64: at most twice the twin's own error, and a bound."""
     row: Row = {"kernel": name, "precision": precision}
     if name == "beam_step":
-        import gpu_beam_steps
+        from tools import gpu_beam_steps
 
         steps = sum(gpu_beam_steps.check(way, 0, setting.device) for way in gpu_beam_steps.WAYS)
         return {**row, "steps": steps, "result": "passed"}
@@ -170,13 +170,12 @@ CASES: dict[str, Callable[[Setting, torch.dtype], Case]] = {
 
 def dialogues(setting: Setting) -> Iterator[Row]:
     """Eight made-up ones, without graphs, then with them; twice each, so that the second call captures."""
-    import gpu_parity
-
     import mime_fast
     from benchmarks.tasks import made_up_dialogues
+    from tools import gpu_parity
 
     given, _ = made_up_dialogues(2 if setting.dry else 8)
-    lengths = {"max_new_tokens": 3} if setting.dry else {"max_new_tokens": 20}
+    lengths: dict[str, Any] = {"max_new_tokens": 3} if setting.dry else {"max_new_tokens": 20}
     cpu = mime_fast.load(device="cpu")
     for graphs in (False, True) if setting.graphs else (False,):
         engine = gpu_parity.on_the_device(setting, "float32", graphs=graphs)
@@ -193,12 +192,12 @@ def dialogues(setting: Setting) -> Iterator[Row]:
 
 def one_generate(setting: Setting) -> str:
     """A small model without graphs, all of whose kernels a sanitizer can watch in seconds."""
-    import gpu_speed
+    from benchmarks.random_mime import random_mime
+    from mime_fast.backends.gpu.backend import CudaBackend
+    from tools import gpu_speed
 
     small = Setting.of(True).config
-    backend = gpu_speed.CudaBackend(
-        gpu_speed.random_mime(small).to(setting.device), torch.float32, 3, setting.ops, setting.captures(False)
-    )
+    backend = CudaBackend(random_mime(small).to(setting.device), torch.float32, 3, setting.ops, setting.captures(False))
     _, found = gpu_speed.work(small, "beam 5", backend, 3)()
     return f"replies of {[len(each[0].token_ids) for each in found]} words"
 

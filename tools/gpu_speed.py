@@ -6,12 +6,12 @@ import dataclasses
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from math import inf
 from typing import Any
 
 import numpy as np
 import torch
-from gpu_setting import Setting
 from torch import Tensor
 
 from benchmarks.random_mime import random_mime
@@ -27,8 +27,9 @@ from mime_fast.kernels import plain
 from mime_fast.kernels.select import Ops, device_ops, plain_ops
 from mime_fast.reference.mime import Mime
 from mime_fast.text.special import CLS_ID, EOS_ID, USR_ID
+from tools.gpu_setting import Setting
 
-FORCED = {"min_new_tokens": TOKENS - 1, "max_new_tokens": TOKENS}
+FORCED: dict[str, Any] = {"min_new_tokens": TOKENS - 1, "max_new_tokens": TOKENS}
 TASKS: dict[str, GenerationConfig | None] = {
     "beam 5": GenerationConfig(num_beams=5, **FORCED),
     "greedy": GenerationConfig(num_beams=1, **FORCED),
@@ -102,7 +103,7 @@ def eager_ops(dry: bool) -> Ops:
 
     ops = plain_ops("eager PyTorch")
     changed: dict[str, Any] = {"vocab_topk": vocab_topk, "vocab_score": plain.vocab_score, "score_rows": 8192}
-    return dataclasses.replace(ops, **changed, **({} if dry else {"beam_step": device_ops().beam_step}))
+    return dataclasses.replace(ops, **changed | ({} if dry else {"beam_step": device_ops().beam_step}))
 
 
 def figure(setting: Setting, task: str, precision: str, batch: int, backend: Backend, most: int = 50) -> Row:
@@ -162,7 +163,7 @@ def measure_limits(setting: Setting) -> Row:
     limits: Row = {"copy GB/s": round(2 * source.numel() * 4 / copy / 1e9)}
     for precision in ("bfloat16", "float32"):
         a = torch.randn(big, big, device=setting.device).to(getattr(torch, precision))
-        seconds = _device_seconds(lambda a=a: a @ a, setting)
+        seconds = _device_seconds(partial(torch.matmul, a, a), setting)
         limits[f"matrix TFLOP/s, {precision}"] = round(2 * big**3 / seconds / 1e12, 1)
     return limits
 
@@ -179,7 +180,7 @@ def _device_seconds(call: Callable[[], Any], setting: Setting, times: int = 20) 
         call()
     end.record()
     end.synchronize()
-    return start.elapsed_time(end) / 1e3 / times
+    return float(start.elapsed_time(end)) / 1e3 / times
 
 
 def profile(setting: Setting) -> Iterator[Row]:

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
+sys.path.insert(0, str(ROOT))
 os.environ.setdefault("TRITON_CACHE_DIR", str(ROOT / "build" / "gpu_check" / "triton"))  # can be carried with the tree
 
-from gpu_check import write_row  # noqa: E402  (from tools/, which is in the path only now)
-from gpu_setting import Setting  # noqa: E402
+from tools.gpu_check import write_row  # noqa: E402  (the root is in the path only now)
+from tools.gpu_setting import Setting  # noqa: E402
 
 Row = dict[str, Any]
 ON_A_GPU = (  # tests that show more where there is one
@@ -70,37 +70,37 @@ def build(setting: Setting) -> Iterator[Row]:
 
 def kernels(setting: Setting) -> Iterator[Row]:
     """Every kernel in a process of its own, several at a time: they compile in parallel; a fault stops no other."""
-    import gpu_smoke
+    from tools import gpu_smoke
 
     yield from gpu_smoke.all_kernels(setting)
 
 
 def smoke(setting: Setting) -> Iterator[Row]:
-    import gpu_smoke
+    from tools import gpu_smoke
 
     yield from gpu_smoke.dialogues(setting)
 
 
 def speed(setting: Setting) -> Iterator[Row]:
-    import gpu_speed
+    from tools import gpu_speed
 
     yield from gpu_speed.first_figures(setting)
 
 
 def more_speed(setting: Setting) -> Iterator[Row]:
-    import gpu_speed
+    from tools import gpu_speed
 
     yield from gpu_speed.other_figures(setting)
 
 
 def profile(setting: Setting) -> Iterator[Row]:
-    import gpu_speed
+    from tools import gpu_speed
 
     yield from gpu_speed.profile(setting)
 
 
 def parity(setting: Setting) -> Iterator[Row]:
-    import gpu_parity
+    from tools import gpu_parity
 
     yield from gpu_parity.rows(setting)
 

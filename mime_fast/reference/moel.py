@@ -85,6 +85,7 @@ class Moel(DialogueModel):
     """The classifier's likeliest emotions say whose listeners are used, and how much; no noise, no mimicry."""
 
     config: MoelConfig
+    decoder: MoelDecoder
 
     def __init__(self, config: MoelConfig) -> None:
         super().__init__(config)

@@ -172,7 +172,7 @@ class Loop(ABC):
         if not torch.isfinite(total):
             raise MimeFastError(f"step {progress.step}: the loss is {total.item()}; a lower learning rate may help")
         self.optimizer.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         if stage.max_grad_norm:
             nn.utils.clip_grad_norm_(self.model.parameters(), stage.max_grad_norm)
         rate = learning_rate(stage, progress.step, self.total_steps, self.model.config.hidden_size)

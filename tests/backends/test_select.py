@@ -162,7 +162,8 @@ def test_cuda_wherever_there_is_a_gpu(gpu: None, precision: str) -> None:
 
 
 def test_a_gpu_does_not_draw_away_what_runs_only_on_the_cpu(gpu: None, able: None) -> None:
-    for wanted in ({"precision": "int8"}, {"backend": "native"}, {"isa": "generic"}):
+    ways: list[dict[str, Any]] = [{"precision": "int8"}, {"backend": "native"}, {"isa": "generic"}]
+    for wanted in ways:
         choice = chosen(**wanted)
         assert isinstance(choice.backend, StandIn)
         assert choice.placement.device == "cpu"
@@ -220,7 +221,12 @@ def test_what_a_gpu_lacks(monkeypatch: pytest.MonkeyPatch, changes: dict[str, An
     }
     for name, value in (defaults | changes).items():
         monkeypatch.setattr(name, value)
-    for wanted in ({"device": "cuda", "precision": "bfloat16"}, {"backend": "cuda"}, {"precision": "float16"}):
+    ways: list[dict[str, Any]] = [
+        {"device": "cuda", "precision": "bfloat16"},
+        {"backend": "cuda"},
+        {"precision": "float16"},
+    ]
+    for wanted in ways:
         with pytest.raises(BackendError, match=re.escape(why)):
             Wanted(**wanted)
     kind, others = find_kind(Wanted(), "mime")

@@ -11,13 +11,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mime_fast.checkpoints import torch_weights
 from mime_fast.checkpoints.model_folder import load_model_folder, save_model_folder
 from mime_fast.checkpoints.torch_weights import load_weights, own_state
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.config.model import MimeConfig, ModelConfig, MoelConfig, MultiTaskConfig
 from mime_fast.errors import CheckpointError
 from mime_fast.reference.mime import Mime
+from mime_fast.reference.models import new_model
 from mime_fast.text.tokenizer import Tokenizer
 from tests.reference.tiny import tiny as of_kind
 
@@ -175,13 +175,12 @@ def test_a_refused_load_makes_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     tensors = {name: torch.zeros_like(value) for name, value in own_state(tiny()).items()}
     tensors["decoder.norm.bias"][0] = torch.nan
     made: list[str] = []
-    new_model = torch_weights.new_model
 
     def noting(config: Any) -> Any:
         made.append(config.model_type)
         return new_model(config)
 
-    monkeypatch.setattr(torch_weights, "new_model", noting)
+    monkeypatch.setattr("mime_fast.checkpoints.torch_weights.new_model", noting)
     with pytest.raises(CheckpointError, match=r"^here: decoder\.norm\.bias"):
         load_weights(tiny().config, tensors, where="here")
     assert made == []

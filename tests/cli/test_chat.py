@@ -10,6 +10,7 @@ import pytest
 import mime_fast
 from mime_fast.cli import chat
 from tests.cli.conftest import Run
+from tests.mixtures import mixture_of
 
 SAY = "i passed the test !\n"
 
@@ -20,12 +21,13 @@ def test_piped_chat_shows_emotions_mixture_and_reply(run: Run, model_dir: Path) 
     (reply,) = engine.generate([[SAY.strip()]])
     assert outcome.code == 0
     assert outcome.err == ""
+    mixture = mixture_of(reply)
     heard, answers, said = outcome.out.splitlines()
     three = r"\w+ \d+%, \w+ \d+%, \w+ \d+%"
     assert re.fullmatch(rf"heard    {reply.emotion} \d+%, \w+ \d+%, \w+ \d+% \((positive|negative)\)", heard)
-    assert re.fullmatch(rf"answers  {reply.mixture.polarity} \d+%: {three}", answers)
+    assert re.fullmatch(rf"answers  {mixture.polarity} \d+%: {three}", answers)
     assert said == f"mime     {reply.text}"
-    group = getattr(reply.mixture, reply.mixture.polarity)
+    group = getattr(mixture, mixture.polarity)
     assert f": {max(group, key=group.get)} {max(group.values()):.0%}, " in answers
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from mime_fast.cli import explain as command
 from mime_fast.emotions import LABELS
 from tests.cli.conftest import Run, json_lines
 
@@ -72,7 +71,7 @@ def test_a_picture(run: Run, model_dir: Path, tmp_path: Path) -> None:
 
 
 def test_without_block_characters(run: Run, model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command.sys, "stdout", open_ascii := _Ascii(sys.stdout))
+    monkeypatch.setattr("sys.stdout", open_ascii := _Ascii(sys.stdout))
     run("explain", "so happy !", "--model", model_dir, "--threads", 1)
     assert "".join(open_ascii.written).isascii() and "#" in "".join(open_ascii.written)
 

@@ -21,6 +21,7 @@ from mime_fast.config.generation import GenerationConfig
 from mime_fast.corpora import answering, chunks
 from mime_fast.emotions import LABELS, NEGATIVE, POSITIVE
 from tests.cli.conftest import Run, json_lines
+from tests.mixtures import mixture_of
 
 ROOT = Path(__file__).resolve().parents[2]
 DIALOGUES: list[dict[str, Any]] = [
@@ -77,11 +78,11 @@ def test_generate_gives_what_the_engine_gives(run: Run, model_dir: Path) -> None
     for line, reply in zip(outcome.lines, replies, strict=True):
         assert (line["text"], line["emotion"]) == (reply.text, reply.emotion)
         assert line["score"] == pytest.approx(reply.score, abs=1e-6)
-        mixture = line["mixture"]
+        mixture, expected = line["mixture"], mixture_of(reply)
         assert (tuple(mixture["positive"]), tuple(mixture["negative"])) == (POSITIVE, NEGATIVE)
-        assert mixture["polarity"] == reply.mixture.polarity
-        assert mixture["mimic_share"] == pytest.approx(reply.mixture.mimic_share, abs=1e-4)
-        assert mixture["negative"] == pytest.approx(reply.mixture.negative, abs=1e-4)
+        assert mixture["polarity"] == expected.polarity
+        assert mixture["mimic_share"] == pytest.approx(expected.mimic_share, abs=1e-4)
+        assert mixture["negative"] == pytest.approx(expected.negative, abs=1e-4)
     assert outcome.lines[2]["mixture"]["polarity"] == "positive"
     assert outcome.err.startswith("mime-fast: 3 of 3 rows answered in ")
 
@@ -101,7 +102,14 @@ def test_generate_passes_every_search_option(run: Run, model_dir: Path, monkeypa
 
     monkeypatch.setattr(NativeBackend, "generate", record)
     monkeypatch.setattr(mime_fast.Engine, "reading", note)
-    given = {"num_beams": 1, "max_new_tokens": 5, "min_new_tokens": 1, "top_k": 9, "top_p": 0.9, "temperature": 1.5}
+    given: dict[str, Any] = {
+        "num_beams": 1,
+        "max_new_tokens": 5,
+        "min_new_tokens": 1,
+        "top_k": 9,
+        "top_p": 0.9,
+        "temperature": 1.5,
+    }
     given |= {"length_penalty": 0.5, "no_repeat_ngram_size": 2, "num_return_sequences": 2}
     flags = [text for name, value in given.items() for text in ("--" + name.replace("_", "-"), value)]
     argv = ["generate", "-", "--model", model_dir, *flags, "--do-sample", "--no-stochastic", "--no-strict-turns"]

@@ -95,7 +95,7 @@ PLAIN = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 def test_names_that_are_no_utf8(tmp_path: Path, model_dir: Path, command: str, env: dict[str, str]) -> None:
     source, out = os.fsencode(tmp_path) + b"/\xff\xfe.jsonl", os.fsencode(tmp_path) + b"/\xf0.jsonl"
     Path(os.fsdecode(source)).write_text(json_lines(["{", ROWS[1]]))
-    argv = [sys.executable, "-m", "mime_fast", command, source, "--model", os.fsencode(model_dir)]
+    argv: list[str | bytes] = [sys.executable, "-m", "mime_fast", command, source, "--model", os.fsencode(model_dir)]
     ways: list[tuple[list[Any], int]] = [(["--out", out], 1), ([], 1), (["--out", b"/\xff/\xfe"], 2)]
     for rest, code in (*ways, (["--id-column", b"\xff"], 2)):
         done = subprocess.run([*argv, *rest], capture_output=True, env=os.environ | env, check=False, timeout=120)

@@ -10,6 +10,7 @@ import pytest
 from mime_fast.cli.train import MODEL_TYPES
 from mime_fast.config.model import MODEL_CONFIGS
 from mime_fast.training import run as training
+from mime_fast.training.loop import Progress
 from mime_fast.training.recipe import Stage
 from tests.cli.conftest import SIZES, Run, json_lines
 
@@ -92,9 +93,9 @@ def test_train_resume_evaluate_generate(run: Run, tmp_path: Path, corpus: Path, 
 def test_train_takes_its_options(run: Run, tmp_path: Path, recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, object] = {}
 
-    def record(stages: object, data: str, out: str, **options: object) -> training.Progress:
+    def record(stages: object, data: str, out: str, **options: object) -> Progress:
         seen.update(stages=stages, data=data, out=out, **options)
-        return training.Progress(step=3, best_ppl=50.0, stopped=True)
+        return Progress(step=3, best_ppl=50.0, stopped=True)
 
     threads: list[int] = []
     monkeypatch.setattr(training, "train", record)

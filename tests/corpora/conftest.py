@@ -41,7 +41,12 @@ def write_rows(path: Path, rows: list[Any]) -> Path:
 def make_job(model_dir: Path) -> MakeJob:  # noqa: F811
     def make(inputs: Any, output: Path | str | None, *, kind: Any = "score", **given: Any) -> CorpusJob:
         task = Task(kind, **given.pop("task", {}))
-        options = {"model": str(model_dir), "load_options": {"threads": 1}, "quiet": True, "part_rows": 40} | given
+        options: dict[str, Any] = {
+            "model": str(model_dir),
+            "load_options": {"threads": 1},
+            "quiet": True,
+            "part_rows": 40,
+        } | given
         if not isinstance(inputs, list):
             inputs = str(inputs)
         return CorpusJob(task, inputs, None if output is None else str(output), **options)

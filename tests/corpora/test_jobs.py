@@ -22,6 +22,7 @@ from mime_fast.corpora import writers
 from mime_fast.emotions import LABELS
 from mime_fast.errors import BackendError, ConfigError, DataError, InputError
 from tests.corpora.conftest import MakeJob, some_rows, write_rows
+from tests.mixtures import mixture_of
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -37,7 +38,8 @@ def test_scores_are_the_engines(tmp_path: Path, make_job: MakeJob, model_dir: Pa
         assert (line["tokens"], line["token_logprobs"]) == (score.tokens, score.token_logprobs)
         assert (line["logprob"], line["perplexity"]) == (score.logprob, score.perplexity)
         assert (line["emotion"], len(line["emotion_probs"])) == (score.emotion, 3)
-        weights = score.mixture.positive | score.mixture.negative | {"": score.mixture.mimic_share}
+        mixture = mixture_of(score)
+        weights = mixture.positive | mixture.negative | {"": mixture.mimic_share}
         found = line["mixture"]["positive"] | line["mixture"]["negative"] | {"": line["mixture"]["mimic_share"]}
         assert found == {name: round(weight, 4) for name, weight in weights.items()}
     count = sum(len(score.token_logprobs) for score in scores)

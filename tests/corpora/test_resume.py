@@ -19,7 +19,7 @@ import pytest
 import mime_fast
 from mime_fast.corpora import answerer_spec, part_work
 from mime_fast.corpora.job import CorpusJob
-from mime_fast.corpora.parts import Parts
+from mime_fast.corpora.parts import Parts, write_part
 from mime_fast.corpora.places import Places, StateFiles
 from mime_fast.errors import ConfigError, DataError
 from tests.corpora.conftest import MakeJob, some_rows, start, write_rows
@@ -82,7 +82,6 @@ def test_goes_on_behind_what_is_done(
     whole = make_job(source, f"{tmp_path}/whole-{name}")
     expected = whole.run()
     made: list[int] = []
-    write_part = part_work.write_part
 
     def failing(files: StateFiles, number: int, *rest: object) -> None:
         if number == 3 and 3 not in made:
@@ -91,7 +90,7 @@ def test_goes_on_behind_what_is_done(
         made.append(number)
         write_part(files, number, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(part_work, "write_part", failing)
+    monkeypatch.setattr("mime_fast.corpora.part_work.write_part", failing)
     job = make_job(source, f"{tmp_path}/{name}")
     with pytest.raises(OSError, match="No space"):
         job.run()
@@ -147,7 +146,6 @@ def test_two_makers_do_not_share_an_output(
 ) -> None:
     out = tmp_path / "out.jsonl"
     make_job(source, tmp_path / "whole.jsonl").run()
-    write_part = part_work.write_part
 
     def failing(files: StateFiles, number: int, *rest: object) -> None:
         if number == 3:
@@ -160,7 +158,7 @@ def test_two_makers_do_not_share_an_output(
 
     on("avx2")
     with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
-        patch.setattr(part_work, "write_part", failing)
+        patch.setattr("mime_fast.corpora.part_work.write_part", failing)
         make_job(source, out).run()
     on("generic")
     with pytest.raises(DataError, match=r"made by isa avx2, others would be by isa generic: .*--isa"):
@@ -263,7 +261,6 @@ def test_the_manifest_has_the_summary(tmp_path: Path, make_job: MakeJob, source:
 
 def stopped_after(monkeypatch: pytest.MonkeyPatch, job: CorpusJob, parts: int) -> None:
     """Run a job until so many parts are done."""
-    write_part = part_work.write_part
 
     def failing(files: StateFiles, number: int, *rest: object) -> None:
         if number == parts:
@@ -271,7 +268,7 @@ def stopped_after(monkeypatch: pytest.MonkeyPatch, job: CorpusJob, parts: int) -
         write_part(files, number, *rest)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(part_work, "write_part", failing)
+        patch.setattr("mime_fast.corpora.part_work.write_part", failing)
         job.run()
 
 

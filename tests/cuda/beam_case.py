@@ -77,7 +77,7 @@ def offered(
             continue
         words = state.words[row, 1 : state.positions[row] + 1].tolist()
         given = torch.tensor([distribution(slot, tuple(words))], dtype=torch.float32)
-        allowed = penalise(given, [{SOS_ID, *words}], options.repetition_penalty)
+        allowed = penalise(given, [[SOS_ID, *words]], options.repetition_penalty)
         allowed[:, list(options.suppress_tokens)] = -torch.inf
         allowed[:, [token for token in state.banned[row].tolist() if token >= 0]] = -torch.inf
         forced = int(state.forced[row])

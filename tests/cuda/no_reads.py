@@ -17,7 +17,7 @@ class NoReads(TorchDispatchMode):
     """Raises where the host would wait for the device; `ops` contains what ran."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.ops: list[str] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -127,7 +127,7 @@ def test_nan_stops_its_own_slot(kind: Any) -> None:
 
 
 def test_slots_are_started_again_and_moved() -> None:
-    way = {"num_beams": 3, "num_return_sequences": 3, "max_new_tokens": 5}
+    way: dict[str, Any] = {"num_beams": 3, "num_return_sequences": 3, "max_new_tokens": 5}
     distribution = values_of(3, [-1.0, -2.0, -0.5], 7)
     sizes = BeamSizes.of(GenerationConfig(**way), 7)
     state = BeamState.empty(sizes, 4, 1.0, "cpu")

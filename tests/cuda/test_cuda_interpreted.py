@@ -16,8 +16,8 @@ from mime_fast.config.model import MimeConfig
 from mime_fast.kernels.beam_state import BeamState
 from mime_fast.kernels.select import BeamStep, Ops, device_ops
 from tests.cuda.beam_case import compiled
-from tests.cuda.device_case import DeviceCase
-from tests.native.parity_case import parts, torch_model
+from tests.cuda.device_case import DeviceCase, torch_mime
+from tests.native.parity_case import parts
 from tests.native.random_models import SMALL, Tensors, random_dialogues, random_tensors
 from tests.parity import assert_as_exact
 
@@ -54,8 +54,8 @@ def interpreted_ops() -> Ops:
 class InterpretedCase(DeviceCase):
     def __init__(self, config: MimeConfig, tensors: Tensors) -> None:
         super().__init__(config, tensors)
-        model, eager = torch_model(config, tensors), Graphs("for tests")
-        self.native = CudaBackend(model, torch.float32, 3, interpreted_ops(), eager)  # type: ignore[assignment]
+        model, eager = torch_mime(config, tensors), Graphs("for tests")
+        self.native = CudaBackend(model, torch.float32, 3, interpreted_ops(), eager)
         self.all = (self.native, self.plain, self.exact)
 
 

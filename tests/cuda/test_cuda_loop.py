@@ -23,10 +23,10 @@ from mime_fast.errors import BackendError, ConfigError
 from mime_fast.kernels.select import plain_ops
 from mime_fast.reference import layers
 from mime_fast.reference.hypothesis import Hypothesis
-from tests.cuda.device_case import ON_DEVICE, DeviceCase, device_backend
+from tests.cuda.device_case import ON_DEVICE, DeviceCase, device_backend, torch_mime
 from tests.cuda.no_reads import FakeGraphs, NoReads
 from tests.native import test_backend_errors as errors
-from tests.native.parity_case import parts, tokens_of, torch_model
+from tests.native.parity_case import parts, tokens_of
 from tests.native.random_models import SMALL, Asked, random_dialogues, random_tensors
 
 CONFIG = MimeConfig.paper(211, **SMALL, num_layers=2)
@@ -65,6 +65,7 @@ def test_a_batch_equals_its_singles(asked: Asked, options: GenerationConfig) -> 
     for size in (1, 3, 8):
         again, found = device_backend(CONFIG, TENSORS, size).generate(*parts(asked), options, prefixes)
         assert_alike(found, together)
+        assert again.weights is not None and heard.weights is not None
         np.testing.assert_allclose(again.weights, heard.weights, atol=1e-6)
     backend = device_backend(CONFIG, TENSORS, 16)
     alone = [backend.generate(*parts(asked.only([i])), options, [prefixes[i]])[1] for i in range(0, len(asked), 4)]
@@ -89,7 +90,7 @@ def test_the_score_of_a_reply_is_what_it_was_generated_with(asked: Asked, option
 def test_a_captured_step_reads_nothing_back(asked: Asked, options: GenerationConfig) -> None:
     """Every step after the first of its size, as a CUDA graph would run it."""
     graphs = FakeGraphs()
-    backend = CudaBackend(torch_model(CONFIG, TENSORS), torch.float32, 4, plain_ops("for tests"), graphs)
+    backend = CudaBackend(torch_mime(CONFIG, TENSORS), torch.float32, 4, plain_ops("for tests"), graphs)
     prefixes = [[7, 8][: i % 3] for i in range(len(asked))]
     _, found = backend.generate(*parts(asked), options, prefixes)
     _, expected = device_backend(CONFIG, TENSORS, 64).generate(*parts(asked), options, prefixes)
@@ -118,7 +119,12 @@ def test_a_step_is_captured_after_it_ran_once() -> None:
 def test_free_slots_are_refilled_before_the_batch_is_done(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
     run = Session.run
-    monkeypatch.setattr(Session, "run", lambda self, size: (sizes.append(size), run(self, size))[1])
+
+    def noting(self: Session, size: int) -> None:
+        sizes.append(size)
+        run(self, size)
+
+    monkeypatch.setattr(Session, "run", noting)
     options = WAYS["sampling"]
     _, replies = device_backend(CONFIG, TENSORS, 4).generate(*parts(asked), options)
     assert sizes == sorted(sizes, reverse=True) and sizes[0] == 4 and sizes[-1] < 4
@@ -256,7 +262,7 @@ def test_tables_are_the_backend_s_own(asked: Asked, monkeypatch: pytest.MonkeyPa
     def asks(*_: Any) -> Any:
         raise AssertionError("a table is asked for")
 
-    backend = CudaBackend(torch_model(CONFIG, TENSORS), torch.float32, 4, plain_ops("for tests"), FakeGraphs())
+    backend = CudaBackend(torch_mime(CONFIG, TENSORS), torch.float32, 4, plain_ops("for tests"), FakeGraphs())
     monkeypatch.setattr(layers, "sinusoidal_positions", asks)
     nothing = np.full(len(asked), 2, np.int32), np.arange(len(asked) + 1)
     for _ in range(2):
@@ -267,7 +273,7 @@ def test_tables_are_the_backend_s_own(asked: Asked, monkeypatch: pytest.MonkeyPa
 
 def test_shapes_of_the_prefill_are_bounded(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prefill, "SHAPES", 2)
-    model, graphs = torch_model(CONFIG, TENSORS), FakeGraphs()
+    model, graphs = torch_mime(CONFIG, TENSORS), FakeGraphs()
     backend = CudaBackend(model, torch.float32, 4, plain_ops("for tests"), graphs)
     expected = device_backend(CONFIG, TENSORS, 4).generate(*parts(asked), WAYS["greedy"])[1]
     for _ in range(2):
@@ -296,7 +302,7 @@ def test_what_looks_at_all_logits_has_them_from_their_op(asked: Asked, way: dict
         return logits
 
     changed = replace(ops, vocab_logits=vocab_logits)
-    backend = CudaBackend(torch_model(CONFIG, TENSORS), torch.bfloat16, 8, changed, Graphs("for tests"))
+    backend = CudaBackend(torch_mime(CONFIG, TENSORS), torch.bfloat16, 8, changed, Graphs("for tests"))
     _, replies = backend.generate(*parts(asked), GenerationConfig(max_new_tokens=1, **way))
     assert {each[0].token_ids for each in replies} == {(11,)}
 

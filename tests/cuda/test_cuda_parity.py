@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.config.model import MimeConfig
@@ -131,8 +132,9 @@ def test_sorted_candidates_are_those_of_the_twin() -> None:
     suppressed = torch.zeros(40, dtype=torch.uint8)
     suppressed[[0, 39]] = 1
     sorted_topk = topk_of(plain_ops("for tests"), 35)
-    for bans in ((None, None), (suppressed, banned), (None, banned)):
-        found, expected = (topk(hidden, weight, bias, *bans, 35) for topk in (sorted_topk, plain.vocab_topk))
+    both: list[tuple[Tensor | None, Tensor | None]] = [(None, None), (suppressed, banned), (None, banned)]
+    for never, bans in both:
+        found, expected = (topk(hidden, weight, bias, never, bans, 35) for topk in (sorted_topk, plain.vocab_topk))
         torch.testing.assert_close(found[0], expected[0], equal_nan=True, rtol=0, atol=0)
         there = expected[0] > -torch.inf
         assert torch.equal(found[1][there], expected[1][there])

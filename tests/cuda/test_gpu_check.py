@@ -16,14 +16,12 @@ import torch
 
 from mime_fast.engine.load import PRETRAINED
 from mime_fast.kernels.select import plain_ops
+from tools import gpu_parity, gpu_smoke
+from tools.gpu_check import STAGES, Stage, check
+from tools.gpu_setting import Setting
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = str(ROOT / "tools")
-
-
-@pytest.fixture(autouse=True)
-def tools(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(TOOLS)
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
@@ -34,8 +32,6 @@ def test_the_dry_run(tmp_path: Path) -> None:
     """Every stage runs by itself, in the order of the two calls."""
     if not any(PRETRAINED.glob("*")):
         pytest.skip("no weights ship with this package")
-    from gpu_check import STAGES
-
     out = tmp_path / "rows.jsonl"
     for call in ("a", "b"):
         command = [sys.executable, f"{TOOLS}/gpu_check.py", "--dry-run", "--call", call, "--out", str(out)]
@@ -78,8 +74,6 @@ def write(value):
 
 def checked(out: Path, budget: float, **limits: tuple[int, int]) -> list[str]:
     """Stand-ins for stages, with their limits and the least time for them."""
-    from gpu_check import Stage, check
-
     stages = [Stage(name, "a", *limit, "", name == "bad") for name, limit in limits.items()]
 
     def command(stage: Stage, again: bool) -> list[str]:
@@ -120,9 +114,6 @@ def test_what_the_budget_has_no_time_for_is_left_out(tmp_path: Path) -> None:
 
 
 def test_a_kernel_that_is_wrong_is_named() -> None:
-    import gpu_smoke
-    from gpu_setting import Setting
-
     ops = plain_ops("for tests")
     for name in gpu_smoke.CASES:
 
@@ -158,8 +149,6 @@ def reply(tokens: str, log_probs: list[float]) -> Any:
     ],
 )
 def test_parity_judges_the_gap_where_replies_part(search: str, found: Any, gap: float, result: str) -> None:
-    import gpu_parity
-
     scores = {"a b": [-1.0, -2.0, -1.0], "a c": [-1.0, -2.5, 0.0], "a d": [-1.0, -2.0, 0.0], "a": [-1.0, -3.0]}
 
     def score(dialogues: Any, responses: list[list[str]], request_ids: list[int]) -> list[Any]:
@@ -175,9 +164,6 @@ def test_parity_judges_the_gap_where_replies_part(search: str, found: Any, gap: 
 def test_a_kernel_without_a_gpu_fails_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    import gpu_smoke
-    from gpu_setting import Setting
-
     monkeypatch.setattr(gpu_smoke, "NAMES", ("vocab_logits",))
     monkeypatch.setattr(gpu_smoke, "PRECISIONS", ("float32",))
     (row,) = gpu_smoke.all_kernels(Setting.of(False))

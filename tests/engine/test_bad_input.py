@@ -129,13 +129,17 @@ def test_per_dialogue_values(engine: Engine, options: dict[str, Any], message: s
 def test_iterables_must_be_as_long_as_the_dialogues(engine: Engine, name: str) -> None:
     values: dict[str, list[Any]] = {"prefixes": ["oh", None, "no"], "emotions": ["sad", None, "joyful"]}
     three = values.get(name, [4, 5, 6])
-    expected = engine.generate([GOOD] * 3, num_beams=1, **{name: three})
-    again = engine.generate([GOOD] * 3, num_beams=1, **{name: iter(three)})
+
+    def given(values: Any) -> dict[str, Any]:
+        return {name: values}
+
+    expected = engine.generate([GOOD] * 3, num_beams=1, **given(three))
+    again = engine.generate([GOOD] * 3, num_beams=1, **given(iter(three)))
     assert [reply.token_ids for reply in again] == [reply.token_ids for reply in expected]
     with pytest.raises(mime_fast.InputError, match=f"{name}: more than 2 for 2 dialogues; must be one each"):
-        engine.generate([GOOD] * 2, **{name: iter(three)})
+        engine.generate([GOOD] * 2, **given(iter(three)))
     with pytest.raises(mime_fast.InputError, match=f"3 {name} for 4 dialogues"):
-        engine.generate([GOOD] * 4, **{name: iter(three)})
+        engine.generate([GOOD] * 4, **given(iter(three)))
     with pytest.raises(mime_fast.InputError, match="responses: more than 1 for 1 dialogues"):
         engine.score([GOOD], iter(["yes", "no"]))  # type: ignore[arg-type]
 

@@ -81,7 +81,8 @@ def test_scores_are_those_of_the_replies(engine: Engine) -> None:
 
 def test_classify(engine: Engine) -> None:
     for found, reply in zip(engine.classify(DIALOGUES), engine.generate(DIALOGUES), strict=True):
-        assert (found.emotion, found.emotion_probs) == (reply.emotion, pytest.approx(reply.emotion_probs))
+        assert found.emotion == reply.emotion
+        assert found.emotion_probs == pytest.approx(reply.emotion_probs)
 
 
 def test_streams(engine: Engine) -> None:

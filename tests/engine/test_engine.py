@@ -15,11 +15,13 @@ from mime_fast.checkpoints.model_folder import save_model_folder
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.emotions import LABELS, NEGATIVE, POSITIVE, POSITIVE_IDS
 from mime_fast.engine.engine import Engine
+from mime_fast.reference.mime import Mime
 from mime_fast.text.tokenizer import Tokenizer
 from tests.engine.conftest import DIALOGUES, tolerance
+from tests.mixtures import mixture_of
 from tests.reference.tiny import tiny_model
 
-GREEDY = {"num_beams": 1}
+GREEDY: dict[str, Any] = {"num_beams": 1}
 SAMPLING = {"do_sample": True, "top_k": 8, "temperature": 0.9}
 WAYS: list[dict[str, Any]] = [{}, GREEDY, SAMPLING, {"search": "mime"}, {"stochastic": False}]
 
@@ -33,12 +35,13 @@ def assert_same_reply(engine: Engine, first: mime_fast.Reply, second: mime_fast.
         assert first == second
         return
     near = tolerance(engine)
-    assert [one.token_ids for one in first.candidates] == [one.token_ids for one in second.candidates]
+    assert [each.token_ids for each in first.candidates] == [each.token_ids for each in second.candidates]
     assert first.token_logprobs == pytest.approx(second.token_logprobs, abs=near)
     assert first.emotion_probs == pytest.approx(second.emotion_probs, abs=near)
-    assert first.mixture.polarity == second.mixture.polarity
+    one, two = mixture_of(first), mixture_of(second)
+    assert one.polarity == two.polarity
     for group in ("positive", "negative"):
-        assert getattr(first.mixture, group) == pytest.approx(getattr(second.mixture, group), abs=near)
+        assert getattr(one, group) == pytest.approx(getattr(two, group), abs=near)
 
 
 @pytest.mark.parametrize("options", WAYS)
@@ -67,12 +70,13 @@ def test_seeds_and_request_ids_decide_the_noise(engine: Engine) -> None:
     assert_same_reply(engine, first, again)
     (other_seed,) = engine.generate([dialogue], seed=6, request_ids=[7])
     (other_request,) = engine.generate([dialogue], seed=5, request_ids=[8])
-    mixtures = [first.mixture.positive, other_seed.mixture.positive, other_request.mixture.positive]
+    mixtures = [mixture_of(reply).positive for reply in (first, other_seed, other_request)]
     assert len({tuple(mixture.values()) for mixture in mixtures}) == 3
     per_dialogue = engine.generate([dialogue] * 2, seed=[5, 6], request_ids=[7, 7])
     assert_same_reply(engine, per_dialogue[0], first)
     assert_same_reply(engine, per_dialogue[1], other_seed)
-    from_array = engine.generate([dialogue] * 2, seed=np.array([5, 6]), request_ids=np.array([7, 7], dtype=np.uint64))
+    arrays: dict[str, Any] = {"seed": np.array([5, 6]), "request_ids": np.array([7, 7], dtype=np.uint64)}
+    from_array = engine.generate([dialogue] * 2, **arrays)
     assert_same_reply(engine, from_array[1], other_seed)
 
 
@@ -97,7 +101,7 @@ def test_figures_of_a_reply_agree(engine: Engine, options: dict[str, Any]) -> No
         assert reply.candidates[0].text == reply.text
         assert sum(reply.emotion_probs) == pytest.approx(1)
         assert reply.emotion == LABELS[max(range(32), key=reply.emotion_probs.__getitem__)]
-        mixture = reply.mixture
+        mixture = mixture_of(reply)
         assert (tuple(mixture.positive), tuple(mixture.negative)) == (POSITIVE, NEGATIVE)
         assert sum(mixture.positive.values()) == pytest.approx(1)
         assert sum(mixture.negative.values()) == pytest.approx(1)
@@ -114,7 +118,7 @@ def test_scores_of_generated_replies_are_their_log_probs(engine: Engine) -> None
     for i, score in zip(ended, scores, strict=True):
         assert score.token_logprobs == pytest.approx(replies[i].token_logprobs, abs=tolerance(engine))
         assert score.perplexity == pytest.approx(math.exp(-score.logprob / len(score.token_logprobs)))
-        assert score.mixture.positive == pytest.approx(replies[i].mixture.positive, abs=tolerance(engine))
+        assert mixture_of(score).positive == pytest.approx(mixture_of(replies[i]).positive, abs=tolerance(engine))
 
 
 def test_a_response_is_scored_alike_in_any_batch(engine: Engine) -> None:
@@ -129,7 +133,7 @@ def test_a_response_is_scored_alike_in_any_batch(engine: Engine) -> None:
 def test_given_emotions_decide_the_polarity(engine: Engine) -> None:
     dialogue = DIALOGUES[1]
     replies = engine.generate([dialogue] * 3, emotions=["joyful", 5, None], request_ids=[0, 0, 0])
-    assert [reply.mixture.polarity for reply in replies[:2]] == ["positive", "negative"]
+    assert [mixture_of(reply).polarity for reply in replies[:2]] == ["positive", "negative"]
     assert replies[0].emotion == replies[1].emotion == replies[2].emotion
     same = replies[0] if replies[0].emotion in POSITIVE else replies[1]
     assert_same_reply(engine, replies[2], same)
@@ -216,15 +220,17 @@ def test_the_mimic_share_is_that_of_the_words_alone(tmp_path: Path, preset: str)
     tokenizer = Tokenizer.from_words(words)
     save_model_folder(tmp_path, tiny_model(preset, vocab_size=tokenizer.vocab_size), tokenizer, GenerationConfig())
     engine = mime_fast.load(tmp_path, device="cpu", precision="float64", threads=1)
+    model = engine.model
+    assert isinstance(model, Mime)
     replies = engine.generate(DIALOGUES, num_beams=1, max_new_tokens=1, stochastic=False)
     for dialogue, reply in zip(DIALOGUES, replies, strict=True):
         ids, states = tokenizer.encode_context(engine.prepare(dialogue))
         with torch.no_grad():
-            context = engine.model.encode(torch.tensor([ids]), torch.tensor([states]))
-            mixture = engine.model.sample(context.c, None)
-            shares = engine.model.remember(context, mixture, context.emotion_logits.argmax(dim=1)).mimic_share[0]
+            context = model.encode(torch.tensor([ids]), torch.tensor([states]))
+            mixture = model.sample(context.c, None)
+            shares = model.remember(context, mixture, context.emotion_logits.argmax(dim=1)).mimic_share[0]
         of_words = shares[len(shares) - (len(ids) - 1) :]
-        assert reply.mixture.mimic_share == pytest.approx(of_words.mean().item(), abs=1e-12)
+        assert mixture_of(reply).mimic_share == pytest.approx(of_words.mean().item(), abs=1e-12)
 
 
 @pytest.mark.parametrize("options", [GREEDY, {}, SAMPLING, {"search": "mime"}])

@@ -18,7 +18,7 @@ PREFIXES: list[Any] = ["We won", None, ["the", "whole"], "no , no , no", None, "
 
 @pytest.mark.parametrize("options", WAYS)
 def test_every_candidate_begins_with_them(engine: Engine, options: dict[str, Any]) -> None:
-    several = {"num_return_sequences": 3} if options.get("num_beams") != 1 else {}
+    several: dict[str, Any] = {"num_return_sequences": 3} if options.get("num_beams") != 1 else {}
     replies = engine.generate(DIALOGUES, prefixes=PREFIXES, **options, **several)
     free = engine.generate(DIALOGUES, **options, **several)
     for prefix, reply, plain in zip(PREFIXES, replies, free, strict=True):

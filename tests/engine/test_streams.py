@@ -15,13 +15,13 @@ import pytest
 import mime_fast
 from mime_fast.backends.protocol import Contexts, Requests, Stop
 from mime_fast.config.generation import GenerationConfig
-from mime_fast.engine import engine as engine_module
 from mime_fast.engine.engine import Engine
 from mime_fast.engine.overlap import overlapped
-from mime_fast.engine.reading import Given, Window
+from mime_fast.engine.reading import Given, Reading, Window
 from mime_fast.errors import BackendError, ConfigError, InputError
 from tests.engine.conftest import DIALOGUES
 from tests.engine.test_engine import assert_same_reply
+from tests.mixtures import mixture_of
 
 MANY = [DIALOGUES[i % len(DIALOGUES)] for i in range(17)]
 RESPONSES = ["oh no !", "we won", "rain , rain and bread .", "yes"]
@@ -47,7 +47,7 @@ def test_scores_stream_too(engine: Engine) -> None:
     for one, other in zip(streamed, whole, strict=True):
         assert one.tokens == other.tokens
         assert one.token_logprobs == pytest.approx(other.token_logprobs, abs=1e-4)
-        assert one.mixture.positive == pytest.approx(other.mixture.positive, abs=1e-4)
+        assert mixture_of(one).positive == pytest.approx(mixture_of(other).positive, abs=1e-4)
 
 
 def test_a_list_goes_through_windows(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,8 +60,12 @@ def test_a_list_goes_through_windows(engine: Engine, monkeypatch: pytest.MonkeyP
 
     whole = engine.generate(MANY, emotions=["sad"] * 17, prefixes=["we won"] * 17, num_beams=1)
     monkeypatch.setattr(engine.backend, "generate", counting)
-    reading = engine_module.Reading.windows
-    monkeypatch.setattr(engine_module.Reading, "windows", lambda self, *given: reading(self, *given, 5))
+    windows = Reading.windows
+
+    def of_five(self: Reading, dialogues: Any, given: Given) -> Iterator[Window]:
+        return windows(self, dialogues, given, 5)
+
+    monkeypatch.setattr(Reading, "windows", of_five)
     parted = engine.generate(MANY, emotions=["sad"] * 17, prefixes=["we won"] * 17, num_beams=1)
     assert sizes == [5, 5, 5, 2]
     assert [reply.token_ids for reply in parted] == [reply.token_ids for reply in whole]
@@ -276,7 +280,7 @@ def test_an_interrupt_stops_the_work() -> None:
 
 
 def test_a_back_end_stops_when_told(engine: Engine) -> None:
-    reading = engine_module.Reading(engine.tokenizer, 99, True, None)
+    reading = Reading(engine.tokenizer, 99, True, None)
     (window,) = reading.windows(MANY, Given.with_list(MANY, None, responses=["yes"] * 17))
     stop = np.ones(1, np.uint8)
     options = GenerationConfig()

@@ -131,7 +131,7 @@ def test_diversity_and_seed_effect(scripted: ScriptedEngine) -> None:
 
 def test_searches(scripted: ScriptedEngine) -> None:
     report = report_of(scripted, make_pairs(), batch_size=2)
-    plain = {"max_new_tokens": 30, "min_new_tokens": 0, "do_sample": False, "length_penalty": 1.0}
+    plain: dict[str, Any] = {"max_new_tokens": 30, "min_new_tokens": 0, "do_sample": False, "length_penalty": 1.0}
     plain |= {"no_repeat_ngram_size": 0, "repetition_penalty": 1.0, "num_return_sequences": 1}
     plain |= {"strict_turns": False, "search": "standard"}
     searches = [{k: v for k, v in call.items() if k not in ("seed", "request_ids")} for call in scripted.calls]

@@ -11,6 +11,7 @@ from mime_fast.evaluation.metrics.metric import KEYS
 from mime_fast.evaluation.pictures.confusion import save_figure
 from mime_fast.evaluation.pictures.tables import draw_tables
 from mime_fast.evaluation.tables import format_tables
+from tests.evaluation.pictures.bars import widths_of
 from tests.evaluation.pictures.test_confusion import png_size
 
 ALL: dict[str, float] = dict.fromkeys(KEYS, 3.0) | {
@@ -130,7 +131,7 @@ def test_the_picture_has_a_panel_for_each_figure(two: Comparison) -> None:
     assert [tick.get_text() for tick in bleu.get_yticklabels()] == names
     assert [tick.get_text() for tick in panels["BLEU, greedy"].get_yticklabels()] == ["MIME|x"]
     by_emotion = panels["PPL, by emotion"]
-    widths = sorted(bar.get_width() for bar in by_emotion.patches)
+    widths = sorted(widths_of(by_emotion))
     assert widths == pytest.approx([17.2, 20, 68.8, 80])
     made = []
     for _ in range(2):

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -174,21 +175,23 @@ def cases(dtype: torch.dtype, more: bool) -> Iterator[tuple[str, Callable[[], ob
     paper = MimeConfig.paper(11)
     prior = PriorWeights.pack(Mime(paper).state_dict(), paper, dtype, "cpu")
     keys = torch.zeros(9, dtype=torch.int64)
+
+    def mixed(stochastic: bool) -> object:
+        return response_emotion(real(9, size), keys, keys, ids(9), prior, stochastic)
+
     for stochastic in (True, False)[: 1 + more]:
-        yield (
-            f"response_emotion stochastic={stochastic}",
-            lambda stochastic=stochastic: response_emotion(real(9, size), keys, keys, ids(9), prior, stochastic),
-        )
+        yield f"response_emotion stochastic={stochastic}", partial(mixed, stochastic)
     weight, bias = pack_vocab(torch.zeros(24_640, size), torch.zeros(24_640), dtype)
     columns = weight.shape[1]
+
+    def best(rows: int, k: int, suppressed: Tensor | None, banned: Tensor | None) -> object:
+        return vocab_topk(real(rows, columns), weight, bias, suppressed, banned, k)
+
     for rows, k, bans in ((5120, 10, 1), (5, 10, 0), (1024, 1, 0), (160, 32, 30), (640, 10, 1), (5, 10, 1))[
         : 1 + 5 * more
     ]:
         ban = (torch.zeros(words, dtype=torch.uint8), ids(rows, bans)) if bans else (None, None)
-        yield (
-            f"vocab_topk N={rows} k={k} bans={bans}",
-            lambda rows=rows, k=k, ban=ban: vocab_topk(real(rows, columns), weight, bias, *ban, k),
-        )
+        yield f"vocab_topk N={rows} k={k} bans={bans}", partial(best, rows, k, *ban)
     yield "vocab_logits", lambda: vocab_logits(real(9, columns), weight, bias)
     yield "vocab_score", lambda: vocab_score(real(9, columns), weight, bias, ids(9))
     config = MimeConfig.released(11, num_layers=2) if more else paper

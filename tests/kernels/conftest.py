@@ -34,7 +34,7 @@ def products_in_order(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(np, "matmul", _in_order)
 
 
-def _in_order(a: npt.NDArray[Any], b: npt.NDArray[Any], dtype: npt.DTypeLike = None) -> npt.NDArray[Any]:
+def _in_order(a: npt.NDArray[Any], b: npt.NDArray[Any], dtype: npt.DTypeLike | None = None) -> npt.NDArray[Any]:
     """a [..., M, K] times b [..., K, N]."""
     a, b = (x.astype(dtype or np.result_type(a, b)) for x in (a, b))
     out = np.zeros((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1]), a.dtype)

@@ -72,7 +72,7 @@ class Case:
                 tensor.copy_(random(*tensor.shape))
                 tensor[torch.arange(source) >= torch.tensor(lengths)[:, None]] = nan
             own = (t[:, :rows] for t in (cache.keys, cache.values, cache.taps, cache.hiddens))
-            caches.append(DecoderCache(*own, cache.memory_keys, cache.memory_values))
+            caches.append(DecoderCache(*(*own, cache.memory_keys, cache.memory_values)))
         masked = (random.ids(4, len(lengths), source) == 0).to(device=device, dtype=torch.uint8)
         return cls(masked, torch.tensor(lengths, dtype=torch.int32, device=device), weights, tuple(caches))
 
@@ -147,8 +147,8 @@ def test_a_dialogue_depends_on_itself_alone(dtype: torch.dtype, device: str) -> 
         case.lengths[order],
         case.weights,
         tuple(
-            DecoderCache(*(t[:, rows] for t in (c.keys, c.values, c.taps, c.hiddens)), c.memory_keys[order],
-                         c.memory_values[order])
+            DecoderCache(c.keys[:, rows], c.values[:, rows], c.taps[:, rows], c.hiddens[:, rows],
+                         c.memory_keys[order], c.memory_values[order])
             for c in case.caches
         ),
     )  # fmt: skip

@@ -15,7 +15,7 @@ from mime_fast.kernels.select import plain_ops, topk_of
 from mime_fast.kernels.weights import DecoderCache, DecoderWeights, PriorWeights
 from mime_fast.reference import philox
 from mime_fast.reference.candidates import exact_topk
-from mime_fast.reference.decoder import Memory
+from mime_fast.reference.decoder import DecoderLayer, Memory
 from mime_fast.reference.mime import Mime
 from mime_fast.reference.noise import prior_noise
 from mime_fast.reference.response_emotion import GROUPS
@@ -112,6 +112,7 @@ def test_vocab_topk_and_score() -> None:
 
 def fill_memory(model: Mime, caches: tuple[DecoderCache, ...], memory: torch.Tensor) -> None:
     for layer, cache in zip(model.decoder.layers, caches, strict=True):
+        assert isinstance(layer, DecoderLayer)
         attention = layer.memory_attention
         cache.memory_keys.copy_(attention.key(memory).unflatten(-1, (model.config.num_heads, -1)))
         cache.memory_values.copy_(attention.value(memory).unflatten(-1, (model.config.num_heads, -1)))

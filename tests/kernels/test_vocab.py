@@ -49,7 +49,8 @@ def test_as_exact_as_pytorch(rows: int, size: int, words: int, k: int, dtype: to
     hidden, weight, bias = move(given, dtype, device)
     suppressed, banned = (x.to(device) for x in bans(rows, words))
     log_probs, ids, total = vocab_topk(hidden, weight, bias, suppressed, banned, k)
-    exact = plain.vocab_topk(*move((hidden, weight, bias), torch.float64, device), suppressed, banned, k)
+    wide = move((hidden, weight, bias), torch.float64, device)
+    exact = plain.vocab_topk(*(*wide, suppressed, banned, k))
     usual = plain.vocab_topk(hidden, weight, bias, suppressed, banned, k)
     there = exact[0] > -inf
     assert torch.equal(log_probs > -inf, there)
@@ -70,8 +71,8 @@ def test_equal_logits_come_by_lowest_id(
 ) -> None:
     given = move(inputs(rows, min(size, 12), words, whole=True), dtype, device)
     for ban in ((None, None), tuple(x.to(device) for x in bans(rows, words))):
-        _, ids, _ = vocab_topk(*given, *ban, k)
-        assert torch.equal(ids, plain.vocab_topk(*move(given, torch.float64, device), *ban, k)[1])
+        _, ids, _ = vocab_topk(*(*given, *ban, k))
+        assert torch.equal(ids, plain.vocab_topk(*(*move(given, torch.float64, device), *ban, k))[1])
 
 
 @settings(max_examples=12, deadline=None)

@@ -14,7 +14,7 @@ from torch import Tensor
 from mime_fast.backends.native import NativeBackend
 from mime_fast.backends.placement import Placement
 from mime_fast.backends.protocol import Backend, Contexts, Heard, Requests
-from mime_fast.backends.reference import ReferenceBackend, torch_running
+from mime_fast.backends.reference import ReferenceBackend
 from mime_fast.checkpoints.model_folder import ModelWeights
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.config.model import MimeConfig, ModelConfig, MoelConfig
@@ -24,6 +24,7 @@ from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.hypothesis import Hypothesis
 from mime_fast.reference.models import new_model
 from mime_fast.reference.noise import prior_noise
+from mime_fast.reference.running import torch_running
 from mime_fast.text.special import EOS_ID, SOS_ID
 from tests.native.random_models import Asked, Tensors
 from tests.parity import BOUNDS, assert_as_exact, assert_same_replies
@@ -51,7 +52,7 @@ class Case:
     def __init__(self, config: ModelConfig, tensors: Tensors, *, isa: str = "auto", threads: int = 1) -> None:
         model = torch_model(config, tensors)
         self.config = config
-        self.native = NativeBackend(ModelWeights.of(model), "float32", BATCH_SIZE, threads, isa)
+        self.native: Backend = NativeBackend(ModelWeights.of(model), "float32", BATCH_SIZE, threads, isa)
         self.plain = ReferenceBackend(ModelWeights.of(model), Placement("cpu", "float32", ""), 64, 1)
         exact = torch_model(config, tensors).double()
         self.exact = ReferenceBackend(ModelWeights.of(exact), Placement("cpu", "float64", ""), 64, 1)
@@ -76,7 +77,11 @@ class Case:
         self.check_heard(heard, asked)
         for i, (found, wanted) in enumerate(zip(replies, expected, strict=True)):
             one, forced = asked.only([i]), len(prefixes[i]) if prefixes else 0
-            assert_same_replies(found, wanted, lambda reply, one=one, n=forced: self._score(one, reply, options, n))
+
+            def score(reply: Hypothesis, one: Asked = one, forced: int = forced) -> float:
+                return self._score(one, reply, options, forced)
+
+            assert_same_replies(found, wanted, score)
             self._check_logprobs(one, found)
         return replies
 
@@ -119,7 +124,8 @@ class Case:
         if options.num_beams > 1:
             for i in range(forced, len(tokens)):
                 values[i] *= options.repetition_penalty if tokens[i] in (SOS_ID, *tokens[:i]) else 1.0
-        return math.fsum(values) / reply.count**penalty
+        length: float = reply.count**penalty
+        return math.fsum(values) / length
 
 
 def logprobs(backend: ReferenceBackend, one: Asked, tokens: Sequence[int]) -> Tensor:
@@ -134,7 +140,7 @@ def logprobs(backend: ReferenceBackend, one: Asked, tokens: Sequence[int]) -> Te
         noise = prior_noise(model, *keys) if requests.stochastic else None
         memory, _ = model.hear(context, torch.where(given < 0, guess, given), noise)
         targets = torch.tensor([list(tokens)])
-        logits = model.fc_decode(model.decode(decoder_inputs(targets), memory))
+        logits: Tensor = model.fc_decode(model.decode(decoder_inputs(targets), memory))
         return logits.log_softmax(dim=-1)[0].gather(1, targets.T)[:, 0]
 
 

@@ -37,15 +37,18 @@ def changed(array: Any, index: int, value: Any) -> Any:
     return copy
 
 
+Errors = type[Exception] | tuple[type[Exception], ...]
+
+
 def int64(*values: int) -> Any:
     return np.array(values, np.int64)
 
 
-def refused(message: str, error: type[Exception] = ValueError) -> Any:
+def refused(message: str, error: Errors = ValueError) -> Any:
     return pytest.raises(error, match=message)
 
 
-ARRAYS: list[tuple[str, Any, type[Exception], str]] = [
+ARRAYS: list[tuple[str, Any, Errors, str]] = [
     ("token_ids", IDS.tolist(), TypeError, "token_ids: must be a numpy array, not list"),
     ("token_ids", IDS.astype(np.int64), TypeError, "token_ids: must be of dtype int32, not int64"),
     ("token_ids", IDS.astype(">i4"), TypeError, "token_ids: must be of dtype int32, not >i4"),
@@ -84,7 +87,7 @@ ARRAYS: list[tuple[str, Any, type[Exception], str]] = [
     ("batch_size", 2**63, ValueError, "batch_size"),
     ("batch_size", None, TypeError, "incompatible"),
 ]
-OPTIONS: list[tuple[str, Any, type[Exception], str]] = [
+OPTIONS: list[tuple[str, Any, Errors, str]] = [
     ("search", "beam", ValueError, "search='beam'"),
     ("search", 3, (TypeError, ValueError), "search"),
     ("do_sample", 1, TypeError, "do_sample: must be True or False"),
@@ -113,7 +116,7 @@ OPTIONS: list[tuple[str, Any, type[Exception], str]] = [
     ("suppress_tokens", 3, TypeError, "suppress_tokens"),
     ("suppress_tokens", None, TypeError, "suppress_tokens"),
 ]
-PREFIXES: list[tuple[Any, type[Exception], str]] = [
+PREFIXES: list[tuple[Any, Errors, str]] = [
     ([[7], [7]], ValueError, "2 prefixes for 3 contexts"),
     ([[7], [7], [50]], ValueError, "prefixes=50: must be an integer from 0 to 49"),
     ([[7], [7], [-1]], ValueError, "prefixes=-1"),
@@ -131,7 +134,7 @@ PREFIXES: list[tuple[Any, type[Exception], str]] = [
 
 
 @pytest.mark.parametrize(("name", "value", "error", "message"), ARRAYS)
-def test_arrays(model: _native.Model, name: str, value: Any, error: type[Exception], message: str) -> None:
+def test_arrays(model: _native.Model, name: str, value: Any, error: Errors, message: str) -> None:
     given: dict[str, Any] = dict(zip(("token_ids", "state_ids", "offsets"), ASKED.contexts, strict=True))
     given |= dict(zip(("seeds", "request_ids", "emotions", "stochastic"), ASKED.requests, strict=True))
     given |= running() | {name: value}
@@ -148,7 +151,7 @@ def test_arrays(model: _native.Model, name: str, value: Any, error: type[Excepti
 
 
 @pytest.mark.parametrize(("key", "value", "error", "message"), OPTIONS)
-def test_options(model: _native.Model, key: str, value: Any, error: type[Exception], message: str) -> None:
+def test_options(model: _native.Model, key: str, value: Any, error: Errors, message: str) -> None:
     with refused(message, error):
         model.generate(ASKED.contexts, ASKED.requests, {**options(max_new_tokens=9), key: value}, None, **running())
 
@@ -161,7 +164,7 @@ def test_missing_options(model: _native.Model, key: str) -> None:
 
 
 @pytest.mark.parametrize(("prefixes", "error", "message"), PREFIXES)
-def test_prefixes(model: _native.Model, prefixes: Any, error: type[Exception], message: str) -> None:
+def test_prefixes(model: _native.Model, prefixes: Any, error: Errors, message: str) -> None:
     with refused(message, error):
         model.generate(ASKED.contexts, ASKED.requests, options(max_new_tokens=9), prefixes, **running())
 
@@ -185,7 +188,8 @@ def test_targets(model: _native.Model, targets: Any, offsets: Any, message: str)
 
 @pytest.mark.parametrize("count", [0, 2, 4])
 def test_tuples_of_another_length(model: _native.Model, count: int) -> None:
+    contexts: Any = (IDS, STATES, OFFSETS, OFFSETS)[:count]
     with refused("contexts: "):
-        model.classify((IDS, STATES, OFFSETS, OFFSETS)[:count], **running())
+        model.classify(contexts, **running())
     with refused("requests: "):
         model.generate(ASKED.contexts, ASKED.requests[:count] * (1 + count // 4), options(), None, **running())

@@ -57,12 +57,11 @@ def check_generate(model: _native.Model, asked: Asked, way: Any, prefixes: Any, 
     except _native.NoResponse as error:
         assert set(error.args[0]) <= set(range(len(asked)))
         return
-    counts, lengths, tokens, *numbers = replies
+    counts, lengths, tokens = replies[:3]
     assert (counts > 0).all() and counts.sum() == len(lengths)
     assert (lengths > 0).all() and (lengths <= way["max_new_tokens"]).all()
     assert ((tokens >= 0) & (tokens < vocab_size)).all()
-    for values in numbers[:3]:
-        assert np.isfinite(values).all()
+    assert all(np.isfinite(values).all() for values in replies[3:6])
     assert ((heard[1] >= 0) & (heard[1] < 32)).all()
     for i, found in enumerate(np.split(np.array(tokens_of(replies), object), counts.cumsum()[:-1])):
         assert prefixes is None or all(list(reply)[: len(prefixes[i])] == prefixes[i] for reply in found)

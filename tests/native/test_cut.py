@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -35,7 +37,7 @@ VOCABULARY = 2100  # three chunks
     ],
     ids=["one", "three", "standard", "many"],
 )
-def test_equal_sums(way: dict[str, object], threads: int, precision: str, isa: str) -> None:
+def test_equal_sums(way: dict[str, Any], threads: int, precision: str, isa: str) -> None:
     """All logits are biases: a few lie steps apart that are gone from a sum of -2e6, the higher the later."""
     config = MimeConfig.paper(VOCABULARY, **SMALL)
     tensors = random_tensors(config, 1)
@@ -44,7 +46,7 @@ def test_equal_sums(way: dict[str, object], threads: int, precision: str, isa: s
     bias[:] = -30.0
     bias[2000:2060] = 1.0 + 2.0**-22 * np.arange(60, dtype=np.float32)
     bias[[EOS_ID, FAR]] = -50.0, -1e6
-    beams = int(str(way["num_beams"]))
+    beams = way["num_beams"]
     asked = random_dialogues(config, [4], 1)
     found = native_model(config, tensors, precision, isa).generate(
         asked.contexts,

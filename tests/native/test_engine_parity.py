@@ -45,7 +45,7 @@ MOEL_SWITCHES: list[dict[str, Any]] = [
     {"top_listeners": 32, "min_listener_weight": 0.015},
 ]
 by_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.model_type)
-MANY = {"max_new_tokens": 9, "num_beams": 4, "num_return_sequences": 4}
+MANY: dict[str, Any] = {"max_new_tokens": 9, "num_beams": 4, "num_return_sequences": 4}
 
 
 @st.composite
@@ -121,7 +121,11 @@ def test_scores_and_emotions(kind: type[ModelConfig], data: st.DataObject, seed:
         *((MultiTaskConfig, changes) for changes in BASELINE_SWITCHES),
         *((MoelConfig, changes) for changes in BASELINE_SWITCHES + MOEL_SWITCHES),
     ],
-    ids=lambda value: value.model_type if isinstance(value, type) else " ".join(value) or "as it is",
+    ids=lambda value: (
+        value.model_type
+        if isinstance(value, type) and issubclass(value, ModelConfig)
+        else " ".join(value) or "as it is"
+    ),
 )
 def test_every_switch(kind: type[ModelConfig], changes: dict[str, Any], preset: str) -> None:
     config = getattr(kind, preset)(301, **SMALL, **({"num_layers": 2} | changes))

@@ -50,7 +50,8 @@ def heaviest_four(weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     eights = np.pad(np.abs(weight), ((0, 0), (0, -weight.shape[1] % 8))).reshape(len(weight), -1, 8)
     first, second, third, fourth = (eights[..., [i, i + 2]] for i in (0, 1, 4, 5))
     fours: npt.NDArray[np.float32] = first + second + third + fourth
-    return fours.max(axis=(1, 2))[:, None]
+    heaviest: npt.NDArray[np.float32] = fours.max(axis=(1, 2))[:, None]
+    return heaviest
 
 
 def int8(x: npt.NDArray[np.float32]) -> Floats:
@@ -66,7 +67,8 @@ def int8_weights(weight: npt.NDArray[np.float32]) -> Floats:
 
 def in_steps(x: npt.NDArray[np.float32], scale: npt.NDArray[np.float32]) -> Floats:
     steps = np.clip(np.rint(x / np.where(scale > 0, scale, 1)), -127, 127)
-    return steps.astype(float) * scale.astype(float)
+    rounded: Floats = steps.astype(float) * scale.astype(float)
+    return rounded
 
 
 ROUNDED = {"float32": exactly, "screened": exactly, "bfloat16": bfloat16, "int8": int8}
@@ -138,9 +140,8 @@ def test_the_largest_int8_products(weights: str) -> None:
     tensors["decoder.norm.weight"][:] = 0
     weight = tensors["fc_decode.weight"]
     for word in range(40):
-        weight[word] = {"equal": 0.01, "alternating": 0.01 * (-1) ** (np.arange(size) // (word + 1))}.get(
-            weights, 0.001
-        )
+        rows: dict[str, Any] = {"equal": 0.01, "alternating": 0.01 * (-1) ** (np.arange(size) // (word + 1))}
+        weight[word] = rows.get(weights, 0.001)
         if weights == "one far out":
             weight[word, word * 7] = 0.9
     weight[::3] *= -1
@@ -174,6 +175,7 @@ def test_whole_models(precision: str) -> None:
     (logits, mimicked, weights, share), log_probs = found[0]
     for heard, others in found[1:]:
         for one, other in ((log_probs, others), (logits, heard[0]), (weights, heard[2]), (share, heard[3])):
+            assert one is not None and other is not None
             np.testing.assert_allclose(other, one, rtol=0, atol=ISA_BOUNDS[precision])
             assert np.median(np.abs(other - one)) <= MEDIAN_BOUND
         assert np.array_equal(heard[1], mimicked)

@@ -54,4 +54,4 @@ def test_an_option_counts(name: str) -> None:
 def test_an_option_that_the_extension_does_not_know_is_refused() -> None:
     options, keys = GenerationConfig().to_dict() | {"colour": 1}, np.zeros(0, np.uint64)
     with pytest.raises(ValueError, match="unknown search option 'colour'"):
-        _native_dev.search(lambda *_: None, VOCAB_SIZE, options, keys, keys, None)
+        _native_dev.search(lambda *_: np.zeros(VOCAB_SIZE, np.float32), VOCAB_SIZE, options, keys, keys, None)

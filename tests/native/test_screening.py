@@ -110,15 +110,17 @@ def bound_without_rounding(weight: Floats, x: Floats) -> npt.NDArray[np.float64]
     axes = np.linalg.svd(wide, full_matrices=False)[2][:4]
     rest, left = wide - wide @ axes.T @ axes, rows - rows @ axes.T @ axes
     coarse, small = (quantized(each) for each in (rest, left))
-    return (
+    bound: npt.NDArray[np.float64] = (
         np.linalg.norm(rest - coarse, axis=1) * np.linalg.norm(left, axis=1)[:, None]
         + np.linalg.norm(coarse, axis=1) * np.linalg.norm(left - small, axis=1)[:, None]
     )
+    return bound
 
 
 def quantized(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     scale = np.abs(values).max(axis=1, keepdims=True) / 127
-    return np.rint(values / np.where(scale > 0, scale, 1)) * scale
+    rounded: npt.NDArray[np.float64] = np.rint(values / np.where(scale > 0, scale, 1)) * scale
+    return rounded
 
 
 def check_bound(given: Projection, isa: str) -> None:

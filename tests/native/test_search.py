@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mime_fast import _native_dev
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.errors import ConfigError
-from mime_fast.reference.hypothesis import Hypothesis
+from mime_fast.reference.hypothesis import FinishReason, Hypothesis
 from mime_fast.text.special import EOS_ID, SOS_ID
 from tests.reference.fake_decoder import Distribution, FakeDecoder, Tokens, logs, run
 from tests.reference.test_search_beam import GARDEN_PATH, LENGTHS
@@ -68,8 +68,8 @@ def native(
             end = start + lengths[i]
             assert ended[i] == (token_ids[end - 1] == EOS_ID)
             words = tuple(token_ids[start : end - ended[i]])
-            columns = tuple(token_logprobs[start:end]), logprobs[i], scores[i], "eos" if ended[i] else "length"
-            found[-1].append(Hypothesis(words, *columns))
+            reason: FinishReason = "eos" if ended[i] else "length"
+            found[-1].append(Hypothesis(words, tuple(token_logprobs[start:end]), logprobs[i], scores[i], reason))
             start = end
         place += many
     assert (place, start) == (len(lengths), len(token_ids))
@@ -188,7 +188,7 @@ def test_a_penalty_of_logits_of_both_signs(data: st.DataObject, values: list[flo
 @given(data=st.data(), vocab_size=st.integers(60, 300), values=VALUES, seed=st.integers(0, 2**32))
 def test_wide_beams(data: st.DataObject, vocab_size: int, values: list[float], seed: int) -> None:
     beams = data.draw(st.integers(14, 40))  # candidates are kept in order up to 32, in a heap beyond
-    way = {"num_beams": beams, "num_return_sequences": beams, "max_new_tokens": 3}
+    way: dict[str, Any] = {"num_beams": beams, "num_return_sequences": beams, "max_new_tokens": 3}
     if data.draw(st.booleans()):
         way["search"] = "mime"
     assert_equal(values_of(seed, values, vocab_size), vocab_size, way, count=1)

@@ -60,7 +60,8 @@ def test_replies(
         def score(candidate: Any, number: int = i) -> float:
             (known,) = reference.score([contexts[number]], [candidate.tokens], request_ids=[number])
             values = known.token_logprobs[: len(candidate.token_logprobs)]
-            return math.fsum(values) / len(values) ** penalty
+            length: float = len(values) ** penalty
+            return math.fsum(values) / length
 
         assert_same_replies(one.candidates, other.candidates, score)
         assert one.emotion == other.emotion

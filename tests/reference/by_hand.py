@@ -5,25 +5,33 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from mime_fast.reference.layers import FeedForward, UnbiasedLayerNorm
+from mime_fast.reference.decoder import DecoderLayer
+from mime_fast.reference.dialogue_model import DialogueModel
+from mime_fast.reference.layers import Attention, Encoder, EncoderLayer, FeedForward, UnbiasedLayerNorm
+
+Floats = npt.NDArray[np.float64]
 
 
-def array(tensor: torch.Tensor) -> np.ndarray:
-    return tensor.detach().double().numpy()
+def array(tensor: torch.Tensor) -> Floats:
+    values: Floats = tensor.detach().double().numpy()
+    return values
 
 
-def norm(x: np.ndarray, module: torch.nn.Module) -> np.ndarray:
-    centred = x - x.mean(-1, keepdims=True)
+def norm(x: Floats, module: torch.nn.Module) -> Floats:
+    assert isinstance(module, UnbiasedLayerNorm | torch.nn.LayerNorm)
+    centred: Floats = x - x.mean(-1, keepdims=True)
     if isinstance(module, UnbiasedLayerNorm):
         spread = np.sqrt((centred**2).sum(-1, keepdims=True) / (x.shape[-1] - 1)) + 1e-6
     else:
         spread = np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
-    return centred / spread * array(module.weight) + array(module.bias)
+    scaled: Floats = centred / spread * array(module.weight)
+    return scaled + array(module.bias)
 
 
-def attention(x: np.ndarray, memory: np.ndarray, module: torch.nn.Module, causal: bool = False) -> np.ndarray:
+def attention(x: Floats, memory: Floats, module: Attention, causal: bool = False) -> Floats:
     """Written head by head and position by position."""
     query, key, value = (array(m.weight) for m in (module.query, module.key, module.value))
     width = query.shape[0] // module.num_heads
@@ -38,8 +46,9 @@ def attention(x: np.ndarray, memory: np.ndarray, module: torch.nn.Module, causal
     return merged @ array(module.output.weight).T
 
 
-def feed_forward(x: np.ndarray, module: FeedForward, causal: bool) -> np.ndarray:
-    def convolve(rows: np.ndarray, conv: torch.nn.Conv1d) -> np.ndarray:
+def feed_forward(x: Floats, module: FeedForward, causal: bool) -> Floats:
+    def convolve(rows: Floats, conv: torch.nn.Conv1d) -> Floats:
+        assert conv.bias is not None
         out = np.tile(array(conv.bias), (len(rows), 1))
         for p in range(len(rows)):
             for k in range(3):
@@ -52,7 +61,7 @@ def feed_forward(x: np.ndarray, module: FeedForward, causal: bool) -> np.ndarray
     return np.maximum(out, 0) if module.final_relu else out
 
 
-def positions(rows: int, size: int) -> np.ndarray:
+def positions(rows: int, size: int) -> Floats:
     table = np.zeros((rows, size))
     for p in range(rows):
         for j in range(size // 2):
@@ -61,38 +70,43 @@ def positions(rows: int, size: int) -> np.ndarray:
     return table
 
 
-def encode(x: np.ndarray, encoder: torch.nn.Module) -> np.ndarray:
+def encode(x: Floats, encoder: torch.nn.Module) -> Floats:
+    assert isinstance(encoder, Encoder)
     x = x @ array(encoder.projection.weight).T + positions(len(x), encoder.projection.weight.shape[0])
     for layer in encoder.layers:
+        assert isinstance(layer, EncoderLayer)
         normed = norm(x, layer.norm_attention)
         x = x + attention(normed, normed, layer.attention)
         x = x + feed_forward(norm(x, layer.norm_ffn), layer.ffn, causal=False)
     return norm(x, encoder.norm)
 
 
-def linear(x: np.ndarray, module: torch.nn.Linear) -> np.ndarray:
+def linear(x: Floats, module: torch.nn.Module) -> Floats:
+    assert isinstance(module, torch.nn.Linear)
     return x @ array(module.weight).T + (0 if module.bias is None else array(module.bias))
 
 
-def softmax(x: np.ndarray) -> np.ndarray:
-    raised = np.exp(x - x.max(-1, keepdims=True))
-    return raised / raised.sum(-1, keepdims=True)
+def softmax(x: Floats) -> Floats:
+    raised: Floats = np.exp(x - x.max(-1, keepdims=True))
+    shares: Floats = raised / raised.sum(-1, keepdims=True)
+    return shares
 
 
-def decoder_layer(x: np.ndarray, memory: np.ndarray, layer: torch.nn.Module) -> np.ndarray:
+def decoder_layer(x: Floats, memory: Floats, layer: torch.nn.Module) -> Floats:
+    assert isinstance(layer, DecoderLayer)
     normed = norm(x, layer.norm_self_attention)
     x = x + attention(normed, normed, layer.self_attention, causal=True)
     x = x + attention(norm(x, layer.norm_memory_attention), memory, layer.memory_attention)
     return x + feed_forward(norm(x, layer.norm_ffn), layer.ffn, causal=True)
 
 
-def response(ids: list[int], model: torch.nn.Module) -> np.ndarray:
+def response(ids: list[int], model: DialogueModel) -> Floats:
     """Response words as the decoder's first layer reads them."""
     words = array(model.word_embedding.weight)[ids] * math.sqrt(model.config.hidden_size)
     return words @ array(model.decoder.projection.weight).T + positions(len(ids), model.config.hidden_size)
 
 
-def contexts(ids: list[int], states: list[int], model: torch.nn.Module) -> np.ndarray:
+def contexts(ids: list[int], states: list[int], model: DialogueModel) -> Floats:
     """H of eq. 2."""
     words = array(model.word_embedding.weight)
     if model.config.preset == "paper":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ PRESETS = pytest.mark.parametrize("preset", ["paper", "released"])
 WORDS = [3, 9, 10, 11, 9]
 
 
-def tiny_moel(preset: str = "paper", **changes: object) -> Moel:
+def tiny_moel(preset: str = "paper", **changes: Any) -> Moel:
     model = tiny(MoelConfig, preset, **changes)
     assert isinstance(model, Moel)
     return model

@@ -8,6 +8,7 @@ import torch
 
 from mime_fast.config.model import MultiTaskConfig
 from mime_fast.reference.models import new_model
+from mime_fast.reference.multitask import MultiTask
 from tests.parity import assert_close
 from tests.reference.by_hand import array, contexts, decoder_layer, linear, norm, response, softmax
 from tests.reference.tiny import random_contexts, tiny
@@ -20,6 +21,7 @@ PRESETS = pytest.mark.parametrize("preset", ["paper", "released"])
 def test_what_it_hears_and_says(preset: str, layers: int) -> None:
     """The classifier reads c; every layer of the decoder reads H, CTX included."""
     model = tiny(MultiTaskConfig, preset, num_layers=layers)
+    assert isinstance(model, MultiTask)
     ids, states = random_contexts([6])
     hidden = contexts(ids[0].tolist(), states[0].tolist(), model)
     context = model.encode(ids, states)

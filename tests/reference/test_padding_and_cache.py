@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mime_fast.config.model import MimeConfig, ModelConfig, MoelConfig, MultiTaskConfig
-from mime_fast.reference.decoder import Memory
+from mime_fast.reference.decoder import DecoderLayer, Memory
 from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.mime import FusedMemory, Mime
 from mime_fast.reference.moel import MoelMemory
@@ -126,7 +126,9 @@ def test_float32_agrees_with_float64() -> None:
 def test_a_fully_masked_row_is_uniform() -> None:
     """The released code replaces scores by a large negative number, so a row with only masked keys averages."""
     model = tiny_model()
-    attention = model.decoder.layers[0].memory_attention
+    layer = model.decoder.layers[0]
+    assert isinstance(layer, DecoderLayer)
+    attention = layer.memory_attention
     memory = torch.randn(1, 3, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     keys, values = attention.project(memory)
     masked = torch.ones(1, 1, 1, 3, dtype=torch.bool)

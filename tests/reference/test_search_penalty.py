@@ -12,7 +12,6 @@ from torch import Tensor
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.errors import ConfigError
 from mime_fast.reference.candidates import Next, penalise
-from mime_fast.reference.hypothesis import Hypothesis
 from mime_fast.reference.search import search
 from tests.reference.fake_decoder import EOS, SOS, A, B, C, FakeDecoder, Row, Tokens, logs, random_model, run, table
 
@@ -77,7 +76,7 @@ def test_forced_tokens_are_not_penalised_but_count() -> None:
 def test_sampling_filters_what_is_penalised() -> None:
     """The penalty comes before temperature and top_k: with top_k=1 the token that is drawn is greedy's."""
     for decoder in (Logits(-9.0, 3.0, 2.5), Logits(-9.0, -0.8, -1.0)):
-        options = {"num_beams": 1, "max_new_tokens": 3, "repetition_penalty": 1.4}
+        options: dict[str, Any] = {"num_beams": 1, "max_new_tokens": 3, "repetition_penalty": 1.4}
         greedy = run(decoder, **options)
         assert run(decoder, do_sample=True, top_k=1, temperature=0.7, **options) == greedy
 
@@ -89,22 +88,30 @@ def test_bans_hold_whatever_the_penalty() -> None:
         assert sorted(found.token_ids) == [B, C]
 
 
+class OneRow(FakeDecoder):
+    """Does not look at what was fed."""
+
+    def step(self, tokens: Tensor, state: list[Row]) -> Next[list[Row]]:
+        values = torch.tensor([self.distribution(0, ())])
+        return Next(values, values, state)
+
+
 def test_the_first_token_of_all_is_one_that_was_said() -> None:
     """Hugging Face's input_ids begin with the start token."""
 
     def said(penalty: float) -> Tokens:
-        decoder = FakeDecoder(lambda model, tokens: logs(0.1, 0.0, 0.2, 0.7), 4)
+        decoder = OneRow(lambda model, tokens: logs(0.1, 0.0, 0.2, 0.7), 4)
         options = GenerationConfig(num_beams=2, max_new_tokens=1, repetition_penalty=penalty)
         keys: dict[str, Any] = {"seeds": [0], "request_ids": [0], "eos_token_id": 0, "sos_token_id": 3}
-        decoder.step = lambda tokens, state: Next(*[torch.tensor([logs(0.1, 0.0, 0.2, 0.7)])] * 2, state)  # type: ignore[method-assign, assignment]
-        return search(decoder, [(0, ())], 1, options, **keys)[0][0].token_ids
+        start: list[Row] = [(0, ())]
+        return search(decoder, start, 1, options, **keys)[0][0].token_ids
 
     assert said(1.0) == (3,)
     assert said(9.0) == (2,)
     assert SOS not in said(9.0)
 
 
-def plain_beams(seed: int, penalty: float, width: int, length: int) -> list[Hypothesis]:
+def plain_beams(seed: int, penalty: float, width: int, length: int) -> list[Tokens]:
     """All sequences that never end, ranked by hand: the beams of a model without EOS are the best prefixes."""
     model = random_model(seed, 6)
     live: list[tuple[float, Tokens]] = [(0.0, ())]
@@ -116,7 +123,7 @@ def plain_beams(seed: int, penalty: float, width: int, length: int) -> list[Hypo
                 values[token] *= penalty
             every += [(total + value, (*tokens, token)) for token, value in enumerate(values)]
         live = sorted(every, reverse=True)[:width]
-    return [tokens for _, tokens in live]  # type: ignore[misc]
+    return [tokens for _, tokens in live]
 
 
 @pytest.mark.parametrize("penalty", [0.5, 1.3, 2.0])

@@ -102,8 +102,9 @@ def test_steps_are_independent() -> None:
 def test_requests_and_seeds_are_independent() -> None:
     decoder = FakeDecoder(lambda _, tokens: logs(0.0, 0.5, 0.5), 3)
     requests = list(range(2000))
-    for given in ({"request_ids": requests, "seeds": [5] * 2000}, {"request_ids": [5] * 2000, "seeds": requests}):
-        found = run(decoder, models=[0] * 2000, eos=None, max_new_tokens=1, **SAMPLE, **given)
+    for request_ids, seeds in ((requests, [5] * 2000), ([5] * 2000, requests)):
+        keys: dict[str, Any] = {"request_ids": request_ids, "seeds": seeds}
+        found = run(decoder, models=[0] * 2000, eos=None, max_new_tokens=1, **SAMPLE, **keys)
         counts = Counter(hypothesis.token_ids for (hypothesis,) in found)
         assert_drawn_from({(A,): 0.5, (B,): 0.5}, counts)
 

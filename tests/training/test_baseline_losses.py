@@ -61,6 +61,7 @@ def test_terms_by_hand(kind: type[ModelConfig], preset: str) -> None:
 def test_a_gold_step_hears_that_listener_alone() -> None:
     """And no other listener is run: broken ones break nothing."""
     model = tiny(MoelConfig)
+    assert isinstance(model, Moel)
     plain, gold = (loss_terms(model, BATCH, NO_NOISE, gold_listeners=given) for given in (False, True))
     assert_close(gold.response, torch.tensor(nll_by_hand(model, gold_listeners=True) / 3, dtype=torch.float64))
     assert torch.equal(gold.classification, plain.classification)
@@ -122,6 +123,7 @@ def test_gradients_equal_central_differences(kind: type[ModelConfig], changes: d
 def test_who_learns(gold: bool) -> None:
     """Only used listeners; with gold listeners the classifier learns only from L_cls."""
     model = tiny(MoelConfig, "released").train()
+    assert isinstance(model, Moel)
     weights = model.listener_weights(model.encode(BATCH.context_ids, BATCH.state_ids).emotion_logits)
     heard = set(BATCH.emotion.tolist()) if gold else set(weights.nonzero()[:, 1].tolist())
     loss_terms(model, BATCH, NO_NOISE, gold_listeners=gold).total(alpha=0.0).backward()
@@ -129,7 +131,8 @@ def test_who_learns(gold: bool) -> None:
     assert {int(name.split(".")[2]) for name in learns if ".listeners." in name} == heard
     assert any("shared_listener" in name for name in learns)
     assert not any(name.startswith("unused.") for name in learns)
-    assert bool(model.emotion_key.weight.grad.any()) == (not gold)
+    gradient = model.emotion_key.weight.grad
+    assert gradient is not None and bool(gradient.any()) == (not gold)
 
 
 def test_chance_of_gold_listeners_by_hand() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from mime_fast.reference.mime import Mime
 from mime_fast.text.special import CLS_ID, EOS_ID, USR_ID
 from mime_fast.training import encoder_teacher, run
 from mime_fast.training.encoder_teacher import teach_by_encoders
+from mime_fast.training.trainer import Trainer
 from tests.reference.tiny import tiny_model
 from tests.training.small_run import stage
 
@@ -100,9 +102,9 @@ def test_only_what_the_classifier_needs_is_trained(tmp_path: Path) -> None:
 def test_a_run_listens_to_the_mean_of_both(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[npt.NDArray[np.float32]] = []
 
-    class Listener(run.Trainer):
-        def __init__(self, *arguments: object, **options: object) -> None:
-            super().__init__(*arguments, **options)  # type: ignore[arg-type]
+    class Listener(Trainer):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
             heard.append(np.stack([each.teacher for each in self.train_examples if each.teacher is not None]))
 
     monkeypatch.setattr(run, "Trainer", Listener)

@@ -74,6 +74,11 @@ def test_emotion_smoothing_by_hand() -> None:
         assert torch.equal(getattr(smoothed, name), getattr(plain, name)), name
 
 
+def gradient(parameter: Tensor) -> Tensor:
+    assert parameter.grad is not None
+    return parameter.grad
+
+
 def test_bfloat16_projection_is_the_same_loss_roughly() -> None:
     """Within bfloat16's 8 bits, gradients too; the losses beside it are the same bit for bit."""
     model, batch = tiny_model().float(), random_batch(LENGTHS, TARGETS)
@@ -82,9 +87,9 @@ def test_bfloat16_projection_is_the_same_loss_roughly() -> None:
     for half in (False, True):
         model.zero_grad()
         terms = loss_terms(model, batch, noise, bfloat16_projection=half)
-        terms.response.backward()  # type: ignore[no-untyped-call]
+        terms.response.backward()
         assert terms.response.dtype == torch.float32
-        found.append((terms, model.fc_decode.weight.grad, model.decoder.projection.weight.grad))
+        found.append((terms, gradient(model.fc_decode.weight), gradient(model.decoder.projection.weight)))
     (plain, *gradients), (rounded, *rounded_gradients) = found
     assert plain.response != rounded.response
     assert rounded.response.item() == pytest.approx(plain.response.item(), rel=0.01)
@@ -174,7 +179,14 @@ def test_mixture_loss_by_hand(grouping: bool) -> None:
 
 def test_total_is_the_weighted_sum() -> None:
     """Eq. 32; the KL weight scales only KL."""
-    terms = LossTerms(*(torch.tensor(value) for value in (1.0, 10.0, 100.0, 1000.0, 10_000.0, 100_000.0)))
+    terms = LossTerms(
+        classification=torch.tensor(1.0),
+        kl=torch.tensor(10.0),
+        reconstruction=torch.tensor(100.0),
+        response=torch.tensor(1000.0),
+        mixture=torch.tensor(10_000.0),
+        risk=torch.tensor(100_000.0),
+    )
     assert terms.total().item() == 1111
     weighted = terms.total(alpha=2, beta=3, gamma=4, kl=0.5, mixture=0.1, risk=0.7)
     assert weighted.item() == 2 + 3 * (5 + 100) + 4000 + 1000 + 70_000

@@ -53,8 +53,8 @@ def test_a_stage_has_the_shared_keys_and_its_own(tmp_path: Path) -> None:
         "batch_size = 3\nseed = 5\n[model]\ndropout = 0.1\n"
         "[[stage]]\nseed = 6\n[[stage]]\nmodel = {dropout = 0.2}\n[stage.generation]\nnum_beams = 2\n"
     )
-    shared = {"batch_size": 3, "seed": 5, "model": {"dropout": 0.1}}
-    own = [{"seed": 6}, {"model": {"dropout": 0.2}, "generation": {"num_beams": 2}}]
+    shared: dict[str, object] = {"batch_size": 3, "seed": 5, "model": {"dropout": 0.1}}
+    own: list[dict[str, object]] = [{"seed": 6}, {"model": {"dropout": 0.2}, "generation": {"num_beams": 2}}]
     assert read_recipe(path) == [Stage.from_dict(shared | each) for each in own]
     path.write_text("batch_size = 3\n")
     assert read_recipe(path) == [Stage(batch_size=3)]

@@ -12,8 +12,11 @@ from mime_fast.checkpoints.model_folder import load_model_folder
 from mime_fast.data.empathetic_dialogues import Pair
 from mime_fast.errors import ConfigError
 from mime_fast.reference.mime import Mime
+from mime_fast.reference.models import new_model
+from mime_fast.text.tokenizer import Tokenizer
 from mime_fast.training import run
 from mime_fast.training.inputs import make_tokenizer
+from mime_fast.training.recipe import Stage
 from mime_fast.training.start import initialise, new_weights
 from mime_fast.training.vectors import read_vectors
 from tests.parity import assert_close
@@ -72,13 +75,19 @@ def test_untrained_weights_are_a_function_of_the_seed() -> None:
     assert any(name.endswith("bias") and not torch.equal(other[name], made[0][name]) for name in other)
 
 
+def new_mime(plan: Stage, tokenizer: Tokenizer) -> Mime:
+    model = new_model(plan.model_config(tokenizer.vocab_size))
+    assert isinstance(model, Mime)
+    return model
+
+
 def test_vectors_start_the_embedding(tmp_path: Path, data: Path) -> None:
     path = tmp_path / "vectors.txt"
     path.write_text("dog " + " ".join(["0.5"] * 8) + "\nunseen " + " ".join(["1"] * 8) + "\n", encoding="utf-8")
     plan = stage()
     pair = Pair(context=["my dog"], response="a dog", emotion="sad", situation="dog", conv_id="1")
     tokenizer = make_tokenizer(plan, [[pair]])
-    model = Mime(plan.model_config(tokenizer.vocab_size))
+    model = new_mime(plan, tokenizer)
     initialise(model, tokenizer, 0, read_vectors(path, tokenizer.words, 8))
     row = model.word_embedding.weight[tokenizer.ids(["dog"])[0]]
     assert torch.equal(row, torch.full((8,), 0.5))
@@ -89,7 +98,7 @@ def test_vectors_start_the_embedding(tmp_path: Path, data: Path) -> None:
 def test_the_posterior_starts_as_the_prior() -> None:
     plan = stage()
     tokenizer = make_tokenizer(plan, [])
-    model = Mime(plan.model_config(tokenizer.vocab_size))
+    model = new_mime(plan, tokenizer)
     initialise(model, tokenizer, 0, None)
     c, observed = torch.randn(3, 8), torch.randn(3, 8)
     prior = model.prior(c)

@@ -18,6 +18,7 @@ from mime_fast.reference.mime import Mime
 from mime_fast.text.special import UNK_ID
 from mime_fast.training import run, trainer
 from mime_fast.training.loop import Loop
+from mime_fast.training.losses import loss_terms
 from mime_fast.training.schedule import gold_listener_chance
 from mime_fast.training.start import new_weights
 from tests.training.small_run import SMALL, metrics_of, stage, state_of
@@ -174,11 +175,12 @@ def test_extra_pairs_are_in_the_first_epochs_only(tmp_path: Path, data: Path, mo
 
 
 def test_words_are_dropped_in_training_alone(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    dropped, evaluated = [], []
+    dropped: list[bool] = []
+    evaluated: list[bool] = []
     encode = Mime.encode
 
     def noting(self: Mime, context_ids: torch.Tensor, state_ids: torch.Tensor) -> Any:
-        (dropped if self.training else evaluated).append((context_ids == UNK_ID).any().item())
+        (dropped if self.training else evaluated).append(bool((context_ids == UNK_ID).any()))
         return encode(self, context_ids, state_ids)
 
     monkeypatch.setattr(Mime, "encode", noting)
@@ -204,12 +206,11 @@ def test_gold_listeners_are_of_training_and_grow_rare(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard: list[bool] = []
-    terms = trainer.loss_terms
 
-    def noting(model: Any, *args: Any, gold_listeners: bool, **options: Any) -> Any:
+    def noting(model: Any, *args: Any, **options: Any) -> Any:
         assert model.training
-        heard.append(gold_listeners)
-        return terms(model, *args, gold_listeners=gold_listeners, **options)
+        heard.append(options["gold_listeners"])
+        return loss_terms(model, *args, **options)
 
     monkeypatch.setattr(trainer, "loss_terms", noting)
     plan = stage(model_type="moel", gold_listener_steps=12, max_epochs=5)

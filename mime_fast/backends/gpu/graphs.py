@@ -51,7 +51,7 @@ class _Pool:
         with _CAPTURING:
             try:
                 with torch.cuda.stream(stream):  # a thread's handle and its workspace cannot be made in a capture
-                    torch.cuda.current_blas_handle()  # type: ignore[no-untyped-call]
+                    torch.cuda.current_blas_handle()
                 with torch.cuda.graph(graph, pool=self._handle, stream=stream, capture_error_mode="thread_local"):
                     try:
                         step()
@@ -74,4 +74,4 @@ class _Pool:
 @cache
 def capture_stream(device: int) -> torch.cuda.Stream:
     """The device's one: each stream that products are captured on keeps a workspace of cuBLAS for good."""
-    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    return torch.cuda.Stream(device)

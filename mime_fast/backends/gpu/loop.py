@@ -57,7 +57,7 @@ class _LiveCount:
 
     def __init__(self, count: Tensor) -> None:
         self._value = torch.empty(1, dtype=count.dtype, pin_memory=count.is_cuda)
-        self._arrived = torch.cuda.Event() if count.is_cuda else None  # type: ignore[no-untyped-call]
+        self._arrived = torch.cuda.Event() if count.is_cuda else None
 
     def send(self, count: Tensor) -> None:
         self.admitted = 0  # since it left

@@ -19,7 +19,7 @@ from mime_fast.data.reading.rows import BadRow, check
 from mime_fast.data.reading.sources import find_sources
 from mime_fast.errors import ConfigError, DataError
 
-ROWS = [
+ROWS: list[dict[str, Any]] = [
     {"id": "a", "context": ["hello there", "hi", "so sad"], "response": "why ?", "seed": 7},
     {"id": "b", "context": ["one"], "response": 'two, "three"\nfour', "seed": None},
 ]

@@ -27,7 +27,7 @@ TABLE = b"context,response\na,b\n"
 
 def packed(content: bytes) -> bytes:
     """zstd, with pyarrow's codec, which writes one frame."""
-    return pa.Codec("zstd").compress(content, asbytes=True)
+    return bytes(pa.Codec("zstd").compress(content, asbytes=True))
 
 
 def test_endings_in_any_case(tmp_path: Path) -> None:

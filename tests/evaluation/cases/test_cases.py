@@ -28,6 +28,7 @@ from mime_fast.evaluation.human.sampling import draw
 from mime_fast.evaluation.systems import parse_system
 from tests.evaluation.human.conftest import make_pairs
 from tests.evaluation.test_evaluate import make_engine
+from tests.mixtures import mixture_of
 from tests.reference.tiny import tiny_model
 
 TALK = ["my cat ran away", "oh no !", "she comes home"]
@@ -51,7 +52,7 @@ def folder(tmp_path: Path) -> Path:
 def test_pairs_by_conversation_or_one_by_one() -> None:
     found = cases_by_id(split(), ["talk:2", "talk:1"])
     assert [(case.id, case.request_id) for case in found] == [("talk:2/2", 2), ("talk:1/2", 0), ("talk:1/4", 1)]
-    assert found[2] == Case("talk:1/4", 1, "sad", TALK, "that is great")
+    assert found[2] == Case("talk:1/4", 1, "sad", [*TALK], "that is great")
     assert [case.id for case in cases_by_id(split(), ["talk:1/4", "talk:1"])] == ["talk:1/4", "talk:1/2"]
 
 
@@ -83,7 +84,7 @@ def test_dialogues_of_a_file(tmp_path: Path) -> None:
     ]
     assert cases_of_file(write(tmp_path / "d.jsonl", *rows), columns=Columns(emotion="emotion")) == [
         Case("0", 0, None, ["oh no"], None),
-        Case("b", 1, "sad", TALK, "i am sorry", 3, "joyful"),
+        Case("b", 1, "sad", [*TALK], "i am sorry", 3, "joyful"),
     ]
 
 
@@ -144,13 +145,13 @@ def test_the_sheet(folder: Path) -> None:
     plain = replace(
         mime,
         system=parse_system(f"Multi-TR={folder}"),
-        replies=[replace(reply, mixture=None) for reply in mime.replies],  # type: ignore[arg-type]
+        replies=[replace(reply, mixture=None) for reply in mime.replies],
         mimicry=False,
     )
     positive = {"caring": 0.5, "joyful": 0.3, "proud": 0.2}
     negative = {"sad": 0.997, "lonely": 0.003}
     mixed = replace(
-        mime.replies[0].mixture, positive=positive, negative=negative, polarity="negative", mimic_share=0.52
+        mixture_of(mime.replies[0]), positive=positive, negative=negative, polarity="negative", mimic_share=0.52
     )
     probs = [0.75 if label == "sad" else 0.25 / 31 for label in LABELS]
     known = replace(mime.replies[0], emotion="sad", emotion_probs=probs, mixture=mixed)

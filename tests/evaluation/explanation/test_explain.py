@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from mime_fast.errors import ConfigError, InputError
 from mime_fast.evaluation.explanation.bars import format_explanation
 from mime_fast.evaluation.explanation.explain import Explanation, explain, explanation_json
 from mime_fast.text.tokenizer import Tokenizer
+from tests.mixtures import mixture_of
 from tests.reference.tiny import tiny
 
 DIALOGUE = ["my cat ran away", "oh no , when ?", "this morning , and it rains $ so much !"]
@@ -26,7 +28,7 @@ WORDS = sorted({word for turn in DIALOGUE for word in turn.split()} - {"rains"})
 
 
 def make_engine(
-    preset: str = "paper", precision: str = "float64", kind: type[ModelConfig] = MimeConfig, **changes: object
+    preset: str = "paper", precision: str = "float64", kind: type[ModelConfig] = MimeConfig, **changes: Any
 ) -> Engine:
     tokenizer = Tokenizer.from_words(WORDS)
     model = tiny(kind, preset, tokenizer.vocab_size, **changes)
@@ -41,20 +43,20 @@ def found() -> Explanation:
 
 @pytest.mark.parametrize("preset", ["paper", "released"])
 @pytest.mark.parametrize("options", [{}, {"stochastic": False}, {"emotion": "joyful"}, {"emotion": 5, "request_id": 9}])
-def test_shares_are_those_of_the_reply(preset: str, options: dict[str, object]) -> None:
+def test_shares_are_those_of_the_reply(preset: str, options: dict[str, Any]) -> None:
     engine = make_engine(preset)
-    one = explain(engine, DIALOGUE, seed=3, **options)  # type: ignore[arg-type]
+    one = explain(engine, DIALOGUE, seed=3, **options)
     assert [len(words) for words in one.words] == [len(shares) for shares in one.shares] == [4, 5, 10]
     flat = [share for turn in one.shares for share in turn]
-    assert np.mean(flat) == pytest.approx(one.reply.mixture.mimic_share, abs=1e-12)
+    assert np.mean(flat) == pytest.approx(mixture_of(one.reply).mimic_share, abs=1e-12)
     assert np.std(flat) > 1e-4
     emotion, request = options.get("emotion"), options.get("request_id", 0)
     (reply,) = engine.generate(
         [DIALOGUE],
         seed=3,
-        emotions=[emotion],  # type: ignore[list-item]
+        emotions=[emotion],
         stochastic=bool(options.get("stochastic", True)),
-        request_ids=[request],  # type: ignore[list-item]
+        request_ids=[request],
     )
     assert one.reply == reply
     assert one.mimicked == (LABELS[5] if emotion == 5 else emotion or reply.emotion)
@@ -63,7 +65,7 @@ def test_shares_are_those_of_the_reply(preset: str, options: dict[str, object]) 
 def test_the_fast_back_end_agrees() -> None:
     one, other = (explain(make_engine(precision=precision), DIALOGUE, seed=1) for precision in ("float64", "float32"))
     flat = [share for turn in other.shares for share in turn]
-    assert np.mean(flat) == pytest.approx(other.reply.mixture.mimic_share, abs=1e-4)
+    assert np.mean(flat) == pytest.approx(mixture_of(other.reply).mimic_share, abs=1e-4)
     assert flat == pytest.approx([share for turn in one.shares for share in turn], abs=1e-4)
 
 

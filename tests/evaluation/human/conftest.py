@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -67,8 +68,14 @@ def rows_of(content: bytes) -> list[Row]:
     return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline="")))
 
 
+Quoting = Literal[0, 1, 2, 3]  # the csv module's
+
+
 def csv_of(
-    rows: Sequence[Mapping[str, str]], delimiter: str = ",", end: str = "\r\n", quoting: int = csv.QUOTE_ALL
+    rows: Sequence[Mapping[str, str]],
+    delimiter: str = ",",
+    end: str = "\r\n",
+    quoting: Quoting = csv.QUOTE_ALL,
 ) -> str:
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(rows[0]), delimiter=delimiter, lineterminator=end, quoting=quoting)

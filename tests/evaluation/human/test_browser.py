@@ -221,7 +221,11 @@ def test_where_storage_is_forbidden_a_saved_file_goes_on(
         path.write_text(text if name[0] == "s" else text.replace(study.tag, "zzzzzz"))
         browser.driver.find_element("id", "file").send_keys(str(path))
         told = "17 items were read" if name[0] == "s" else "no item of this page"
-        browser.until(lambda told=told: told in browser.text("#state") + browser.text("#notice"))
+
+        def shown(told: str = told) -> bool:
+            return told in browser.text("#state") + browser.text("#notice")
+
+        browser.until(shown)
     assert browser.text("#count") == "2 of 17 ratings answered"
 
 

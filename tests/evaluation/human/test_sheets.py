@@ -10,7 +10,7 @@ import pytest
 from mime_fast.errors import DataError
 from mime_fast.evaluation.human.sheets import bare, read_sheet, write_sheet
 from mime_fast.evaluation.human.study import Study
-from tests.evaluation.human.conftest import csv_of, rows_of
+from tests.evaluation.human.conftest import Quoting, csv_of, rows_of
 
 
 def test_a_sheet(study: Study) -> None:
@@ -49,7 +49,7 @@ def test_a_reply_without_words_is_named(study: Study) -> None:
     assert "Listener: (no words)" in shown
 
 
-SAVED = {
+SAVED: dict[str, tuple[str, str, Quoting, str]] = {
     "as written": (",", "\r\n", csv.QUOTE_ALL, "utf-8-sig"),
     "semicolons": (";", "\r\n", csv.QUOTE_MINIMAL, "utf-8-sig"),
     "plain": (",", "\n", csv.QUOTE_MINIMAL, "utf-8"),

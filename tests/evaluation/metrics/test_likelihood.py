@@ -37,7 +37,7 @@ def random_examples(count: int) -> list[Example]:
     generator = np.random.default_rng(3)
 
     def words(low: int, high: int) -> list[int]:
-        return generator.integers(7, V, int(generator.integers(low, high))).tolist()
+        return [int(word) for word in generator.integers(7, V, int(generator.integers(low, high)))]
 
     examples = [make_example(words(1, 12), words(0, 9), int(generator.integers(0, 32))) for _ in range(count)]
     examples[0].target_ids[0] = UNK_ID

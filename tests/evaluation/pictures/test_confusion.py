@@ -136,7 +136,7 @@ def test_confusion_is_drawn() -> None:
     shares = axes.images[0].get_array()
     row, column = CONFUSION_ORDER.index("sad"), CONFUSION_ORDER.index("joyful")
     expected = counts[INDEX["sad"], INDEX["joyful"]] / counts[INDEX["sad"]].sum()
-    assert shares[row, column] == pytest.approx(expected)
+    assert shares is not None and shares[row, column] == pytest.approx(expected)
     assert [tick.get_text() for tick in axes.get_xticklabels()] == list(CONFUSION_ORDER)
     assert axes.get_yticklabels()[row].get_text() == f"sad ({counts[INDEX['sad']].sum()})"
     assert f"{np.trace(counts) / counts.sum():.1%} as labelled" in axes.get_title()

@@ -10,6 +10,7 @@ import pytest
 
 from mime_fast.errors import DataError
 from mime_fast.evaluation.pictures.histogram import draw_emotions, read_emotions
+from tests.evaluation.pictures.bars import widths_of
 
 COUNTS = {"sad": 3, "proud": 5, "joyful": 0, "afraid": 3}
 
@@ -54,8 +55,10 @@ def test_bars_are_shares_in_the_colours_of_the_polarities() -> None:
     figure = draw_emotions(COUNTS)
     (axes,) = figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["proud", "afraid", "sad"]
-    assert [bar.get_width() for bar in axes.patches] == pytest.approx([500 / 11, 300 / 11, 300 / 11])
+    assert widths_of(axes) == pytest.approx([500 / 11, 300 / 11, 300 / 11])
     colours = [bar.get_facecolor() for bar in axes.patches]
     assert colours[0] != colours[1] == colours[2]
     assert axes.get_title() == "Emotions heard in 11 rows"
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["positive (45 %)", "negative (55 %)"]
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["positive (45 %)", "negative (55 %)"]

@@ -1,0 +1,1 @@
+"""Programs for developers: run each by its path, from anywhere."""
