@@ -13,10 +13,12 @@ PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-com
 	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 # Without pip's own copy of the build's requirements the paths of headers stay, and ninja compiles only what has changed.
 BUILD_REQUIRES = $(shell $(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])')
+DOCS_REQUIRES = $(shell $(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"])')
 CPP := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 PACKAGE_DEPS := pyproject.toml constraints.txt setup.py $(CPP)
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
+INSTALLED_DOCS := $(VENV)/.installed-docs
 INSTALLED_BENCH := $(VENV)/.installed-bench
 ASAN := build/asan
 ASAN_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g
@@ -24,13 +26,14 @@ ASAN_LIBS = $(foreach lib,libasan.so libubsan.so libstdc++.so.6,$(shell $(CXX) -
 SANITIZED = LD_PRELOAD="$(ASAN_LIBS)" ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=$(CURDIR)/$(ASAN):$(CURDIR) \
 	PYTHONDONTWRITEBYTECODE=1
 
-.PHONY: help demo build test lint bench bench-corpora asan check-arm cuda-check wheel clean
+.PHONY: help demo build test lint docs bench bench-corpora asan check-arm cuda-check wheel clean
 
 help:
 	@echo "make demo    install into .venv and answer the dialogues of examples/dialogues.jsonl"
 	@echo "make test    install what the tests need, lint, run all tests"
 	@echo "make build   install into .venv, native extension included"
 	@echo "make lint    ruff, mypy --strict, clang-format"
+	@echo "make docs    the documentation as a site, build/site/index.html; any warning is an error"
 	@echo "make bench   the benchmarks beside their peers, ten minutes; writes benchmarks/results/cpu-*; ISA=avx2 for that set"
 	@echo "make bench-corpora    rates and memory of corpus jobs; writes benchmarks/results/corpora.*"
 	@echo "make asan    the native extension's tests under the address and undefined-behaviour sanitizers"
@@ -52,6 +55,10 @@ lint: $(INSTALLED_DEV)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run -Werror $(CPP)
+
+# Sources are read, not run, but for the parsers. Material's note on its successor is no warning.
+docs: $(INSTALLED_DOCS)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(INSTALLED_BENCH)
 	$(BIN)/pytest --benchmark --benchmark-columns=median,iqr,ops,rounds \
@@ -81,7 +88,7 @@ cuda-check:
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks mime_fast/*.so mime_fast/_cuda_missing.txt
-	rm -f $(VENV)/.build-requires $(INSTALLED) $(INSTALLED_DEV) $(INSTALLED_BENCH)
+	rm -f $(VENV)/.build-requires $(INSTALLED) $(INSTALLED_DEV) $(INSTALLED_DOCS) $(INSTALLED_BENCH)
 	find mime_fast tests benchmarks tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -99,6 +106,10 @@ $(INSTALLED_DEV): $(PACKAGE_DEPS) $(VENV)/.build-requires
 	$(PIP_INSTALL) --no-build-isolation -e '.[test,lint,plots,ray]'
 	$(BIN)/python setup.py -q build_ext --inplace
 	@touch $(INSTALLED) $@
+
+$(INSTALLED_DOCS): $(INSTALLED)
+	$(PIP_INSTALL) $(foreach package,$(DOCS_REQUIRES),'$(package)')
+	@touch $@
 
 $(INSTALLED_BENCH): $(PACKAGE_DEPS) $(VENV)/.build-requires
 	$(PIP_INSTALL) --no-build-isolation -e '.[bench]'
