@@ -243,7 +243,7 @@ void refuse_nan(std::vector<Broken> broken) {
   std::vector<std::size_t> all;
   for (const Broken& each : broken) all.push_back(each.dialogue);
   throw ModelError("the model produced NaN at step " + std::to_string(broken[0].step) + " for dialogues [" + dialogues +
-                       "] of this batch; log-probs without NaN are allowed",
+                       "] of this batch; log-probs must not be NaN",
                    std::move(all));
 }
 

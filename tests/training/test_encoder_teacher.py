@@ -118,5 +118,5 @@ def test_a_run_listens_to_the_mean_of_both(data: Path, tmp_path: Path, monkeypat
 
 
 def test_it_needs_the_other_one() -> None:
-    with pytest.raises(ConfigError, match=r"encoder_teacher_steps=9 with emotion_teacher=0: a share above 0 is"):
+    with pytest.raises(ConfigError, match=r"encoder_teacher_steps=9 with emotion_teacher=0: it must be above 0"):
         stage(encoder_teacher_steps=9)
