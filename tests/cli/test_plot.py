@@ -102,6 +102,6 @@ def test_without_matplotlib(run: Run, report: Path, tmp_path: Path, monkeypatch:
     monkeypatch.delitem(sys.modules, "matplotlib.figure", raising=False)
     outcome = run("plot", "confusion", "--report", report, "--out", tmp_path / "picture.png")
     assert outcome.code == 2
-    assert outcome.err.startswith("mime-fast: error: plots need matplotlib")
-    assert outcome.err.endswith("pip install mime-fast[plots]\n")
+    assert outcome.err.startswith("mime-fast: error: plots need Matplotlib")
+    assert outcome.err.endswith(": pip install 'mime-fast[plots]'\n")
     assert not (tmp_path / "picture.png").exists()

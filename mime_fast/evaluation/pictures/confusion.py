@@ -91,7 +91,7 @@ def check_matplotlib() -> None:
     try:
         import matplotlib.figure  # noqa: F401 (asked for here, used by the drawing functions)
     except ImportError as error:
-        raise BackendError(f"plots need matplotlib ({error}): pip install mime-fast[plots]") from None
+        raise BackendError(f"plots need Matplotlib ({error}): pip install 'mime-fast[plots]'") from None
 
 
 def save_figure(figure: Figure, stream: BinaryIO, file_format: str, width: int) -> None:

@@ -149,6 +149,33 @@ def test_the_picture_has_every_weight_and_word(found: Explanation) -> None:
             assert not text.get_text() or (box.x0 > -1 and box.x1 < width + 1 and box.y0 > -1 and box.y1 < height + 1)
 
 
+@pytest.mark.parametrize(
+    ("shares", "ends"),
+    [([[0.51, 0.52]], (25, 75)), ([[0.5], [0.26, 0.75]], (25, 75)), ([[0.5, 0.76]], (0, 100)), ([[0.0]], (0, 100))],
+)
+def test_the_scales_do_not_follow_the_dialogue(
+    found: Explanation, shares: list[list[float]], ends: tuple[int, int]
+) -> None:
+    pytest.importorskip("matplotlib")
+    from matplotlib import colormaps
+    from matplotlib.patches import Rectangle
+
+    from mime_fast.evaluation.explanation.picture import draw_explanation
+
+    words = [["word"] * len(turn) for turn in shares]
+    figure = draw_explanation(replace(found, words=words, shares=shares))
+    positive, negative, dialogue, key = figure.axes
+    assert positive.get_xlim() == negative.get_xlim() and positive.get_xlim()[0] == 0
+    assert positive.get_xlim()[1] > 100
+    assert [label.get_text() for label in key.get_xticklabels()][::4] == [f"{end} %" for end in ends]
+    assert key.get_xlabel() == "share of the mimicked side in the gate; 50 %: both sides weigh the same"
+    low, high = (end / 100 for end in ends)
+    boxes = [patch for patch in dialogue.patches if isinstance(patch, Rectangle)]
+    for box, share in zip(boxes, [share for turn in shares for share in turn], strict=True):
+        expected = colormaps["PuOr_r"]((share - low) / (high - low))
+        assert box.get_facecolor() == pytest.approx(expected)
+
+
 def test_what_cannot_be_explained() -> None:
     engine = make_engine()
     with pytest.raises(InputError, match="dialogue 0 has 2 turns"):
