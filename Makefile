@@ -13,7 +13,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-com
 	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 # Without pip's own copy of the build's requirements the paths of headers stay, and ninja compiles only what has changed.
 BUILD_REQUIRES = $(shell $(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])')
-DOCS_REQUIRES = $(shell $(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"])')
+EXTRA = $(shell $(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["$(1)"])')
 CPP := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 PACKAGE_DEPS := pyproject.toml constraints.txt setup.py $(CPP)
 INSTALLED := $(VENV)/.installed
@@ -26,7 +26,7 @@ ASAN_LIBS = $(foreach lib,libasan.so libubsan.so libstdc++.so.6,$(shell $(CXX) -
 SANITIZED = LD_PRELOAD="$(ASAN_LIBS)" ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=$(CURDIR)/$(ASAN):$(CURDIR) \
 	PYTHONDONTWRITEBYTECODE=1
 
-.PHONY: help demo build test lint docs bench bench-corpora asan check-arm cuda-check wheel clean
+.PHONY: help demo build test lint docs bench bench-corpora asan check-arm cuda-check wheel release-check clean
 
 help:
 	@echo "make demo    install into .venv and answer the dialogues of examples/dialogues.jsonl"
@@ -40,6 +40,7 @@ help:
 	@echo "make check-arm   the kernels for aarch64 under qemu; takes g++-aarch64-linux-gnu and qemu-user"
 	@echo "make cuda-check  what only a machine with a GPU can show; takes its python3, not .venv"
 	@echo "make wheel   a wheel in dist/ that installs without a compiler"
+	@echo "make release-check   versions agree; sdist and wheel built, checked, and used in a fresh environment; five minutes"
 	@echo "make clean   remove what was built, but not .venv"
 
 demo: build
@@ -71,6 +72,14 @@ bench-corpora: $(INSTALLED_BENCH)
 wheel: $(VENV)/.build-requires
 	rm -rf build/lib* build/bdist*
 	$(BIN)/python -m pip wheel --disable-pip-version-check -q --no-deps --no-build-isolation -w dist .
+
+release-check: $(VENV)/.build-requires
+	$(BIN)/python tools/release_check.py
+	$(PIP_INSTALL) $(foreach package,$(call EXTRA,release),'$(package)')
+	rm -rf dist build/lib* build/bdist*
+	$(BIN)/python -m build --no-isolation --outdir dist .
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python tools/check_wheel.py
 
 asan: $(INSTALLED_DEV)
 	rm -rf build
@@ -108,7 +117,7 @@ $(INSTALLED_DEV): $(PACKAGE_DEPS) $(VENV)/.build-requires
 	@touch $(INSTALLED) $@
 
 $(INSTALLED_DOCS): $(INSTALLED)
-	$(PIP_INSTALL) $(foreach package,$(DOCS_REQUIRES),'$(package)')
+	$(PIP_INSTALL) $(foreach package,$(call EXTRA,docs),'$(package)')
 	@touch $@
 
 $(INSTALLED_BENCH): $(PACKAGE_DEPS) $(VENV)/.build-requires

@@ -15,6 +15,7 @@ import pytest
 from mime_fast import _native, _native_dev
 from mime_fast._version import __version__
 from mime_fast.extras import EXTRAS
+from tools.release_check import faults, unreleased, versions
 
 ROOT = Path(__file__).parent.parent
 
@@ -64,7 +65,7 @@ def test_extras_that_need_torch_include_it(pyproject: dict[str, Any]) -> None:
 def test_constraints_pin_all_that_setup_and_tests_install(pyproject: dict[str, Any], pinned: dict[str, str]) -> None:
     project = pyproject["project"]
     extras = project["optional-dependencies"]
-    needed = ("torch", "test", "lint", "plots", "ray")
+    needed = ("torch", "test", "lint", "plots", "ray", "docs", "release")
     installed = [*project["dependencies"], *(item for extra in needed for item in extras[extra])]
     assert {requirement_name(item) for item in installed} - pinned.keys() == {"mime-fast"}  # an extra of its own
     assert [name for name, version in pinned.items() if not re.fullmatch(r"\d+(\.\d+)*(\.post\d+)?", version)] == []
@@ -72,8 +73,27 @@ def test_constraints_pin_all_that_setup_and_tests_install(pyproject: dict[str, A
 
 
 def test_one_version() -> None:
-    assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    assert versions(ROOT) == {name: __version__ for name in ("mime_fast/_version.py", "CITATION.cff", "CHANGELOG.md")}
     assert importlib.metadata.version("mime-fast") == __version__
+
+
+def test_another_version_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mime_fast").mkdir()
+    (tmp_path / "mime_fast" / "_version.py").write_text('"""The version."""\n\n__version__ = "1.3.0"\n')
+    (tmp_path / "CITATION.cff").write_text("cff-version: 1.2.0\nversion: 1.2.0\n")
+    (tmp_path / "CHANGELOG.md").write_text("## [Unreleased]\n\n- New.\n\n## [1.3.0] - 2026-01-02\n\n- Old.\n")
+    assert faults(versions(tmp_path)) == ["CITATION.cff: 1.2.0; _version.py has 1.3.0"]
+    assert unreleased(tmp_path)
+    (tmp_path / "CHANGELOG.md").write_text("## [Unreleased]\n\n## [1.4.0] - not yet\n\n## [1.2.0] - 2026-01-01\n")
+    assert faults(versions(tmp_path))[1] == "CHANGELOG.md: 1.2.0; _version.py has 1.3.0"
+    assert not unreleased(tmp_path)
+
+
+def test_the_classifiers_begin_with_the_oldest_python(pyproject: dict[str, Any]) -> None:
+    named = [item.rpartition(" ")[2] for item in pyproject["project"]["classifiers"] if "Python :: 3." in item]
+    assert named == ["3.11", "3.12", "3.13", "3.14"]
+    assert pyproject["project"]["requires-python"] == f">={named[0]}"
+    assert pyproject["tool"]["cibuildwheel"]["build"] == [f"cp{version.replace('.', '')}-*" for version in named]
 
 
 def test_command_is_installed() -> None:

@@ -10,6 +10,7 @@ from mime_fast.data.batches import make_examples
 from mime_fast.errors import ConfigError
 from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.training.candidates import CandidateSource
+from mime_fast.training.card import write_card
 from mime_fast.training.emotion_teacher import check_sklearn
 from mime_fast.training.examples import train_examples
 from mime_fast.training.inputs import Inputs, read_inputs
@@ -32,7 +33,9 @@ def train(
     device: str = "cpu",
     show_progress: bool = True,
 ) -> Progress:
-    """Train by a recipe's stages and leave the best weights as a model folder in `out`; a killed run goes on.
+    """Train by a recipe's stages and leave the best weights as a model folder, with a card, in `out`.
+
+    A killed run goes on.
 
     Args:
         data: EmpatheticDialogues as officially distributed (see `read_pairs`).
@@ -55,20 +58,21 @@ def train(
     inputs = read_inputs(stages, data, vectors, show_progress=show_progress)
     check_started(Path(out), stages, inputs.fingerprints())
     progress = Progress()
+    folders = [stage_folder(out, number, len(stages)) for number in range(1, len(stages) + 1)]
     for number, stage in enumerate(stages, start=1):
         title = f"stage {number}" if len(stages) > 1 else None
-        before = stage_folder(out, number - 1, len(stages)) if number > 1 else None
-        folder = stage_folder(out, number, len(stages))
+        before = folders[number - 2] if number > 1 else None
         progress = _train_stage(
             stage,
             inputs,
-            folder,
+            folders[number - 1],
             before,
             Path(out) / TEACHERS,
             device=device,
             title=title,
             show_progress=show_progress,
         )
+    write_card(Path(out), folders, stages, inputs, "" if vectors is None else Path(vectors).name)
     return progress
 
 

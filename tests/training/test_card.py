@@ -1,0 +1,57 @@
+"""The model card of a run: its figures are those of the metrics, and nobody else's card is touched."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mime_fast
+from mime_fast.checkpoints.model_folder import load_model_folder
+from mime_fast.errors import OutputError
+from mime_fast.training import run
+from mime_fast.training.card import CARD, WRITTEN
+from tests.training.small_run import metrics_of, stage
+
+
+def go(data: Path, out: Path, **changes: Any) -> str:
+    stages = [stage(max_steps=7, beta=0.0, gamma=0.0, min_steps=0), stage(max_steps=14, **changes)]
+    run.train(stages, data, out, show_progress=False)
+    return (out / CARD).read_text(encoding="utf-8")
+
+
+def test_a_run_leaves_a_card(tmp_path: Path, data: Path) -> None:
+    out = tmp_path / "my model"
+    card = go(data, out)
+    assert card.startswith("---\nlanguage: en\n") and WRITTEN in card
+    assert "\n# my model\n" in card and f"trained by mime_fast {mime_fast.__version__}" in card
+    size = sum(array.size for array in load_model_folder(out).weights.tensors.values())
+    assert f"| parameters | {size:,} |" in card
+    assert "| training pairs | 45 |" in card and "On 9 validation pairs" in card
+    assert "| word vectors | none |" in card
+    for number, rows in ((1, metrics_of(out / "stage-1")), (2, metrics_of(out))):
+        best = min(rows, key=lambda row: row["ppl"])
+        line = next(line for line in card.splitlines() if line.startswith(f"| {number} | "))
+        assert f"| {best['step']} | {best['epoch']:.1f} | {best['ppl']:.2f} | {best['ppl_unk_free']:.2f} |" in line
+        assert f"{best['top1']:.1%}" in line
+    first = json.loads(card.split("1. `")[1].split("`\n")[0])
+    assert first["max_steps"] == 7 and first["beta"] == 0.0 and "alpha" not in first
+    assert str(tmp_path) not in card
+    assert not (out / "stage-1" / CARD).exists()
+    assert go(data, out) == card
+
+
+def test_a_card_of_ones_own_is_left(tmp_path: Path, data: Path) -> None:
+    out = tmp_path / "out"
+    go(data, out)
+    (out / CARD).write_text("# Mine\n")
+    assert go(data, out) == "# Mine\n"
+
+
+def test_a_card_that_cannot_be_written_is_named(tmp_path: Path, data: Path) -> None:
+    out = tmp_path / "out"
+    (out / CARD).mkdir(parents=True)
+    with pytest.raises(OutputError, match=r"README\.md"):
+        go(data, out)
