@@ -5,6 +5,7 @@ editable install, `build_ext --inplace`) or with `build_ext --dev`, never into a
 there is nvcc; where it is missing, `_cuda_missing.txt` says why.
 """
 
+import hashlib
 import os
 import shlex
 import shutil
@@ -37,6 +38,8 @@ KERNELS = {
     "aarch64": ["generic", "neon", "neon_dotprod"],
     "arm64": ["generic", "neon", "neon_dotprod"],  # what macOS calls aarch64
 }
+# What the extension says it was built for; `mime_fast.backends.kinds` compares it with the stub that it finds.
+INTERFACE = hashlib.sha256(Path("mime_fast/_native.pyi").read_bytes()).hexdigest()
 MACHINE = sysconfig.get_platform().rpartition("-")[2]
 
 
@@ -156,6 +159,8 @@ def flags(source: str) -> list[str]:
     if "bindings/cuda" in source:
         named = " ".join(f"sm_{each}" for each in ARCHITECTURES)
         return [*BINDING_FLAGS, f"-I{CUDA_HOME}/include", f'-DMIME_FAST_CUDA_ARCHITECTURES="{named}"']
+    if source == "csrc/bindings/native/module.cpp":
+        return [*BINDING_FLAGS, f'-DMIME_FAST_INTERFACE="{INTERFACE}"']
     return BINDING_FLAGS if "/bindings/" in source else ENGINE_FLAGS
 
 

@@ -28,6 +28,10 @@ _Replies = tuple[
     npt.NDArray[np.bool_],  # ended by EOS
 ]
 
+# Of GenerationConfig: num_beams, max_new_tokens, min_new_tokens, do_sample, top_k, top_p, temperature, length_penalty,
+# no_repeat_ngram_size, repetition_penalty, num_return_sequences, suppress_tokens, search.
+_Options = Mapping[str, object]
+
 class _Tensors(Protocol):
     def __getitem__(self, name: str, /) -> npt.NDArray[np.float32]: ...
 
@@ -60,7 +64,7 @@ class Model:
         self,
         contexts: _Contexts,
         requests: _Requests,
-        options: Mapping[str, object],
+        options: _Options,
         prefixes: Sequence[Sequence[int]] | None,
         *,
         stop: npt.NDArray[np.uint8] | None,
@@ -79,6 +83,7 @@ class Model:
         batch_size: int,
     ) -> tuple[_Heard, npt.NDArray[np.float32]]: ...
 
+interface: str  # SHA-256 of this file when the extension was built
 isas: tuple[str, ...]  # all that this version knows, whether they can run here or not
 
 def why_not(isa: str) -> str: ...

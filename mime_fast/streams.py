@@ -60,8 +60,8 @@ def usable() -> Iterator[None]:
     """Standard streams that can be used, while the block runs.
 
     Descriptors 0 to 2 that are closed are taken, so that no file of ours becomes one of them; a closed standard error
-    is silent, and a closed standard output refuses what is written. Characters that a stream's encoding has not become
-    escapes.
+    is silent, and a closed standard output refuses what is written. An error of standard output names it, also where it
+    has no buffer (PYTHONUNBUFFERED). Characters that a stream's encoding has not become escapes.
     """
     for number in range(3):
         try:
@@ -79,6 +79,7 @@ def usable() -> Iterator[None]:
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             with suppress(ValueError):  # closed
                 stream.reconfigure(errors=errors)
+    sys.stdout = cast(TextIO, _Named(sys.stdout, STANDARD_OUTPUT))
     silent = sys.stderr if before[2] is None else None
     try:
         yield
@@ -93,6 +94,20 @@ def flush_output() -> None:
     if hasattr(sys.stdout, "flush"):
         with naming(STANDARD_OUTPUT):
             sys.stdout.flush()
+
+
+class _Named:
+    """A text stream whose errors carry its name."""
+
+    def __init__(self, stream: Any, name: str) -> None:
+        self._stream, self._shown = stream, name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with naming(self._shown):
+            return int(self._stream.write(text) or 0)
 
 
 class _Bytes:

@@ -14,6 +14,7 @@ import pytest
 
 from mime_fast import _native, _native_dev
 from mime_fast._version import __version__
+from mime_fast.config.generation import GenerationConfig
 from mime_fast.extras import EXTRAS
 from tools.release_check import faults, unreleased, versions
 
@@ -126,6 +127,13 @@ def test_the_stub_names_what_the_extension_has(extension: ModuleType) -> None:
         for member in owner.body if owner.name in named else ():
             if isinstance(member, ast.FunctionDef) and not member.decorator_list:
                 check_signature(getattr(getattr(extension, owner.name), member.name), member)
+
+
+def test_the_stub_names_all_search_options() -> None:
+    """An extension of another version is known by its stub, which a new option must change, too."""
+    stub = (ROOT / "mime_fast" / "_native.pyi").read_text()
+    (comment,) = re.findall(r"# Of GenerationConfig: (.*?)\.\n_Options =", stub, re.DOTALL)
+    assert re.findall(r"\w+", comment) == list(GenerationConfig().to_dict())
 
 
 def check_signature(built: Any, stub: ast.FunctionDef) -> None:

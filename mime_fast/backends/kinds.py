@@ -5,8 +5,10 @@ Nothing heavy is imported before a back end is asked. A new one is a class here,
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mime_fast.backends.placement import Placement, check_gpu, why_no_gpu
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from mime_fast.backends.protocol import Backend
     from mime_fast.backends.select import Wanted
     from mime_fast.checkpoints.model_folder import ModelWeights
+
+
+_PACKAGE = Path(__file__).resolve().parent.parent
 
 
 class Kind(ABC):
@@ -123,11 +128,14 @@ class Native(Kind):
 
     @staticmethod
     def why_no_extension() -> str:
-        """Why `mime_fast._native` cannot be imported, with the cure; empty if it can."""
+        """Why `mime_fast._native` cannot be imported, or is of another version, with the cure; empty if it can run."""
         try:
-            import_module("mime_fast._native")
+            native: Any = import_module("mime_fast._native")
         except ImportError as error:
             return f"the extension mime_fast._native cannot be imported ({error}); {_cure()}"
+        if _is_stale(native):
+            cure = _cure("build it again")
+            return f"the extension mime_fast._native was built for another version of mime_fast; {cure}"
         return ""
 
     def make(self, weights: ModelWeights, placement: Placement, wanted: Wanted, reason: str) -> Backend:
@@ -169,13 +177,18 @@ class Reference(Kind):
         return ReferenceBackend(weights, placement, batch_size, self.threads(wanted), reason)
 
 
-def _cure() -> str:
-    """What to do where there is no extension."""
-    from pathlib import Path
+def _is_stale(native: Any) -> bool:
+    """Whether the extension was built with another stub than the one that is here."""
+    stub = _PACKAGE / "_native.pyi"
+    if not stub.is_file():  # whoever leaves stubs out has packed the rest together
+        return False
+    return bool(getattr(native, "interface", "") != hashlib.sha256(stub.read_bytes()).hexdigest())
 
-    package = Path(__file__).resolve().parent.parent
-    if (package.parent / "setup.py").is_file():
-        return f"{package} is a source tree: leave it, or build it (make build)"
+
+def _cure(build: str = "build it") -> str:
+    """What to do where there is no extension that fits."""
+    if (_PACKAGE.parent / "setup.py").is_file():
+        return f"{_PACKAGE} is a source tree: leave it, or {build} (make build, or pip install -e . once more)"
     return "install a wheel that fits this Python and this machine, or build one (pip install --no-binary)"
 
 

@@ -62,10 +62,12 @@ def _gpus() -> str:
 
 def _isas() -> dict[str, str]:
     """Every instruction set of the native back end, and whether it can run here."""
-    try:
-        from mime_fast import _native
-    except ImportError:
+    from mime_fast.backends.kinds import Native
+
+    if Native.why_no_extension():
         return {}
+    from mime_fast import _native
+
     return {isa: _native.why_not(isa) or "can run" for isa in _native.isas}
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import mime_fast
+from mime_fast import _native
 from mime_fast.backends.kinds import KINDS
 from mime_fast.backends.placement import why_no_gpu
 from mime_fast.backends.reference import ReferenceBackend
@@ -47,7 +48,11 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def able(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine on which the native back end runs, but not with AVX2."""
-    extension = SimpleNamespace(isas=("generic", "avx2"), why_not={"generic": "", "avx2": "this CPU has no AVX2"}.get)
+    extension = SimpleNamespace(
+        isas=("generic", "avx2"),
+        why_not={"generic": "", "avx2": "this CPU has no AVX2"}.get,
+        interface=_native.interface,
+    )
     monkeypatch.setitem(sys.modules, "mime_fast._native", extension)
     monkeypatch.setitem(sys.modules, "mime_fast.backends.native", SimpleNamespace(NativeBackend=StandIn))
 
@@ -86,6 +91,22 @@ def test_the_reference_where_native_cannot_run(unable: None) -> None:
     assert isinstance(choice.backend, ReferenceBackend)
     assert choice.reason.startswith("the extension mime_fast._native cannot be imported")
     assert isinstance(chosen(device="cpu", backend="reference").backend, ReferenceBackend)  # no warning
+
+
+@pytest.mark.parametrize("interface", ["0" * 64, None], ids=["another", "older than the check"])
+def test_an_extension_of_another_version_is_named_at_load(
+    monkeypatch: pytest.MonkeyPatch, interface: str | None
+) -> None:
+    """In place of a TypeError in the first call whose arguments have changed since it was built."""
+    stale = SimpleNamespace(**{name: value for name, value in vars(_native).items() if name != "interface"})
+    if interface is not None:
+        stale.interface = interface
+    monkeypatch.setitem(sys.modules, "mime_fast._native", stale)
+    told = r"_native was built for another version of mime_fast; .*build it again \(make build"
+    with pytest.raises(BackendError, match=f"^backend='native' cannot run: .*{told}[^\n]*$"):
+        mime_fast.load(backend="native")
+    with pytest.warns(RuntimeWarning, match=f"{told}.*many times slower"):
+        assert isinstance(chosen(device="cpu").backend, ReferenceBackend)
 
 
 @pytest.mark.parametrize(

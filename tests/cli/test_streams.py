@@ -58,6 +58,7 @@ def rows(tmp_path: Path) -> Path:
         ("$m --help >&-", 2),
         ("PYTHONUNBUFFERED=1 $m --version > /dev/full", 2),
         ("PYTHONUNBUFFERED=1 $m generate --help > /dev/full", 2),
+        ("PYTHONUNBUFFERED=1 $m explain 'my cat ran away .' --model $model > /dev/full", 2),
         ("$m chat --model $model <&-", 2),
         ("echo hi | $m chat --model $model >&-", 2),
         ("$m sing 2>&-", 2),
@@ -68,7 +69,8 @@ def test_closed_and_full_streams(rows: Path, tmp_path: Path, model_dir: Path, li
     done = shell(line, model_dir, i=str(rows), o=f"{tmp_path}/out.jsonl")
     assert done.returncode == code, done.stderr.decode()
     if code == 2 and "2>" not in line:
-        assert done.stderr.decode().splitlines()[-1].startswith("mime-fast: error: ")
+        (*_, last) = done.stderr.decode().splitlines()
+        assert last.startswith("mime-fast: error: standard output: " if ">" in line else "mime-fast: error: ")
     if "$o" in line:
         assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 2
 
