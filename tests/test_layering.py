@@ -18,7 +18,7 @@ LEVELS = (
     ("files",),
     ("output_checks", "streams"),
     ("emotions", "extras"),
-    ("config",),  # MoEL has a listener for each emotion
+    ("config", "needs_torch"),  # MoEL has a listener for each emotion
     ("text",),
     ("data",),
     ("reference",),

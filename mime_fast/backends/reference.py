@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import mime_fast.needs_torch
+
 import numpy as np
 import torch
 from torch import Tensor

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import mime_fast.needs_torch
+
 from safetensors import SafetensorError
 from torch import Tensor
 

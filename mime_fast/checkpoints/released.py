@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import mime_fast.needs_torch
+
 from torch import Tensor
 
 from mime_fast.config.model import MimeConfig, ModelConfig

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import mime_fast.needs_torch
+
 import torch
 from torch import Tensor
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
+import mime_fast.needs_torch
+
 import torch
 from torch import Tensor
 

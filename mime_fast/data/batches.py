@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import mime_fast.needs_torch
+
 import numpy as np
 import numpy.typing as npt
 import torch

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
+import mime_fast.needs_torch
+
 import numpy as np
 import torch
 

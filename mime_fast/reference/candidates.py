@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+import mime_fast.needs_torch
+
 import torch
 from torch import Tensor
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import mime_fast.needs_torch
+
 from torch import Tensor, nn
 
 from mime_fast.config.model import ModelConfig

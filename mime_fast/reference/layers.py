@@ -11,6 +11,8 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 
+import mime_fast.needs_torch
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mime_fast.needs_torch
+
 from torch import Tensor, nn
 
 from mime_fast.config.model import MultiTaskConfig

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import mime_fast.needs_torch
+
 import numpy as np
 import torch
 from torch import Tensor

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import mime_fast.needs_torch
+
 import torch
 from torch import Tensor, nn
 

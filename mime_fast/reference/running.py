@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import mime_fast.needs_torch
+
 import torch
 
 # The process that imported this module. PyTorch's threads do not follow into a forked child, which would wait for them

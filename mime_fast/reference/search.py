@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import inf
 
+import mime_fast.needs_torch
+
 import torch
 from torch import Tensor
 

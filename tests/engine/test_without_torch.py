@@ -50,6 +50,26 @@ for argv in (
 print(json.dumps([name for name in sys.modules if name.partition(".")[0] in {"torch", "triton", "sympy"}]))
 """
 
+EVERY_MODULE = """
+import json, pkgutil
+import mime_fast
+from mime_fast.errors import MissingPackage
+
+imported, refused, other = 0, 0, {}
+for module in pkgutil.walk_packages(mime_fast.__path__, "mime_fast.", onerror=lambda name: None):
+    if module.name == "mime_fast.__main__" or module.name.startswith("mime_fast._cuda"):
+        continue
+    try:
+        importlib.import_module(module.name)
+        imported += 1
+    except MissingPackage as error:
+        assert "pip install 'mime-fast[" in str(error)
+        refused += 1
+    except ImportError as error:
+        other[module.name] = str(error)
+print(json.dumps({"imported": imported, "refused": refused, "other": other}))
+"""
+
 
 @pytest.fixture
 def rows(tmp_path: Path) -> Path:
@@ -83,9 +103,10 @@ def test_nothing_of_the_native_path_imports_torch(hidden: str, model_folder: Pat
         ("mime_fast.load(folder, backend='cuda')", "torch"),
         ("mime_fast.load(folder, precision='float16')", "torch"),
         ("mime_fast.load(folder).model", "torch"),
-        ("import mime_fast.training.run", "torch"),
-        ("import mime_fast.backends.gpu.backend", "torch"),
-        ("import mime_fast.kernels.plain", "torch"),
+        ("import mime_fast.training", "torch"),
+        ("import mime_fast.kernels", "torch"),
+        ("import mime_fast.checkpoints.convert", "torch"),
+        ("import mime_fast.reference.mime", "torch"),
     ],
 )
 def test_what_needs_torch_says_which_extra(work: str, extra: str, model_folder: Path) -> None:
@@ -94,6 +115,15 @@ def test_what_needs_torch_says_which_extra(work: str, extra: str, model_folder: 
     done = run(program, model_folder)
     assert done.returncode == 1
     assert f"(pip install 'mime-fast[{extra}]')" in done.stderr.splitlines()[-1]
+
+
+def test_every_module_can_be_imported_or_says_which_extra() -> None:
+    program = HIDDEN + EVERY_MODULE
+    done = run(program)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found.pop("other") == {}
+    assert found["imported"] > 100 and found["refused"] > 20  # both kinds were met
 
 
 @pytest.mark.parametrize(

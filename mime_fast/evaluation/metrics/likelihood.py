@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import mime_fast.needs_torch
+
 import numpy as np
 import numpy.typing as npt
 import torch
