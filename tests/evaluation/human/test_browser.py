@@ -119,9 +119,8 @@ def test_a_study_by_keyboard_from_the_page_to_the_report(
     for annotator, page in pages.items():
         browser.open(page)
         answer_ratings(browser, study, annotator)
-        assert browser.text("#count") == "17 of 17 ratings answered"
+        assert browser.text("#count").startswith("0 of") and browser.text("#count").endswith("comparisons answered")
         browser.click("#save-ratings")
-        browser.click("#parts button:last-child")
         for row in study.sheets["ab", annotator]:
             browser.press(choose(study, "Alpha")(row)[0].lower(), "n")
         assert "Everything is answered" in browser.text("#state")
@@ -136,6 +135,31 @@ def test_a_study_by_keyboard_from_the_page_to_the_report(
     assert report["ratings"]["Alpha"]["all"]["empathy"]["value"] == 5.0
     assert report["ratings"]["Beta"]["all"]["relevance"]["value"] == 3.0
     assert report["ab"][0]["win"]["value"] == 1.0
+    assert browser.complaints() == []
+
+
+def test_after_the_last_rating_come_the_comparisons(browser: Browser, pages: dict[int, Path], study: Study) -> None:
+    keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
+    rows = study.sheets["ratings", 1]
+    browser.open(pages[1])
+    browser.press("n")  # the first one stays open
+    answer_ratings(browser, study, 1, slice(1, None))
+    assert browser.text("#count") == "16 of 17 ratings answered" and browser.text("#place") == "Item 17 of 17"
+    assert browser.text("#next") == "Next →" and not browser.driver.find_element("id", "next").is_enabled()
+    browser.click("#open")
+    assert browser.text("#place") == "Item 1 of 17"
+    browser.press(*ratings_of(study, rows[0]))
+    assert browser.text("#state") == "All ratings are answered; the comparisons come next."
+    assert browser.text("#next") == "Next →"  # from here on to the second one
+    browser.press(*"n" * 16)
+    assert browser.text("#place") == "Item 17 of 17" and browser.text("#next") == "Go on to the comparisons →"
+    browser.press("5", "4", "5")
+    assert browser.run("return document.activeElement.id") == "next"
+    browser.press(keys.ENTER)
+    assert browser.text("#place").startswith("Item 1 of") and "comparisons answered" in browser.text("#count")
+    assert browser.run("return document.getElementById('guide').open")
+    browser.click("#parts button:first-child")
+    assert browser.text("#count") == "17 of 17 ratings answered"
     assert browser.complaints() == []
 
 

@@ -21,6 +21,9 @@ const row = () => part().rows[place()];
 const answer = (one, column) => state.answers[one.id]?.[column] ?? "";
 const complete = (one, of) => of.answers.every((column) => answer(one, column));
 const done = (of) => of.rows.filter((one) => complete(one, of)).length;
+const whole = (of) => done(of) === of.rows.length;
+const atEnd = () => place() === part().rows.length - 1;
+const following = () => (whole(part()) ? data.parts.find((one) => !whole(one)) : undefined); // the part to go on to
 
 // ---- keeping answers
 
@@ -210,13 +213,14 @@ function refresh() {
   Object.assign($("progress"), { max: all, value: ready });
   $("count").textContent = `${ready} of ${all} ${NAMES[state.part]} answered`;
   $("previous").disabled = place() === 0;
-  $("next").disabled = place() === all - 1;
+  $("next").disabled = atEnd() && !following();
+  $("next").textContent = atEnd() && following() ? `Go on to the ${NAMES[following().kind]} →` : "Next →";
   $("open").disabled = ready === all;
   $("parts").hidden = data.parts.length < 2;
   data.parts.forEach((one, i) => {
     $("parts").children[i].ariaCurrent = String(one.kind === state.part);
     $("saves").children[i].textContent = `Save ${one.file}${unsaved(one) ? " (not saved yet)" : ""}`;
-    $("saves").children[i].classList.toggle("main", done(one) === one.rows.length && unsaved(one));
+    $("saves").children[i].classList.toggle("main", whole(one) && unsaved(one));
   });
   mark();
 }
@@ -237,18 +241,17 @@ function set(column, value) {
   if (!value) delete state.answers[row().id][column];
   keep();
   refresh();
-  const others = data.parts.filter((one) => done(one) < one.rows.length);
-  if (others.length) return;
-  say("Everything is answered. Save each CSV and send it back.", true);
+  if (data.parts.every(whole)) say("Everything is answered. Save each CSV and send it back.", true);
+  else if (following()) say(`All ${NAMES[state.part]} are answered; the ${NAMES[following().kind]} come next.`, true);
 }
 
 function choose(value) {
   const column = active();
   $(`ask-${column}`).querySelector(`input[value="${value}"]`).checked = true;
   set(column, value);
-  const following = part().answers[part().answers.indexOf(column) + 1];
-  if (following) ($(`ask-${following}`).querySelector("input:checked") ?? $(`ask-${following}`).querySelector("input")).focus();
-  else ($("next").disabled ? $("saves").firstChild : $("next")).focus();
+  const below = part().answers[part().answers.indexOf(column) + 1];
+  if (below) ($(`ask-${below}`).querySelector("input:checked") ?? $(`ask-${below}`).querySelector("input")).focus();
+  else [$("next"), $("open"), $("saves").firstChild].find((button) => !button.disabled).focus();
   mark();
 }
 
@@ -265,6 +268,11 @@ function go(to) {
   show(true);
 }
 
+function goOn() {
+  if (atEnd() && following()) enter(following().kind);
+  else go(place() + 1);
+}
+
 function goOpen() {
   const rows = part().rows;
   const order = rows.map((_, i) => (place() + 1 + i) % rows.length);
@@ -273,6 +281,7 @@ function goOpen() {
 
 function enter(kind) {
   state.part = kind;
+  if (nothingIn(part())) $("guide").open = true; // this part's are others
   keep();
   show(true);
 }
@@ -284,7 +293,7 @@ function press(event) {
   const onRadio = event.target.type === "radio";
   const onButton = ["BUTTON", "SUMMARY"].includes(event.target.tagName);
   if (value) choose(value);
-  else if (key === "n" || (key === "ArrowRight" && !onRadio) || (key === "Enter" && !onButton)) go(place() + 1);
+  else if (key === "n" || (key === "ArrowRight" && !onRadio) || (key === "Enter" && !onButton)) goOn();
   else if (key === "p" || (key === "ArrowLeft" && !onRadio)) go(place() - 1);
   else if (key === "Delete" || key === "Backspace") takeBack();
   else return;
@@ -302,7 +311,7 @@ $("saves").append(...data.parts.map((one) => {
   return button;
 }));
 $("previous").addEventListener("click", () => go(place() - 1));
-$("next").addEventListener("click", () => go(place() + 1));
+$("next").addEventListener("click", goOn);
 $("open").addEventListener("click", goOpen);
 $("file").addEventListener("change", async (event) => {
   const [file] = event.target.files;
