@@ -151,9 +151,9 @@ void run_layer(const Model& model, Scratch& scratch, const DecoderLayer& layer, 
 // listeners afterwards.
 void listen(const Model& model, Scratch& scratch, std::vector<LayerRow>& rows, float* x) {
   const std::size_t size = model.config.hidden_size;
-  float* heard = scratch.heard.need(rows.size() * size);
+  float* combined = scratch.combined.need(rows.size() * size);
   float* said = scratch.said.need(rows.size() * size);
-  std::fill_n(heard, rows.size() * size, 0.0f);
+  std::fill_n(combined, rows.size() * size, 0.0f);
   std::vector<LayerRow> hearers;
   std::vector<std::size_t> which;
   for (std::size_t listener = 0; listener < model.listeners.size(); ++listener) {
@@ -170,11 +170,11 @@ void listen(const Model& model, Scratch& scratch, std::vector<LayerRow>& rows, f
     run_layer(model, scratch, model.listeners[listener], hearers, said);
     for (std::size_t i = 0; i < hearers.size(); ++i) {
       const float weight = hearers[i].memory->layers[hearers[i].place].weight;
-      float* sum = heard + which[i] * size;
+      float* sum = combined + which[i] * size;
       for (std::size_t c = 0; c < size; ++c) sum[c] += weight * said[i * size + c];
     }
   }
-  std::copy_n(heard, rows.size() * size, x);
+  std::copy_n(combined, rows.size() * size, x);
 }
 
 }  // namespace

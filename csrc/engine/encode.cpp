@@ -122,7 +122,7 @@ AlignedVector<float> without_ctx(const Encoded& encoded, std::size_t size) {
 
 // M_fused (eq. 24-27) [rows, C]; the words' shares and their mean go to the dialogues' places.
 AlignedVector<float> fuse(const Model& model, Scratch& scratch, const Layout& layout, float* both,
-                          const Contexts& contexts, const std::size_t* which, const Heard& heard) {
+                          const Contexts& contexts, const std::size_t* which, const EmotionOutputs& outputs) {
   const std::size_t size = model.config.hidden_size, rows = layout.rows();
   float* gate = scratch.gate.need(rows * 2 * size);
   scratch.linear(model.fc_contrib, {both, 2 * size}, rows, gate, 2 * size, {Activation::kSigmoid});
@@ -138,28 +138,29 @@ AlignedVector<float> fuse(const Model& model, Scratch& scratch, const Layout& la
       total += shares[layout.first[n] + i];
       ++words;
     }
-    heard.mimic_share[which[n]] = total / static_cast<float>(words);
-    if (heard.mimic_shares == nullptr) continue;
+    outputs.mimic_share[which[n]] = total / static_cast<float>(words);
+    if (outputs.mimic_shares == nullptr) continue;
     const std::int64_t first = contexts.offsets[which[n]] + (model.config.drop_ctx ? 1 : 0);
-    std::copy_n(shares.data() + layout.first[n], layout.length(n), heard.mimic_shares + first);
+    std::copy_n(shares.data() + layout.first[n], layout.length(n), outputs.mimic_shares + first);
   }
   return fused;
 }
 
 // Eq. 7-27; of `encoded` stay the rows that refinement reads.
 AlignedVector<float> refine_and_fuse(const Model& model, Scratch& scratch, Encoded& encoded, const Contexts& contexts,
-                                     const Requests& requests, const std::size_t* which, const Heard& heard) {
+                                     const Requests& requests, const std::size_t* which,
+                                     const EmotionOutputs& outputs) {
   const std::size_t size = model.config.hidden_size, count = encoded.layout.count();
   const Mixture mixture = sample(model, scratch, encoded.first, requests, which);
   for (std::size_t n = 0; n < count; ++n) {
-    std::copy_n(mixture.weights.data() + n * kEmotions, kEmotions, heard.weights + which[n] * kEmotions);
+    std::copy_n(mixture.weights.data() + n * kEmotions, kEmotions, outputs.weights + which[n] * kEmotions);
   }
   if (model.config.drop_ctx) {
     encoded.hidden = without_ctx(encoded, size);
     encoded.layout = words_only(encoded.layout);
   }
   const Layout& layout = encoded.layout;
-  const auto chosen = mimicry(model, mixture, heard.mimicked, which, count);
+  const auto chosen = mimicry(model, mixture, outputs.mimicked, which, count);
   float* both = scratch.both.need(layout.rows() * 2 * size);
   float* base = scratch.base.need(layout.rows() * size);
   for (std::size_t branch = 0; branch < 2; ++branch) {
@@ -169,7 +170,7 @@ AlignedVector<float> refine_and_fuse(const Model& model, Scratch& scratch, Encod
     }
     refine(model, scratch, encoder, layout, chosen[branch], base, both + branch * size, 2 * size);
   }
-  return fuse(model, scratch, layout, both, contexts, which, heard);
+  return fuse(model, scratch, layout, both, contexts, which, outputs);
 }
 
 }  // namespace
@@ -195,20 +196,20 @@ void classify(const Model& model, Scratch& scratch, const Contexts& contexts, co
 }
 
 std::vector<Memory> encode(const Model& model, Scratch& scratch, const Contexts& contexts, const Requests& requests,
-                           const std::size_t* which, std::size_t count, const Heard& heard) {
+                           const std::size_t* which, std::size_t count, const EmotionOutputs& outputs) {
   Encoded encoded = encode_contexts(model, scratch, contexts, which, count);
   const AlignedVector<float> logits = emotion_logits(model, scratch, encoded);
   for (std::size_t n = 0; n < count; ++n) {
     const float* row = logits.data() + n * kEmotions;
     const std::int32_t given = requests.emotions[which[n]];
     const auto guess = static_cast<std::int32_t>(std::max_element(row, row + kEmotions) - row);
-    heard.mimicked[which[n]] = given >= 0 ? given : guess;
-    std::copy_n(row, kEmotions, heard.emotion_logits + which[n] * kEmotions);
+    outputs.mimicked[which[n]] = given >= 0 ? given : guess;
+    std::copy_n(row, kEmotions, outputs.emotion_logits + which[n] * kEmotions);
   }
   if (model.config.model_type != ModelType::kMime) {
     return remember(model, scratch, encoded.layout, encoded.hidden.data(), logits.data());
   }
-  const AlignedVector<float> fused = refine_and_fuse(model, scratch, encoded, contexts, requests, which, heard);
+  const AlignedVector<float> fused = refine_and_fuse(model, scratch, encoded, contexts, requests, which, outputs);
   return remember(model, scratch, encoded.layout, fused.data(), logits.data());
 }
 

@@ -20,7 +20,7 @@ struct Contexts {
 };
 
 // What is found out about N dialogues; the arrays are the caller's.
-struct Heard {
+struct EmotionOutputs {
   float* emotion_logits;          // [N, 32]
   std::int32_t* mimicked;         // [N]
   float* weights;                 // [N, 32], d_g by emotion; null: a baseline
@@ -38,6 +38,6 @@ void classify(const Model& model, Scratch& scratch, const Contexts& contexts, co
 
 // Memories of the dialogues `which` [count]; what is recognised goes to their places.
 std::vector<Memory> encode(const Model& model, Scratch& scratch, const Contexts& contexts, const Requests& requests,
-                           const std::size_t* which, std::size_t count, const Heard& heard);
+                           const std::size_t* which, std::size_t count, const EmotionOutputs& outputs);
 
 }  // namespace mime_fast

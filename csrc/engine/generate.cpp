@@ -40,7 +40,7 @@ struct Job {
   const Contexts& contexts;
   const Requests& requests;
   const std::vector<std::vector<std::int32_t>>& prefixes;
-  const Heard& heard;
+  const EmotionOutputs& outputs;
   Queue& queue;
   std::vector<std::vector<Reply>>& replies;
   std::mutex mutex;  // of `broken`
@@ -98,7 +98,7 @@ class Worker {
   }
 
   void add(const std::size_t* which, std::size_t count) {
-    auto memories = encode(job_.model, scratch_, job_.contexts, job_.requests, which, count, job_.heard);
+    auto memories = encode(job_.model, scratch_, job_.contexts, job_.requests, which, count, job_.outputs);
     for (std::size_t i = 0; i < count; ++i) {
       Request request{job_.requests.seeds[which[i]], job_.requests.request_ids[which[i]],
                       job_.prefixes.empty() ? std::vector<std::int32_t>{} : job_.prefixes[which[i]]};
@@ -252,10 +252,10 @@ void refuse_nan(std::vector<Broken> broken) {
 std::vector<std::vector<Reply>> run_generate(const Model& model, const RunOptions& run, const SearchOptions& options,
                                              const Contexts& contexts, const Requests& requests,
                                              const std::vector<std::vector<std::int32_t>>& prefixes, std::size_t count,
-                                             const Heard& heard) {
+                                             const EmotionOutputs& outputs) {
   std::vector<std::vector<Reply>> replies(count);
   Queue queue(run, count);
-  Job job{model, options, contexts, requests, prefixes, heard, queue, replies, {}, {}};
+  Job job{model, options, contexts, requests, prefixes, outputs, queue, replies, {}, {}};
   queue.run([&](bool on_caller) { Worker(job, on_caller).run(); });
   refuse_nan(std::move(job.broken));
   std::vector<std::size_t> without;

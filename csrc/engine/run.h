@@ -38,17 +38,17 @@ void run_classify(const Model& model, const RunOptions& run, const Contexts& con
 
 // Everything up to the decoder, for what is recognised.
 void run_hear(const Model& model, const RunOptions& run, const Contexts& contexts, const Requests& requests,
-              std::size_t count, const Heard& heard);
+              std::size_t count, const EmotionOutputs& outputs);
 
 // Replies of each dialogue, best first. prefixes: [count], or empty.
 std::vector<std::vector<Reply>> run_generate(const Model& model, const RunOptions& run, const SearchOptions& options,
                                              const Contexts& contexts, const Requests& requests,
                                              const std::vector<std::vector<std::int32_t>>& prefixes, std::size_t count,
-                                             const Heard& heard);
+                                             const EmotionOutputs& outputs);
 
 // Log-probs of given replies, flat; target_offsets [count + 1].
 void run_score(const Model& model, const RunOptions& run, const Contexts& contexts, const Requests& requests,
-               const std::int32_t* targets, const std::int64_t* target_offsets, std::size_t count, const Heard& heard,
-               float* logprobs);
+               const std::int32_t* targets, const std::int64_t* target_offsets, std::size_t count,
+               const EmotionOutputs& outputs, float* logprobs);
 
 }  // namespace mime_fast

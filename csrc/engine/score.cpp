@@ -87,8 +87,8 @@ class Scorer {
 }  // namespace
 
 void run_score(const Model& model, const RunOptions& run, const Contexts& contexts, const Requests& requests,
-               const std::int32_t* targets, const std::int64_t* target_offsets, std::size_t count, const Heard& heard,
-               float* logprobs) {
+               const std::int32_t* targets, const std::int64_t* target_offsets, std::size_t count,
+               const EmotionOutputs& outputs, float* logprobs) {
   Queue queue(run, count);
   queue.run([&](bool on_caller) {
     Scorer scorer(model, queue, on_caller);
@@ -98,7 +98,7 @@ void run_score(const Model& model, const RunOptions& run, const Contexts& contex
         queue.check(on_caller);
         const std::size_t* which = taken.data() + first;
         const std::size_t together = encode_together(contexts, which, taken.size() - first);
-        auto memories = encode(model, scorer.scratch(), contexts, requests, which, together, heard);
+        auto memories = encode(model, scorer.scratch(), contexts, requests, which, together, outputs);
         for (std::size_t i = 0; i < together; ++i) {
           const std::int64_t start = target_offsets[which[i]];
           const auto length = static_cast<std::size_t>(target_offsets[which[i] + 1] - start);
@@ -144,9 +144,9 @@ void run_classify(const Model& model, const RunOptions& run, const Contexts& con
 }
 
 void run_hear(const Model& model, const RunOptions& run, const Contexts& contexts, const Requests& requests,
-              std::size_t count, const Heard& heard) {
+              std::size_t count, const EmotionOutputs& outputs) {
   run_encodings(model, run, contexts, count, [&](Scratch& scratch, const std::size_t* which, std::size_t together) {
-    encode(model, scratch, contexts, requests, which, together, heard);
+    encode(model, scratch, contexts, requests, which, together, outputs);
   });
 }
 

@@ -44,7 +44,7 @@ class Scratch {
   void norm(const Norm& norm, bool unbiased, Strided x, std::size_t rows, float* out, std::size_t out_stride);
 
   const Kernels& kernels;
-  Buffer hidden, normed, wide, attended, channels, windows, keys, values, scores, both, gate, base, said, heard;
+  Buffer hidden, normed, wide, attended, channels, windows, keys, values, scores, both, gate, base, said, combined;
 
  private:
   AlignedVector<std::uint32_t> words_;

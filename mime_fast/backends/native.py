@@ -8,7 +8,17 @@ from typing import Any
 import numpy as np
 
 from mime_fast import _native
-from mime_fast.backends.protocol import Contexts, Floats, Heard, Ids, Offsets, Requests, Stop, ops_of, refuse_nan
+from mime_fast.backends.protocol import (
+    Contexts,
+    EmotionOutputs,
+    Floats,
+    Ids,
+    Offsets,
+    Requests,
+    Stop,
+    ops_of,
+    refuse_nan,
+)
 from mime_fast.checkpoints.model_folder import ModelWeights
 from mime_fast.checkpoints.shapes import TIED
 from mime_fast.config.generation import GenerationConfig
@@ -56,17 +66,17 @@ class NativeBackend:
         options: GenerationConfig,
         prefixes: Sequence[Sequence[int]] | None = None,
         stop: Stop | None = None,
-    ) -> tuple[Heard, list[list[Hypothesis]]]:
+    ) -> tuple[EmotionOutputs, list[list[Hypothesis]]]:
         try:
-            heard, replies = self._model.generate(
+            outputs, replies = self._model.generate(
                 _arrays(contexts), _keys(requests), options.to_dict(), prefixes, **self._running(stop)
             )
         except _native.NoResponse as error:
             raise no_response(error.dialogues, options) from None
         except _native.ModelError as error:
             raise BackendError(str(error)).about(error.dialogues) from None
-        refuse_nan("emotion logits", heard[0], np.arange(len(contexts)))
-        return Heard(*heard), _hypotheses(*replies)
+        refuse_nan("emotion logits", outputs[0], np.arange(len(contexts)))
+        return EmotionOutputs(*outputs), _hypotheses(*replies)
 
     def score(
         self,
@@ -75,16 +85,16 @@ class NativeBackend:
         targets: Ids,
         target_offsets: Offsets,
         stop: Stop | None = None,
-    ) -> tuple[Heard, Floats]:
+    ) -> tuple[EmotionOutputs, Floats]:
         try:
-            heard, log_probs = self._model.score(
+            outputs, log_probs = self._model.score(
                 _arrays(contexts), _keys(requests), targets, target_offsets, **self._running(stop)
             )
         except _native.ModelError as error:
             raise BackendError(str(error)).about(error.dialogues) from None
-        refuse_nan("emotion logits", heard[0], np.arange(len(contexts)))
+        refuse_nan("emotion logits", outputs[0], np.arange(len(contexts)))
         refuse_nan("log-probs", log_probs, np.repeat(np.arange(len(contexts)), np.diff(target_offsets)))
-        return Heard(*heard), log_probs
+        return EmotionOutputs(*outputs), log_probs
 
     def mimic_shares(self, contexts: Contexts, requests: Requests) -> Floats:
         try:

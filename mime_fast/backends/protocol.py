@@ -51,7 +51,7 @@ class Requests:
 
 
 @dataclass(frozen=True)
-class Heard:
+class EmotionOutputs:
     """What the model made of N dialogues."""
 
     emotion_logits: Floats  # s of eq. 4, [N, 32]
@@ -84,7 +84,7 @@ class Backend(Protocol):
         options: GenerationConfig,
         prefixes: Sequence[Sequence[int]] | None = None,
         stop: Stop | None = None,
-    ) -> tuple[Heard, list[list[Hypothesis]]]:
+    ) -> tuple[EmotionOutputs, list[list[Hypothesis]]]:
         """What `mime_fast.reference.search.search` returns for each dialogue; `options` are checked already.
 
         Args:
@@ -98,7 +98,7 @@ class Backend(Protocol):
         targets: Ids,
         target_offsets: Offsets,
         stop: Stop | None = None,
-    ) -> tuple[Heard, Floats]:
+    ) -> tuple[EmotionOutputs, Floats]:
         """Log-probs [sum T] of the targets [sum T], each of which ends by EOS; offsets [N + 1]."""
 
     def mimic_shares(self, contexts: Contexts, requests: Requests) -> Floats:

@@ -12,7 +12,17 @@ import torch
 from torch import Tensor
 
 from mime_fast.backends.placement import Placement
-from mime_fast.backends.protocol import Contexts, Floats, Heard, Ids, Offsets, Requests, Stop, ops_of, refuse_nan
+from mime_fast.backends.protocol import (
+    Contexts,
+    EmotionOutputs,
+    Floats,
+    Ids,
+    Offsets,
+    Requests,
+    Stop,
+    ops_of,
+    refuse_nan,
+)
 from mime_fast.checkpoints.model_folder import ModelWeights
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.config.model import MimeConfig
@@ -65,12 +75,12 @@ class ReferenceBackend:
         options: GenerationConfig,
         prefixes: Sequence[Sequence[int]] | None = None,
         stop: Stop | None = None,
-    ) -> tuple[Heard, list[list[Hypothesis]]]:
-        heard = self._unheard(len(contexts))
+    ) -> tuple[EmotionOutputs, list[list[Hypothesis]]]:
+        outputs = self._empty_outputs(len(contexts))
         found: list[list[Hypothesis]] = [[] for _ in range(len(contexts))]
         with torch_running(self.threads):
             for batch in self._batches(contexts, stop):
-                memory = self._hear(contexts, requests, batch, heard)
+                memory = self._memory(contexts, requests, batch, outputs)
                 hypotheses = search(
                     self.model,
                     self.model.start_decoding(memory),
@@ -84,7 +94,7 @@ class ReferenceBackend:
                 )
                 for i, each in zip(batch, hypotheses, strict=True):
                     found[i] = each
-        return heard, found
+        return outputs, found
 
     def score(
         self,
@@ -93,24 +103,24 @@ class ReferenceBackend:
         targets: Ids,
         target_offsets: Offsets,
         stop: Stop | None = None,
-    ) -> tuple[Heard, Floats]:
-        heard = self._unheard(len(contexts))
+    ) -> tuple[EmotionOutputs, Floats]:
+        outputs = self._empty_outputs(len(contexts))
         log_probs = self._room(len(targets))
         with torch_running(self.threads):
             for batch in self._batches(contexts, stop):
-                memory = self._hear(contexts, requests, batch, heard)
+                memory = self._memory(contexts, requests, batch, outputs)
                 rows = _rows(targets, target_offsets, batch)
                 places = [np.arange(target_offsets[i], target_offsets[i + 1]) for i in batch]
                 log_probs[np.concatenate(places)] = _numbers(self._target_log_probs(rows, memory))
         owners = np.repeat(np.arange(len(contexts)), np.diff(target_offsets))
         refuse_nan("log-probs", log_probs, owners)
-        return heard, log_probs
+        return outputs, log_probs
 
     def mimic_shares(self, contexts: Contexts, requests: Requests) -> Floats:
-        heard, shares = self._unheard(len(contexts)), self._room(len(contexts.token_ids))
+        outputs, shares = self._empty_outputs(len(contexts)), self._room(len(contexts.token_ids))
         with torch_running(self.threads):
             for batch in self._batches(contexts, None):
-                memory = self._hear(contexts, requests, batch, heard)
+                memory = self._memory(contexts, requests, batch, outputs)
                 assert isinstance(memory, FusedMemory) and isinstance(self.model.config, MimeConfig)
                 first = 0 if self.model.config.drop_ctx else 1
                 for i, row in zip(batch, _numbers(memory.mimic_share)[:, first:], strict=True):
@@ -135,8 +145,8 @@ class ReferenceBackend:
         ids, states = (_rows(flat, contexts.offsets, batch) for flat in (contexts.token_ids, contexts.state_ids))
         return self.model.encode(pad_rows(ids, device), pad_rows(states, device))
 
-    def _hear(self, contexts: Contexts, requests: Requests, batch: list[int], heard: Heard) -> Memory:
-        """The decoder's memory of the batch; what was recognised goes to its rows of `heard`."""
+    def _memory(self, contexts: Contexts, requests: Requests, batch: list[int], outputs: EmotionOutputs) -> Memory:
+        """The decoder's memory of the batch; what was recognised goes to its rows of `outputs`."""
         context = self._encode(contexts, batch)
         logits = _numbers(context.emotion_logits)
         refuse_nan("emotion logits", logits, np.array(batch))
@@ -145,13 +155,13 @@ class ReferenceBackend:
         mimicked = torch.from_numpy(chosen.astype(np.int64)).to(self.placement.device)
         keys = requests.seeds[batch].tolist(), requests.request_ids[batch].tolist()
         noise = prior_noise(self.model, *keys) if requests.stochastic else None
-        memory, mixture = self.model.hear(context, mimicked, noise)
-        heard.emotion_logits[batch] = logits
-        heard.mimicked[batch] = chosen
-        if heard.weights is not None and mixture is not None:
-            heard.weights[batch] = _weights(mixture)
-        if heard.mimic_share is not None and isinstance(memory, FusedMemory):
-            heard.mimic_share[batch] = _numbers(self._mimic_share(context, memory))
+        memory, mixture = self.model.decoder_memory(context, mimicked, noise)
+        outputs.emotion_logits[batch] = logits
+        outputs.mimicked[batch] = chosen
+        if outputs.weights is not None and mixture is not None:
+            outputs.weights[batch] = _weights(mixture)
+        if outputs.mimic_share is not None and isinstance(memory, FusedMemory):
+            outputs.mimic_share[batch] = _numbers(self._mimic_share(context, memory))
         return memory
 
     def _mimic_share(self, context: Context, memory: FusedMemory) -> Tensor:
@@ -174,11 +184,11 @@ class ReferenceBackend:
             return np.zeros(shape, np.float64)
         return np.zeros(shape, np.float32)
 
-    def _unheard(self, count: int) -> Heard:
+    def _empty_outputs(self, count: int) -> EmotionOutputs:
         logits, mimicked = self._room(count, len(LABELS)), np.zeros(count, np.int32)
         if not self.model.noise_groups:
-            return Heard(logits, mimicked, None, None)
-        return Heard(logits, mimicked, self._room(count, len(LABELS)), self._room(count))
+            return EmotionOutputs(logits, mimicked, None, None)
+        return EmotionOutputs(logits, mimicked, self._room(count, len(LABELS)), self._room(count))
 
 
 def _rows(flat: Ids, offsets: Offsets, batch: Sequence[int]) -> list[list[int]]:

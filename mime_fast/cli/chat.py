@@ -58,7 +58,7 @@ def run(args: Namespace) -> int:
         if line == "/quit":
             return 0
         if line:
-            print(conversation.hear(line))
+            print(conversation.answer(line))
             flush_output()
 
 
@@ -71,7 +71,7 @@ class Conversation:
         self.seed: int = args.seed
         self.turns: list[str] = []
 
-    def hear(self, line: str) -> str:
+    def answer(self, line: str) -> str:
         """What to show for one line: a reply, or a command's answer."""
         if not line.startswith("/"):
             return self._reply(line)
@@ -111,9 +111,9 @@ class Conversation:
 
 def describe(reply: Reply, emotion: int | None = None) -> str:
     """Emotions recognised, the mixture of the mimicked group, the reply. `emotion` is one that was given."""
-    heard = f"{_top(zip(LABELS, reply.emotion_probs, strict=True))} ({polarity(INDEX[reply.emotion])})"
-    given = "" if emotion is None else f"; told {LABELS[emotion]}"
-    return f"heard    {heard}{given}\n{_answers(reply.mixture)}mime     {reply.text}"
+    recognised = f"{_top(zip(LABELS, reply.emotion_probs, strict=True))} ({polarity(INDEX[reply.emotion])})"
+    given = "" if emotion is None else f"; given {LABELS[emotion]}"
+    return f"emotion  {recognised}{given}\n{_answers(reply.mixture)}mime     {reply.text}"
 
 
 def _answers(mixture: EmotionMixture | None) -> str:

@@ -1,4 +1,4 @@
-"""`mime-fast explain`: what the model heard and mixed for one dialogue, and how its gate weighed every word."""
+"""`mime-fast explain`: what the model recognised and mixed for one dialogue, and how its gate weighed every word."""
 
 from __future__ import annotations
 

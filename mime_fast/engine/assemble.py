@@ -7,7 +7,7 @@ from itertools import repeat
 
 import numpy as np
 
-from mime_fast.backends.protocol import Floats, Heard
+from mime_fast.backends.protocol import EmotionOutputs, Floats
 from mime_fast.emotions import LABELS, NEGATIVE, NEGATIVE_IDS, POSITIVE, POSITIVE_IDS, polarity
 from mime_fast.engine.results import Candidate, Classification, EmotionMixture, Reply, Score
 from mime_fast.reference.hypothesis import Hypothesis
@@ -16,22 +16,22 @@ from mime_fast.text.tokenizer import Tokenizer
 
 
 def replies_of(
-    heard: Heard,
+    outputs: EmotionOutputs,
     found: Sequence[Sequence[Hypothesis]],
     tokenizer: Tokenizer,
     begun: Sequence[Sequence[str]] | None = None,
 ) -> Iterator[Reply]:
     """One reply per dialogue; `begun`, the words that each begins with, stay as they were given."""
     forced = repeat((), len(found)) if begun is None else begun
-    rows = zip(found, forced, _emotions_of(heard.emotion_logits), _mixtures_of(heard), strict=True)
+    rows = zip(found, forced, _emotions_of(outputs.emotion_logits), _mixtures_of(outputs), strict=True)
     for hypotheses, words, (emotion, probs), mixture in rows:
         yield Reply([_candidate_of(one, tokenizer, words) for one in hypotheses], emotion, probs, mixture)
 
 
-def scores_of(heard: Heard, responses: Sequence[list[str]], log_probs: Floats) -> Iterator[Score]:
+def scores_of(outputs: EmotionOutputs, responses: Sequence[list[str]], log_probs: Floats) -> Iterator[Score]:
     """One score per dialogue; `log_probs` of all words and EOS, one response after the other."""
     values, start = log_probs.tolist(), 0
-    rows = zip(responses, _emotions_of(heard.emotion_logits), _mixtures_of(heard), strict=True)
+    rows = zip(responses, _emotions_of(outputs.emotion_logits), _mixtures_of(outputs), strict=True)
     for tokens, (emotion, probs), mixture in rows:
         end = start + len(tokens) + 1
         yield Score(tokens, values[start:end], emotion, probs, mixture)
@@ -51,13 +51,13 @@ def _emotions_of(logits: Floats) -> Iterator[tuple[str, list[float]]]:
     return zip([LABELS[i] for i in logits.argmax(axis=1).tolist()], probs.tolist(), strict=True)
 
 
-def _mixtures_of(heard: Heard) -> Iterator[EmotionMixture | None]:
-    weights, shares = heard.weights, heard.mimic_share
+def _mixtures_of(outputs: EmotionOutputs) -> Iterator[EmotionMixture | None]:
+    weights, shares = outputs.weights, outputs.mimic_share
     if weights is None or shares is None:
-        yield from repeat(None, len(heard.mimicked))
+        yield from repeat(None, len(outputs.mimicked))
         return
     positive, negative = (weights[:, list(ids)].tolist() for ids in (POSITIVE_IDS, NEGATIVE_IDS))
-    rows = zip(positive, negative, heard.mimicked.tolist(), shares.tolist(), strict=True)
+    rows = zip(positive, negative, outputs.mimicked.tolist(), shares.tolist(), strict=True)
     for pleasant, unpleasant, emotion, share in rows:
         by_name = dict(zip(POSITIVE, pleasant, strict=True)), dict(zip(NEGATIVE, unpleasant, strict=True))
         yield EmotionMixture(*by_name, polarity(emotion), share)

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Unpack
 
 from mime_fast._version import __version__
-from mime_fast.backends.protocol import Floats, Heard, Stop
+from mime_fast.backends.protocol import EmotionOutputs, Floats, Stop
 from mime_fast.backends.select import CONTRACTS, Choice
 from mime_fast.checkpoints.model_folder import ModelFolder
 from mime_fast.checkpoints.shapes import num_parameters
@@ -230,15 +230,15 @@ class Engine:
         return Reading(self.tokenizer, self.config.max_positions - 1, strict_turns, truncation, stochastic)
 
     def _replies(self, windows: Iterable[Window], options: GenerationConfig) -> Iterator[Reply]:
-        def work(window: Window, stop: Stop | None) -> tuple[Heard, list[list[Hypothesis]]]:
+        def work(window: Window, stop: Stop | None) -> tuple[EmotionOutputs, list[list[Hypothesis]]]:
             return self.backend.generate(window.contexts, window.requests, options, window.prefixes, stop)
 
-        for window, (heard, found) in overlapped(windows, work):
-            yield from replies_of(heard, found, self.tokenizer, window.begun)
+        for window, (outputs, found) in overlapped(windows, work):
+            yield from replies_of(outputs, found, self.tokenizer, window.begun)
 
     def _scores(self, windows: Iterable[Window]) -> Iterator[Score]:
-        def work(window: Window, stop: Stop | None) -> tuple[Heard, Floats]:
+        def work(window: Window, stop: Stop | None) -> tuple[EmotionOutputs, Floats]:
             return self.backend.score(window.contexts, window.requests, *window.targets(self.tokenizer), stop)
 
-        for window, (heard, log_probs) in overlapped(windows, work):
-            yield from scores_of(heard, window.responses, log_probs)
+        for window, (outputs, log_probs) in overlapped(windows, work):
+            yield from scores_of(outputs, window.responses, log_probs)

@@ -38,7 +38,8 @@ class DialogueModel(nn.Module):
     """A model that recognises an emotion in a context and answers it.
 
     A kind of model makes its own parts between `__init__` and `add_output`, and says what they do in `emotion_logits`
-    and `hear`. It is made in float32 with PyTorch's default values; `to(torch.float64)` and `to(device)` work as usual.
+    and `decoder_memory`. It is made in float32 with PyTorch's default values; `to(torch.float64)` and `to(device)` work
+    as usual.
     """
 
     decoder: Decoder
@@ -47,7 +48,7 @@ class DialogueModel(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.noise_groups = config.noise_groups  # G, the number of noise vectors that `hear` takes
+        self.noise_groups = config.noise_groups  # G, the number of noise vectors that `decoder_memory` takes
         self.word_embedding = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=PAD_ID)
         if config.speaker_table:
             self.speaker_embedding = nn.Embedding(3, config.hidden_size)  # user, agent, CTX
@@ -64,7 +65,7 @@ class DialogueModel(nn.Module):
         """s [B, 32] of eq. 4, or what takes its place, for the context vector c [B, C]."""
         raise NotImplementedError
 
-    def hear(self, context: Context, emotion: Tensor, noise: Tensor | None) -> tuple[Memory, Mixture | None]:
+    def decoder_memory(self, context: Context, emotion: Tensor, noise: Tensor | None) -> tuple[Memory, Mixture | None]:
         """What the decoder reads, and its response emotion where the model has one.
 
         Args:

@@ -86,7 +86,7 @@ class Mime(DialogueModel):
         logits: Tensor = self.emotion_query(c) @ self.emotion_embedding.weight.T
         return logits
 
-    def hear(self, context: Context, emotion: Tensor, noise: Tensor | None) -> tuple[FusedMemory, Mixture]:
+    def decoder_memory(self, context: Context, emotion: Tensor, noise: Tensor | None) -> tuple[FusedMemory, Mixture]:
         """Eq. 7-27."""
         mixture = self.sample(context.c, noise)
         return self.remember(context, mixture, emotion), mixture

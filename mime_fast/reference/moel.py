@@ -52,14 +52,14 @@ class MoelDecoder(Decoder):
         assert isinstance(memory, MoelMemory)
         x = self.dropout(self._placed(embedded))
         masked, memory_masked = unseen(ids), ~memory.real[:, None, None]
-        heard = torch.zeros_like(x)
+        combined = torch.zeros_like(x)
         for listener, weights in zip(self.listeners, memory.weights.unbind(dim=1), strict=True):
             rows = weights.nonzero()[:, 0]
             if len(rows):
                 said = listener(x[rows], masked[rows], memory.fused[rows], memory_masked[rows])
-                heard = heard.index_add(0, rows, weights[rows, None, None] * said)
-        heard = heard + self.shared_listener(x, masked, memory.fused, memory_masked)
-        return self.refine(heard, masked, memory)
+                combined = combined.index_add(0, rows, weights[rows, None, None] * said)
+        combined = combined + self.shared_listener(x, masked, memory.fused, memory_masked)
+        return self.refine(combined, masked, memory)
 
     def start(self, memory: Memory) -> MoelState:
         assert isinstance(memory, MoelMemory)
@@ -72,14 +72,14 @@ class MoelDecoder(Decoder):
         x, masked = self._next(embedded, ids, state)
         count = 1 + len(self.listeners)
         caches: list[LayerCache] = list(state.layers[:count])
-        heard = torch.zeros_like(x)
+        combined = torch.zeros_like(x)
         for i, (listener, weights) in enumerate(zip(self.listeners, state.weights.unbind(dim=1), strict=True), 1):
             if weights.any():
                 said, caches[i] = listener.step(x, masked, state.memory_masked, caches[i])  # type: ignore[operator]
-                heard = heard + torch.where(weights[:, None, None] > 0, weights[:, None, None] * said, 0.0)
+                combined = combined + torch.where(weights[:, None, None] > 0, weights[:, None, None] * said, 0.0)
         shared, caches[0] = self.shared_listener.step(x, masked, state.memory_masked, caches[0])
         meta = DecoderState(state.layers[count:], state.masked, state.memory_masked)
-        out, meta = self.refine_next(heard + shared, masked, meta)
+        out, meta = self.refine_next(combined + shared, masked, meta)
         return out, MoelState((*caches, *meta.layers), meta.masked, meta.memory_masked, state.weights)
 
 
@@ -100,7 +100,7 @@ class Moel(DialogueModel):
         logits: Tensor = self.emotion_key(c)
         return logits
 
-    def hear(self, context: Context, emotion: Tensor, noise: Tensor | None) -> tuple[MoelMemory, None]:
+    def decoder_memory(self, context: Context, emotion: Tensor, noise: Tensor | None) -> tuple[MoelMemory, None]:
         return self.listen(context, self.listener_weights(context.emotion_logits)), None
 
     def listen(self, context: Context, weights: Tensor) -> MoelMemory:

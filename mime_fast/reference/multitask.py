@@ -28,7 +28,7 @@ class MultiTask(DialogueModel):
         logits: Tensor = self.emotion_key(c)
         return logits
 
-    def hear(self, context: Context, emotion: Tensor, noise: Tensor | None) -> tuple[Memory, None]:
+    def decoder_memory(self, context: Context, emotion: Tensor, noise: Tensor | None) -> tuple[Memory, None]:
         return Memory(context.hidden, context.real), None
 
 

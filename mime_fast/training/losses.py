@@ -83,7 +83,7 @@ def loss_terms(
     elif isinstance(model, Moel) and gold_listeners:
         memory = model.listen(context, model.gold_weights(batch.emotion))
     else:
-        memory, _ = model.hear(context, batch.emotion, None)
+        memory, _ = model.decoder_memory(context, batch.emotion, None)
     response = _response_loss(model, batch, memory, label_smoothing, bfloat16_projection)
     expected, reply_length = response.new_zeros(()), 0.0
     if candidates is not None:

@@ -22,9 +22,9 @@ def test_piped_chat_shows_emotions_mixture_and_reply(run: Run, model_dir: Path) 
     assert outcome.code == 0
     assert outcome.err == ""
     mixture = mixture_of(reply)
-    heard, answers, said = outcome.out.splitlines()
+    emotion, answers, said = outcome.out.splitlines()
     three = r"\w+ \d+%, \w+ \d+%, \w+ \d+%"
-    assert re.fullmatch(rf"heard    {reply.emotion} \d+%, \w+ \d+%, \w+ \d+% \((positive|negative)\)", heard)
+    assert re.fullmatch(rf"emotion  {reply.emotion} \d+%, \w+ \d+%, \w+ \d+% \((positive|negative)\)", emotion)
     assert re.fullmatch(rf"answers  {mixture.polarity} \d+%: {three}", answers)
     assert said == f"mime     {reply.text}"
     group = getattr(mixture, mixture.polarity)
@@ -68,7 +68,7 @@ def test_commands_and_bad_lines(run: Run, model_dir: Path) -> None:
 def test_a_given_emotion_is_mimicked(run: Run, model_dir: Path) -> None:
     for emotion, group in (("joyful", "positive"), ("sad", "negative")):
         outcome = run("chat", "--model", model_dir, "--emotion", emotion, stdin=SAY)
-        assert f"; told {emotion}\nanswers  {group} " in outcome.out
+        assert f"; given {emotion}\nanswers  {group} " in outcome.out
 
 
 def test_prompts_on_a_terminal_only(run: Run, model_dir: Path) -> None:
@@ -95,7 +95,7 @@ def test_an_empty_reply_leaves_the_history_alone() -> None:
     args = chat_arguments()
     conversation = chat.Conversation(Silent(), args)  # type: ignore[arg-type]
     for _ in range(2):
-        assert conversation.hear("hello").endswith("mime     ")
+        assert conversation.answer("hello").endswith("mime     ")
 
 
 def chat_arguments() -> object:

@@ -29,7 +29,7 @@ def test_bars(run: Run, model_dir: Path) -> None:
     outcome = run("explain", "my cat ran away .", "--model", model_dir, "--threads", 1)
     assert (outcome.code, outcome.err) == (0, "")
     lines = outcome.out.splitlines()
-    assert [line.split()[0] for line in lines[:1]] == ["heard"]
+    assert [line.split()[0] for line in lines[:1]] == ["emotion"]
     assert "\x1b" not in outcome.out and max(map(len, lines)) <= 80
     assert all(any(line.startswith(f"{label} ") for line in lines) for label in LABELS)
     assert [line.split()[0] for line in lines[-5:]] == ["my", "cat", "ran", "away", "."]

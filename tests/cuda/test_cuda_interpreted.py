@@ -71,6 +71,6 @@ def test_scores_are_the_reference_s() -> None:
     asked = random_dialogues(config, [3, 20], 5, pads=True)
     targets = np.array([5, 9, 70, 2, 11, 2], np.int32)
     case = InterpretedCase(config, random_tensors(config, 6))
-    heard = [backend.score(*parts(asked), targets, np.array([0, 4, 6])) for backend in case.all]
-    assert_as_exact(*(torch.from_numpy(log_probs) for _, log_probs in heard))
-    case.check_heard(heard[0][0], asked)
+    outputs = [backend.score(*parts(asked), targets, np.array([0, 4, 6])) for backend in case.all]
+    assert_as_exact(*(torch.from_numpy(log_probs) for _, log_probs in outputs))
+    case.check_outputs(outputs[0][0], asked)

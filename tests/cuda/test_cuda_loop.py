@@ -59,14 +59,14 @@ def assert_alike(found: list[list[Hypothesis]], expected: list[list[Hypothesis]]
 def test_a_batch_equals_its_singles(asked: Asked, options: GenerationConfig) -> None:
     """Whatever the number of slots: searches wait for one, take one that is free, and are put together."""
     prefixes = [[7, 8][: i % 3] for i in range(len(asked))]
-    heard, together = device_backend(CONFIG, TENSORS, 64).generate(*parts(asked), options, prefixes)
+    outputs, together = device_backend(CONFIG, TENSORS, 64).generate(*parts(asked), options, prefixes)
     assert len({str(each) for each in together}) == len(asked)
     assert len({one.count for each in together for one in each}) > 1
     for size in (1, 3, 8):
         again, found = device_backend(CONFIG, TENSORS, size).generate(*parts(asked), options, prefixes)
         assert_alike(found, together)
-        assert again.weights is not None and heard.weights is not None
-        np.testing.assert_allclose(again.weights, heard.weights, atol=1e-6)
+        assert again.weights is not None and outputs.weights is not None
+        np.testing.assert_allclose(again.weights, outputs.weights, atol=1e-6)
     backend = device_backend(CONFIG, TENSORS, 16)
     alone = [backend.generate(*parts(asked.only([i])), options, [prefixes[i]])[1] for i in range(0, len(asked), 4)]
     assert_alike([found for (found,) in alone], together[::4])

@@ -48,8 +48,8 @@ def test_scores_and_emotions(data: st.DataObject, config: MimeConfig, seed: int,
     targets = np.random.default_rng(seed).integers(0, config.vocab_size, sum(lengths)).astype(np.int32)
     offsets = np.cumsum([0, *lengths])
     case = DeviceCase(config, random_tensors(config, seed))
-    heard, log_probs = case.native.score(*parts(asked), targets, offsets)
-    case.check_heard(heard, asked)
+    outputs, log_probs = case.native.score(*parts(asked), targets, offsets)
+    case.check_outputs(outputs, asked)
     for i, (start, end) in enumerate(itertools.pairwise(offsets)):
         one = asked.only([i])
         others = (logprobs(backend, one, targets[start:end].tolist()) for backend in (case.plain, case.exact))
@@ -110,13 +110,13 @@ def test_small_dtypes_stay_near_float32(dtype: torch.dtype) -> None:
     targets = np.random.default_rng(1).integers(0, config.vocab_size, 16 * len(words)).astype(np.int32)
     ends = np.arange(0, len(targets) + 1, 16)
     backends = [device_backend(config, tensors, 8, each) for each in (dtype, torch.float32)]
-    (heard, found), (exact, expected) = (backend.score(*parts(asked), targets, ends) for backend in backends)
+    (outputs, found), (exact, expected) = (backend.score(*parts(asked), targets, ends) for backend in backends)
     errors = (found - expected) / DEVIATION
     bound = PRECISION_BOUNDS["bfloat16"]
     assert 0 < np.sqrt(np.mean(errors**2)) < bound
     assert np.abs(errors).max() < FARTHEST * bound
     for name in ("emotion_logits", "weights", "mimic_share"):
-        assert np.abs(getattr(heard, name) - getattr(exact, name)).max() < FARTHEST * bound
+        assert np.abs(getattr(outputs, name) - getattr(exact, name)).max() < FARTHEST * bound
     options = GenerationConfig(num_beams=1, max_new_tokens=1)
     first, wanted = (backend.generate(*parts(asked), options)[1] for backend in backends)
     assert sum(one[0].token_ids == other[0].token_ids for one, other in zip(first, wanted, strict=True)) > 10

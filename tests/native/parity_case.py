@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mime_fast.backends.native import NativeBackend
 from mime_fast.backends.placement import Placement
-from mime_fast.backends.protocol import Backend, Contexts, Heard, Requests
+from mime_fast.backends.protocol import Backend, Contexts, EmotionOutputs, Requests
 from mime_fast.backends.reference import ReferenceBackend
 from mime_fast.checkpoints.model_folder import ModelWeights
 from mime_fast.config.generation import GenerationConfig
@@ -73,8 +73,8 @@ class Case:
             with pytest.raises(ConfigError, match=f"^{re.escape(str(error))}$"):
                 self.native.generate(*parts(asked), options, prefixes)
             return []
-        heard, replies = self.native.generate(*parts(asked), options, prefixes)
-        self.check_heard(heard, asked)
+        outputs, replies = self.native.generate(*parts(asked), options, prefixes)
+        self.check_outputs(outputs, asked)
         for i, (found, wanted) in enumerate(zip(replies, expected, strict=True)):
             one, forced = asked.only([i]), len(prefixes[i]) if prefixes else 0
 
@@ -85,15 +85,15 @@ class Case:
             self._check_logprobs(one, found)
         return replies
 
-    def check_heard(self, heard: Heard, asked: Asked) -> None:
+    def check_outputs(self, outputs: EmotionOutputs, asked: Asked) -> None:
         nothing = np.full(len(asked), EOS_ID, np.int32), np.arange(len(asked) + 1)
         plain, exact = (backend.score(*parts(asked), *nothing)[0] for backend in (self.plain, self.exact))
-        assert heard.mimicked.tolist() == exact.mimicked.tolist()
+        assert outputs.mimicked.tolist() == exact.mimicked.tolist()
         in_mime = ("weights", "mimic_share")
         for name in ("emotion_logits", *(in_mime if isinstance(self.config, MimeConfig) else ())):
-            assert_as_exact(*(torch.from_numpy(getattr(each, name)) for each in (heard, plain, exact)))
+            assert_as_exact(*(torch.from_numpy(getattr(each, name)) for each in (outputs, plain, exact)))
         if not isinstance(self.config, MimeConfig):
-            assert heard.weights is heard.mimic_share is None
+            assert outputs.weights is outputs.mimic_share is None
 
     def chooses_clearly(self, asked: Asked) -> bool:
         """Whether no two listeners are so close that either may be used, by the bound of float32.
@@ -104,10 +104,10 @@ class Case:
         if not isinstance(config, MoelConfig) or not len(asked):
             return True
         logits = torch.from_numpy(self.exact.classify(parts(asked)[0])).sort(dim=1, descending=True).values
-        heard, others = logits[:, : config.top_listeners], logits[:, config.top_listeners :]
-        apart = bool((heard[:, -1:] - others > BOUNDS[torch.float32]).all())
+        outputs, others = logits[:, : config.top_listeners], logits[:, config.top_listeners :]
+        apart = bool((outputs[:, -1:] - others > BOUNDS[torch.float32]).all())
         if config.min_listener_weight:
-            above = heard.log_softmax(dim=1) - math.log(config.min_listener_weight)
+            above = outputs.log_softmax(dim=1) - math.log(config.min_listener_weight)
             apart &= bool((above.abs() > BOUNDS[torch.float32]).all())
         return apart
 
@@ -138,7 +138,7 @@ def logprobs(backend: ReferenceBackend, one: Asked, tokens: Sequence[int]) -> Te
         guess = context.emotion_logits.argmax(dim=1)
         given = torch.from_numpy(requests.emotions).long()
         noise = prior_noise(model, *keys) if requests.stochastic else None
-        memory, _ = model.hear(context, torch.where(given < 0, guess, given), noise)
+        memory, _ = model.decoder_memory(context, torch.where(given < 0, guess, given), noise)
         targets = torch.tensor([list(tokens)])
         logits: Tensor = model.fc_decode(model.decode(decoder_inputs(targets), memory))
         return logits.log_softmax(dim=-1)[0].gather(1, targets.T)[:, 0]

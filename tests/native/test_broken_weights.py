@@ -50,7 +50,7 @@ def poison(tensors: Any, with_what: Poison, which: st.DataObject) -> None:
 
 def check_generate(model: _native.Model, asked: Asked, way: Any, prefixes: Any, run: Any, vocab_size: int) -> None:
     try:
-        heard, replies = model.generate(asked.contexts, asked.requests, way, prefixes, **run)
+        outputs, replies = model.generate(asked.contexts, asked.requests, way, prefixes, **run)
     except _native.ModelError as error:
         assert "the model produced NaN" in str(error)
         return
@@ -62,7 +62,7 @@ def check_generate(model: _native.Model, asked: Asked, way: Any, prefixes: Any, 
     assert (lengths > 0).all() and (lengths <= way["max_new_tokens"]).all()
     assert ((tokens >= 0) & (tokens < vocab_size)).all()
     assert all(np.isfinite(values).all() for values in replies[3:6])
-    assert ((heard[1] >= 0) & (heard[1] < 32)).all()
+    assert ((outputs[1] >= 0) & (outputs[1] < 32)).all()
     for i, found in enumerate(np.split(np.array(tokens_of(replies), object), counts.cumsum()[:-1])):
         assert prefixes is None or all(list(reply)[: len(prefixes[i])] == prefixes[i] for reply in found)
 

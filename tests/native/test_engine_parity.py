@@ -102,8 +102,8 @@ def test_scores_and_emotions(kind: type[ModelConfig], data: st.DataObject, seed:
     offsets = np.cumsum([0, *lengths])
     case = Case(config, random_tensors(config, seed), threads=data.draw(st.integers(1, 3)))
     assume(case.chooses_clearly(asked))
-    heard, log_probs = case.native.score(*parts(asked), targets, offsets)
-    case.check_heard(heard, asked)
+    outputs, log_probs = case.native.score(*parts(asked), targets, offsets)
+    case.check_outputs(outputs, asked)
     for i, (start, end) in enumerate(itertools.pairwise(offsets)):
         others = (
             logprobs(backend, asked.only([i]), targets[start:end].tolist()) for backend in (case.plain, case.exact)

@@ -57,12 +57,12 @@ def asked() -> Asked:
     return random_dialogues(MimeConfig.paper(4800), WORDS, 4, pads=True)
 
 
-def made(heard: Any) -> list[Any]:
+def made(outputs: Any) -> list[Any]:
     """A baseline does not make all of what may be recognised."""
-    return [array for array in heard if array is not None]
+    return [array for array in outputs if array is not None]
 
 
-def per_dialogue(heard: Any, replies: Any, prefix: list[int] | None = None) -> list[tuple[bytes, ...]]:
+def per_dialogue(outputs: Any, replies: Any, prefix: list[int] | None = None) -> list[tuple[bytes, ...]]:
     """The bytes of all that belongs to each dialogue."""
     counts, lengths, *flat = replies
     token_ends, reply_ends = lengths.cumsum(), counts.cumsum()
@@ -70,7 +70,7 @@ def per_dialogue(heard: Any, replies: Any, prefix: list[int] | None = None) -> l
     for i, (count, end) in enumerate(zip(counts, reply_ends, strict=True)):
         each = slice(end - count, end)
         tokens = slice(token_ends[end - 1] - lengths[each].sum(), token_ends[end - 1])
-        parts = [array[i] for array in made(heard)] + [lengths[each], *(array[tokens] for array in flat[:2])]
+        parts = [array[i] for array in made(outputs)] + [lengths[each], *(array[tokens] for array in flat[:2])]
         found.append(tuple(part.tobytes() for part in (*parts, *(array[each] for array in flat[2:]))))
     return found
 
@@ -104,11 +104,11 @@ def test_score_and_classify(model: _native.Model, asked: Asked, threads: int) ->
         some = asked.only(which)
         tokens = np.concatenate([targets[offsets[i] : offsets[i + 1]] for i in which])
         ends = np.cumsum([0, *(lengths[i] for i in which)])
-        heard, log_probs = model.score(some.contexts, some.requests, tokens, ends, **run)
+        outputs, log_probs = model.score(some.contexts, some.requests, tokens, ends, **run)
         logits = model.classify(some.contexts, **run)
-        assert np.array_equal(logits, heard[0])
+        assert np.array_equal(logits, outputs[0])
         return [
-            (*(array[n].tobytes() for array in made(heard)), log_probs[ends[n] : ends[n + 1]].tobytes())
+            (*(array[n].tobytes() for array in made(outputs)), log_probs[ends[n] : ends[n + 1]].tobytes())
             for n in range(len(which))
         ]
 
@@ -125,7 +125,7 @@ def test_score_and_classify(model: _native.Model, asked: Asked, threads: int) ->
 def test_the_score_of_a_reply_is_what_it_was_generated_with(
     model: _native.Model, asked: Asked, way: dict[str, Any]
 ) -> None:
-    heard, replies = model.generate(asked.contexts, asked.requests, way, None, **running())
+    outputs, replies = model.generate(asked.contexts, asked.requests, way, None, **running())
     owners = np.repeat(np.arange(len(asked)), replies[0]).tolist()
     again, log_probs = model.score(
         asked.only(owners).contexts,
@@ -138,7 +138,7 @@ def test_the_score_of_a_reply_is_what_it_was_generated_with(
         np.testing.assert_allclose(log_probs, replies[3], rtol=0, atol=SCREENED_BOUND)
     else:
         assert log_probs.tobytes() == replies[3].tobytes()
-    for one, other in zip(made(heard), made(again), strict=True):
+    for one, other in zip(made(outputs), made(again), strict=True):
         assert one[owners].tobytes() == other.tobytes()
     for tokens, ended in zip(tokens_of(replies), replies[6].tolist(), strict=True):
         assert (tokens[-1] == EOS_ID) == ended

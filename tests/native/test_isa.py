@@ -127,8 +127,8 @@ def test_a_matrix_product(half: int, precision: str, seed: int) -> None:
     mimic, other = gate[: 2 * half].mean(), gate[2 * half :].mean()
     asked = random_dialogues(config, [1, 5, 9], seed)
     for isa in ISAS:
-        heard, _ = score_nothing(native_model(config, tensors, precision, isa), asked)
-        np.testing.assert_allclose(heard[3], mimic / (mimic + other), rtol=0, atol=KERNEL_BOUND, err_msg=isa)
+        outputs, _ = score_nothing(native_model(config, tensors, precision, isa), asked)
+        np.testing.assert_allclose(outputs[3], mimic / (mimic + other), rtol=0, atol=KERNEL_BOUND, err_msg=isa)
 
 
 @pytest.mark.parametrize("weights", ["equal", "alternating", "one far out"])
@@ -173,12 +173,12 @@ def test_whole_models(precision: str) -> None:
         for isa in ISAS
     ]
     (logits, mimicked, weights, share), log_probs = found[0]
-    for heard, others in found[1:]:
-        for one, other in ((log_probs, others), (logits, heard[0]), (weights, heard[2]), (share, heard[3])):
+    for outputs, others in found[1:]:
+        for one, other in ((log_probs, others), (logits, outputs[0]), (weights, outputs[2]), (share, outputs[3])):
             assert one is not None and other is not None
             np.testing.assert_allclose(other, one, rtol=0, atol=ISA_BOUNDS[precision])
             assert np.median(np.abs(other - one)) <= MEDIAN_BOUND
-        assert np.array_equal(heard[1], mimicked)
+        assert np.array_equal(outputs[1], mimicked)
 
 
 def test_the_best_one_is_chosen() -> None:

@@ -47,7 +47,7 @@ def test_scores_and_first_words(kind: type[ModelConfig], precision: str, size: i
     asked = asked.only(np.flatnonzero(sure).tolist())
     targets = np.random.default_rng(layers).integers(0, config.vocab_size, 16 * len(asked)).astype(np.int32)
     ends = np.arange(0, len(targets) + 1, 16)
-    (heard, found), (exact, expected) = (
+    (outputs, found), (exact, expected) = (
         model.score(asked.contexts, asked.requests, targets, ends, **running(2)) for model in models
     )
     errors = (found - expected) / DEVIATION
@@ -56,7 +56,7 @@ def test_scores_and_first_words(kind: type[ModelConfig], precision: str, size: i
     assert bound / 20 < root < bound  # the lower one shows that it is not float32 under another name
     assert np.abs(errors).max() < FARTHEST * bound
     for i in (0, 2, 3) if isinstance(config, MimeConfig) else (0,):
-        one, other = heard[i], exact[i]
+        one, other = outputs[i], exact[i]
         assert one is not None and other is not None
         assert 0 < np.abs(one - other).max() < FARTHEST * bound
     way = options(num_beams=1, max_new_tokens=1)

@@ -161,10 +161,10 @@ def test_parallel_calls_on_one_model(model: _native.Model) -> None:
     ways = [options(max_new_tokens=6), options(num_beams=1, do_sample=True, max_new_tokens=6)]
 
     def one(i: int) -> list[bytes]:
-        heard, replies = generating(model, some[i], ways[i % 2])(**running(1 + i % 3))
+        outputs, replies = generating(model, some[i], ways[i % 2])(**running(1 + i % 3))
         scored, log_probs = scoring(model, some[i], 7)(**running(2))
         logits = classifying(model, some[i])(**running(1))
-        return [array.tobytes() for array in (*heard, *replies, *scored, log_probs, logits)]
+        return [array.tobytes() for array in (*outputs, *replies, *scored, log_probs, logits)]
 
     alone = [one(i) for i in range(len(some))]
     with ThreadPoolExecutor(4) as pool:

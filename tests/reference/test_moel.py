@@ -38,12 +38,12 @@ def weights_by_hand(logits: list[float], top: int, least: float) -> list[float]:
 def decode_by_hand(model: Moel, hidden: np.ndarray, weights: list[float]) -> np.ndarray:
     """x' = shared(x) + sum_i p_i listener_i(x), which the meta listener reads."""
     x = response(WORDS, model)
-    heard = decoder_layer(x, hidden, model.decoder.shared_listener)
+    combined = decoder_layer(x, hidden, model.decoder.shared_listener)
     for weight, listener in zip(weights, model.decoder.listeners, strict=True):
-        heard = heard + weight * decoder_layer(x, hidden, listener)
+        combined = combined + weight * decoder_layer(x, hidden, listener)
     for layer in model.decoder.layers:
-        heard = decoder_layer(heard, hidden, layer)
-    return norm(heard, model.decoder.norm)
+        combined = decoder_layer(combined, hidden, layer)
+    return norm(combined, model.decoder.norm)
 
 
 @PRESETS
@@ -58,7 +58,7 @@ def test_what_it_hears_and_says(preset: str, changes: dict[str, int]) -> None:
     logits = array(model.emotion_key.weight) @ hidden[0]
     assert_close(context.emotion_logits[0], torch.from_numpy(logits))
     weights = weights_by_hand(logits.tolist(), changes.get("top_listeners", 5), 1e-4 if preset == "released" else 0)
-    memory, mixture = model.hear(context, torch.tensor([0]), None)
+    memory, mixture = model.decoder_memory(context, torch.tensor([0]), None)
     assert mixture is None
     assert isinstance(memory, MoelMemory)
     assert_close(memory.weights[0], torch.tensor(weights, dtype=torch.float64))
@@ -73,8 +73,8 @@ def test_neither_emotion_nor_noise_is_heard(preset: str) -> None:
     model = tiny_moel(preset)
     assert model.noise_groups == 0
     context = model.encode(*random_contexts([4, 2]))
-    plain, _ = model.hear(context, torch.tensor([0, 0]), None)
-    other, _ = model.hear(context, torch.tensor([5, 31]), torch.ones(2, 0, 12, dtype=torch.float64))
+    plain, _ = model.decoder_memory(context, torch.tensor([0, 0]), None)
+    other, _ = model.decoder_memory(context, torch.tensor([5, 31]), torch.ones(2, 0, 12, dtype=torch.float64))
     assert torch.equal(plain.fused, context.hidden)
     assert torch.equal(other.fused, plain.fused)
     assert torch.equal(other.weights, plain.weights)
@@ -127,7 +127,7 @@ def test_nobody_else_is_run() -> None:
     """Broken weights of listeners that are not used break nothing, whole prefixes and single steps alike."""
     model = tiny_moel()
     context = model.encode(*random_contexts([5, 3]))
-    memory, _ = model.hear(context, torch.tensor([0, 0]), None)
+    memory, _ = model.decoder_memory(context, torch.tensor([0, 0]), None)
     ids = torch.tensor([WORDS] * 2)
     before, first = model.decode(ids, memory), model.step(ids[:, 0], model.start_decoding(memory))[0]
     silent = (memory.weights == 0).all(dim=0).nonzero()[:, 0].tolist()

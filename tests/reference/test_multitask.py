@@ -27,7 +27,7 @@ def test_what_it_hears_and_says(preset: str, layers: int) -> None:
     context = model.encode(ids, states)
     assert_close(context.hidden[0], torch.from_numpy(hidden))
     assert_close(context.emotion_logits[0], torch.from_numpy(array(model.emotion_key.weight) @ hidden[0]))
-    memory, mixture = model.hear(context, torch.tensor([0]), None)
+    memory, mixture = model.decoder_memory(context, torch.tensor([0]), None)
     assert mixture is None
     words = [3, 9, 10, 11, 9]
     x = response(words, model)
@@ -45,8 +45,8 @@ def test_neither_emotion_nor_noise_is_heard(preset: str) -> None:
     model = tiny(MultiTaskConfig, preset)
     assert model.noise_groups == 0
     context = model.encode(*random_contexts([4, 2]))
-    plain, _ = model.hear(context, torch.tensor([0, 0]), None)
-    other, _ = model.hear(context, torch.tensor([5, 31]), torch.ones(2, 0, 12, dtype=torch.float64))
+    plain, _ = model.decoder_memory(context, torch.tensor([0, 0]), None)
+    other, _ = model.decoder_memory(context, torch.tensor([5, 31]), torch.ones(2, 0, 12, dtype=torch.float64))
     assert torch.equal(plain.fused, context.hidden)
     assert torch.equal(other.fused, plain.fused)
     assert torch.equal(other.real, context.real)

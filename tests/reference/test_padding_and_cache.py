@@ -39,7 +39,7 @@ def remember(model: DialogueModel, lengths: list[int], keep: slice) -> tuple[Mem
     context = model.encode(ids[keep, :width], states[keep, :width])
     requests = list(range(len(lengths)))[keep]
     noise = prior_noise(model, [7] * len(requests), requests)
-    memory, _ = model.hear(context, context.emotion_logits.argmax(1), noise)
+    memory, _ = model.decoder_memory(context, context.emotion_logits.argmax(1), noise)
     return memory, context.emotion_logits
 
 

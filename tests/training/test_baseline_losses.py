@@ -33,7 +33,7 @@ def nll_by_hand(model: DialogueModel, gold_listeners: bool = False) -> float:
     for b in range(3):
         length = int((BATCH.context_ids[b] != PAD_ID).sum())
         context = model.encode(BATCH.context_ids[b : b + 1, :length], BATCH.state_ids[b : b + 1, :length])
-        memory, _ = model.hear(context, BATCH.emotion[b : b + 1], None)
+        memory, _ = model.decoder_memory(context, BATCH.emotion[b : b + 1], None)
         if gold_listeners:
             assert isinstance(model, Moel)
             alone = torch.zeros(1, 32, dtype=torch.float64)

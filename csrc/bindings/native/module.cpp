@@ -63,13 +63,13 @@ struct CheckedRequests {
 };
 
 // A baseline has no weights of a mixture and no gate: None.
-struct HeardArrays {
-  HeardArrays(std::size_t count, ModelType type) : logits({count, kEmotions}), mimicked(count) {
+struct EmotionArrays {
+  EmotionArrays(std::size_t count, ModelType type) : logits({count, kEmotions}), mimicked(count) {
     if (type != ModelType::kMime) return;
     weights.emplace(std::vector<std::size_t>{count, kEmotions});
     share.emplace(count);
   }
-  Heard view() {
+  EmotionOutputs view() {
     return {logits.mutable_data(), mimicked.mutable_data(), weights ? weights->mutable_data() : nullptr,
             share ? share->mutable_data() : nullptr};
   }
@@ -191,10 +191,10 @@ class PyModel {
     if (model_.config.model_type != ModelType::kMime) throw py::value_error("a baseline has no gate");
     const CheckedContexts checked(contexts, model_.config);
     const CheckedRequests asked(requests, checked.count);
-    HeardArrays heard(checked.count, model_.config.model_type);
+    EmotionArrays outputs(checked.count, model_.config.model_type);
     Array<float> shares(checked.token_ids.size());
     std::fill_n(shares.mutable_data(), shares.size(), 0.0f);
-    Heard view = heard.view();
+    EmotionOutputs view = outputs.view();
     view.mimic_shares = shares.mutable_data();
     Interruption interruption(stop);
     run_released(interruption, threads, batch_size, [&](const RunOptions& run) {
@@ -210,14 +210,14 @@ class PyModel {
     const CheckedRequests asked(requests, checked.count);
     const SearchOptions search = options_of(options, model_.config.vocab_size, model_.config.max_positions);
     const auto begun = prefixes_of(prefixes, checked.count, model_.config.vocab_size, search.max_new_tokens);
-    HeardArrays heard(checked.count, model_.config.model_type);
-    const Heard view = heard.view();
+    EmotionArrays outputs(checked.count, model_.config.model_type);
+    const EmotionOutputs view = outputs.view();
     std::vector<std::vector<Reply>> replies;
     Interruption interruption(stop);
     run_released(interruption, threads, batch_size, [&](const RunOptions& run) {
       replies = run_generate(model_, run, search, checked.view(), asked.view(), begun, checked.count, view);
     });
-    return py::make_tuple(heard.tuple(), flat_replies(replies));
+    return py::make_tuple(outputs.tuple(), flat_replies(replies));
   }
 
   py::tuple score(const py::tuple& contexts, const py::tuple& requests, const py::object& targets,
@@ -233,15 +233,15 @@ class PyModel {
     if (count != checked.count) {
       throw py::value_error(std::to_string(count) + " targets for " + std::to_string(checked.count) + " contexts");
     }
-    HeardArrays heard(count, model_.config.model_type);
-    const Heard view = heard.view();
+    EmotionArrays outputs(count, model_.config.model_type);
+    const EmotionOutputs view = outputs.view();
     Array<float> logprobs(static_cast<std::size_t>(tokens.size()));
     float* out = logprobs.mutable_data();
     Interruption interruption(stop);
     run_released(interruption, threads, batch_size, [&](const RunOptions& run) {
       run_score(model_, run, checked.view(), asked.view(), tokens.data(), offsets.data(), count, view, out);
     });
-    return py::make_tuple(heard.tuple(), logprobs);
+    return py::make_tuple(outputs.tuple(), logprobs);
   }
 
  private:

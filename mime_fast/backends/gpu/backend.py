@@ -19,9 +19,9 @@ from mime_fast.backends.gpu.loop import run_queue
 from mime_fast.backends.gpu.model import DeviceModel, Understood, exact_float32
 from mime_fast.backends.gpu.prefill import TOGETHER, Prefill
 from mime_fast.backends.gpu.session import Session, Shape, ladder
-from mime_fast.backends.gpu.work import Hearing, Work
+from mime_fast.backends.gpu.work import EmotionBuffers, Work
 from mime_fast.backends.placement import Placement
-from mime_fast.backends.protocol import OPS, Contexts, Floats, Heard, Ids, Offsets, Requests, Stop, refuse_nan
+from mime_fast.backends.protocol import OPS, Contexts, EmotionOutputs, Floats, Ids, Offsets, Requests, Stop, refuse_nan
 from mime_fast.backends.reference import ReferenceBackend
 from mime_fast.checkpoints.model_folder import ModelWeights
 from mime_fast.config.generation import GenerationConfig
@@ -90,16 +90,16 @@ class CudaBackend:
         options: GenerationConfig,
         prefixes: Sequence[Sequence[int]] | None = None,
         stop: Stop | None = None,
-    ) -> tuple[Heard, list[list[Hypothesis]]]:
+    ) -> tuple[EmotionOutputs, list[list[Hypothesis]]]:
         if not len(contexts):
-            return Hearing(0, self.model.device).heard(), []
+            return EmotionBuffers(0, self.model.device).outputs(), []
         work = Work(self.model, self._understand, contexts, requests, options, prefixes)
         with self._running():
             found = self._halving(lambda most: run_queue(self._session(work, most), work.items, work.admit, stop))
             arrays = to_host([getattr(found, field.name) for field in fields(found)])
-            heard = work.hearing.heard()
-        refuse_nan("emotion logits", heard.emotion_logits, np.arange(len(contexts)))
-        return heard, work.results(*arrays)
+            outputs = work.emotions.outputs()
+        refuse_nan("emotion logits", outputs.emotion_logits, np.arange(len(contexts)))
+        return outputs, work.results(*arrays)
 
     def score(
         self,
@@ -108,8 +108,8 @@ class CudaBackend:
         targets: Ids,
         target_offsets: Offsets,
         stop: Stop | None = None,
-    ) -> tuple[Heard, Floats]:
-        hearing = Hearing(len(contexts), self.model.device)
+    ) -> tuple[EmotionOutputs, Floats]:
+        buffers = EmotionBuffers(len(contexts), self.model.device)
 
         def run(most: int) -> Tensor:
             log_probs = torch.zeros(len(targets), device=self.model.device)
@@ -117,16 +117,16 @@ class CudaBackend:
             widths = np.stack([buckets(x, longest) for x in (contexts.offsets, target_offsets)], axis=1)
             for which, (source, length) in self._batches(widths, min(most, TOGETHER), stop):
                 understood = self._understand(batch_of(contexts, requests, which, source, self.model.device))
-                hearing.take(which, understood)
+                buffers.take(which, understood)
                 self._score(understood, which, targets, target_offsets, length, log_probs)
             return log_probs
 
         with self._running():
             found: Floats = self._halving(run).cpu().numpy()
-            heard = hearing.heard()
-        refuse_nan("emotion logits", heard.emotion_logits, np.arange(len(contexts)))
+            outputs = buffers.outputs()
+        refuse_nan("emotion logits", outputs.emotion_logits, np.arange(len(contexts)))
         refuse_nan("log-probs", found, np.repeat(np.arange(len(contexts)), np.diff(target_offsets)))
-        return heard, found
+        return outputs, found
 
     def mimic_shares(self, contexts: Contexts, requests: Requests) -> Floats:
         """By the reference: the kernel keeps only their means."""

@@ -37,7 +37,7 @@ class PaddedContexts:
 
 @dataclass(frozen=True)
 class Understood:
-    """What the model made of a batch: rows of `Heard`, and the decoder's memory."""
+    """What the model made of a batch: rows of `EmotionOutputs`, and the decoder's memory."""
 
     emotion_logits: Tensor  # float32 [B, 32]
     mimicked: Tensor  # int32 [B]

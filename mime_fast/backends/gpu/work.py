@@ -14,7 +14,7 @@ from mime_fast.backends.gpu.batches import batch_of, batches, buckets, longest_f
 from mime_fast.backends.gpu.model import DeviceModel, PaddedContexts, Understood
 from mime_fast.backends.gpu.prefill import TOGETHER
 from mime_fast.backends.gpu.session import Session
-from mime_fast.backends.protocol import Contexts, Heard, Requests
+from mime_fast.backends.protocol import Contexts, EmotionOutputs, Requests
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.emotions import LABELS
 from mime_fast.errors import BackendError
@@ -42,7 +42,7 @@ class Work:
         self.items = len(self.order)
         self.widths = buckets(self.contexts.offsets, self.model.config.max_positions)[:, None]
         self.source = int(self.widths.max()) - int(self.model.config.drop_ctx)
-        self.hearing = Hearing(len(self.contexts), self.model.device)
+        self.emotions = EmotionBuffers(len(self.contexts), self.model.device)
 
     def admit(self, session: Session, slots: Tensor, begin: int, end: int) -> None:
         """Encode the items' dialogues, and begin their searches."""
@@ -50,7 +50,7 @@ class Work:
         unique = list(dict.fromkeys(self.order[begin:end].tolist()))
         for which, (width,) in batches(unique, self.widths, TOGETHER):
             understood = self.understand(batch_of(self.contexts, self.requests, which, width, device))
-            self.hearing.take(which, understood)
+            self.emotions.take(which, understood)
             row_of = {dialogue: row for row, dialogue in enumerate(which)}
             last = first + sum(dialogue in row_of for dialogue in self.order[first:end].tolist())
             rows = np.array([row_of[dialogue] for dialogue in self.order[first:last].tolist()])
@@ -105,8 +105,8 @@ class Work:
         return tuple(to_device(column, self.model.device) for column in columns)  # type: ignore[return-value]
 
 
-class Hearing:
-    """`Heard` as it comes, on the device."""
+class EmotionBuffers:
+    """`EmotionOutputs` as it comes, on the device."""
 
     def __init__(self, count: int, device: torch.device) -> None:
         self.device = device
@@ -122,8 +122,8 @@ class Hearing:
         self.weights[places] = understood.weights
         self.mimic_share[places] = understood.mimic_share
 
-    def heard(self) -> Heard:
-        return Heard(*to_host((self.logits, self.mimicked, self.weights, self.mimic_share)))
+    def outputs(self) -> EmotionOutputs:
+        return EmotionOutputs(*to_host((self.logits, self.mimicked, self.weights, self.mimic_share)))
 
 
 def _hypothesis(count: int, words: list[int], log_probs: list[float], logprob: float, score: float) -> Hypothesis:

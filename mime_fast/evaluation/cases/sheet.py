@@ -16,8 +16,8 @@ def format_cases(cases: Sequence[Case], answered: Sequence[SystemReplies], *, to
     """Markdown without a last line feed; `top` emotions of each group of a mixture are named."""
     models = "\n".join(f"- {safe(one.system.name)}: {safe(_source(one))}" for one in answered)
     explained = (
-        "Below a reply: the emotion that the model heard in the user, with its probability; the heaviest emotions it "
-        "mixed, positive / negative; and the group it mimics, with its share of the gate. - for a model without a "
+        "Below a reply: the emotion that the model recognised in the user, with its probability; the heaviest emotions "
+        "it mixed, positive / negative; and the group it mimics, with its share of the gate. - for a model without a "
         "mixture."
     )
     return "\n\n".join(
@@ -38,13 +38,13 @@ def _case(place: int, case: Case, answered: Sequence[SystemReplies], top: int) -
 
 
 def _behind(reply: Reply, mimicry: bool, top: int) -> str:
-    heard = f"heard {reply.emotion} {_percent(max(reply.emotion_probs))}"
+    emotion = f"recognised {reply.emotion} {_percent(max(reply.emotion_probs))}"
     mixture = reply.mixture
     if mixture is None:
-        return f"{heard}; mixes -; mimics -"
+        return f"{emotion}; mixes -; mimics -"
     share = f"{100 * mixture.mimic_share:.1f} % of the gate"
     mimics = f"mimics {mixture.polarity}, {share}" if mimicry else f"mimics nothing; first side {share}"
-    return f"{heard}; mixes {_heaviest(mixture.positive, top)} / {_heaviest(mixture.negative, top)}; {mimics}"
+    return f"{emotion}; mixes {_heaviest(mixture.positive, top)} / {_heaviest(mixture.negative, top)}; {mimics}"
 
 
 def _heaviest(weights: Mapping[str, float], top: int) -> str:

@@ -47,12 +47,12 @@ def format_explanation(found: Explanation, *, top: int, width: int, colour: bool
 
 
 def _summary(found: Explanation, top: int, width: int, paint: Callable[[str, str], str]) -> list[str]:
-    heard = ", ".join(f"{name} {100 * share:.0f} %" for name, share in found.heard[:top])
+    emotions = ", ".join(f"{name} {100 * share:.0f} %" for name, share in found.emotions[:top])
     group = polarity(INDEX[found.mimicked])
     share = f"{100 * found.mixture.mimic_share:.1f} % of the gate"
-    given = "" if found.mimicked == found.reply.emotion else f" (told: {found.mimicked})"
+    given = "" if found.mimicked == found.reply.emotion else f" (given: {found.mimicked})"
     mimics = f"{group}{given}, {share}" if found.mimicry else f"nothing (a model without mimicry); first side {share}"
-    lines = _wrapped("heard", heard or found.reply.emotion, width)
+    lines = _wrapped("emotion", emotions or found.reply.emotion, width)
     lines += _wrapped("mimics", mimics, width) + _wrapped("reply", found.reply.text, width)
     return [paint(line[:8], "bold") + line[8:] if line[:1].strip() else line for line in lines]
 

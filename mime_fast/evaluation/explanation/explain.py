@@ -39,7 +39,7 @@ class Explanation:
         return self.reply.mixture
 
     @property
-    def heard(self) -> list[tuple[str, float]]:
+    def emotions(self) -> list[tuple[str, float]]:
         """All 32 emotions with their probabilities, likeliest first."""
         return sorted(zip(LABELS, self.reply.emotion_probs, strict=True), key=lambda item: -item[1])
 

@@ -44,9 +44,9 @@ def draw_explanation(found: Explanation) -> Figure:
     figure = Figure((WIDTH, PLOT_HEIGHT + words), layout="constrained")
     weights, text = figure.subfigures(2, 1, squeeze=False, height_ratios=[PLOT_HEIGHT, words])[:, 0]
     group = polarity(INDEX[found.mimicked])
-    heard, share = found.heard[0], found.mixture.mimic_share
+    emotion, share = found.emotions[0], found.mixture.mimic_share
     side = f"mimics {group} emotions" if found.mimicry else "no mimicry"
-    weights.suptitle(f"recognised {heard[0]} ({heard[1]:.0%}); {side}, {share:.0%} of the gate", fontsize=11)
+    weights.suptitle(f"recognised {emotion[0]} ({emotion[1]:.0%}); {side}, {share:.0%} of the gate", fontsize=11)
     for axes, name in zip(weights.subplots(1, 2, sharex=True), found.weights, strict=True):
         _draw_weights(axes, found, name)
     scale = ScalarMappable(Normalize(*_span(found.shares)), colormaps["PuOr_r"])

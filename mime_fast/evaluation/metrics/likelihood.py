@@ -135,7 +135,7 @@ def _score(model: DialogueModel, batch: Batch, seed: int | None, gold_polarity: 
     context = model.encode(batch.context_ids, batch.state_ids)
     noise = None if seed is None else prior_noise(model, [seed] * len(batch.index), batch.index.tolist())
     emotion = batch.emotion if gold_polarity else context.emotion_logits.argmax(dim=1)
-    memory, _ = model.hear(context, emotion, noise)
+    memory, _ = model.decoder_memory(context, emotion, noise)
     hidden = model.decode(decoder_inputs(batch.target_ids), memory)
     real = batch.target_ids != PAD_ID  # only words of the target reach the vocabulary
     logits = model.fc_decode(hidden[real])

@@ -58,7 +58,7 @@ def draw_emotions(counts: Mapping[str, int]) -> Figure:
     axes.margins(x=0.12, y=0.01)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("share of the rows (%)")
-    axes.set_title(f"Emotions heard in {total:,} {'row' if total == 1 else 'rows'}")
+    axes.set_title(f"Emotions recognised in {total:,} {'row' if total == 1 else 'rows'}")
     axes.spines[["top", "right"]].set_visible(False)
     sums = {group: sum(counts[name] for name in names if groups[name] == group) for group in COLOURS}
     handles = [Patch(color=COLOURS[group], label=f"{group} ({100 * sums[group] / total:.0f} %)") for group in COLOURS]

@@ -165,9 +165,10 @@ def test_the_sheet(folder: Path) -> None:
         "- **Listener**: oh no !",
         "- **Speaker**: she comes home",
         f"- **MIME**: {known.text}",
-        "  - heard sad 75 %; mixes caring 50 %, joyful 30 % / sad 100 %; mimics negative, 52.0 % of the gate",
+        "  - recognised sad 75 %; mixes caring 50 %, joyful 30 % / sad 100 %; mimics negative, 52.0 % of the gate",
         f"- **Multi-TR**: {known.text}",
-        f"  - heard {plain.replies[0].emotion} {100 * max(plain.replies[0].emotion_probs):.0f} %; mixes -; mimics -",
+        f"  - recognised {plain.replies[0].emotion} {100 * max(plain.replies[0].emotion_probs):.0f} %; "
+        "mixes -; mimics -",
         "- **Gold**: that is great",
         "",
     ]

@@ -58,7 +58,7 @@ def test_bars_are_shares_in_the_colours_of_the_polarities() -> None:
     assert widths_of(axes) == pytest.approx([500 / 11, 300 / 11, 300 / 11])
     colours = [bar.get_facecolor() for bar in axes.patches]
     assert colours[0] != colours[1] == colours[2]
-    assert axes.get_title() == "Emotions heard in 11 rows"
+    assert axes.get_title() == "Emotions recognised in 11 rows"
     legend = axes.get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == ["positive (45 %)", "negative (55 %)"]
