@@ -72,6 +72,16 @@ def _add_job(parser: ArgumentParser, top_emotions: int) -> None:
     group.add_argument(
         "--row-step", type=int, default=1, metavar="N", help="from a row's number to the next (default: %(default)s)"
     )
+    group.add_argument(
+        "--retry-errors",
+        metavar="FILE",
+        help="answer only the rows of this errors file of an earlier job on IN, with other options or after mending IN",
+    )
+    group.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="write nothing: show the first rows, the columns that are read, bad rows and the time that it may take",
+    )
     group.add_argument("--strict", action="store_true", help="stop at the first bad row")
     group.add_argument(
         "--max-errors",
@@ -122,8 +132,13 @@ def run_job(args: Namespace, kind: Any, search: Mapping[str, Any] | None = None)
         restart=args.restart,
         force=args.force,
         summary_file=args.summary,
+        retry_errors=args.retry_errors,
         quiet=is_standard_output(target) and is_terminal(sys.stdout),
     )
+    if args.dry_run:
+        found = job.preview()
+        print(found)
+        return 1 if found.bad else 0
     summary = job.run()
     where = f": {job.errors_file}" if summary.errors and job.errors_file else ""
     tell(f"mime-fast: {summary}{where}")

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mime_fast._version import __version__
 from mime_fast.config.checks import check_int
@@ -22,6 +22,7 @@ from mime_fast.corpora.parts import PartResult, Parts
 from mime_fast.corpora.places import Places
 from mime_fast.corpora.production import PendingParts
 from mime_fast.corpora.progress import ProgressBar
+from mime_fast.corpora.retry import error_rows
 from mime_fast.corpora.summary import Summary, Tally, refuse_other_file
 from mime_fast.corpora.tasks import Task
 from mime_fast.corpora.writers import OutputFormat
@@ -33,6 +34,9 @@ from mime_fast.errors import ConfigError, DataError
 from mime_fast.files import is_special, json_bytes, open_special, write_json
 from mime_fast.output_checks import check_outputs
 from mime_fast.streams import standard_output, tell
+
+if TYPE_CHECKING:
+    from mime_fast.corpora.preview import Preview
 
 PART_ROWS = 5 * CHUNK
 ENOUGH = 1000  # rows after which a share of bad ones says something
@@ -58,6 +62,7 @@ class CorpusJob:
         restart: begin anew, though a job is begun or finished there.
         force: replace an output that no job made.
         summary_file: where the summary is written, too, as JSON; "-" is standard output.
+        retry_errors: the errors file of an earlier job on these inputs, whose rows, and no others, are answered.
         quiet: no progress.
 
     Raises:
@@ -78,6 +83,7 @@ class CorpusJob:
     restart: bool = False
     force: bool = False
     summary_file: str | None = None
+    retry_errors: str | None = None
     quiet: bool = False
 
     def __post_init__(self) -> None:
@@ -87,6 +93,8 @@ class CorpusJob:
             raise ConfigError(f"max_errors={self.max_errors!r}: must be a share from 0 to 1")
         if self.summary_file == "-" and self.output in (None, "-"):
             raise ConfigError("--summary -: the rows go to standard output; must be a file")
+        if self.retry_errors is not None and self.ray_address is not None:
+            raise ConfigError(f"retry_errors={self.retry_errors}: must be without Ray")
         if (self.workers > 1 or self.ray_address is not None) and self._streams():
             asked = f"workers={self.workers}" if self.ray_address is None else "Ray"
             raise ConfigError(f"{asked}: an output that is a file or a folder is needed")
@@ -101,9 +109,7 @@ class CorpusJob:
             CheckpointError, BackendError: as `mime_fast.load` and the engine.
         """
         places = None if self._streams() else Places.of(str(self.output))
-        mimics = self.task.kind != "classify"
-        found = find_sources(self.inputs, self.reading, _tell)
-        reader = Reader(found, self.task.columns, tell=_tell if mimics else lambda _: None)
+        reader = self._reader()
         self._check_outputs(reader, places)
         if places is None:
             summary = self._run_stream(reader)
@@ -118,6 +124,32 @@ class CorpusJob:
             write_json(self.summary_file, summary.to_dict())
         return summary
 
+    def preview(self) -> Preview:
+        """What `run` would read, and how long it may take; writes nothing. Raises: as `run`."""
+        from mime_fast.corpora.preview import preview
+
+        reader = self._reader()
+        self._check_outputs(reader, None if self._streams() else Places.of(str(self.output)))
+        return preview(self.task, reader, self._spec())
+
+    def _reader(self) -> Reader:
+        mimics = self.task.kind != "classify"
+        found = find_sources(self.inputs, self.reading, _tell)
+        return Reader(found, self.task.columns, tell=_tell if mimics else lambda _: None, only=self._retried())
+
+    def _retried(self) -> frozenset[int] | None:
+        """The places in the input of the rows that `retry_errors` names; None: all."""
+        if self.retry_errors is None:
+            return None
+        first, step = self.task.first_row, self.task.row_step
+        places = {number: divmod(number - first, step) for number in error_rows(self.retry_errors)}
+        if wrong := [number for number, (place, rest) in places.items() if place < 0 or rest]:
+            raise DataError(
+                f"{self.retry_errors}: row {min(wrong)} is not of this input, whose rows are {first}, {first + step}, "
+                "and so on; give the same --first-row and --row-step as then"
+            )
+        return frozenset(place for place, _ in places.values())
+
     @property
     def errors_file(self) -> Path | None:
         """Where bad rows are written; None without a file or folder as the output."""
@@ -128,6 +160,7 @@ class CorpusJob:
         sources = ["-" if source.is_standard_input else source.name for source in reader.sources]
         outputs: dict[str, str | None] = {"--summary": self.summary_file}
         outputs |= {"OUT": self.output} if places is None else places.all()
+        sources += [] if self.retry_errors is None else [self.retry_errors]
         whole = [name for name in inputs if os.path.isdir(name) or name not in sources]
         check_outputs(outputs, [*sources, *whole, *_model_files(self.model)], read_whole=whole)
         if self.summary_file not in (None, "-") and not self.force:
@@ -219,6 +252,7 @@ class CorpusJob:
             "model": {path.name: _hash(path) for path in files},
             "task": self.task.options(_resolved(self.task.search, files)),
             "part_rows": self.part_rows,
+            **({} if self.retry_errors is None else {"rows": sorted(error_rows(self.retry_errors))}),
         }
 
     def _spec(self) -> AnswererSpec:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import count, islice
 
 from mime_fast.data.reading.formats import rows_of
@@ -33,8 +33,11 @@ class Reader:
         columns: Columns,
         first: int = 0,
         tell: Callable[[str], object] = lambda _: None,
+        only: Collection[int] | None = None,
     ) -> None:
+        """`only`: the numbers of the rows that come, of all; each of them must be there."""
         self.sources = sources
+        self.only = only
         self.first = first  # number of the first row
         self.columns = columns
         self._tell = tell  # is called with a line on a column that looks as if it should be read
@@ -50,14 +53,31 @@ class Reader:
 
     def estimated_rows(self) -> int:
         """All rows of the input, by those of the bytes that were read; 0 where nobody knows."""
+        if self.only is not None:
+            return len(self.only)
         fraction = self.fraction()
         return round(self.read / fraction) if fraction else 0
 
     def __iter__(self) -> Iterator[RawRow]:
         self._check_headers()
+        if self.only is not None:
+            yield from self._chosen(set(self.only))
+            return
         for row in self._rows():
             self.read += 1
             yield row
+
+    def _chosen(self, wanted: set[int]) -> Iterator[RawRow]:
+        for row in self._rows():
+            self.read += 1
+            if row.index in wanted:
+                wanted.remove(row.index)
+                yield row
+        if wanted:
+            raise DataError(
+                f"{self.sources[0].name}: {len(wanted)} of the rows that are asked for are not there; the input has "
+                f"{self.read} rows, and the first that is missing is row {min(wanted)} (from 0)"
+            )
 
     def _rows(self) -> Iterator[RawRow]:
         index = count(self.first)

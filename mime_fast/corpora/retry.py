@@ -1,0 +1,37 @@
+"""The rows of an errors file, to be answered again: with other options, or after the input was mended."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from mime_fast.errors import DataError
+
+
+def error_rows(path: str | os.PathLike[str]) -> frozenset[int]:
+    """The numbers of the rows in an errors file (`OUT.errors.jsonl`, or `_errors.jsonl` of a folder).
+
+    Raises:
+        DataError: it cannot be read, has no row, or a line that is none of an errors file.
+    """
+    name = os.fspath(path)
+    try:
+        with open(name, "rb") as lines:
+            found = [_number(line, name, place) for place, line in enumerate(lines, start=1) if line.strip()]
+    except OSError as error:
+        raise DataError(f"{name}: cannot be read: {error.strerror or error}") from None
+    if not found:
+        raise DataError(f"{name}: has no row; must be the errors file of a job that had bad rows")
+    return frozenset(found)
+
+
+def _number(line: bytes, name: str, place: int) -> int:
+    try:
+        value = json.loads(line)["index"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        value = None
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise DataError(
+            f"{name}, line {place}: has no row number as 'index'; must be a line of the errors file of a job"
+        )
+    return value

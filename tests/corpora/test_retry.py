@@ -1,0 +1,93 @@
+"""`retry_errors`: the bad rows of an earlier job, with the answers that they would have had."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mime_fast.corpora.retry import error_rows
+from mime_fast.errors import ConfigError, DataError
+from tests.corpora.conftest import MakeJob, some_rows, write_rows
+
+NUMBERED = {"first_row": 7, "row_step": 3}
+
+
+def with_bad_rows() -> list[Any]:
+    """Rows 30, 55 and 119 are bad: an even number of turns, no context, no JSON."""
+    rows: list[Any] = some_rows(120)
+    rows[30]["context"] = ["i am so happy", "did you ?"]
+    rows[55].pop("context")
+    rows[119] = "{"
+    return rows
+
+
+@pytest.mark.parametrize("numbers", [{}, NUMBERED])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_mended_rows_are_answered_as_they_would_have_been(
+    tmp_path: Path, make_job: MakeJob, numbers: dict[str, int], workers: int
+) -> None:
+    rows, source = with_bad_rows(), tmp_path / "in.jsonl"
+    task: dict[str, Any] = {"search": {"do_sample": True, "num_beams": 1}} | numbers
+    first = make_job(write_rows(source, rows), tmp_path / "out.jsonl", kind="generate", task=task)
+    assert first.run().errors == 3
+    good = some_rows(120)
+    rows[55], rows[119] = good[55], good[119]
+    write_rows(source, rows)
+    options = {"task": task | {"strict_turns": False}, "kind": "generate"}
+    retried = make_job(
+        source, tmp_path / "more.jsonl", retry_errors=str(first.errors_file), workers=workers, part_rows=2, **options
+    )
+    summary = retried.run()
+    assert (summary.rows, summary.errors) == (3, 0)
+    make_job(source, tmp_path / "whole.jsonl", **options).run()
+    whole = (tmp_path / "whole.jsonl").read_text().splitlines()
+    assert (tmp_path / "more.jsonl").read_text().splitlines() == [whole[place] for place in (30, 55, 119)]
+    assert retried.run() == summary  # finished already
+    with pytest.raises(DataError, match="is another job's: rows was"):
+        make_job(source, tmp_path / "more.jsonl", part_rows=2, **options).run()
+
+
+def test_rows_that_are_still_bad_are_reported_again(tmp_path: Path, make_job: MakeJob) -> None:
+    source = write_rows(tmp_path / "in.jsonl", with_bad_rows())
+    first = make_job(source, tmp_path / "out.jsonl")
+    first.run()
+    again = make_job(source, tmp_path / "more.jsonl", retry_errors=str(first.errors_file))
+    assert (again.run().rows, again.errors_file) == (3, tmp_path / "more.jsonl.errors.jsonl")
+    assert (tmp_path / "more.jsonl.errors.jsonl").read_bytes() == (tmp_path / "out.jsonl.errors.jsonl").read_bytes()
+    assert (tmp_path / "more.jsonl").read_bytes() == b""
+
+
+def test_what_cannot_be_retried(tmp_path: Path, make_job: MakeJob) -> None:
+    source, errors = write_rows(tmp_path / "in.jsonl", some_rows(9)), tmp_path / "errors.jsonl"
+
+    def run(content: str, **given: Any) -> None:
+        errors.write_text(content)
+        make_job(source, tmp_path / "out.jsonl", retry_errors=str(errors), **given).run()
+
+    with pytest.raises(DataError, match=r"in\.jsonl: 2 of the rows .* the input has 9 rows, .* missing is row 9 "):
+        run('{"index": 3}\n{"index": 9}\n{"index": 12}\n')
+    with pytest.raises(DataError, match=r"row 8 is not of this input, whose rows are 7, 10, and so on"):
+        run('{"index": 7}\n{"index": 8}\n', task=NUMBERED)
+    with pytest.raises(DataError, match=r"row 4 is not of this input"):
+        run('{"index": 4}\n', task=NUMBERED)
+    with pytest.raises(ConfigError, match=r"OUT .*: is the input .*errors\.jsonl"):
+        make_job(source, errors, retry_errors=str(errors)).run()
+    with pytest.raises(ConfigError, match="must be without Ray"):
+        make_job(source, tmp_path / "out.jsonl", retry_errors=str(errors), ray_address="local", workers=0)
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+@pytest.mark.parametrize("line", ["{}", "[]", "3", "{", '{"index": -1}', '{"index": true}', '{"index": "4"}'])
+def test_another_file_is_named_by_its_line(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "errors.jsonl"
+    path.write_text(json.dumps({"index": 0}) + f"\n\n{line}\n")
+    with pytest.raises(DataError, match=r"errors\.jsonl, line 3: has no row number as 'index'; must be a line of"):
+        error_rows(path)
+    path.write_text("\n")
+    with pytest.raises(DataError, match="has no row; must be the errors file of a job"):
+        error_rows(path)
+    with pytest.raises(DataError, match=r"none\.jsonl: cannot be read: No such file"):
+        error_rows(tmp_path / "none.jsonl")
