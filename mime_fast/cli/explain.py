@@ -25,7 +25,7 @@ from mime_fast.errors import ConfigError, InputError
 from mime_fast.streams import is_terminal
 
 if TYPE_CHECKING:
-    from mime_fast.evaluation.explanation.explain import Explanation
+    from mime_fast.engine.explanation import Explanation
 
 EXAMPLE = """  mime-fast explain "I got the job at the bakery! I can hardly sleep."
   mime-fast explain --input examples/dialogues.jsonl --id lost-dog --out lost-dog.png
@@ -68,7 +68,7 @@ def run(args: Namespace) -> int:
     if args.json and args.out is not None:
         raise ConfigError("--json and --out: must be one of the two, not both")
 
-    from mime_fast.evaluation.explanation.explain import explain, explanation_json
+    from mime_fast.engine.explanation import explain, explanation_json
     from mime_fast.evaluation.pictures.confusion import check_matplotlib, check_suffix
 
     file_format = None

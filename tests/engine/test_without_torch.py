@@ -25,7 +25,7 @@ EVERYTHING = """
 import json, pathlib, sys
 import mime_fast
 from mime_fast.cli.main import main
-from mime_fast.evaluation.explanation.explain import explain
+from mime_fast.engine.explanation import explain
 
 folder, rows, out = map(pathlib.Path, sys.argv[1:])
 for precision in ("float32", "bfloat16", "int8"):

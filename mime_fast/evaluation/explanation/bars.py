@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mime_fast.emotions import INDEX, Polarity, polarity
-from mime_fast.evaluation.explanation.explain import SPEAKERS, Explanation
+from mime_fast.engine.explanation import SPEAKERS, Explanation
 
 COLOURS = {"positive": "36", "negative": "33", "word": "35", "soft": "2", "bold": "1"}  # ANSI: cyan, yellow, magenta
 EIGHTHS = " ▏▎▍▌▋▊▉"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mime_fast.emotions import INDEX, polarity
-from mime_fast.evaluation.explanation.explain import SPEAKERS, Explanation
+from mime_fast.engine.explanation import SPEAKERS, Explanation
 from mime_fast.evaluation.pictures.confusion import COLOURS, LABEL_SIZE, WIDTH
 
 if TYPE_CHECKING:

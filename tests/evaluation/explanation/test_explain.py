@@ -16,9 +16,9 @@ from mime_fast.config.generation import GenerationConfig
 from mime_fast.config.model import MimeConfig, ModelConfig, MultiTaskConfig
 from mime_fast.emotions import LABELS, NEGATIVE, POSITIVE
 from mime_fast.engine.engine import Engine
+from mime_fast.engine.explanation import Explanation, explain, explanation_json
 from mime_fast.errors import ConfigError, InputError
 from mime_fast.evaluation.explanation.bars import format_explanation
-from mime_fast.evaluation.explanation.explain import Explanation, explain, explanation_json
 from mime_fast.text.tokenizer import Tokenizer
 from tests.mixtures import mixture_of
 from tests.reference.tiny import tiny
