@@ -15,7 +15,14 @@ from mime_fast._version import __version__
 if TYPE_CHECKING:
     from mime_fast.config.generation import GenerationConfig as GenerationConfig
     from mime_fast.config.model import MimeConfig as MimeConfig
+    from mime_fast.corpora.job import CorpusJob as CorpusJob
+    from mime_fast.corpora.summary import Summary as Summary
+    from mime_fast.corpora.tasks import Task as Task
+    from mime_fast.emotions import EMOTIONS as EMOTIONS
+    from mime_fast.emotions import NEGATIVE as NEGATIVE
+    from mime_fast.emotions import POSITIVE as POSITIVE
     from mime_fast.engine.engine import Engine as Engine
+    from mime_fast.engine.explanation import Explanation as Explanation
     from mime_fast.engine.load import load as load
     from mime_fast.engine.results import Candidate as Candidate
     from mime_fast.engine.results import Classification as Classification
@@ -28,15 +35,29 @@ if TYPE_CHECKING:
     from mime_fast.errors import DataError as DataError
     from mime_fast.errors import InputError as InputError
     from mime_fast.errors import MimeFastError as MimeFastError
+    from mime_fast.errors import OutputError as OutputError
     from mime_fast.text.tokenizer import tokenize as tokenize
 
 _HOME = {
     "mime_fast.config.generation": ("GenerationConfig",),
     "mime_fast.config.model": ("MimeConfig",),
+    "mime_fast.corpora.job": ("CorpusJob",),
+    "mime_fast.corpora.summary": ("Summary",),
+    "mime_fast.corpora.tasks": ("Task",),
+    "mime_fast.emotions": ("EMOTIONS", "NEGATIVE", "POSITIVE"),
     "mime_fast.engine.engine": ("Engine",),
+    "mime_fast.engine.explanation": ("Explanation",),
     "mime_fast.engine.load": ("load",),
     "mime_fast.engine.results": ("Candidate", "Classification", "EmotionMixture", "Reply", "Score"),
-    "mime_fast.errors": ("BackendError", "CheckpointError", "ConfigError", "DataError", "InputError", "MimeFastError"),
+    "mime_fast.errors": (
+        "BackendError",
+        "CheckpointError",
+        "ConfigError",
+        "DataError",
+        "InputError",
+        "MimeFastError",
+        "OutputError",
+    ),
     "mime_fast.text.tokenizer": ("tokenize",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}

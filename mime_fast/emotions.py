@@ -49,6 +49,8 @@ LABELS: tuple[str, ...] = (
     "faithful",
 )
 
+EMOTIONS = LABELS  # the public name
+
 POSITIVE: tuple[str, ...] = (
     "confident",
     "joyful",

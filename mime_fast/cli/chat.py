@@ -111,7 +111,7 @@ class Conversation:
 
 def describe(reply: Reply, emotion: int | None = None) -> str:
     """Emotions recognised, the mixture of the mimicked group, the reply. `emotion` is one that was given."""
-    recognised = f"{_top(zip(LABELS, reply.emotion_probs, strict=True))} ({polarity(INDEX[reply.emotion])})"
+    recognised = f"{_top(reply.emotion_probs.items())} ({polarity(INDEX[reply.emotion])})"
     given = "" if emotion is None else f"; given {LABELS[emotion]}"
     return f"emotion  {recognised}{given}\n{_answers(reply.mixture)}mime     {reply.text}"
 

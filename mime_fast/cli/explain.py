@@ -68,7 +68,7 @@ def run(args: Namespace) -> int:
     if args.json and args.out is not None:
         raise ConfigError("--json and --out: must be one of the two, not both")
 
-    from mime_fast.engine.explanation import explain, explanation_json
+    from mime_fast.engine.explanation import explain
     from mime_fast.evaluation.pictures.confusion import check_matplotlib, check_suffix
 
     file_format = None
@@ -87,7 +87,7 @@ def run(args: Namespace) -> int:
     if file_format is not None:
         _draw(found, args.out, file_format, args.width)
     elif args.json:
-        print(json.dumps(explanation_json(found, args.top), ensure_ascii=False, indent=2))
+        print(json.dumps(found.to_dict(args.top), ensure_ascii=False, indent=2))
     else:
         print(_text(found, args.top))
     return 0

@@ -44,11 +44,12 @@ def classifications_of(emotion_logits: Floats) -> Iterator[Classification]:
         yield Classification(emotion, probs, polarity(LABELS.index(emotion)))
 
 
-def _emotions_of(logits: Floats) -> Iterator[tuple[str, list[float]]]:
+def _emotions_of(logits: Floats) -> Iterator[tuple[str, dict[str, float]]]:
     """The classifier's first choice and all 32 probabilities, for each dialogue."""
     powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
     probs = powers / powers.sum(axis=1, keepdims=True)
-    return zip([LABELS[i] for i in logits.argmax(axis=1).tolist()], probs.tolist(), strict=True)
+    named = (dict(zip(LABELS, row, strict=True)) for row in probs.tolist())
+    return zip([LABELS[i] for i in logits.argmax(axis=1).tolist()], named, strict=True)
 
 
 def _mixtures_of(outputs: EmotionOutputs) -> Iterator[EmotionMixture | None]:

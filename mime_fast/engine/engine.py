@@ -11,20 +11,24 @@ from mime_fast.backends.protocol import EmotionOutputs, Floats, Stop
 from mime_fast.backends.select import CONTRACTS, Choice
 from mime_fast.checkpoints.model_folder import ModelFolder
 from mime_fast.checkpoints.shapes import num_parameters
-from mime_fast.config.checks import check_int
+from mime_fast.config.checks import check_bool, check_int
 from mime_fast.config.generation import GenerationConfig, SearchOptions
 from mime_fast.config.model import ModelConfig
 from mime_fast.engine.assemble import classifications_of, replies_of, scores_of
 from mime_fast.engine.inputs import Dialogue, Truncation
 from mime_fast.engine.options import others_of, refuse_unknown, resolve_options
-from mime_fast.engine.overlap import overlapped
-from mime_fast.engine.reading import WINDOW, Given, Reading, Window, pairs_apart, stream
+from mime_fast.engine.overlap import overlapped, watched
+from mime_fast.engine.reading import WATCHED, WINDOW, Given, Reading, Window, pairs_apart, stream
 from mime_fast.engine.results import Classification, Reply, Score
 from mime_fast.errors import InputError
 from mime_fast.reference.hypothesis import Hypothesis
 from mime_fast.reference.search_checks import check_options
 
 if TYPE_CHECKING:
+    import os
+
+    from mime_fast.engine.explanation import Explanation
+    from mime_fast.engine.load import LoadOptions
     from mime_fast.reference.dialogue_model import DialogueModel
 
 
@@ -51,6 +55,24 @@ class Engine:
         self._choice = choice
         self._reload = reload
 
+    @classmethod
+    def from_pretrained(cls, path: str | os.PathLike[str] | None = None, **options: Unpack[LoadOptions]) -> Engine:
+        """Another name of `mime_fast.load`: a shipped model by its name, or a model folder."""
+        from mime_fast.engine.load import load
+
+        return load(path, **options)
+
+    def __repr__(self) -> str:
+        choice = self._choice
+        where = f"backend={self.backend.name!r}, device={choice.placement.device!r}"
+        return f"Engine({self.name!r}, {where}, precision={choice.placement.precision!r}, threads={choice.threads})"
+
+    def _repr_html_(self) -> str:
+        from mime_fast.engine.html import table_html
+
+        plain = (item for item in self.describe().items() if isinstance(item[1], str | int | float))
+        return table_html(f"mime_fast engine: {self.name}", plain)
+
     def __reduce__(self) -> tuple[Callable[[], Engine], tuple[()]]:
         """Pickled by its path and options: the copy loads the model anew."""
         if self._reload is None:
@@ -73,6 +95,7 @@ class Engine:
         emotions: Sequence[str | int | None] | None = None,
         strict_turns: bool = True,
         truncation: Truncation | None = None,
+        show_progress: bool = False,
         **search: Unpack[SearchOptions],
     ) -> list[Reply]:
         """Reply to each dialogue; replies come in the order of the dialogues.
@@ -90,6 +113,7 @@ class Engine:
             emotions: labels (names or indices) whose polarity is mimicked; None: the classifier's. Not for baselines.
             strict_turns: refuse an even number of turns.
             truncation: None refuses more words than the model has positions for; "oldest" drops early turns in pairs.
+            show_progress: show a bar, on standard error or in the notebook.
             **search: search options, named as in Hugging Face's GenerationConfig; None: the model's own value.
                 `search` is "standard", or "mime", the released beam, which takes only some of them.
 
@@ -107,8 +131,8 @@ class Engine:
             prefixes=prefixes,
             max_new_tokens=options.max_new_tokens,
         )
-        windows = self.reading(strict_turns, truncation, stochastic).windows(dialogues, given)
-        return list(self._replies(list(windows), options))
+        windows = self.reading(strict_turns, truncation, stochastic).windows(dialogues, given, _size(show_progress))
+        return watched(self._replies(list(windows), options), len(dialogues), "reply", show_progress)
 
     def generate_iter(
         self,
@@ -141,13 +165,19 @@ class Engine:
         return self._replies(reading.windows(stream("dialogues", dialogues), given, window), options)
 
     def classify(
-        self, dialogues: Sequence[Dialogue], *, strict_turns: bool = True, truncation: Truncation | None = None
+        self,
+        dialogues: Sequence[Dialogue],
+        *,
+        strict_turns: bool = True,
+        truncation: Truncation | None = None,
+        show_progress: bool = False,
     ) -> list[Classification]:
         """The user's emotion in each dialogue (eq. 4-5); arguments and errors as for `generate`."""
         given = Given.with_list(dialogues, None)
-        windows = list(self.reading(strict_turns, truncation).windows(dialogues, given))
+        windows = list(self.reading(strict_turns, truncation).windows(dialogues, given, _size(show_progress)))
         found = overlapped(windows, lambda window, stop: self.backend.classify(window.contexts, stop))
-        return [one for _, logits in found for one in classifications_of(logits)]
+        answers = (one for _, logits in found for one in classifications_of(logits))
+        return watched(answers, len(dialogues), "dialogue", show_progress)
 
     def score(
         self,
@@ -160,13 +190,14 @@ class Engine:
         request_ids: Sequence[int] | None = None,
         strict_turns: bool = True,
         truncation: Truncation | None = None,
+        show_progress: bool = False,
     ) -> list[Score]:
         """Log-probs of given responses, one a dialogue, EOS counted; arguments and errors as for `generate`."""
         if responses is None:
             raise InputError("responses is None; must be a list, one item per dialogue")
         given = Given.with_list(dialogues, request_ids, seed=seed, emotions=emotions, responses=responses)
-        windows = self.reading(strict_turns, truncation, stochastic).windows(dialogues, given)
-        return list(self._scores(list(windows)))
+        windows = self.reading(strict_turns, truncation, stochastic).windows(dialogues, given, _size(show_progress))
+        return watched(self._scores(list(windows)), len(dialogues), "response", show_progress)
 
     def score_iter(
         self,
@@ -185,6 +216,41 @@ class Engine:
         given = Given.with_stream(first_request_id, seed=seed, emotions=emotions, responses=responses)
         check_int("window", window, 1)
         return self._scores(self.reading(strict_turns, truncation, stochastic).windows(dialogues, given, window))
+
+    def explain(
+        self,
+        dialogue: Dialogue,
+        *,
+        emotion: str | int | None = None,
+        stochastic: bool = True,
+        seed: int = 0,
+        request_id: int = 0,
+        strict_turns: bool = True,
+        truncation: Truncation | None = None,
+        **search: Unpack[SearchOptions],
+    ) -> Explanation:
+        """Reply to one dialogue, and show what made the reply.
+
+        The reply is that of `generate([dialogue], ...)`. With it come the mixture's weights (eq. 9) and the gate's
+        share for the mimicked side at every word (eq. 25). Arguments and errors as for `generate`.
+
+        Raises:
+            ConfigError: the model has no gate (it is a baseline), or an option is not allowed.
+        """
+        from mime_fast.engine.explanation import explain
+
+        refuse_unknown(search, others_of(self.explain))
+        return explain(
+            self,
+            dialogue,
+            emotion=emotion,
+            stochastic=stochastic,
+            seed=seed,
+            request_id=request_id,
+            strict_turns=strict_turns,
+            truncation=truncation,
+            search=search,
+        )
 
     def prepare(
         self, dialogue: Dialogue, *, strict_turns: bool = True, truncation: Truncation | None = None
@@ -242,3 +308,9 @@ class Engine:
 
         for window, (outputs, log_probs) in overlapped(windows, work):
             yield from scores_of(outputs, window.responses, log_probs)
+
+
+def _size(show_progress: bool) -> int:
+    """Dialogues of a window: fewer where somebody watches. No answer depends on it."""
+    check_bool("show_progress", show_progress)
+    return WATCHED if show_progress else WINDOW

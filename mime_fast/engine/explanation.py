@@ -18,7 +18,7 @@ from mime_fast.errors import ConfigError
 SPEAKERS = ("speaker", "listener")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explanation:
     """A reply and how it came about.
 
@@ -41,7 +41,7 @@ class Explanation:
     @property
     def emotions(self) -> list[tuple[str, float]]:
         """All 32 emotions with their probabilities, likeliest first."""
-        return sorted(zip(LABELS, self.reply.emotion_probs, strict=True), key=lambda item: -item[1])
+        return self.reply.top(len(LABELS))
 
     @property
     def weights(self) -> dict[Polarity, list[tuple[str, float]]]:
@@ -51,6 +51,32 @@ class Explanation:
             "negative": self.mixture.negative,
         }
         return {name: sorted(group.items(), key=lambda item: -item[1]) for name, group in groups.items()}
+
+    def to_dict(self, top_emotions: int = 5) -> dict[str, Any]:
+        """JSON-ready: what `mime-fast explain --json` prints.
+
+        That is the reply's JSON with its `top_emotions` likeliest emotions, what is mimicked, and every word of the
+        dialogue with its share.
+        """
+        return {
+            **record(self.reply, top_emotions=top_emotions),
+            "mimicked": self.mimicked,
+            "mimicry": self.mimicry,
+            "words": [
+                {"who": SPEAKERS[turn % 2], "word": word, "mimic_share": round(share, WEIGHT_DIGITS)}
+                for turn, (words, shares) in enumerate(zip(self.words, self.shares, strict=True))
+                for word, share in zip(words, shares, strict=True)
+            ],
+        }
+
+    def __repr__(self) -> str:
+        count = sum(map(len, self.words))
+        return f"Explanation({self.reply!r}, mimicked={self.mimicked!r}, {count} words)"
+
+    def _repr_html_(self) -> str:
+        from mime_fast.engine.html import explanation_html
+
+        return explanation_html(self)
 
 
 def explain(
@@ -98,20 +124,6 @@ def explain(
         mimicked,
         config.emotion_mimicry and config.emotion_grouping,
     )
-
-
-def explanation_json(found: Explanation, top: int) -> dict[str, Any]:
-    """JSON-ready: `top` recognised emotions, all weights in the order of the mixture, and every word with its share."""
-    return {
-        **record(found.reply, top_emotions=top),
-        "mimicked": found.mimicked,
-        "mimicry": found.mimicry,
-        "words": [
-            {"who": SPEAKERS[turn % 2], "word": word, "mimic_share": round(share, WEIGHT_DIGITS)}
-            for turn, (words, shares) in enumerate(zip(found.words, found.shares, strict=True))
-            for word, share in zip(words, shares, strict=True)
-        ],
-    }
 
 
 def _mime(engine: Engine) -> MimeConfig:

@@ -6,6 +6,7 @@ import dataclasses
 import os
 from functools import partial
 from pathlib import Path
+from typing import TypedDict
 
 from mime_fast.backends.select import Wanted, choose
 from mime_fast.checkpoints.model_folder import load_model_folder
@@ -14,6 +15,18 @@ from mime_fast.errors import CheckpointError, ConfigError
 
 PRETRAINED = Path(__file__).resolve().parent.parent / "pretrained"
 DEFAULT_MODEL = "mime-ed"
+
+
+class LoadOptions(TypedDict, total=False):
+    """The options of `load` besides the model, for those who pass them on."""
+
+    device: str
+    precision: str
+    threads: int | None
+    batch_size: int | None
+    backend: str
+    isa: str
+    cuda_graphs: bool
 
 
 def load(
@@ -51,7 +64,7 @@ def load(
     wanted = Wanted(device, precision, threads, batch_size, backend, isa, cuda_graphs)
     found = find_model(path)
     folder = load_model_folder(found)
-    name = str(found if path is not None else DEFAULT_MODEL)
+    name = found.name if found.parent == PRETRAINED else str(found)
     options = dataclasses.asdict(wanted)
     return Engine(folder, name, choose(folder.weights, wanted), partial(load, os.path.abspath(found), **options))
 

@@ -56,6 +56,20 @@ def overlapped(
             pool.shutdown(cancel_futures=True)
 
 
+def watched(results: Iterable[Result], total: int, unit: str, show: bool) -> list[Result]:
+    """The results as a list; `show`: with a bar while they come."""
+    if not show:
+        return list(results)
+    from mime_fast.progress import Progress
+
+    found = []
+    with Progress(total, unit=unit, show=True) as progress:
+        for one in results:
+            found.append(one)
+            progress.update()
+    return found
+
+
 def _named(work: Callable[[Window, Stop | None], Result], window: Window, stop: Stop | None) -> Result:
     """Errors number dialogues inside the window; they get to know which one it is."""
     try:

@@ -30,6 +30,7 @@ from mime_fast.text.special import EOS_ID
 from mime_fast.text.tokenizer import Tokenizer
 
 WINDOW = 1024  # dialogues that a back end gets at once
+WATCHED = 128  # the same where a bar shows how far it is
 ENDLESS = counter, cycle  # iterators that give every dialogue one, however many there are
 _NOTHING = object()
 

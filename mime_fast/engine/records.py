@@ -5,11 +5,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from mime_fast.emotions import LABELS, emotion_index, polarity
-from mime_fast.engine.results import Candidate, Classification, EmotionMixture, Reply, Score
+from mime_fast.emotions import LABELS
+from mime_fast.engine.results import Answer, Candidate, Classification, EmotionMixture, Reply, Score, heaviest
 
 PROBABILITY_DIGITS = 6
 WEIGHT_DIGITS = 4  # of the mixture and the gate
+TOP = 3  # emotions in a row, where all are not the point of it
+
+
+def default_top(answer: Answer) -> int:
+    """How many emotions an answer's JSON has unless it is said."""
+    return len(LABELS) if isinstance(answer, Classification) else TOP
 
 
 def record(answer: Reply | Score | Classification, *, top_emotions: int = len(LABELS)) -> dict[str, Any]:
@@ -48,12 +54,11 @@ def _candidate(one: Candidate) -> dict[str, Any]:
 
 def _emotions(answer: Reply | Score | Classification, top: int) -> dict[str, Any]:
     probs = answer.emotion_probs
-    places = range(len(LABELS))
-    ranked = places if top == len(LABELS) else sorted(places, key=probs.__getitem__, reverse=True)[:top]
+    chosen = probs.items() if top == len(LABELS) else heaviest(probs, top)
     return {
         "emotion": answer.emotion,
-        "emotion_probs": {LABELS[i]: round(probs[i], PROBABILITY_DIGITS) for i in ranked},
-        "polarity": polarity(emotion_index(answer.emotion)),
+        "emotion_probs": {name: round(value, PROBABILITY_DIGITS) for name, value in chosen},
+        "polarity": answer.polarity,
     }
 
 

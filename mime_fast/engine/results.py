@@ -1,19 +1,22 @@
-"""What the engine returns: plain, frozen values."""
+"""What the engine returns: plain, frozen values that show themselves."""
 
 from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
-from mime_fast.emotions import Polarity
+from mime_fast.emotions import INDEX, Polarity, polarity
 from mime_fast.reference.hypothesis import FinishReason
 
 MAX_EXPONENT = math.log(sys.float_info.max)
+SHOWN = 60  # characters of a text in a repr
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EmotionMixture:
     """The sampled response emotion (eq. 9) and how the gate weighs it (eq. 25).
 
@@ -27,8 +30,16 @@ class EmotionMixture:
     polarity: Polarity
     mimic_share: float
 
+    def top(self, k: int = 3, group: Polarity | None = None) -> list[tuple[str, float]]:
+        """The `k` heaviest emotions of a group with their weights, heaviest first; None: the group that is mimicked."""
+        return heaviest(self.negative if (group or self.polarity) == "negative" else self.positive, k)
 
-@dataclass(frozen=True)
+    def __repr__(self) -> str:
+        groups = ", ".join(f"{group}={_few(getattr(self, group))}" for group in ("positive", "negative"))
+        return f"EmotionMixture(polarity={self.polarity!r}, mimic_share={self.mimic_share:.3f}, {groups})"
+
+
+@dataclass(frozen=True, repr=False)
 class Candidate:
     """One generated hypothesis.
 
@@ -46,21 +57,59 @@ class Candidate:
     score: float
     finish_reason: FinishReason
 
+    def __repr__(self) -> str:
+        return f"Candidate({_text(self.text)}, score={self.score:.3f}, finish_reason={self.finish_reason!r})"
 
-@dataclass(frozen=True)
-class Reply:
+
+class Answer:
+    """What replies, scores and classifications have in common."""
+
+    emotion: str
+    emotion_probs: dict[str, float]
+
+    def top(self, k: int = 3) -> list[tuple[str, float]]:
+        """The `k` likeliest emotions of the user with their probabilities, likeliest first."""
+        return heaviest(self.emotion_probs, k)
+
+    def to_dict(self, top_emotions: int | None = None) -> dict[str, Any]:
+        """JSON-ready: the keys and values of the command line's JSON lines (which also have `id`, `row` and `seed`).
+
+        `emotion_probs` has the `top_emotions` likeliest; None: as many as the command's default, all 32 of a
+        classification and 3 otherwise.
+        """
+        from mime_fast.engine.records import default_top, record
+
+        own = default_top(self) if top_emotions is None else top_emotions
+        return record(self, top_emotions=own)  # type: ignore[arg-type]
+
+    def _repr_html_(self) -> str:
+        from mime_fast.engine.html import answer_html
+
+        return answer_html(self)  # type: ignore[arg-type]
+
+    def _recognised(self) -> str:
+        return f"emotion={self.emotion!r} ({self.emotion_probs[self.emotion]:.0%})"
+
+
+@dataclass(frozen=True, repr=False)
+class Reply(Answer):
     """The answer to one dialogue: its candidates and the emotions behind them.
 
     A beam's candidates come best first, samples in the order of their draws, whatever their scores: each is a draw of
     its own, and the first one is the same however many there are. `text`, `tokens`, `score` and so on are those of the
-    first. `mixture` is None where the model has none (a baseline). `emotion` is the classifier's first choice and
-    `emotion_probs` its 32 probabilities in the order of `mime_fast.emotions.LABELS`.
+    first. `mixture` is None where the model has none (a baseline). `emotion` is the classifier's first choice,
+    `emotion_probs` the probabilities of all 32 by name, in the order of `mime_fast.EMOTIONS`.
     """
 
     candidates: list[Candidate]
     emotion: str
-    emotion_probs: list[float]
+    emotion_probs: dict[str, float]
     mixture: EmotionMixture | None
+
+    @property
+    def polarity(self) -> Polarity:
+        """The group of `emotion`; the one that is mimicked is `mixture.polarity`."""
+        return polarity(INDEX[self.emotion])
 
     @property
     def text(self) -> str:
@@ -90,18 +139,27 @@ class Reply:
     def finish_reason(self) -> FinishReason:
         return self.candidates[0].finish_reason
 
+    def __repr__(self) -> str:
+        several = f", {len(self.candidates)} candidates" if len(self.candidates) > 1 else ""
+        return (
+            f"Reply({_text(self.text)}, {self._recognised()}{_mimics(self.mixture)}, score={self.score:.3f}{several})"
+        )
 
-@dataclass(frozen=True)
-class Classification:
-    """The user's emotion: the first choice, all 32 probabilities (order of `LABELS`), and the first choice's group."""
+
+@dataclass(frozen=True, repr=False)
+class Classification(Answer):
+    """The user's emotion: the first choice, all 32 probabilities by name, and the first choice's group."""
 
     emotion: str
-    emotion_probs: list[float]
+    emotion_probs: dict[str, float]
     polarity: Polarity
 
+    def __repr__(self) -> str:
+        return f"Classification({self._recognised()}, polarity={self.polarity!r})"
 
-@dataclass(frozen=True)
-class Score:
+
+@dataclass(frozen=True, repr=False)
+class Score(Answer):
     """A given response under the model.
 
     `tokens` are the response's words, `token_logprobs` their log-probs and the EOS's; a word outside the vocabulary has
@@ -111,7 +169,7 @@ class Score:
     tokens: list[str]
     token_logprobs: list[float]
     emotion: str
-    emotion_probs: list[float]
+    emotion_probs: dict[str, float]
     mixture: EmotionMixture | None
 
     @cached_property
@@ -123,7 +181,34 @@ class Score:
         """exp(-logprob / count), the EOS counted; infinite where that is beyond all floats."""
         return perplexity(-self.logprob / len(self.token_logprobs))
 
+    @property
+    def polarity(self) -> Polarity:
+        """The group of `emotion`; the one that is mimicked is `mixture.polarity`."""
+        return polarity(INDEX[self.emotion])
+
+    def __repr__(self) -> str:
+        counted = f"perplexity={self.perplexity:.2f}, logprob={self.logprob:.3f}, {len(self.tokens)} tokens"
+        return f"Score({counted}, {self._recognised()}{_mimics(self.mixture)})"
+
 
 def perplexity(nll: float) -> float:
     """exp(nll), a mean negative log-likelihood per token; infinite where that is beyond all floats, NaN for NaN."""
     return math.inf if nll > MAX_EXPONENT else math.exp(nll)
+
+
+def heaviest(weights: Mapping[str, float], k: int) -> list[tuple[str, float]]:
+    """The `k` largest, largest first; equal ones in their order."""
+    return sorted(weights.items(), key=lambda item: -item[1])[:k]
+
+
+def _few(weights: Mapping[str, float]) -> str:
+    shown = ", ".join(f"{name!r}: {weight:.3f}" for name, weight in heaviest(weights, 2))
+    return f"{{{shown}, ...}}" if len(weights) > 2 else f"{{{shown}}}"
+
+
+def _text(text: str) -> str:
+    return repr(text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}...")
+
+
+def _mimics(mixture: EmotionMixture | None) -> str:
+    return "" if mixture is None else f", mimics={mixture.polarity!r} ({mixture.mimic_share:.0%})"

@@ -9,6 +9,7 @@ import pytest
 
 import mime_fast
 from mime_fast.cli import chat
+from mime_fast.emotions import LABELS
 from tests.cli.conftest import Run
 from tests.mixtures import mixture_of
 
@@ -90,7 +91,7 @@ def test_an_empty_reply_leaves_the_history_alone() -> None:
             assert dialogues == [["hello"]]
             mixture = mime_fast.EmotionMixture({"joyful": 1.0}, {"sad": 1.0}, "positive", 0.5)
             nothing = mime_fast.Candidate("", [], [], [-0.5], -0.5, -0.5, "eos")
-            return [mime_fast.Reply([nothing], "joyful", [1 / 32] * 32, mixture)]
+            return [mime_fast.Reply([nothing], "joyful", dict.fromkeys(LABELS, 1 / 32), mixture)]
 
     args = chat_arguments()
     conversation = chat.Conversation(Silent(), args)  # type: ignore[arg-type]

@@ -181,7 +181,7 @@ def test_classify(run: Run, model_dir: Path) -> None:
         assert list(line) == ["id", "row", "emotion", "emotion_probs", "polarity"]
         assert (line["emotion"], line["polarity"]) == (one.emotion, one.polarity)
         assert tuple(line["emotion_probs"]) == LABELS
-        assert list(line["emotion_probs"].values()) == pytest.approx(one.emotion_probs, abs=1e-6)
+        assert list(line["emotion_probs"].values()) == pytest.approx(list(one.emotion_probs.values()), abs=1e-6)
 
 
 def test_score(run: Run, model_dir: Path) -> None:

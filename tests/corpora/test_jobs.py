@@ -223,7 +223,7 @@ def test_classes_are_the_engines(tmp_path: Path, make_job: MakeJob, model_dir: P
     found = mime_fast.load(model_dir, threads=1).classify([rows[i]["context"] for i in good])
     for i, line, one in zip(good, lines(tmp_path / "1.jsonl"), found, strict=True):
         assert (line["row"], line["emotion"], line["polarity"]) == (i, one.emotion, one.polarity)
-        assert list(line["emotion_probs"].values()) == [round(p, 6) for p in one.emotion_probs]
+        assert list(line["emotion_probs"].values()) == [round(p, 6) for p in one.emotion_probs.values()]
 
 
 def test_a_system_without_locks_is_told_so(tmp_path: Path, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,11 @@ import pytest
 
 from tools.docs_blocks import LANGUAGES, ROOT, Block, Runner, agrees, anew, blocks_of, lacking, rewrite
 
-PAGES = [ROOT / "docs" / "tutorial.md", *sorted((ROOT / "docs" / "how-to").glob("*.md"))]
+PAGES = [
+    ROOT / "docs" / "tutorial.md",
+    ROOT / "docs" / "api" / "corpora.md",
+    *sorted((ROOT / "docs" / "how-to").glob("*.md")),
+]
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 
 

@@ -13,7 +13,7 @@ from mime_fast.emotions import LABELS, NEGATIVE, POSITIVE
 from mime_fast.engine.records import record
 from mime_fast.engine.results import Candidate, Classification, EmotionMixture, Reply, Score
 
-PROBS = [i / 1000 + 1e-9 for i in range(32)]
+PROBS = {label: i / 1000 + 1e-9 for i, label in enumerate(LABELS)}
 MIXTURE = EmotionMixture(dict.fromkeys(POSITIVE, 0.123456), dict.fromkeys(NEGATIVE, 1 / 3), "negative", 0.98765)
 
 

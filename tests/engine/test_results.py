@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from mime_fast.emotions import LABELS
 from mime_fast.engine.records import record
 from mime_fast.engine.results import Score, perplexity
 
@@ -24,6 +25,6 @@ def test_nan_stays_nan() -> None:
 
 @pytest.mark.parametrize("logprob", [-math.inf, -1e308, math.nan])
 def test_a_score_that_json_has_no_number_for(logprob: float) -> None:
-    score = Score(["rain"], [logprob, -1.0], "sad", [1 / 32] * 32, None)
+    score = Score(["rain"], [logprob, -1.0], "sad", dict.fromkeys(LABELS, 1 / 32), None)
     assert not math.isfinite(score.perplexity)
     assert record(score)["perplexity"] is None

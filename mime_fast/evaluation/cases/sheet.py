@@ -38,7 +38,7 @@ def _case(place: int, case: Case, answered: Sequence[SystemReplies], top: int) -
 
 
 def _behind(reply: Reply, mimicry: bool, top: int) -> str:
-    emotion = f"recognised {reply.emotion} {_percent(max(reply.emotion_probs))}"
+    emotion = f"recognised {reply.emotion} {_percent(reply.emotion_probs[reply.emotion])}"
     mixture = reply.mixture
     if mixture is None:
         return f"{emotion}; mixes -; mimics -"

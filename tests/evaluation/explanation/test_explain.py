@@ -16,7 +16,7 @@ from mime_fast.config.generation import GenerationConfig
 from mime_fast.config.model import MimeConfig, ModelConfig, MultiTaskConfig
 from mime_fast.emotions import LABELS, NEGATIVE, POSITIVE
 from mime_fast.engine.engine import Engine
-from mime_fast.engine.explanation import Explanation, explain, explanation_json
+from mime_fast.engine.explanation import Explanation, explain
 from mime_fast.errors import ConfigError, InputError
 from mime_fast.evaluation.explanation.bars import format_explanation
 from mime_fast.text.tokenizer import Tokenizer
@@ -79,7 +79,7 @@ def test_ablations_say_so() -> None:
 
 
 def test_json(found: Explanation) -> None:
-    content = explanation_json(found, 4)
+    content = found.to_dict(4)
     assert next(iter(content["emotion_probs"])) == content["emotion"] and len(content["emotion_probs"]) == 4
     assert (tuple(content["mixture"]["positive"]), tuple(content["mixture"]["negative"])) == (POSITIVE, NEGATIVE)
     assert [word["who"] for word in content["words"]] == ["speaker"] * 4 + ["listener"] * 5 + ["speaker"] * 10

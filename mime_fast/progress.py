@@ -1,0 +1,87 @@
+"""Progress bars whose clock moves, in a terminal or a notebook."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from types import TracebackType
+from typing import Any, Self
+
+TICK = 1.0  # seconds from one look at the clock to the next
+
+
+class Progress:
+    """A bar, to be closed. Between two updates a thread moves its clock.
+
+    Args:
+        total: of all steps; None where nobody knows.
+        title, unit: what is before and after the figures.
+        show: None shows it on a terminal and in a notebook only; True everywhere; False nowhere.
+        leave: whether it stays when it is closed.
+    """
+
+    def __init__(
+        self, total: int | None = None, *, title: str = "", unit: str, show: bool | None = None, leave: bool = True
+    ) -> None:
+        notebook = in_notebook()
+        hidden = None if show is None and not notebook else show is False
+        self.bar: Any = _tqdm()(total=total, desc=title or None, unit=unit, disable=hidden, leave=leave)
+        self._closed = threading.Event()
+        self._clock: threading.Thread | None = None
+        if self.shown and (notebook or sys.stderr.isatty()):
+            self._clock = threading.Thread(target=self._tick, name="mime_fast progress", daemon=True)
+            self._clock.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def shown(self) -> bool:
+        return not self.bar.disable
+
+    def grow(self, total: int) -> None:
+        """The total as it is known now; one that is smaller than before changes nothing."""
+        if total > (self.bar.total or 0):
+            self.bar.total = total
+
+    def update(self, steps: int = 1, **figures: object) -> None:
+        """More steps are done; `figures` are shown after the rate."""
+        if figures and self.shown:
+            self.bar.set_postfix(figures, refresh=False)
+        self.bar.update(steps)
+
+    def note(self, text: str) -> None:
+        """A line on standard error, above the bar."""
+        self.bar.write(text, file=sys.stderr)
+
+    def close(self) -> None:
+        self._closed.set()
+        if self._clock is not None:
+            self._clock.join()
+            self._clock = None
+        self.bar.close()
+
+    def _tick(self) -> None:
+        while not self._closed.wait(TICK):
+            self.bar.refresh()
+
+
+def in_notebook() -> bool:
+    """Whether this process is a notebook's kernel."""
+    kernel = sys.modules.get("ipykernel.zmqshell")
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return kernel is not None and isinstance(shell, kernel.ZMQInteractiveShell)
+
+
+def _tqdm() -> Any:
+    """The notebook's bar in a notebook; `tqdm.auto` elsewhere would only take longer to import."""
+    if in_notebook():
+        from tqdm.auto import tqdm
+    else:
+        from tqdm import tqdm
+    return tqdm
