@@ -119,7 +119,7 @@ def _cases(args: Namespace) -> list[Case]:
         )
     if args.per_emotion is not None:
         check_int("per_emotion", args.per_emotion, 1)
-    pairs = read_pairs(args.data, args.split)
+    pairs = read_pairs(args.data, args.split, reading=reading_of(args))
     if args.ids:
         return cases_by_id(pairs, args.ids)
     return cases_per_emotion(pairs, args.per_emotion or 1, args.seed)

@@ -10,6 +10,7 @@ from typing import Any
 from mime_fast.cli.command import Command
 from mime_fast.cli.options import add_model_options, load_engine, load_options, seed
 from mime_fast.cli.output import check_flags, is_standard_output, open_output, write_all, write_output
+from mime_fast.cli.reading_options import add_data_options, data_reading_of
 from mime_fast.config.checks import check_int
 from mime_fast.errors import ConfigError
 from mime_fast.evaluation.metrics.metric import GROUPS, OF_SEVERAL, check_groups
@@ -25,7 +26,7 @@ NOISE_SEEDS = 5
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--data", required=True, metavar="PATH", help="EmpatheticDialogues: tar.gz or folder of CSVs")
+    add_data_options(parser)
     parser.add_argument("--split", choices=["valid", "test"], default="valid", help="(default: %(default)s)")
     parser.add_argument(
         "--metrics",
@@ -71,11 +72,12 @@ def run(args: Namespace) -> int:
         if getattr(args, name) is not None:
             raise ConfigError(f"--{name.replace('_', '-')} goes with --models NAME=MODEL ..., not with one --model")
 
-    from mime_fast.data.empathetic_dialogues import read_pairs
+    from mime_fast.data.empathetic_dialogues import Style, read_pairs
     from mime_fast.evaluation.evaluate import evaluate, format_evaluation
 
     engine = load_engine(args)
-    pairs = read_pairs(args.data, args.split, "released" if engine.config.preset == "released" else "true")
+    style: Style = "released" if engine.config.preset == "released" else "true"
+    pairs = read_pairs(args.data, args.split, style, reading=data_reading_of(args))
     found = evaluate(engine, pairs[: args.limit], show_progress=True, **_options(args))
     show = sys.stderr if args.json == "-" else sys.stdout
     write_all([partial(_write_json, args.json, found.to_dict()), lambda: print(format_evaluation(found), file=show)])
@@ -106,7 +108,7 @@ def run_several(args: Namespace) -> int:
         confusion.check_matplotlib()
     found = comparison.compare(
         systems,
-        read_pairs(args.data, args.split)[: args.limit],
+        read_pairs(args.data, args.split, reading=data_reading_of(args))[: args.limit],
         split=args.split,
         noise_seeds=noise_seeds,
         load_options=load_options(args),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from mime_fast.cli.command import Command
 from mime_fast.cli.options import seed
 from mime_fast.cli.output import check_flags, open_output, write_all, write_output
+from mime_fast.cli.reading_options import add_data_options, data_reading_of
 from mime_fast.config.checks import check_int
 from mime_fast.errors import ConfigError, DataError
 from mime_fast.files import json_bytes
@@ -39,7 +40,7 @@ _BOOTSTRAP = 2000  # evaluation.human.figures's, without numpy
 def add_arguments(parser: ArgumentParser) -> None:
     steps = parser.add_subparsers(metavar="STEP", required=True)
     sample = steps.add_parser("sample", help=SAMPLE, description=SAMPLE, allow_abbrev=False)
-    sample.add_argument("--data", required=True, metavar="PATH", help="EmpatheticDialogues: tar.gz or folder of CSVs")
+    add_data_options(sample)
     sample.add_argument("--split", choices=["valid", "test"], help=f"(default: {SPLIT})")
     sample.add_argument(
         "--draw",
@@ -129,12 +130,13 @@ def run_sample(args: Namespace) -> int:
         check_systems(systems, files=True)
         study.check_design(names, rated, args.ab)
         kit.check_empty(args.out)
+    reading = data_reading_of(args)
     if args.draw is None:
         split: Literal["valid", "test"] = args.split or SPLIT
-        instances = sampling.draw(read_pairs(args.data, split), per_emotion, args.seed)
+        instances = sampling.draw(read_pairs(args.data, split, reading=reading), per_emotion, args.seed)
     else:
         split = sampling.FIXED_SPLIT
-        instances = sampling.draw_fixed(read_pairs(args.data, sampling.FIXED_SPLIT), args.draw)
+        instances = sampling.draw_fixed(read_pairs(args.data, sampling.FIXED_SPLIT, reading=reading), args.draw)
     if args.dialogues is not None:
         _write_dialogues(args.dialogues, instances)
     if systems:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, Namespace, _ActionsContainer
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,21 +37,38 @@ def add_reading_options(parser: ArgumentParser) -> None:
         choices=["last", "all"],
         help="a context is a whole dialogue: its last listener's turn is the response, or all are, a row each",
     )
-    group.add_argument("--encoding", default="utf-8", help="of text files without a byte order mark (default: utf-8)")
+    _add_encoding_and_quoting(group)
     group.add_argument(
         "--delimiter", metavar="CHAR", help="between the cells of a table, or tab (default: what fits the header)"
     )
+    group.add_argument("--recursive", action="store_true", help="read the folders in a folder, too")
     group.add_argument(
+        "--max-row-bytes", type=int, metavar="N", help="a longer row is a bad one (default: 67108864, 64 MiB)"
+    )
+
+
+def add_data_options(parser: ArgumentParser) -> None:
+    """--data: EmpatheticDialogues; --encoding and --quoting, where it was saved by another program."""
+    parser.add_argument("--data", required=True, metavar="PATH", help="EmpatheticDialogues: tar.gz or folder of CSVs")
+    _add_encoding_and_quoting(parser)
+
+
+def _add_encoding_and_quoting(parser: _ActionsContainer) -> None:
+    parser.add_argument("--encoding", default="utf-8", help="of text files without a byte order mark (default: utf-8)")
+    parser.add_argument(
         "--quoting",
         choices=["auto", "csv", "none"],
         default="auto",
         help="csv: cells in double quotes may have delimiters and line breaks; none: quotes are text; auto: csv, but "
         "a quoted cell whose lines look like rows stops the job (default: %(default)s)",
     )
-    group.add_argument("--recursive", action="store_true", help="read the folders in a folder, too")
-    group.add_argument(
-        "--max-row-bytes", type=int, metavar="N", help="a longer row is a bad one (default: 67108864, 64 MiB)"
-    )
+
+
+def data_reading_of(args: Namespace) -> Reading:
+    """What --encoding and --quoting say."""
+    from mime_fast.data.reading.options import Reading
+
+    return Reading(encoding=args.encoding, quoting=args.quoting)
 
 
 def columns_of(args: Namespace) -> Columns:

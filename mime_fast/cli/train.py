@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 
 from mime_fast.cli.command import Command
 from mime_fast.cli.options import seed
+from mime_fast.cli.reading_options import add_data_options, data_reading_of
 from mime_fast.config.checks import check_int
 from mime_fast.streams import tell
 
@@ -23,7 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--model", choices=MODEL_TYPES, dest="model_type", help="kind of model to train instead of the recipe's"
     )
     parser.add_argument("--recipe", required=True, metavar="FILE", help="TOML file with every choice of the run")
-    parser.add_argument("--data", required=True, metavar="PATH", help="EmpatheticDialogues: tar.gz or folder of CSVs")
+    add_data_options(parser)
     parser.add_argument("--out", required=True, metavar="DIR", help="model folder to write")
     parser.add_argument(
         "--vectors",
@@ -54,7 +55,14 @@ def run(args: Namespace) -> int:
     changes = {name: value for name, value in given.items() if value is not None}
     stages = [stage.replace(**changes) for stage in read_recipe(args.recipe)]
     torch.set_num_threads(args.threads or default_threads())
-    progress = train(stages, args.data, args.out, vectors=args.vectors, device=torch_device(args.device))
+    progress = train(
+        stages,
+        args.data,
+        args.out,
+        vectors=args.vectors,
+        reading=data_reading_of(args),
+        device=torch_device(args.device),
+    )
     why = "no better for a while" if progress.stopped else "all steps done"
     tell(
         f"mime-fast: {why}: step {progress.step}, best validation PPL {progress.best_ppl:.2f}, "

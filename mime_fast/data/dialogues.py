@@ -42,12 +42,36 @@ def check_row(values: dict[str, object], line: int, index: int, *, need_response
     return Row(line, index, row_id, context, response, _seed(values.get("seed")), _emotion(values.get("emotion")))
 
 
+def not_utf8(error: UnicodeDecodeError) -> str:
+    """What is wrong with bytes that are not UTF-8, and what they may be."""
+    reason = f"invalid UTF-8 ({error.reason} at byte {error.start}); must be UTF-8, or what --encoding names"
+    try:
+        found = error.object[error.start : error.start + 1].decode("cp1252")
+    except UnicodeDecodeError:
+        return reason
+    return f"{reason}: cp1252 would read {found!r}"
+
+
+def not_utf8_in(text: str) -> str:
+    """The same of a text that was decoded with `surrogateescape`; empty where all of it is UTF-8."""
+    try:
+        text.encode()
+        return ""
+    except UnicodeEncodeError:
+        pass
+    try:
+        text.encode(errors="surrogateescape").decode()
+        return ""
+    except UnicodeDecodeError as error:
+        return not_utf8(error)
+
+
 def parse_line(body: bytes) -> dict[str, object]:
     """The object of one JSON line. Raises InputError where it is none."""
     try:
         values = json.loads(body.decode())
     except UnicodeDecodeError as error:
-        raise InputError(f"invalid UTF-8 ({error.reason} at byte {error.start}); UTF-8 is expected") from None
+        raise InputError(not_utf8(error)) from None
     except json.JSONDecodeError as error:
         reason = error.msg.removesuffix(" at")
         raise InputError(f"not JSON ({reason} at column {error.colno}); one object a line is expected") from None

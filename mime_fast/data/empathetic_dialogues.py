@@ -13,7 +13,7 @@ import re
 import tarfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count, groupby
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Literal, get_args
@@ -48,7 +48,12 @@ class Pair:
 
 
 def read_pairs(
-    path: str | os.PathLike[str], split: Split, style: Style = "true", responder: Role = "listener"
+    path: str | os.PathLike[str],
+    split: Split,
+    style: Style = "true",
+    responder: Role = "listener",
+    *,
+    reading: Reading | None = None,
 ) -> list[Pair]:
     """All (context, response) pairs of one split, in the order of the file.
 
@@ -62,6 +67,7 @@ def read_pairs(
         style: "true" follows `conv_id`. "released" pairs as the released code does: the history goes on when the next
             dialogue has the same prompt, and the last dialogue of the file is dropped.
         responder: "speaker" for the speaker's turns after the first, each with everything said before it.
+        reading: How the file is written, where it is not as distributed; its format is found by name and content.
 
     Raises:
         DataError: the file or the split is missing, cannot be unpacked, or has a malformed row (named by line).
@@ -71,7 +77,9 @@ def read_pairs(
         allowed = get_args(kind)
         if value not in allowed:
             raise ConfigError(f"{name}={value!r}: must be one of {', '.join(allowed)}")
-    rows = [row for source, stored in _find(Path(path), split) for row in _utterances(source, stored)]
+    rows = [
+        row for source, stored in _find(Path(path), split, reading or Reading()) for row in _utterances(source, stored)
+    ]
     key: Callable[[EdUtterance], str] = (lambda row: row.conv_id) if style == "true" else (lambda row: row.prompt)
     histories = [list(group) for _, group in groupby(rows, key)]
     return list(_pairs(histories if style == "true" else histories[:-1], remainder=0 if responder == "listener" else 1))
@@ -96,21 +104,21 @@ def _utterances(source: Source, stored: BinaryIO | None) -> Iterator[EdUtterance
             yield previous
 
 
-def _find(path: Path, split: Split) -> list[tuple[Source, BinaryIO | None]]:
+def _find(path: Path, split: Split, reading: Reading) -> list[tuple[Source, BinaryIO | None]]:
     """The files of the split, and their bytes where they are in an archive. A file's kind is read from its content."""
     if path.is_dir():
-        return [_opened(file) for file in _of_folder(path, split)]
+        return [_opened(file, reading) for file in _of_folder(path, split)]
     content = _read(path)
     if content[_TAR_MAGIC_AT : _TAR_MAGIC_AT + len(_TAR_MAGIC)] == _TAR_MAGIC:
         body, where = _member(content, split, path)
-        return [(Source(where, Reading("csv")), io.BytesIO(body))]
-    return [_opened(path, content)]
+        return [(Source(where, replace(reading, format="csv")), io.BytesIO(body))]
+    return [_opened(path, reading, content)]
 
 
-def _opened(path: Path, content: bytes | None = None) -> tuple[Source, BinaryIO | None]:
+def _opened(path: Path, reading: Reading, content: bytes | None = None) -> tuple[Source, BinaryIO | None]:
     content = _read(path) if content is None else content
     format = "parquet" if content.startswith(PARQUET) else format_of_name(path.name) or "csv"
-    return Source(str(path), Reading(format), len(content)), io.BytesIO(content)
+    return Source(str(path), replace(reading, format=format), len(content)), io.BytesIO(content)
 
 
 def _of_folder(path: Path, split: Split) -> list[Path]:

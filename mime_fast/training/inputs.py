@@ -15,6 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mime_fast.data.empathetic_dialogues import Pair, read_pairs
+from mime_fast.data.reading.options import Reading
 from mime_fast.text.tokenizer import Tokenizer
 from mime_fast.text.vocabulary import build_vocabulary
 from mime_fast.training.augmentation import extra_pairs
@@ -45,15 +46,22 @@ class Inputs:
         }
 
 
-def read_inputs(stages: Sequence[Stage], data: Path_, vectors: Path_ | None, *, show_progress: bool = False) -> Inputs:
+def read_inputs(
+    stages: Sequence[Stage],
+    data: Path_,
+    vectors: Path_ | None,
+    *,
+    reading: Reading | None = None,
+    show_progress: bool = False,
+) -> Inputs:
     """Read what the stages of a run need."""
     stage = stages[0]
     style: Literal["true", "released"] = "released" if stage.preset == "released" else "true"
-    train = read_pairs(data, "train", style=style)
-    valid = read_pairs(data, "valid", style=style)
+    train = read_pairs(data, "train", style, reading=reading)
+    valid = read_pairs(data, "valid", style, reading=reading)
     counted = [train]
     if stage.vocabulary_splits == "all":
-        counted += [valid, read_pairs(data, "test", style=style)]
+        counted += [valid, read_pairs(data, "test", style, reading=reading)]
     taught = any(stage.emotion_teacher for stage in stages)
     named = {kind for stage in stages for kind in stage.extra_epochs}
     kinds = [kind for kind in EXTRA_PAIRS if taught or kind in named]
@@ -64,7 +72,7 @@ def read_inputs(stages: Sequence[Stage], data: Path_, vectors: Path_ | None, *, 
         if show_progress:
             text = f"{os.fspath(vectors)}: found {len(found):,} of {len(tokenizer.words):,} words"
             tqdm.write(text, file=sys.stderr)
-    extra = {kind: extra_pairs(kind, data, train, style) for kind in kinds}
+    extra = {kind: extra_pairs(kind, data, train, style, reading) for kind in kinds}
     return Inputs(train, valid, extra, tokenizer, found)
 
 

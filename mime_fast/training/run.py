@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mime_fast.data.batches import make_examples
+from mime_fast.data.reading.options import Reading
 from mime_fast.errors import ConfigError
 from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.training.candidates import CandidateSource
@@ -30,6 +31,7 @@ def train(
     out: Path_,
     *,
     vectors: Path_ | None = None,
+    reading: Reading | None = None,
     device: str = "cpu",
     show_progress: bool = True,
 ) -> Progress:
@@ -40,6 +42,7 @@ def train(
     Args:
         data: EmpatheticDialogues as officially distributed (see `read_pairs`).
         vectors: word vectors in GloVe's text form that word embeddings start from.
+        reading: how the files of `data` are written, as in `read_pairs`.
 
     Returns:
         where the last stage ended.
@@ -55,7 +58,7 @@ def train(
         raise ConfigError(f"out={os.fspath(out)}: is the folder of the data; must be another folder")
     if any(stage.emotion_teacher for stage in stages):
         check_sklearn()  # now, not after hours of other stages
-    inputs = read_inputs(stages, data, vectors, show_progress=show_progress)
+    inputs = read_inputs(stages, data, vectors, reading=reading, show_progress=show_progress)
     check_started(Path(out), stages, inputs.fingerprints())
     progress = Progress()
     folders = [stage_folder(out, number, len(stages)) for number in range(1, len(stages) + 1)]

@@ -12,7 +12,7 @@ import pytest
 
 from mime_fast.data.dialogues import Row
 from mime_fast.data.empathetic_dialogues import Pair, read_pairs
-from mime_fast.data.reading.options import Columns
+from mime_fast.data.reading.options import Columns, Reading
 from mime_fast.data.reading.reader import Reader
 from mime_fast.data.reading.rows import BadRow, check
 from mime_fast.data.reading.sources import find_sources
@@ -244,6 +244,29 @@ def test_files_that_other_programs_saved(tmp_path: Path, csv: Path, kind: str, k
     assert [(row.id, row.context, row.response) for row in rows_of(path, Columns()) if isinstance(row, Row)] == [
         (f"{pair.conv_id}:{len(pair.context) + 1}", pair.context, pair.response) for pair in expected
     ]
+
+
+def test_other_encodings_are_named_and_read(tmp_path: Path) -> None:
+    rows = [row("a1", 1, "My caf\u00e9 burned."), row("a1", 2, "Oh no.")]
+    path = tmp_path / "train.csv"
+    path.write_bytes("\n".join([HEADER, *rows]).encode("cp1252"))
+    with pytest.raises(DataError, match=r"train\.csv, line 2: .*--encoding names: cp1252 would read '\u00e9'"):
+        read_pairs(tmp_path, "train")
+    assert read_pairs(tmp_path, "train", reading=Reading(encoding="cp1252"))[0].context == ["My caf\u00e9 burned."]
+
+
+@pytest.mark.parametrize("shifted", ["utterance", "prompt"])
+def test_quotes_that_come_late_are_named(tmp_path: Path, shifted: str) -> None:
+    """Whether quotes are text is told from the beginning of a file."""
+    plain = [one for n in range(9000) for one in (row(f"a{n}", 1, "I sing."), row(f"a{n}", 2, "Oh."))]
+    given = {"text": '"Well, yes"'} if shifted == "utterance" else {"text": "Well", "prompt": '"A boat, red"'}
+    path = write(tmp_path / "train.csv", [*plain, row("z1", 1, **given), row("z1", 2, **given | {"text": "So?"})])
+    with pytest.raises(DataError, match=r"line 18002: .* shifted, .*; --quoting csv reads commas in quotes"):
+        read_pairs(path, "train")
+    last = read_pairs(path, "train", reading=Reading(quoting="csv"))[-1]
+    assert (last.context, last.situation) == (
+        (["Well, yes"], "My garden.") if shifted == "utterance" else (["Well"], "A boat, red")
+    )
 
 
 def test_a_column_that_is_asked_for_wins(csv: Path) -> None:

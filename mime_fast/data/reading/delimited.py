@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
-from mime_fast.data.dialogues import whole_number
+from mime_fast.data.dialogues import not_utf8, not_utf8_in, whole_number
 from mime_fast.data.reading import empathetic
 from mime_fast.data.reading.layout import Layout, Numbered
 from mime_fast.data.reading.opening import BUFFER, File
 from mime_fast.data.reading.options import Columns, UtteranceColumns
 from mime_fast.data.reading.rows import Broken, Content
-from mime_fast.data.reading.text import not_utf8, text_lines, text_of
+from mime_fast.data.reading.text import text_lines, text_of
 from mime_fast.errors import DataError
 
 DELIMITERS = (",", "\t", ";", "|")
@@ -212,13 +212,9 @@ class _Table:
             raise DataError(
                 f"{where}: a quote opens a cell that is not closed as it should be up to line {last} ({error}){_CURE}"
             ) from None
-        text = "".join(cells)
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            found = text[error.start].encode(errors="surrogateescape")
-            return Broken(f"invalid UTF-8 (the byte {found!r}); UTF-8 is expected, or --encoding", self._text())
-        return cells
+        text = self._text()
+        fault = not_utf8_in(text)
+        return Broken(fault, text) if fault else cells
 
     def _text(self) -> str:
         return "".join(text for _, text in self.taken).rstrip("\r\n")

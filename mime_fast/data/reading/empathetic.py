@@ -46,10 +46,16 @@ def utterance(values: Mapping[str, object], previous: EdUtterance | None) -> EdU
         raise InputError(f"unknown emotion {emotion!r}; one of {', '.join(LABELS)} is expected")
     speaker, marks = values.get("speaker_idx"), values.get("selfeval")
     if isinstance(speaker, str) and not isinstance(whole_number(speaker), int):
-        raise InputError(f"speaker_idx {speaker!r} is not an integer, so the cells are shifted, by a comma perhaps")
+        raise _shifted(f"speaker_idx {speaker!r} is not an integer", values)
     if isinstance(marks, str) and not _is_marks(marks):
-        raise InputError(f"selfeval {marks[:40]!r} is not of numbers, so the cells are shifted, by a comma perhaps")
+        raise _shifted(f"selfeval {marks[:40]!r} is not of numbers", values)
     prompt, text = values.get("prompt", ""), values.get("utterance", "")
     if not isinstance(prompt, str) or not isinstance(text, str):
         raise InputError(f"prompt and utterance are {prompt!r} and {text!r}; text is expected")
     return EdUtterance(conv_id, number, str(emotion), prompt.replace("_comma_", ","), text.replace("_comma_", ","))
+
+
+def _shifted(what: str, values: Mapping[str, object]) -> InputError:
+    is_quoted = any(isinstance(value, str) and '"' in value for value in values.values())
+    hint = "; --quoting csv reads commas in quotes" if is_quoted else ""
+    return InputError(f"{what}, so the cells are shifted, by a comma perhaps{hint}")

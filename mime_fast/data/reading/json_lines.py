@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import chain, count
 from typing import Any
 
-from mime_fast.data.dialogues import parse_line
+from mime_fast.data.dialogues import not_utf8_in, parse_line
 from mime_fast.data.reading.layout import Layout, Numbered
 from mime_fast.data.reading.opening import BUFFER, DAMAGED, File
 from mime_fast.data.reading.options import Columns
@@ -94,7 +94,9 @@ def _objects(file: File, stream: io.BufferedReader) -> Numbered:
             lost = file.lost_rows(number)
             yield number, Broken(f"not JSON ({reason}); what follows in this file is lost", text.shown(), lost)
             return
-        if isinstance(found, dict):
+        if fault := not_utf8_in(text.raw):
+            yield number, Broken(fault, text.raw)
+        elif isinstance(found, dict):
             yield number, found
         else:
             yield number, Broken(f"JSON of type {type(found).__name__}; an object with 'context' is expected")
@@ -108,6 +110,7 @@ class _Text:
         self._decoder = json.JSONDecoder()
         self._limit = limit
         self.text, self.place = "", 0
+        self.raw = ""  # of the last value
 
     @staticmethod
     def _decoded(stream: io.BufferedReader) -> Iterator[str]:
@@ -130,7 +133,8 @@ class _Text:
         """The value that begins here. ValueError: there is none, or it is longer than the limit."""
         while True:
             try:
-                found, self.place = self._decoder.raw_decode(self.text, self.place)
+                found, end = self._decoder.raw_decode(self.text, self.place)
+                self.raw, self.place = self.text[self.place : end], end
                 return found
             except json.JSONDecodeError:
                 if len(self.text) - self.place > self._limit:

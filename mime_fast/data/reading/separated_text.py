@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from mime_fast.data.dialogues import not_utf8
 from mime_fast.data.reading.layout import Layout, Numbered
 from mime_fast.data.reading.opening import File
 from mime_fast.data.reading.options import SEPARATOR, Columns
 from mime_fast.data.reading.row_values import dialogue_of
 from mime_fast.data.reading.rows import Broken
-from mime_fast.data.reading.text import not_utf8, text_lines, text_of
+from mime_fast.data.reading.text import text_lines, text_of
 from mime_fast.errors import DataError, InputError
 
 

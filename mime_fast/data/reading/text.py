@@ -43,16 +43,6 @@ def text_lines(file: File, stream: io.BufferedReader) -> Iterator[tuple[int, byt
         yield number, line
 
 
-def not_utf8(error: UnicodeDecodeError) -> str:
-    """What is wrong with bytes that are not UTF-8, and what they may be."""
-    reason = f"invalid UTF-8 ({error.reason} at byte {error.start}); UTF-8 is expected"
-    try:
-        found = error.object[error.start : error.start + 1].decode("cp1252")
-    except UnicodeDecodeError:
-        return reason
-    return f"{reason}, or --encoding: cp1252 would read {found!r}"
-
-
 def text_of(file: File) -> io.BufferedReader:
     """The file as UTF-8 without a byte order mark, with line feeds also where it has only carriage returns."""
     if file.text is None:

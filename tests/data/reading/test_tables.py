@@ -140,15 +140,31 @@ def test_other_encodings_are_named_in_the_message_and_read(tmp_path: Path) -> No
         with pytest.raises(DataError, match=f"looks like {encoding}; --encoding {encoding} reads it"):
             rows_of(file)
         assert texts(rows_of(file, encoding=encoding)) == [(["a \u2019 b"], "c"), (["d"], "e")]
-    file = table(tmp_path / "d.csv", text, "cp1252")
-    bad, good = texts(rows_of(file))
-    assert "invalid UTF-8" in bad and "--encoding: cp1252 would read '\u2019'" in bad
-    assert good == (["d"], "e")
-    assert texts(rows_of(file, encoding="cp1252"))[0] == (["a \u2019 b"], "c")
     with pytest.raises(ConfigError, match="encoding='klingon': must be one that Python knows"):
         rows_of(file, encoding="klingon")
     with pytest.raises(ConfigError, match="encoding"):
         rows_of(file, encoding="base64")
+
+
+IN_EVERY_FORMAT = {
+    "a.csv": "context,response\na \u2019 b,c\nd,e\n",
+    "quoted.csv": 'context,response\n"a \u2019 b",c\nd,e\n',
+    "a.tsv": "context\tresponse\na \u2019 b\tc\nd\te\n",
+    "a.jsonl": '{"context": ["a \u2019 b"], "response": "c"}\n{"context": ["d"], "response": "e"}\n',
+    "list.json": '[{"context": ["a \u2019 b"], "response": "c"},\n{"context": ["d"], "response": "e"}]',
+    "a.txt": "a \u2019 b __eou__ c __eou__\nd __eou__ e __eou__\n",
+    "ed.csv": "conv_id,utterance_idx,context,prompt,utterance\n"
+    "1,1,sad,p,a \u2019 b\n1,2,sad,p,c\n2,1,sad,p,d\n2,2,sad,p,e\n",
+}
+
+
+@pytest.mark.parametrize("name", IN_EVERY_FORMAT)
+def test_another_encoding_is_named_in_every_format_and_read(tmp_path: Path, name: str) -> None:
+    file = table(tmp_path / name, IN_EVERY_FORMAT[name], "cp1252")
+    bad, *others, good = texts(rows_of(file))
+    assert "invalid UTF-8" in bad and "what --encoding names: cp1252 would read '\u2019'" in bad
+    assert good == (["d"], "e") and len(others) == (name == "ed.csv")
+    assert texts(rows_of(file, encoding="cp1252")) == [(["a \u2019 b"], "c"), (["d"], "e")]
 
 
 def test_a_byte_that_the_encoding_has_not_is_one_bad_row(tmp_path: Path) -> None:
