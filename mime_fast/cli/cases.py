@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 
 from mime_fast.cli.command import Command
 from mime_fast.cli.options import add_model_options, add_search_options, load_options, search_arguments, seed
-from mime_fast.cli.output import check_flags, is_standard_output, write_all, write_output
+from mime_fast.cli.output import add_force, check_flags, is_standard_output, write_all, write_markdown, write_report
 from mime_fast.cli.reading_options import add_reading_options, columns_of, reading_of
 from mime_fast.config.checks import check_int
 from mime_fast.errors import ConfigError
-from mime_fast.files import json_bytes
 from mime_fast.streams import tell
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ EXAMPLE = """  mime-fast cases examples/dialogues.jsonl
   mime-fast cases --data empatheticdialogues.tar.gz --split test --per-emotion 2 --seed 7 --out cases.md \\
       --models MIME=mime-ed 'MIME w/o STC=mime-ed,stochastic=false' MoEL=runs/moel
   mime-fast cases --data empatheticdialogues.tar.gz --ids CONVERSATION OTHER_CONVERSATION/2 --json cases.json"""
+MADE_BY = "mime-fast cases"
 MODELS = ("MIME=mime-ed", "MIME w/o STC=mime-ed,stochastic=false")
 
 
@@ -62,6 +62,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--out", metavar="OUT", help="write the Markdown there, not to standard output")
     parser.add_argument("--json", metavar="OUT", help="write all figures there, too; - for standard output")
+    add_force(parser)
     add_reading_options(parser)
     add_search_options(parser)
     add_model_options(parser, one_model=False)
@@ -79,7 +80,7 @@ def run(args: Namespace) -> int:
         raise ConfigError("--json - and --out -: one of the two can go to standard output")
 
     sources = [text.partition("=")[2].partition(",")[0] for text in args.models]
-    check_flags(args, ("json", "out"), (args.input, args.data, *sources))
+    check_flags(args, ("json", "out"), (args.input, args.data, *sources), made_by=MADE_BY)
 
     from mime_fast.evaluation.cases.cases import answer_cases, cases_json
     from mime_fast.evaluation.cases.sheet import format_cases
@@ -101,10 +102,9 @@ def run(args: Namespace) -> int:
     if args.json is not None:
         models = [{"name": one.name, "source": one.source, "options": dict(one.options)} for one in systems]
         found = {"seed": args.seed, "models": models, "cases": cases_json(cases, answered)}
-        writers.append(partial(write_output, args.json, json_bytes(found, indent=2)))
+        writers.append(partial(write_report, args.json, found, MADE_BY))
     if not (args.json == "-" and is_standard_output(args.out)):
-        sheet = format_cases(cases, answered, top=args.top)
-        writers.append(partial(write_output, args.out, sheet.encode() + b"\n"))
+        writers.append(partial(write_markdown, args.out, format_cases(cases, answered, top=args.top), MADE_BY))
     write_all(writers)
     return 0
 

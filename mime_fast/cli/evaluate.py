@@ -8,13 +8,21 @@ from functools import partial
 from typing import Any
 
 from mime_fast.cli.command import Command
+from mime_fast.cli.marks import picture_mark
 from mime_fast.cli.options import add_model_options, load_engine, load_options, seed
-from mime_fast.cli.output import check_flags, is_standard_output, open_output, write_all, write_output
+from mime_fast.cli.output import (
+    add_force,
+    check_flags,
+    is_standard_output,
+    open_output,
+    write_all,
+    write_markdown,
+    write_report,
+)
 from mime_fast.cli.reading_options import add_data_options, data_reading_of
 from mime_fast.config.checks import check_int
 from mime_fast.errors import ConfigError
 from mime_fast.evaluation.metrics.metric import GROUPS, OF_SEVERAL, check_groups
-from mime_fast.files import json_bytes
 from mime_fast.streams import tell
 
 EXAMPLE = """  mime-fast evaluate --data empatheticdialogues.tar.gz --split valid --json figures.json
@@ -23,6 +31,7 @@ EXAMPLE = """  mime-fast evaluate --data empatheticdialogues.tar.gz --split vali
       --models MIME=mime-ed 'MIME w/o STC=mime-ed,stochastic=false' MoEL=runs/moel"""
 
 NOISE_SEEDS = 5
+MADE_BY = "mime-fast evaluate"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -42,6 +51,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N pairs")
     parser.add_argument("--seed", type=seed, default=0, help="of all random numbers (default: %(default)s)")
     parser.add_argument("--json", metavar="OUT", help="write all figures and details there, too; - for standard output")
+    add_force(parser)
     several = parser.add_argument_group("several models", "the paper's tables as far as no people are needed")
     several.add_argument(
         "--models",
@@ -65,7 +75,7 @@ def run(args: Namespace) -> int:
     if args.limit is not None:
         check_int("limit", args.limit, 1)
     models = [text.partition("=")[2].partition(",")[0] for text in args.models or ()]
-    check_flags(args, ("json", "markdown", "png"), (args.data, args.model, *models))
+    check_flags(args, ("json", "markdown", "png"), (args.data, args.model, *models), made_by=MADE_BY)
     if args.models is not None:
         return run_several(args)
     for name in ("noise_seeds", "markdown", "png"):
@@ -118,7 +128,7 @@ def run_several(args: Namespace) -> int:
     )
     writers = [partial(_write_json, args.json, found.to_dict())]
     if not (args.json == "-" and is_standard_output(args.markdown)):
-        writers.append(partial(write_output, args.markdown, tables.format_tables(found).encode() + b"\n"))
+        writers.append(partial(write_markdown, args.markdown, tables.format_tables(found), MADE_BY))
     if file_format is not None:
         writers.append(partial(_draw, args, found, file_format))
     write_all(writers)
@@ -131,7 +141,7 @@ def _draw(args: Namespace, found: Any, file_format: str) -> None:
 
     figure = draw_tables(found)
     with open_output(args.png) as stream:
-        save_figure(figure, stream, file_format, args.width)
+        save_figure(figure, stream, file_format, args.width, picture_mark(MADE_BY))
 
 
 def _options(args: Namespace) -> dict[str, Any]:
@@ -146,7 +156,7 @@ def _options(args: Namespace) -> dict[str, Any]:
 
 def _write_json(path: str | None, found: dict[str, Any]) -> None:
     if path is not None:
-        write_output(path, json_bytes(found, indent=2))
+        write_report(path, found, MADE_BY)
 
 
 def _tell(text: str) -> None:

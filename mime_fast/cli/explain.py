@@ -10,6 +10,7 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
 from mime_fast.cli.command import Command
+from mime_fast.cli.marks import picture_mark
 from mime_fast.cli.options import (
     add_model_options,
     add_noise_options,
@@ -17,7 +18,7 @@ from mime_fast.cli.options import (
     load_engine,
     search_arguments,
 )
-from mime_fast.cli.output import check_flags, open_output
+from mime_fast.cli.output import add_force, check_flags, open_output
 from mime_fast.cli.reading_options import add_reading_options, columns_of, reading_of
 from mime_fast.config.checks import check_int
 from mime_fast.data.dialogues import Row
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 EXAMPLE = """  mime-fast explain "I got the job at the bakery! I can hardly sleep."
   mime-fast explain --input examples/dialogues.jsonl --id lost-dog --out lost-dog.png
   mime-fast explain "My cat ran away." "Oh no! When?" "This morning." --json"""
+MADE_BY = "mime-fast explain"
 WIDTH = 80  # columns where standard output is not a terminal
 
 
@@ -41,6 +43,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--id", metavar="ID", help="which row of --input")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--out", metavar="FILE", help="draw a picture instead: .png, .svg or .pdf")
+    add_force(parser)
     parser.add_argument("--width", type=int, default=1600, metavar="N", help="pixels of a PNG (default: %(default)s)")
     parser.add_argument(
         "--top", type=int, default=5, metavar="K", help="recognised emotions to name (default: %(default)s)"
@@ -75,7 +78,7 @@ def run(args: Namespace) -> int:
     if args.out is not None:
         file_format = check_suffix(args.out)
         check_matplotlib()
-        check_flags(args, ("out",), (args.input, args.model))
+        check_flags(args, ("out",), (args.input, args.model), made_by=MADE_BY)
     found = explain(
         load_engine(args),
         **_dialogue(args),
@@ -127,7 +130,7 @@ def _draw(found: Explanation, out: str, file_format: str, width: int) -> None:
 
     figure = draw_explanation(found)
     with open_output(out) as stream:
-        save_figure(figure, stream, file_format, width)
+        save_figure(figure, stream, file_format, width, picture_mark(MADE_BY))
 
 
 def _text(found: Explanation, top: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
 from functools import partial
@@ -10,7 +11,14 @@ from typing import TYPE_CHECKING, Literal
 
 from mime_fast.cli.command import Command
 from mime_fast.cli.options import seed
-from mime_fast.cli.output import check_flags, open_output, write_all, write_output
+from mime_fast.cli.output import (
+    add_force,
+    check_flags,
+    write_all,
+    write_markdown,
+    write_output,
+    write_report,
+)
 from mime_fast.cli.reading_options import add_data_options, data_reading_of
 from mime_fast.config.checks import check_int
 from mime_fast.errors import ConfigError, DataError
@@ -34,6 +42,7 @@ STUDIES = "Print a table of the studies whose records are given: the votes on ea
 REPORT = "Read filled sheets: means, A/B verdicts, agreement, intervals; and what is missing or wrong, cell by cell."
 SPLIT: Literal["valid", "test"] = "test"
 PER_EMOTION = 4
+REPORT_BY, STUDIES_BY = "mime-fast human report", "mime-fast human studies"
 _BOOTSTRAP = 2000  # evaluation.human.figures's, without numpy
 
 
@@ -66,6 +75,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     sample.add_argument(
         "--dialogues", metavar="FILE", help="write the dialogues drawn, for systems that answer elsewhere"
     )
+    add_force(sample)
     sample.set_defaults(step=run_sample)
     report = steps.add_parser("report", help=REPORT, description=REPORT, allow_abbrev=False)
     report.add_argument("sheets", nargs="+", metavar="SHEET", help="filled ratings and A/B sheets, in any order")
@@ -95,10 +105,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--bootstrap", type=int, default=_BOOTSTRAP, metavar="N", help="resamples (default: %(default)s)"
     )
     report.add_argument("--seed", type=seed, default=0, help="of the resamples (default: %(default)s)")
+    add_force(report)
     report.set_defaults(step=run_report)
     studies = steps.add_parser("studies", help=STUDIES, description=STUDIES, allow_abbrev=False)
     studies.add_argument("records", nargs="+", metavar="RECORD", help="what human report --record wrote")
     studies.add_argument("--out", metavar="FILE", help="write the table there, not to standard output")
+    add_force(studies)
     studies.set_defaults(step=run_studies)
 
 
@@ -138,7 +150,7 @@ def run_sample(args: Namespace) -> int:
         split = sampling.FIXED_SPLIT
         instances = sampling.draw_fixed(read_pairs(args.data, sampling.FIXED_SPLIT, reading=reading), args.draw)
     if args.dialogues is not None:
-        _write_dialogues(args.dialogues, instances)
+        _write_dialogues(args.dialogues, instances, force=args.force)
     if systems:
         made = study.make_study(
             instances,
@@ -164,10 +176,12 @@ def run_report(args: Namespace) -> int:
         raise ConfigError("--record needs --voters: the record of a study says who, or what, voted")
     if args.no_fourth and args.fourth is not None:
         raise ConfigError("--fourth and --no-fourth: must be one of the two, not both")
-    check_flags(args, ("json", "out", "record"), (args.key, *args.sheets))
+    read = (args.key, *args.sheets)
+    check_flags(args, ("json", "out", "record"), read)
+    check_flags(args, ("json", "out"), read, made_by=REPORT_BY)
     made = key.read_key(args.key)
     voters = None if args.voters is None else parse_voters(args.voters, made.annotators)
-    if args.record is not None:
+    if args.record is not None and not args.force:
         record.check_free(args.record, made.tag)
     given = answers.collect(made, [sheets.read_sheet(path) for path in args.sheets])
     if given.faults and not args.partial:
@@ -175,9 +189,9 @@ def run_report(args: Namespace) -> int:
     found = figures.study_figures(made, given, voters=voters, number=args.bootstrap, seed=args.seed)
     writers: list[Callable[[], object]] = []
     if args.json is not None:
-        writers.append(partial(write_output, args.json, json_bytes(found, indent=2)))
+        writers.append(partial(write_report, args.json, found, REPORT_BY))
     if args.json != "-" or args.out is not None:
-        writers.append(partial(write_output, args.out, markdown.format_report(found).encode() + b"\n"))
+        writers.append(partial(write_markdown, args.out, markdown.format_report(found), REPORT_BY))
     if args.record is not None:
         content = record.write_record(record.make_record(made, given, found, args.note))
         writers.append(partial(write_output, args.record, content))
@@ -193,12 +207,11 @@ def run_report(args: Namespace) -> int:
 def run_studies(args: Namespace) -> int:
     from mime_fast.evaluation.human import record
 
-    check_flags(args, ("out",), args.records)
+    check_flags(args, ("out",), args.records, made_by=STUDIES_BY)
     records = {Path(path).stem: record.read_record(path) for path in args.records}
     if len(records) < len(args.records):
         raise ConfigError("two records have the same file name; names must differ")
-    with open_output(args.out) as stream:
-        stream.write(record.format_records(records).encode() + b"\n")
+    write_markdown(args.out, record.format_records(records), STUDIES_BY)
     return 0
 
 
@@ -210,10 +223,12 @@ def pair(text: str) -> tuple[str, str]:
     return names[0], names[1]
 
 
-def _write_dialogues(path: str, instances: list[Instance]) -> None:
-    rows = [{"id": instance.id, "context": instance.context} for instance in instances]
-    with open_output(path) as stream:
-        stream.writelines(json_bytes(row) for row in rows)
+def _write_dialogues(path: str, instances: list[Instance], *, force: bool) -> None:
+    """Rows have no mark: only a file with the same ones is replaced."""
+    content = b"".join(json_bytes({"id": one.id, "context": one.context}) for one in instances)
+    if not force and os.path.isfile(path) and Path(path).read_bytes() not in (b"", content):
+        raise DataError(f"--dialogues {path}: exists, with other rows; give another name, or --force replaces it")
+    write_output(path, content)
 
 
 def _summary(study: Study, out: str) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from argparse import Namespace
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+from mime_fast.cli.marks import marked_json, marked_text, refuse_other_file
 from mime_fast.cli.options import flag
 from mime_fast.errors import OutputError
 from mime_fast.files import whole_file
@@ -42,15 +43,39 @@ def write_output(path: str | None, content: bytes) -> None:
         stream.write(content)
 
 
-def check_flags(args: Namespace, flags: Sequence[str], inputs: Iterable[str | None] = ()) -> None:
+def write_report(path: str | None, found: Mapping[str, Any], made_by: str) -> None:
+    """Write figures as JSON, as `open_output`."""
+    write_output(path, marked_json(found, made_by))
+
+
+def write_markdown(path: str | None, text: str, made_by: str) -> None:
+    """Write Markdown, as `open_output`; its mark is only in a file."""
+    write_output(path, text.encode() + b"\n" if is_standard_output(path) else marked_text(text, made_by))
+
+
+def add_force(parser: ArgumentParser) -> None:
+    parser.add_argument("--force", action="store_true", help="replace files that are there and not of this command")
+
+
+def check_flags(
+    args: Namespace, flags: Sequence[str], inputs: Iterable[str | None] = (), *, made_by: str | None = None
+) -> None:
     """Check the outputs that flags name before the work begins, as `check_outputs`.
 
     Args:
         flags: attributes of `args`.
         inputs: files and folders that are read, of which the files are inputs, too; None is passed over.
+        made_by: the command whose files may be replaced, others only with `args.force`; None: the caller looks at that.
+
+    Raises:
+        DataError: a file that is there is not of this command.
     """
     outputs = {flag(name): getattr(args, name) for name in flags}
     check_outputs(outputs, [path for name in inputs if name is not None for path in _with_files(name)])
+    if made_by is not None and not args.force:
+        for name, path in outputs.items():
+            if path is not None:
+                refuse_other_file(path, made_by, name)
 
 
 def write_all(writers: Iterable[Callable[[], object]]) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mime_fast.cli.command import Command
-from mime_fast.cli.output import check_flags, open_output
+from mime_fast.cli.marks import picture_mark
+from mime_fast.cli.output import add_force, check_flags, open_output
 from mime_fast.config.checks import check_int
 from mime_fast.errors import ConfigError
 
@@ -18,6 +19,7 @@ EXAMPLE = """  mime-fast plot embeddings --out embeddings.png
   mime-fast plot embeddings --models 'with mimicry=run1' without=run2 --out figure-3.png
   mime-fast plot confusion --report figures.json --out confusion.svg
   mime-fast plot emotions --summary summary.json --out emotions.png"""
+MADE_BY = "mime-fast plot"
 EMBEDDINGS = "the emotion embeddings in two principal components"
 CONFUSION = "the confusion matrix of the emotions"
 EMOTIONS = "how often each emotion was recognised in a corpus"
@@ -44,6 +46,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     emotions.set_defaults(draw=draw_emotions)
     for kind in (embeddings, confusion, emotions):
         kind.add_argument("--out", required=True, metavar="FILE", help="picture to write: .png, .svg or .pdf")
+        add_force(kind)
         kind.add_argument(
             "--width", type=int, metavar="N", help="pixels of a PNG (default: 1600; 3200 for several models)"
         )
@@ -59,10 +62,11 @@ def run(args: Namespace) -> int:
     check_matplotlib()
     read = [getattr(args, name, None) for name in ("model", "report", "summary")]
     sources = [text.partition("=")[2] for text in getattr(args, "models", None) or ()]
-    check_flags(args, ("out",), (*read, *sources))
+    check_flags(args, ("out",), (*read, *sources), made_by=MADE_BY)
     figure: Figure = args.draw(args)
     with open_output(args.out) as stream:
-        save_figure(figure, stream, file_format, args.width or round(figure.get_figwidth() / WIDTH) * 1600)
+        width = args.width or round(figure.get_figwidth() / WIDTH) * 1600
+        save_figure(figure, stream, file_format, width, picture_mark(MADE_BY))
     return 0
 
 

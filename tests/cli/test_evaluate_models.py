@@ -42,7 +42,7 @@ def test_tables_figures_and_a_picture(run: Run, model_dir: Path, corpus: Path, t
     assert (tmp_path / "0.png").read_bytes()[16:20] == (640).to_bytes(4)
     again = run(*argv, *outputs[1], "--markdown", tmp_path / "tables.md", "--batch-size", 2)
     assert (again.code, again.out) == (0, "")
-    assert (tmp_path / "tables.md").read_text() == outcome.out
+    assert (tmp_path / "tables.md").read_text().partition("\n<!-- made by ")[0] == outcome.out
     assert (tmp_path / "1.png").read_bytes() == (tmp_path / "0.png").read_bytes()
 
 

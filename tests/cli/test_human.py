@@ -104,7 +104,12 @@ def test_from_the_sample_to_the_known_winner(run: Run, sampled: Path, tmp_path: 
     assert json.loads(again.out) == report
     out = tmp_path / "report.md"
     silent = run("human", "report", "--key", key, *fill(sampled), "--out", out)
-    assert (silent.out, out.read_text()) == ("", outcome.out)
+    assert (silent.out, out.read_text().partition("\n<!-- made by ")[0]) == ("", outcome.out)
+    assert run("human", "report", "--key", key, *fill(sampled), "--out", out, "--json", figures).code == 0  # again
+    out.write_text("my notes")
+    refused = run("human", "report", "--key", key, *fill(sampled), "--out", out)
+    assert refused.code == 2 and f"--out {out}: exists, and is not as mime-fast human report made it" in refused.err
+    assert out.read_text() == "my notes"
 
 
 def test_annotators_folders_tell_no_secret(sampled: Path) -> None:
@@ -147,6 +152,10 @@ def test_a_study_is_tallied_and_recorded_without_a_fourth(run: Run, sampled: Pat
     assert json.loads(record.read_text())["note"] == "A try."
     table = run("human", "studies", record)
     assert (table.code, table.err) == (0, "")
+    out = tmp_path / "table.md"
+    assert run("human", "studies", record, "--out", out).code == run("human", "studies", record, "--out", out).code == 0
+    record.with_name("other.md").write_text("my notes")
+    assert run("human", "studies", record, "--out", record.with_name("other.md")).code == 2
     assert "| wise | test, seed 5 | Wise : Dull | 95.8 % [" in table.out
     assert "| 96 | 0." in table.out and "| 3 language models (Made Up 1) |" in table.out
 

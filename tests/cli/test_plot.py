@@ -55,7 +55,7 @@ def test_confusion(run: Run, report: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     out = tmp_path / "picture.svg"
     out.write_text("what was there")
-    outcome = run("plot", "confusion", "--report", report, "--out", out)
+    outcome = run("plot", "confusion", "--report", report, "--out", out, "--force")
     assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
     assert b"<svg" in out.read_bytes()
 

@@ -94,13 +94,20 @@ def check_matplotlib() -> None:
         raise BackendError(f"plots need Matplotlib ({error}): pip install 'mime-fast[plots]'") from None
 
 
-def save_figure(figure: Figure, stream: BinaryIO, file_format: str, width: int) -> None:
-    """Write a figure: a PNG `width` pixels wide, or an SVG or PDF in its own inches; the same bytes every time."""
+def save_figure(figure: Figure, stream: BinaryIO, file_format: str, width: int, creator: str = "mime-fast") -> None:
+    """Write a figure: a PNG `width` pixels wide, or an SVG or PDF in its own inches; the same bytes every time.
+
+    `creator` is named in the file's metadata.
+    """
     from matplotlib import rc_context
 
-    dates: dict[str, dict[str, Any]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    metadata: dict[str, dict[str, Any]] = {
+        "png": {"Software": creator},
+        "svg": {"Creator": creator, "Date": None},
+        "pdf": {"Creator": creator, "CreationDate": None},
+    }
     with rc_context({"svg.hashsalt": "mime_fast", "savefig.bbox": None}):
-        figure.savefig(stream, format=file_format, dpi=width / figure.get_figwidth(), metadata=dates[file_format])
+        figure.savefig(stream, format=file_format, dpi=width / figure.get_figwidth(), metadata=metadata[file_format])
 
 
 def draw_confusion(confusion: Confusion) -> Figure:

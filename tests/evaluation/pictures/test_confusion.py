@@ -124,7 +124,7 @@ def test_other_suffixes(name: str) -> None:
 def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.delitem(sys.modules, "matplotlib.figure", raising=False)
-    with pytest.raises(BackendError, match=r"pip install mime-fast\[plots\]"):
+    with pytest.raises(BackendError, match=r"pip install 'mime-fast\[plots\]'"):
         check_matplotlib()
 
 
