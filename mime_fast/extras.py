@@ -12,6 +12,7 @@ EXTRAS = {
     "sklearn": ("scikit-learn", "train"),
     "matplotlib": ("Matplotlib", "plots"),
     "ray": ("Ray", "ray"),
+    "fsspec": ("fsspec", "remote"),
 }
 
 

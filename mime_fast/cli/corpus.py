@@ -27,8 +27,8 @@ def add_corpus_arguments(parser: ArgumentParser, *, top_emotions: int = 3) -> No
         "-o",
         "--out",
         metavar="OUT",
-        help="ends in .jsonl, .csv, .tsv (also .gz, .zst) or .parquet, or in / for a folder of parts; without it, JSON "
-        "lines on standard output",
+        help="ends in .jsonl, .csv, .tsv (also .gz, .zst) or .parquet, or in / for a folder of parts; a path or a URI; "
+        "without it, JSON lines on standard output",
     )
     _add_reading(parser)
     _add_job(parser, top_emotions)

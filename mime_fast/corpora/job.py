@@ -7,8 +7,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -22,15 +22,17 @@ from mime_fast.corpora.parts import PartResult, Parts
 from mime_fast.corpora.places import Places
 from mime_fast.corpora.production import PendingParts
 from mime_fast.corpora.progress import ProgressBar
+from mime_fast.corpora.remote_output import RemoteOutput, check_remote
 from mime_fast.corpora.retry import error_rows
 from mime_fast.corpora.summary import Summary, Tally, refuse_other_file
 from mime_fast.corpora.tasks import Task
 from mime_fast.corpora.writers import OutputFormat
 from mime_fast.data.reading.options import Reading
 from mime_fast.data.reading.reader import Reader
+from mime_fast.data.reading.remote import is_uri, plain_path
 from mime_fast.data.reading.source import Source
 from mime_fast.data.reading.sources import find_sources
-from mime_fast.errors import ConfigError, DataError
+from mime_fast.errors import ConfigError, DataError, MimeFastError
 from mime_fast.files import is_special, json_bytes, open_special, write_json
 from mime_fast.output_checks import check_outputs
 from mime_fast.streams import standard_output, tell
@@ -49,8 +51,8 @@ class CorpusJob:
     Args:
         task: what is done.
         inputs: files, folders, globs, or "-"; see `find_sources`.
-        output: a file, whose ending says its format, or a folder of parts if it ends in "/"; see `OutputFormat`. None,
-            "-" or a pipe: records as they come, which cannot be resumed.
+        output: a file, whose ending says its format, or a folder of parts if it ends in "/"; see `OutputFormat`. It may
+            be a URI (see `RemoteOutput`). None, "-" or a pipe: records as they come, which cannot be resumed.
         model, load_options: of `mime_fast.load`.
         reading: how the inputs are read.
         workers: processes that share the parts; the output is the same.
@@ -87,6 +89,8 @@ class CorpusJob:
     quiet: bool = False
 
     def __post_init__(self) -> None:
+        if self.output is not None:
+            object.__setattr__(self, "output", plain_path(self.output))
         check_int("workers", self.workers, 1 if self.ray_address is None else 0, 2**20)
         check_int("part_rows", self.part_rows, 1, 2**40)
         if not 0 <= self.max_errors <= 1:
@@ -108,14 +112,16 @@ class CorpusJob:
                 nobody's.
             CheckpointError, BackendError: as `mime_fast.load` and the engine.
         """
-        places = None if self._streams() else Places.of(str(self.output))
         reader = self._reader()
-        self._check_outputs(reader, places)
-        if places is None:
+        self._check_outputs(reader)
+        if self._streams():
             summary = self._run_stream(reader)
         else:
             job, sources = self._described(), [_as_it_is(source) for source in reader.sources]
-            with Parts.opened(places, job, sources, restart=self.restart, force=self.force) as parts:
+            with (
+                self._placed() as (places, copy),
+                Parts.opened(places, job, sources, restart=self.restart, force=self.force, noted=copy) as parts,
+            ):
                 summary = self._run_parts(reader, parts, sources)
         if self.summary_file == "-":
             with standard_output() as stream:
@@ -129,7 +135,7 @@ class CorpusJob:
         from mime_fast.corpora.preview import preview
 
         reader = self._reader()
-        self._check_outputs(reader, None if self._streams() else Places.of(str(self.output)))
+        self._check_outputs(reader)
         return preview(self.task, reader, self._spec())
 
     def _reader(self) -> Reader:
@@ -151,15 +157,39 @@ class CorpusJob:
         return frozenset(place for place, _ in places.values())
 
     @property
-    def errors_file(self) -> Path | None:
+    def errors_file(self) -> str | None:
         """Where bad rows are written; None without a file or folder as the output."""
-        return None if self._streams() else Places.of(str(self.output)).errors
+        if self._streams():
+            return None
+        if is_uri(str(self.output)):
+            return f"{self.output}{'_' if str(self.output).endswith('/') else '.'}errors.jsonl"
+        return str(Places.of(str(self.output)).errors)
 
-    def _check_outputs(self, reader: Reader, places: Places | None) -> None:
+    @contextmanager
+    def _placed(self) -> Iterator[tuple[Places, Callable[[], None]]]:
+        """Where the job works, and what is called when its files there are worth a copy to the store of a URI."""
+        if not is_uri(str(self.output)):
+            yield Places.of(str(self.output)), lambda: None
+            return
+        with RemoteOutput.opened(str(self.output)) as remote:
+            try:
+                yield remote.places, remote.copy
+            except BaseException:
+                with suppress(MimeFastError):
+                    remote.copy()
+                raise
+            remote.copy()
+
+    def _check_outputs(self, reader: Reader) -> None:
         inputs = [self.inputs] if isinstance(self.inputs, str) else list(self.inputs)
         sources = ["-" if source.is_standard_input else source.name for source in reader.sources]
         outputs: dict[str, str | None] = {"--summary": self.summary_file}
-        outputs |= {"OUT": self.output} if places is None else places.all()
+        if self._streams():
+            outputs |= {"OUT": self.output}
+        elif is_uri(str(self.output)):
+            check_remote(str(self.output), sources, inputs)
+        else:
+            outputs |= Places.of(str(self.output)).all()
         sources += [] if self.retry_errors is None else [self.retry_errors]
         whole = [name for name in inputs if os.path.isdir(name) or name not in sources]
         check_outputs(outputs, [*sources, *whole, *_model_files(self.model)], read_whole=whole)
@@ -204,6 +234,7 @@ class CorpusJob:
             now = Tally()
             for number, result in self._made(PendingParts(reader, parts, work, self.part_rows, progress)):
                 parts.done[number] = result
+                parts.noted()
                 now = Tally.total([now, result.tally])
                 self._check_errors(Tally.total([before, now]), last=False)
             whole = parts.tally()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -42,6 +42,7 @@ class Parts:
     places: Places
     manifest: Manifest
     done: dict[int, PartResult] = field(default_factory=dict)
+    noted: Callable[[], None] = lambda: None  # is called when the files on the disk are worth a copy
 
     @classmethod
     @contextmanager
@@ -53,6 +54,7 @@ class Parts:
         *,
         restart: bool = False,
         force: bool = False,
+        noted: Callable[[], None] = lambda: None,
     ) -> Iterator[Parts]:
         """The parts of this job, locked. Without a part that is done, all is as it was if the block fails.
 
@@ -60,6 +62,7 @@ class Parts:
             job: what the output depends on; sources: the inputs as they are.
             restart: begin anew, though there are parts or an output of a job.
             force: replace an output that no manifest accounts for.
+            noted: is called when the files on the disk are worth a copy.
 
         Raises:
             DataError: another job writes there, the output is another job's or nobody's, or it cannot be written.
@@ -70,7 +73,9 @@ class Parts:
                 _check_state(places)
             _check_unaccounted(places, before, force=force)
             parts = _begun(places, before, job, sources, restart)
+            parts.noted = noted
             try:
+                noted()
                 yield parts
             except BaseException:
                 parts._give_up(before)
@@ -155,6 +160,7 @@ class Parts:
     def _note(self, manifest: Manifest) -> None:
         manifest.write(self.places.manifest, self.files.scratch("manifest"))
         self.manifest = manifest
+        self.noted()
 
 
 def write_part(files: StateFiles, number: int, result: PartResult, data: Path, errors: Path) -> None:
@@ -200,7 +206,8 @@ def _check_state(places: Places) -> None:
             path.unlink()
     if others := sorted(path.name for path in found if not StateFiles.unborn(path.name)):
         raise DataError(
-            f"{places.state}: contains {others[0]!r}, and there is no {places.manifest.name} of a job; give another OUT"
+            f"{places.shown(places.state)}: contains {others[0]!r}, and there is no {places.manifest.name} of a job; "
+            "give another OUT"
         )
 
 
@@ -220,7 +227,7 @@ def _check_unaccounted(places: Places, manifest: Manifest | None, *, force: bool
         return
     for path in (places.target, places.errors):
         if path.exists() and path.name not in ours and not force:
-            told = places.output if path == places.target else str(path)
+            told = places.output if path == places.target else places.shown(path)
             why = "was changed after a job made it" if _was_made(manifest, path) else "exists, and no job made it"
             raise DataError(
                 f"{told}: {why}; give another OUT, or name it by --out where all names are inputs (--force would "

@@ -21,7 +21,7 @@ class Places:
     OUT/: part-000000.jsonl and so on, _errors.jsonl, _manifest.json and _parts; readers pass over what begins with "_".
     """
 
-    output: str  # as given
+    output: str  # as given, which may be a URI
     format: OutputFormat
     target: Path  # the file, or the folder
     is_folder: bool
@@ -55,6 +55,12 @@ class Places:
     @property
     def state(self) -> Path:
         return self._beside("parts")
+
+    def shown(self, path: Path) -> str:
+        """A file beside or in the output by the name that people know."""
+        if "://" not in self.output:
+            return str(path)
+        return (self.output if self.is_folder else f"{self.output.rpartition('/')[0]}/") + path.name
 
     def all(self) -> dict[str, str]:
         """Every path that the job may write, by what it is called; a folder ends in "/"."""

@@ -55,7 +55,7 @@ def test_rows_that_are_still_bad_are_reported_again(tmp_path: Path, make_job: Ma
     first = make_job(source, tmp_path / "out.jsonl")
     first.run()
     again = make_job(source, tmp_path / "more.jsonl", retry_errors=str(first.errors_file))
-    assert (again.run().rows, again.errors_file) == (3, tmp_path / "more.jsonl.errors.jsonl")
+    assert (again.run().rows, again.errors_file) == (3, str(tmp_path / "more.jsonl.errors.jsonl"))
     assert (tmp_path / "more.jsonl.errors.jsonl").read_bytes() == (tmp_path / "out.jsonl.errors.jsonl").read_bytes()
     assert (tmp_path / "more.jsonl").read_bytes() == b""
 

@@ -1,10 +1,11 @@
-"""Inputs that a URI names (s3://, gs://, hdfs://, file://), through pyarrow's file systems."""
+"""Files that a URI names (s3://, gs://, hdfs://, file://), through pyarrow's file systems, and fsspec's others."""
 
 from __future__ import annotations
 
 from typing import Any, BinaryIO, cast
 
 from mime_fast.errors import DataError
+from mime_fast.extras import missing
 
 
 def is_uri(name: str) -> bool:
@@ -22,7 +23,7 @@ def find_remote(uri: str, recursive: bool = False) -> list[tuple[str, int, int]]
     """
     from pyarrow import fs
 
-    system, path = _resolve(uri)
+    system, path = resolve(uri)
     try:
         found = system.get_file_info(path)
         if found.type == fs.FileType.Directory:
@@ -39,19 +40,50 @@ def find_remote(uri: str, recursive: bool = False) -> list[tuple[str, int, int]]
 
 def open_remote(uri: str) -> BinaryIO:
     """A stream that can seek. Raises DataError."""
-    system, path = _resolve(uri)
+    system, path = resolve(uri)
     try:
         return cast(BinaryIO, system.open_input_file(path))
     except OSError as error:
         raise DataError(f"{uri}: cannot be read: {error}") from None
 
 
-def _resolve(uri: str) -> tuple[Any, str]:
+def resolve(uri: str) -> tuple[Any, str]:
+    """A pyarrow file system and the path in it: one of its own, else fsspec's, where that is installed.
+
+    Raises:
+        DataError: neither knows the URI, or it cannot be used.
+    """
     import pyarrow as pa
     from pyarrow import fs
 
     try:
-        system, path = fs.FileSystem.from_uri(uri)
+        return cast(tuple[Any, str], fs.FileSystem.from_uri(uri))
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{uri}: cannot be read: {error}") from None
-    return system, path
+        if "Unrecognized filesystem type" not in str(error):
+            raise DataError(f"{uri}: cannot be used: {error}") from None
+    return _of_fsspec(uri)
+
+
+def _of_fsspec(uri: str) -> tuple[Any, str]:
+    from pyarrow import fs
+
+    scheme = uri.partition("://")[0]
+    if reason := missing("fsspec"):
+        raise DataError(f"{uri}: pyarrow does not know {scheme}://, and {reason}")
+    from fsspec.core import url_to_fs
+
+    try:
+        system, path = url_to_fs(uri)
+    except ImportError as error:  # of the package that serves the scheme
+        raise DataError(f"{uri}: cannot be used: {error}") from None
+    except (ValueError, OSError) as error:
+        raise DataError(f"{uri}: cannot be used: {error}") from None
+    return fs.PyFileSystem(fs.FSSpecHandler(system)), path
+
+
+def plain_path(name: str) -> str:
+    """The path of a file:// URI; any other name as it is."""
+    if not name.startswith("file://"):
+        return name
+    path = resolve(name)[1]
+    return f"{path}/" if name.endswith("/") and not path.endswith("/") else path

@@ -1,0 +1,185 @@
+"""An output that a URI names: the job works in a local folder, and what is done there is copied to the store.
+
+Order is what keeps a killed job whole: a part's counts are copied after its data, the manifest that lists an output
+before it, what is no longer needed is removed last. A store has no locks; a job that finds another manifest than its
+own stops.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from mime_fast.corpora.places import Places
+from mime_fast.corpora.writers import OutputFormat
+from mime_fast.data.reading.remote import resolve
+from mime_fast.errors import ConfigError, DataError, OutputError
+
+_PIECE = 1 << 20
+State = tuple[int, int]  # size and time of change (ns) of a local file
+
+
+@dataclass
+class RemoteOutput:
+    """The files of one job in a local folder and in a store."""
+
+    places: Places  # the local ones, shown as the URI
+    system: Any  # pyarrow's
+    root: str  # where the store has what `places.folder` has
+    copied: dict[str, State] = field(default_factory=dict)  # local files that the store has, by their names in `root`
+    noted: bytes | None = None  # the store's manifest as this job knows it
+
+    @classmethod
+    @contextmanager
+    def opened(cls, uri: str) -> Iterator[RemoteOutput]:
+        """What the store has of a job, in a folder that is gone afterwards.
+
+        Raises:
+            OutputError: the store cannot be used.
+        """
+        system, path = resolve(uri)
+        path, is_folder = path.rstrip("/"), uri.endswith("/")
+        parent, _, name = path.rpartition("/")
+        with TemporaryDirectory(prefix="mime-fast-") as folder:
+            places = Places(uri, OutputFormat.of(uri), Path(folder, name), is_folder)
+            output = cls(places, system, path if is_folder else parent)
+            places.folder.mkdir(exist_ok=True)
+            output._fetch()
+            yield output
+
+    def copy(self) -> None:
+        """Bring the store to what the local folder has.
+
+        Raises:
+            DataError: another job has written there. OutputError: the store cannot be written.
+        """
+        found = dict(self._local())
+        changed = sorted((name for name, state in found.items() if self.copied.get(name) != state), key=self._turn)
+        gone = [name for name in self.copied if name not in found]
+        if not changed and not gone:
+            return
+        with self._naming():
+            if self._manifest() != self.noted:
+                raise DataError(f"{self.places.output}: another job is writing it; wait for it, or give another name")
+            for name in changed:
+                self._put(name)
+                self.copied[name] = found[name]
+            for name in gone:
+                self.system.delete_file(f"{self.root}/{name}")
+                del self.copied[name]
+        if self.places.manifest.name not in found:
+            self.noted = None
+
+    def _fetch(self) -> None:
+        with self._naming():
+            infos = {info.path.removeprefix(f"{self.root}/"): info for info in self._stored()}
+            self.noted = self._manifest()
+            manifest = infos.get(self.places.manifest.name)
+            state = f"{self.places.state.name}/"
+            is_done = not any(name.startswith(state) for name in infos) and _is_finished(self.noted)
+            times = _times(self.noted)
+            for name, info in infos.items():
+                local = self.places.folder / name
+                local.parent.mkdir(parents=True, exist_ok=True)
+                if name.startswith(state) or info is manifest or not (is_done or manifest is None):
+                    self._get(name, local)
+                else:  # its size and time say enough
+                    with local.open("xb") as stream:
+                        stream.truncate(info.size)
+                    same = manifest is not None and (info.mtime_ns or 0) <= (manifest.mtime_ns or 0)
+                    time = times.get(name, 0) if same else 0
+                    os.utime(local, ns=(time, time))
+        self.copied = dict(self._local())
+
+    def _stored(self) -> Iterator[Any]:
+        """The files of the job, and all others of a folder of parts, in the store."""
+        from pyarrow import fs
+
+        places = self.places
+        if places.is_folder:
+            found = self.system.get_file_info(fs.FileSelector(self.root, allow_not_found=True, recursive=True))
+        else:
+            names = [places.target.name, places.errors.name, places.manifest.name]
+            state = fs.FileSelector(f"{self.root}/{places.state.name}", allow_not_found=True)
+            found = [*self.system.get_file_info([f"{self.root}/{name}" for name in names])]
+            found += self.system.get_file_info(state)
+            if found[0].type == fs.FileType.Directory:
+                raise OutputError(f"{places.output}: cannot be written: a folder; a folder of parts ends in /")
+        return (info for info in found if info.is_file)
+
+    def _local(self) -> Iterator[tuple[str, State]]:
+        folder = self.places.folder
+        for path in folder.rglob("*"):
+            if path.is_file() and path.suffix != ".tmp":
+                status = path.stat()
+                yield path.relative_to(folder).as_posix(), (status.st_size, status.st_mtime_ns)
+
+    def _turn(self, name: str) -> tuple[int, str]:
+        """When a file is copied: parts, their counts, outputs, the manifest."""
+        in_state = name.startswith(f"{self.places.state.name}/")
+        is_manifest = name == self.places.manifest.name
+        return (3 if is_manifest else 2 if not in_state else 1 if name.endswith(".counts.json") else 0), name
+
+    def _manifest(self) -> bytes | None:
+        path = f"{self.root}/{self.places.manifest.name}"
+        if not self.system.get_file_info(path).is_file:
+            return None
+        with self.system.open_input_stream(path, compression=None) as stream:
+            return bytes(stream.read())
+
+    def _get(self, name: str, local: Path) -> None:
+        path = f"{self.root}/{name}"
+        with self.system.open_input_stream(path, compression=None) as source, local.open("xb") as target:
+            shutil.copyfileobj(source, target, _PIECE)
+
+    def _put(self, name: str) -> None:
+        path, local = f"{self.root}/{name}", self.places.folder / name
+        if self.system.type_name.startswith("py::"):  # fsspec's have folders that must be there
+            self.system.create_dir(path.rpartition("/")[0], recursive=True)
+        with local.open("rb") as source, self.system.open_output_stream(path, compression=None) as target:
+            shutil.copyfileobj(source, target, _PIECE)
+        if name == self.places.manifest.name:
+            self.noted = local.read_bytes()
+
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        try:
+            yield
+        except (DataError, ConfigError):
+            raise
+        except Exception as error:  # a store's own errors are of any kind
+            raise OutputError(f"{self.places.output}: cannot be written: {error}") from None
+
+
+def check_remote(uri: str, sources: list[str], inputs: list[str]) -> None:
+    """ConfigError where an output would take an input's place, or be read as one next time."""
+    OutputFormat.of(uri)
+    for source in sources:
+        if source == uri or (uri.endswith("/") and source.startswith(uri)):
+            raise ConfigError(f"OUT {uri}: is or contains the input {source}; must be another one")
+    for name in inputs:
+        if name not in sources and uri.startswith(f"{name.rstrip('/')}/"):
+            raise ConfigError(f"OUT {uri}: would be read as a part of the input {name}; give another place")
+
+
+def _is_finished(manifest: bytes | None) -> bool:
+    try:
+        values = json.loads(manifest or b"{}")
+        return bool(values.get("finished")) and not values.get("previous")
+    except (ValueError, AttributeError):
+        return False
+
+
+def _times(manifest: bytes | None) -> dict[str, int]:
+    """The times that a manifest has of the outputs."""
+    try:
+        return {one["name"]: int(one["mtime_ns"]) for one in json.loads(manifest or b"{}").get("outputs", [])}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return {}
