@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402  (the root is in the path only now)
 from torch import Tensor  # noqa: E402
 
+from mime_fast.config.generation import GenerationConfig  # noqa: E402
 from mime_fast.kernels import plain  # noqa: E402
 from mime_fast.kernels.weights import VOCAB_TILES, DecoderCache, DecoderWeights, PriorWeights, pack_vocab, wide  # noqa: E402
 from mime_fast.reference.mime import Mime  # noqa: E402
@@ -30,14 +31,24 @@ from tests.kernels.cases import Random, move  # noqa: E402
 from tests.parity import BOUNDS  # noqa: E402
 from tools.gpu_setting import Setting  # noqa: E402
 
-NAMES = ("decoder_step", "vocab_topk", "vocab_logits", "vocab_score", "gate_fusion", "response_emotion", "beam_step")
-PRECISIONS = ("bfloat16", "float32")
+NAMES = (
+    "decoder_step",
+    "vocab_topk",
+    "vocab_logits",
+    "sample_tokens",
+    "vocab_score",
+    "gate_fusion",
+    "response_emotion",
+    "beam_step",
+)
+PRECISIONS = ("float32", "bfloat16")
+ALWAYS_FLOAT32 = ("beam_step", "sample_tokens")
 Row = dict[str, Any]
 
 
 def all_kernels(setting: Setting) -> Iterator[Row]:
     """A row of each kernel and dtype, as they come; each in a process of its own, which compiles for the cache."""
-    wanted = [(name, precision) for name in NAMES for precision in PRECISIONS[: 1 + (name != "beam_step")]]
+    wanted = [(name, precision) for name in NAMES for precision in PRECISIONS[: 1 if name in ALWAYS_FLOAT32 else 2]]
     dry = ["--dry-run"] * setting.dry
     processes = min(16, os.cpu_count() or 1)
 
@@ -109,6 +120,16 @@ def _vocab(setting: Setting, dtype: torch.dtype, name: str) -> Case:
     return (*inputs, targets), lambda op, x: [op(*x) if name == "vocab_score" else op(*x[:3])]
 
 
+def _sample_tokens(setting: Setting, _: torch.dtype) -> Case:
+    """The shipped model's options, with a ban in every row."""
+    random, rows, words = Random(5), 5 if setting.dry else 160, setting.config.vocab_size
+    keys, fed = torch.arange(rows), random.ids(words, rows, 31)
+    banned, history = random.ids(words + 1, rows, 31) - 1, plain.History(fed, fed, random.ids(31, rows))
+    options = GenerationConfig(num_beams=1, do_sample=True, top_p=0.5, temperature=0.6)
+    inputs = (random(rows, words, scale=3.0), plain.Draws(keys, keys, keys), history, banned)
+    return inputs, lambda op, x: list(op(*x[:3], options, None, x[3], None))
+
+
 def _gate_fusion(setting: Setting, _: torch.dtype) -> Case:
     random, size, rows = Random(2), setting.config.hidden_size, 5 if setting.dry else 1000
     shapes = ((rows, size), (rows, size), (2 * size, 2 * size), (2 * size,), (size, 2 * size), (size,))
@@ -162,6 +183,7 @@ def _model(setting: Setting) -> dict[str, Tensor]:
 
 CASES: dict[str, Callable[[Setting, torch.dtype], Case]] = {
     **{name: partial(_vocab, name=name) for name in ("vocab_topk", "vocab_logits", "vocab_score")},
+    "sample_tokens": _sample_tokens,
     "gate_fusion": _gate_fusion,
     "response_emotion": _response_emotion,
     "decoder_step": _decoder_step,

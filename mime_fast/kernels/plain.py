@@ -15,14 +15,17 @@ from torch.nn import functional as F
 
 from mime_fast.kernels.plain_decoder import History, decoder_step, memory_attention, self_attention
 from mime_fast.kernels.plain_noise import standard_normal
+from mime_fast.kernels.plain_sampling import Draws, sample_tokens
 from mime_fast.kernels.weights import PriorWeights, wide
 
 __all__ = [
+    "Draws",
     "History",
     "decoder_step",
     "gate_fusion",
     "memory_attention",
     "response_emotion",
+    "sample_tokens",
     "self_attention",
     "vocab_logits",
     "vocab_score",

@@ -7,6 +7,9 @@ import math
 import torch
 from torch import Tensor
 
+from mime_fast.reference.philox import BLOCK_BITS, PURPOSE_BITS, Purpose
+
+STEP_SHIFT, SEQUENCE_SHIFT, TOKEN = BLOCK_BITS, PURPOSE_BITS, int(Purpose.TOKEN)
 ROUNDS = 10
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 WEYL = (0x9E3779B9, 0xBB67AE85)
@@ -48,3 +51,25 @@ def standard_normal(seeds: Tensor, request_ids: Tensor, purpose: int, size: int)
         radius, angle = torch.sqrt(-2.0 * torch.log(a)), 2.0 * math.pi * b
         normals += [radius * torch.cos(angle), radius * torch.sin(angle)]
     return torch.stack(normals, dim=-1).flatten(1)[:, :size]
+
+
+def gumbel(seeds: Tensor, request_ids: Tensor, sequences: Tensor, steps: Tensor, size: int) -> Tensor:
+    """Gumbel numbers of the tokens 0 to size - 1, float64 [N, size].
+
+    Args:
+        seeds, request_ids: the bits of unsigned 64-bit integers, int64 [N].
+        sequences, steps: int64 [N].
+    """
+    blocks = torch.arange(-(-size // 4), device=steps.device)[None]
+    seed, request = seeds[:, None], request_ids[:, None]
+    words = philox4x32(
+        (
+            (steps[:, None] << STEP_SHIFT) | blocks,
+            (sequences[:, None] << SEQUENCE_SHIFT) | TOKEN,
+            request & LOW,
+            (request >> 32) & LOW,
+        ),
+        (seed & LOW, (seed >> 32) & LOW),
+    )
+    uniforms = torch.stack([((word >> 9).double() + 0.5) * 2.0**-23 for word in words], dim=-1)  # [N, blocks, 4]
+    return -torch.log(-torch.log(uniforms.flatten(1)[:, :size]))

@@ -10,6 +10,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from mime_fast.kernels.philox import philox4x32
 from mime_fast.kernels.tiles import INTERPRETED, Tiles, blocks, linear_tile, multiply_add, narrow
 from mime_fast.kernels.weights import PriorWeights
 
@@ -19,18 +20,6 @@ def response_emotion_tiles(dtype: torch.dtype) -> Tiles:
     if dtype == torch.float32:
         return Tiles(rows=16, columns=32, depth=16, warps=4, stages=2)
     return Tiles(rows=16, columns=64, depth=64, warps=4, stages=3)
-
-
-@triton.jit
-def philox4x32(c0, c1, c2, c3, k0, k1):
-    """Ten rounds on uint32 words (docs/random.md)."""
-    for _ in tl.static_range(10):
-        upper, lower = tl.umulhi(c2, 0xCD9E8D57), c2 * 0xCD9E8D57
-        c2, c3 = tl.umulhi(c0, 0xD2511F53) ^ c3 ^ k1, c0 * 0xD2511F53
-        c0, c1 = upper ^ c1 ^ k0, lower
-        k0 += 0x9E3779B9
-        k1 += 0xBB67AE85
-    return c0, c1, c2, c3
 
 
 @triton.jit

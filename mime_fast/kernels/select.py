@@ -18,7 +18,15 @@ from mime_fast.kernels.beam_state import BeamState, addresses
 from mime_fast.kernels.sorted_topk import sorted_topk
 
 MAX_TOPK = 32  # candidates of a row that the kernel of vocab_topk can keep
-KERNELS = ("decoder_step", "gate_fusion", "response_emotion", "vocab_logits", "vocab_score", "vocab_topk")
+KERNELS = (
+    "decoder_step",
+    "gate_fusion",
+    "response_emotion",
+    "sample_tokens",
+    "vocab_logits",
+    "vocab_score",
+    "vocab_topk",
+)
 
 
 class BeamStep(Protocol):
@@ -35,6 +43,7 @@ class Ops:
     decoder_step: Callable[..., Tensor]
     gate_fusion: Callable[..., tuple[Tensor, Tensor]]
     response_emotion: Callable[..., tuple[Tensor, Tensor, Tensor]]
+    sample_tokens: Callable[..., tuple[Tensor, Tensor]]
     vocab_logits: Callable[..., Tensor]
     vocab_score: Callable[..., Tensor]
     vocab_topk: Callable[..., tuple[Tensor, Tensor, Tensor]]
@@ -49,6 +58,7 @@ def plain_ops(reason: str) -> Ops:
         plain.decoder_step,
         plain.gate_fusion,
         plain.response_emotion,
+        plain.sample_tokens,
         plain.vocab_logits,
         plain.vocab_score,
         plain.vocab_topk,

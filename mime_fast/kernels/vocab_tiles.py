@@ -76,11 +76,16 @@ def log_sum_exp(largest, sums, row, TILES: tl.constexpr, TILES_PADDED: tl.conste
 
 
 @triton.jit
+def ordered_bits(value):
+    """An int32 that is larger for a larger value; not for NaN."""
+    bits = tl.where(value == 0.0, 0.0, value).to(tl.int32, bitcast=True)  # -0 and 0 are equal
+    return bits ^ ((bits >> 31) & 0x7FFFFFFF)
+
+
+@triton.jit
 def sort_key(value, word):
     """An int64 that is larger for a larger value, and of equal values for a lower word; not for NaN."""
-    bits = tl.where(value == 0.0, 0.0, value).to(tl.int32, bitcast=True)  # -0 and 0 are equal
-    ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)
-    return (ordered.to(tl.int64) << 32) | (~word & 0x7FFFFFFF).to(tl.int64)
+    return (ordered_bits(value).to(tl.int64) << 32) | (~word & 0x7FFFFFFF).to(tl.int64)
 
 
 @triton.jit

@@ -30,6 +30,9 @@ WAYS = {
     "greedy": GenerationConfig(num_beams=1, max_new_tokens=4),
     "beams": GenerationConfig(num_beams=3, num_return_sequences=3, max_new_tokens=5, no_repeat_ngram_size=2),
     "penalised": GenerationConfig(num_beams=3, num_return_sequences=3, max_new_tokens=5, repetition_penalty=1.5),
+    "sampling": GenerationConfig(
+        num_beams=1, do_sample=True, num_return_sequences=2, top_p=0.7, max_new_tokens=4, no_repeat_ngram_size=1
+    ),
     "mime": GenerationConfig(num_beams=2, num_return_sequences=2, max_new_tokens=4, search="mime", min_new_tokens=2),
 }
 

@@ -25,12 +25,14 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from triton.runtime.jit import JITFunction
 
+from mime_fast.config.generation import GenerationConfig
 from mime_fast.config.model import MimeConfig
 from mime_fast.kernels.decoder_attention import memory_attention, self_attention
 from mime_fast.kernels.decoder_step import decoder_step
 from mime_fast.kernels.gate_fusion import gate_fusion
-from mime_fast.kernels.plain import History
+from mime_fast.kernels.plain import Draws, History
 from mime_fast.kernels.response_emotion import response_emotion
+from mime_fast.kernels.sample_tokens import sample_tokens
 from mime_fast.kernels.vocab_logits import vocab_logits
 from mime_fast.kernels.vocab_score import vocab_score
 from mime_fast.kernels.vocab_topk import vocab_topk
@@ -84,8 +86,10 @@ class Launch:
                 aligned[(place,)] = [["tt.divisibility", 16]]  # as memory that torch allocates
             elif value == 1 and not parameter.do_not_specialize:  # Triton makes a constant of it
                 signature[parameter.name], constants[parameter.name] = "constexpr", value
+            elif isinstance(value, float):
+                signature[parameter.name] = "fp32"
             else:
-                signature[parameter.name] = "i32"
+                signature[parameter.name] = "i32" if abs(value) < 2**31 else "i64"
         start = time.perf_counter()
         compiled = triton.compile(
             ASTSource(self.kernel, signature, constants, aligned), GPUTarget("cuda", target, 32), self.options
@@ -112,6 +116,7 @@ COUNTED = (
     "UTCHMMA",
     "FFMA",
     "MUFU.EX2",
+    "MUFU.LG2",
     "LDGSTS",
     "LDG",
     "LDS",
@@ -194,12 +199,31 @@ def cases(dtype: torch.dtype, more: bool) -> Iterator[tuple[str, Callable[[], ob
         yield f"vocab_topk N={rows} k={k} bans={bans}", partial(best, rows, k, *ban)
     yield "vocab_logits", lambda: vocab_logits(real(9, columns), weight, bias)
     yield "vocab_score", lambda: vocab_score(real(9, columns), weight, bias, ids(9))
+    if dtype == torch.float32:  # whatever the weights are
+        yield from sampling_cases()
     config = MimeConfig.released(11, num_layers=2) if more else paper
     yield f"decoder_step {config.preset}", decoder_case(config, dtype)
     query, history = real(10, 2, 20), History(ids(10, 17), ids(10, 17), ids(10))
     yield "self_attention", lambda: self_attention(query, real(17, 10, 2, 20), real(17, 10, 2, 20), history, 2)
     masked, memory = torch.zeros((2, 9), dtype=torch.uint8), real(2, 9, 2, 20)
     yield "memory_attention", lambda: memory_attention(query, memory, memory, masked, ids(2))
+
+
+def sampling_cases() -> Iterator[tuple[str, Callable[[], object]]]:
+    """The shipped model's own options and words; then all options, with the words of the released vocabulary."""
+    words_fed = torch.zeros(9, 31, dtype=torch.int32)
+    draws, history = Draws.empty(9, "cpu"), History(words_fed, words_fed, words_fed[:, 0].contiguous())
+    for words, way in (
+        (16_128, {"top_p": 0.5, "temperature": 0.6}),
+        (16_128, {"top_p": 0.9, "temperature": 1e-3}),
+        (16_128, {}),
+        (24_704, {"top_k": 40, "top_p": 0.9, "temperature": 0.7, "repetition_penalty": 1.2}),
+    ):
+        options = GenerationConfig(num_beams=1, do_sample=True, **way)  # type: ignore[arg-type]
+        masks = torch.zeros(words, dtype=torch.uint8), torch.zeros(9, 31, dtype=torch.int32)
+        logits = torch.zeros(9, words)
+        name = f"sample_tokens V={words} {' '.join(f'{key}={value}' for key, value in way.items())}".strip()
+        yield name, partial(sample_tokens, logits, draws, history, options, *masks, None)
 
 
 def decoder_case(config: MimeConfig, dtype: torch.dtype) -> Callable[[], object]:

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from mime_fast.config.generation import GenerationConfig
 from mime_fast.kernels import plain
-from mime_fast.kernels.plain_noise import philox4x32, standard_normal
+from mime_fast.kernels.plain_noise import gumbel, philox4x32, standard_normal
+from mime_fast.kernels.plain_sampling import kept_logits
 from mime_fast.kernels.select import plain_ops, topk_of
 from mime_fast.kernels.weights import DecoderCache, DecoderWeights, PriorWeights
 from mime_fast.reference import philox
@@ -19,8 +21,9 @@ from mime_fast.reference.decoder import DecoderLayer, Memory
 from mime_fast.reference.mime import Mime
 from mime_fast.reference.noise import prior_noise
 from mime_fast.reference.response_emotion import GROUPS
+from mime_fast.reference.search import filter_logits
 from mime_fast.text.special import SOS_ID
-from tests.kernels.cases import bits
+from tests.kernels.cases import Random, bits
 from tests.parity import assert_close
 from tests.reference.tiny import random_contexts, tiny_model
 
@@ -46,6 +49,26 @@ def test_normals_are_the_references(size: int) -> None:
         drawn = standard_normal(bits(SEEDS), bits(REQUESTS), purpose, size)
         expected = philox.standard_normal(SEEDS, REQUESTS, purpose, size)
         np.testing.assert_allclose(drawn.numpy(), expected, rtol=1e-14, atol=1e-14)
+
+
+def test_gumbel_numbers_are_the_references() -> None:
+    steps, sequences = [0, 2, 29, 2**14 - 1, 1], [0, 1, 2**24 - 1, 7, 0]
+    drawn = gumbel(bits(SEEDS), bits(REQUESTS), torch.tensor(sequences), torch.tensor(steps), 11)
+    expected = philox.gumbel(SEEDS, REQUESTS, steps, sequences, np.tile(np.arange(11), (5, 1)))
+    np.testing.assert_allclose(drawn.numpy(), expected, rtol=1e-14, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    "way",
+    [{}, {"top_k": 3}, {"top_k": 900}, {"top_p": 0.6}, {"top_p": 1e-9}, {"top_k": 9, "top_p": 0.5, "temperature": 0.3}],
+    ids=str,
+)
+def test_what_sampling_keeps_is_the_reference_s(way: dict[str, Any]) -> None:
+    """Of equal values at the cut, too, and where few are allowed, or none."""
+    options = GenerationConfig(num_beams=1, do_sample=True, **way)
+    values = torch.cat([Random(1)(20, 40).float(), (Random(2).ids(4, 20, 40) - 5).float()])
+    values[3], values[4, 2:], values[5, ::2] = -inf, -inf, -inf
+    assert torch.equal(kept_logits(values, options), filter_logits(values, options))
 
 
 @pytest.mark.parametrize("changes", SWITCHES, ids=str)

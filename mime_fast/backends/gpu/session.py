@@ -14,10 +14,10 @@ from torch import Tensor
 
 from mime_fast.backends.gpu.graphs import Capture, Step
 from mime_fast.backends.gpu.model import DeviceModel, Understood
-from mime_fast.backends.gpu.sampling import Draws, penalise, sample
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.kernels.beam_state import BeamSizes, BeamState
 from mime_fast.kernels.plain_decoder import History
+from mime_fast.kernels.plain_sampling import Draws, penalise, said_words
 from mime_fast.kernels.select import topk_of
 from mime_fast.kernels.sorted_topk import without
 from mime_fast.kernels.weights import DecoderCache
@@ -100,23 +100,16 @@ class Session:
         )
         banned = state.banned[:rows] if self.sizes.bans else None
         forced = state.forced[:rows] if self.shape.prefixes else None
-        said = None if self.options.repetition_penalty == 1.0 else self._said(history)
         if self.sampling is not None:
             draws = Draws(*(getattr(self.sampling, field.name)[:slots] for field in fields(Draws)))
             logits = model.ops.vocab_logits(hidden, model.vocab_weight, model.vocab_bias)
-            log_probs, ids = sample(
-                logits,
-                draws,
-                history.positions.long(),
-                self.options,
-                suppressed=self.suppressed,
-                banned=banned,
-                forced=forced,
-                said=said,
+            log_probs, ids = model.ops.sample_tokens(
+                logits, draws, history, self.options, self.suppressed, banned, forced
             )
             self._advance(slots, log_probs, ids, log_probs)
             return
-        found = self._best(hidden, banned) if said is None else self._penalised(hidden, banned, said)
+        penalised = self.options.repetition_penalty != 1.0
+        found = self._penalised(hidden, banned, history) if penalised else self._best(hidden, banned)
         self._advance(slots, *(found[:3] if forced is None else self._forced(hidden, forced, *found)))
 
     def remember(self, slots: Tensor, understood: Understood, which: Tensor) -> None:
@@ -171,14 +164,6 @@ class Session:
         self.state.active.zero_()
         self.state.live_count.zero_()
 
-    def _said(self, history: History) -> Tensor:
-        """Which words each row has been fed, SOS among them, bool [N, V']."""
-        fed = torch.arange(history.words.shape[1], device=history.words.device) <= history.positions[:, None]
-        words = len(self.model.vocab_bias)
-        said = fed.new_zeros(len(fed), words + 1)
-        said_at = torch.where(fed, history.words, words)
-        return said.scatter(1, said_at.long(), True)[:, :-1]
-
     def _best(self, hidden: Tensor, banned: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Log-probs, words and values of each row's best, [N, k], and log-sum-exps, [N]."""
         model = self.model
@@ -187,13 +172,16 @@ class Session:
         )
         return log_probs, ids, log_probs, total
 
-    def _penalised(self, hidden: Tensor, banned: Tensor | None, said: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _penalised(
+        self, hidden: Tensor, banned: Tensor | None, history: History
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The same with the penalty: on all log-probs (beams) or logits (greedy search), by a stable sort."""
         model, options, k = self.model, self.options, self.sizes.candidates
         logits = model.ops.vocab_logits(hidden, model.vocab_weight, model.vocab_bias)
         total = logits.logsumexp(dim=-1)
         log_probs = torch.where(torch.isfinite(total)[:, None], logits - total[:, None], torch.nan)
         beams = options.num_beams > 1
+        said = said_words(history, logits.shape[1])
         values = penalise(log_probs if beams else logits, said, options.repetition_penalty)
         values, ids = without(values, self.suppressed, banned).sort(dim=-1, descending=True, stable=True)
         values, ids = values[:, :k].contiguous(), ids[:, :k]
