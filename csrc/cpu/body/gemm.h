@@ -30,6 +30,13 @@ inline void store_outputs(const GemmArgs& args, std::size_t row, std::size_t out
   }
 }
 
+// Of several rows. One function for tiles of all heights: it takes longer to compile than their products.
+template <typename Dot, int kVectors>
+__attribute__((noinline)) void store_tile(const GemmArgs& args, std::size_t row, std::size_t rows, std::size_t output,
+                                          const typename Dot::Acc* sums) {
+  for (std::size_t r = 0; r < rows; ++r) store_outputs<Dot>(args, row + r, output, sums + r * kVectors, kVectors);
+}
+
 template <typename Dot, int kVectors>
 struct GemmTile {
   template <int kRows>
@@ -37,7 +44,8 @@ struct GemmTile {
     static void run(std::size_t row, const GemmArgs& args, const std::size_t& output) {
       typename Dot::Acc sums[kRows * kVectors];
       multiply<Dot, kRows, kVectors, false>(*args.weight, args.x, row, output, sums);
-      for (int r = 0; r < kRows; ++r) store_outputs<Dot>(args, row + r, output, sums + r * kVectors, kVectors);
+      if constexpr (kRows == 1) return store_outputs<Dot>(args, row, output, sums, kVectors);
+      store_tile<Dot, kVectors>(args, row, kRows, output, sums);
     }
   };
 };

@@ -168,13 +168,35 @@ inline __attribute__((always_inline)) void use_screened(const ScreenArgs& args, 
   }
 }
 
+// As use_sums.
+template <bool kTempered, int kVectors, int kTogether>
+__attribute__((noinline)) void screen_sums(const ScreenArgs& args, ScreenState* states, std::size_t row,
+                                           std::size_t rows, std::size_t output, const DotInt8::Acc* sums) {
+  constexpr int kLook = DotInt8::kLook;
+  for (std::size_t r = 0; r < rows; ++r) {
+    for (int first = 0; first < kTogether; first += kLook) {
+      const std::size_t at = output + static_cast<std::size_t>(first) * Vec::kWidth;
+      Vec::F logits[kLook];
+#pragma GCC unroll 8
+      for (int v = 0; v < kLook; ++v) {
+        const std::size_t word = at + static_cast<std::size_t>(v) * Vec::kWidth;
+        const std::size_t tile = static_cast<std::size_t>((first + v) / kVectors);
+        const DotInt8::Acc sum = sums[(tile * rows + r) * kVectors + (first + v) % kVectors];
+        logits[v] =
+            add_axes(finish_sum<DotInt8>(sum, args.weight->coarse, word, args.x, row + r), args, word, row + r);
+      }
+      use_screened<kTempered, kLook>(args, states[row + r], row + r, at, logits);
+    }
+  }
+}
+
 template <bool kTempered, int kVectors>
 struct ScreenTile {
   template <int kRows>
   struct Of {
     static void run(std::size_t row, const ScreenArgs& args, ScreenState* states, const std::size_t& output) {
       using Dot = DotInt8;
-      constexpr int kLook = Dot::kLook, kTogether = std::max(kVectors, kLook);
+      constexpr int kTogether = std::max(kVectors, Dot::kLook);
       const PackedMatrix& coarse = args.weight->coarse;
       typename Dot::Acc sums[kTogether / kVectors][kRows][kVectors];
       for (int tile = 0; tile < kTogether / kVectors; ++tile) {
@@ -182,19 +204,7 @@ struct ScreenTile {
         const auto product = row == 0 ? multiply<Dot, kRows, kVectors, true> : multiply<Dot, kRows, kVectors, false>;
         product(coarse, args.x, row, first, sums[tile][0]);
       }
-      for (int r = 0; r < kRows; ++r) {
-        for (int first = 0; first < kTogether; first += kLook) {
-          const std::size_t at = output + static_cast<std::size_t>(first) * Vec::kWidth;
-          Vec::F logits[kLook];
-#pragma GCC unroll 8
-          for (int v = 0; v < kLook; ++v) {
-            const std::size_t word = at + static_cast<std::size_t>(v) * Vec::kWidth;
-            const typename Dot::Acc sum = sums[(first + v) / kVectors][r][(first + v) % kVectors];
-            logits[v] = add_axes(finish_sum<Dot>(sum, coarse, word, args.x, row + r), args, word, row + r);
-          }
-          use_screened<kTempered, kLook>(args, states[row + r], row + r, at, logits);
-        }
-      }
+      screen_sums<kTempered, kVectors, kTogether>(args, states, row, kRows, output, sums[0][0]);
     }
   };
 };

@@ -80,12 +80,33 @@ inline __attribute__((always_inline)) void use_logits(const VocabArgs& args, Row
   Vec::store(state.sums, sum);
 }
 
+// Uses the sums [tiles, rows, kVectors] of tiles that lie side by side and together have kTogether vectors. One function
+// for tiles of all heights: it takes longer to compile than a product.
+template <typename Dot, int kVectors, int kTogether>
+__attribute__((noinline)) void use_sums(const VocabArgs& args, RowState* states, std::size_t row, std::size_t rows,
+                                        std::size_t output, const typename Dot::Acc* sums) {
+  constexpr int kLook = Dot::kLook;
+  for (std::size_t r = 0; r < rows; ++r) {
+    for (int first = 0; first < kTogether; first += kLook) {
+      const std::size_t at = output + static_cast<std::size_t>(first) * Vec::kWidth;
+      Vec::F logits[kLook];
+#pragma GCC unroll 8
+      for (int v = 0; v < kLook; ++v) {
+        const std::size_t tile = static_cast<std::size_t>((first + v) / kVectors);
+        const typename Dot::Acc sum = sums[(tile * rows + r) * kVectors + (first + v) % kVectors];
+        logits[v] = finish_sum<Dot>(sum, *args.weight, at + v * Vec::kWidth, args.x, row + r);
+      }
+      use_logits<exp_degree<Dot>(), kLook>(args, states[row + r], row + r, at, logits);
+    }
+  }
+}
+
 template <typename Dot, int kVectors>
 struct VocabTile {
   template <int kRows>
   struct Of {
     static void run(std::size_t row, const VocabArgs& args, RowState* states, const std::size_t& output) {
-      constexpr int kLook = Dot::kLook, kTogether = std::max(kVectors, kLook);
+      constexpr int kTogether = std::max(kVectors, Dot::kLook);
       typename Dot::Acc sums[kTogether / kVectors][kRows][kVectors];
       for (int tile = 0; tile < kTogether / kVectors; ++tile) {
         const std::size_t first = output + static_cast<std::size_t>(tile * kVectors) * Vec::kWidth;
@@ -93,18 +114,7 @@ struct VocabTile {
         const auto product = row == 0 ? multiply<Dot, kRows, kVectors, true> : multiply<Dot, kRows, kVectors, false>;
         product(*args.weight, args.x, row, first, sums[tile][0]);
       }
-      for (int r = 0; r < kRows; ++r) {
-        for (int first = 0; first < kTogether; first += kLook) {
-          const std::size_t at = output + static_cast<std::size_t>(first) * Vec::kWidth;
-          Vec::F logits[kLook];
-#pragma GCC unroll 8
-          for (int v = 0; v < kLook; ++v) {
-            const typename Dot::Acc sum = sums[(first + v) / kVectors][r][(first + v) % kVectors];
-            logits[v] = finish_sum<Dot>(sum, *args.weight, at + v * Vec::kWidth, args.x, row + r);
-          }
-          use_logits<exp_degree<Dot>(), kLook>(args, states[row + r], row + r, at, logits);
-        }
-      }
+      use_sums<Dot, kVectors, kTogether>(args, states, row, kRows, output, sums[0][0]);
     }
   };
 };
