@@ -32,23 +32,18 @@ PYTHON_INCLUDES = dict.fromkeys([sysconfig.get_path("include"), sysconfig.get_pa
 BINDING_FLAGS = [*FLAGS, "-O1", "-Icsrc/include", "-Icsrc", f"-I{pybind11.get_include()}"]
 BINDING_FLAGS += [f"-I{place}" for place in PYTHON_INCLUDES]
 
-# The kernels of each processor family; every file sets the instruction set of its own.
-KERNELS = {
-    "x86_64": ["generic", "avx2", "avx2_vnni", "avx512", "avx512_vnni", "avx512_bf16"],
-    "aarch64": ["generic", "neon", "neon_dotprod"],
-    "arm64": ["generic", "neon", "neon_dotprod"],  # what macOS calls aarch64
-}
+# Every part of the CPU kernels is compiled after the header of every instruction set, so that little is compiled anew
+# after a change; the objects for other families of processors are empty.
+INSTRUCTION_SETS = sorted(glob("csrc/cpu/sets/*.h"))
 # What the extension says it was built for; `mime_fast.backends.kinds` compares it with the stub that it finds.
 INTERFACE = hashlib.sha256(Path("mime_fast/_native.pyi").read_bytes()).hexdigest()
-MACHINE = sysconfig.get_platform().rpartition("-")[2]
 
 
 def sources() -> dict[str, list[str]]:
     """Of each extension; engine first, so that of inline functions the linker takes those compiled with -O3."""
-    kernels = [f"csrc/cpu/kernels_{name}.cpp" for name in KERNELS.get(MACHINE, ["generic"])]
     dev = ["csrc/cpu/beam_step.cpp"]
-    cpu = [source for source in glob("csrc/cpu/*.cpp") if "/kernels_" not in source and source not in dev]
-    engine = [*sorted(kernels), *sorted(cpu), *sorted(glob("csrc/engine/*.cpp"))]
+    cpu = [source for source in glob("csrc/cpu/*.cpp") if source not in dev]
+    engine = [*sorted(glob("csrc/cpu/parts/*.cpp")), *sorted(cpu), *sorted(glob("csrc/engine/*.cpp"))]
     shared = sorted(glob("csrc/bindings/*.cpp"))
     found = {
         NATIVE: [*engine, *shared, *sorted(glob("csrc/bindings/native/*.cpp"))],
@@ -123,7 +118,7 @@ class Build(build_ext):
         return f"builddir = {folder}\n" + "".join(
             f"rule {name}\n  command = {command}\n  description = {description}\n{more}"
             for name, command, description, more in (
-                ("cpp", f"{words(self.compile_command())} $flags -MMD -MF $out.d -c $in -o $out", "$in", DEPS),
+                ("cpp", f"{words(self.compile_command())} $flags -MMD -MF $out.d -c $in -o $out", "$out", DEPS),
                 ("cu", f"{words([f'{CUDA_HOME}/bin/nvcc', *nvcc])} -MD -MF $out.d -c $in -o $out", "$in", DEPS),
                 ("link", f"{words(self.link_command())} $in $libraries -o $out", "$out", ""),
             )
@@ -145,14 +140,25 @@ DEPS = "  depfile = $out.d\n  deps = gcc\n"
 
 def edges(folder: Path, built: dict[str, str]) -> Iterable[str]:
     """What is made of what."""
-    objects: dict[str, str] = {}
+    objects: dict[str, list[str]] = {}
     for name, output in built.items():
         for source in sources()[name]:
             if source not in objects:
-                objects[source] = str(folder / f"{source}.o")
-                yield f"build {objects[source]}: {Path(source).suffix[1:]} {source}\n  flags = {words(flags(source))}\n"
+                objects[source] = []
+                for ending, options in variants(source):
+                    objects[source].append(str(folder / f"{source}{ending}.o"))
+                    rule = Path(source).suffix[1:]
+                    yield f"build {objects[source][-1]}: {rule} {source}\n  flags = {words(options)}\n"
         libraries = words(CUDA_LIBRARIES) if name == CUDA else ""
-        yield f"build {output}: link {' '.join(objects[each] for each in sources()[name])}\n  libraries = {libraries}\n"
+        every = " ".join(each for source in sources()[name] for each in objects[source])
+        yield f"build {output}: link {every}\n  libraries = {libraries}\n"
+
+
+def variants(source: str) -> Iterable[tuple[str, list[str]]]:
+    """What a file is compiled to: how the object's name ends, and the options."""
+    if "cpu/parts" not in source:
+        return [("", flags(source))]
+    return [(f".{Path(each).stem}", [*flags(source), "-include", each]) for each in INSTRUCTION_SETS]
 
 
 def flags(source: str) -> list[str]:

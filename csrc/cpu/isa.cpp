@@ -19,9 +19,16 @@ struct Choice {
   const char* missing;   // what this machine lacks, empty if nothing
 };
 
+constexpr Kernels kGeneric = generic::table("generic");
 constexpr const char* kOtherFamily = "built for another family of processors or by a compiler without it";
 
 #if MIME_FAST_X86
+
+constexpr Kernels kAvx2 = avx2::table("avx2");
+constexpr Kernels kAvx2Vnni = avx2_vnni::table("avx2_vnni");
+constexpr Kernels kAvx512 = avx512::table("avx512");
+constexpr Kernels kAvx512Vnni = avx512_vnni::table("avx512_vnni");
+constexpr Kernels kAvx512Bf16 = avx512_bf16::table("avx512_bf16");
 
 // 256-bit VNNI, of processors without AVX-512: a bit of its own, which __builtin_cpu_supports does not know everywhere.
 bool has_avx_vnni() {
@@ -37,20 +44,25 @@ std::array<Choice, kIsaCount> find_choices() {
                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
   const bool vnni = avx512 && __builtin_cpu_supports("avx512vnni");
   const bool bf16 = vnni && __builtin_cpu_supports("avx512bf16");
-  return {{{"generic", &kGenericKernels, ""},
-           {"avx2", &kAvx2Kernels, avx2 ? "" : "this processor lacks AVX2 or FMA"},
-           {"avx2_vnni", &kAvx2VnniKernels, avx2_vnni ? "" : "this processor lacks AVX-VNNI"},
-           {"avx512", &kAvx512Kernels, avx512 ? "" : "this processor lacks AVX-512 F, BW, VL or DQ"},
-           {"avx512_vnni", &kAvx512VnniKernels, vnni ? "" : "this processor lacks AVX-512 VNNI"},
-           {"avx512_bf16", &kAvx512Bf16Kernels, bf16 ? "" : "this processor lacks AVX-512 BF16"},
+  return {{{"generic", &kGeneric, ""},
+           {"avx2", &kAvx2, avx2 ? "" : "this processor lacks AVX2 or FMA"},
+           {"avx2_vnni", &kAvx2Vnni, avx2_vnni ? "" : "this processor lacks AVX-VNNI"},
+           {"avx512", &kAvx512, avx512 ? "" : "this processor lacks AVX-512 F, BW, VL or DQ"},
+           {"avx512_vnni", &kAvx512Vnni, vnni ? "" : "this processor lacks AVX-512 VNNI"},
+           {"avx512_bf16", &kAvx512Bf16, bf16 ? "" : "this processor lacks AVX-512 BF16"},
            {"neon", nullptr, kOtherFamily},
            {"neon_dotprod", nullptr, kOtherFamily}}};
 }
 
 #else
 
+#if MIME_FAST_ARM64
+constexpr Kernels kNeon = neon::table("neon");
+constexpr Kernels kNeonDotprod = neon_dotprod::table("neon_dotprod");
+#endif
+
 std::array<Choice, kIsaCount> find_choices() {
-  std::array<Choice, kIsaCount> choices = {{{"generic", &kGenericKernels, ""},
+  std::array<Choice, kIsaCount> choices = {{{"generic", &kGeneric, ""},
                                             {"avx2", nullptr, kOtherFamily},
                                             {"avx2_vnni", nullptr, kOtherFamily},
                                             {"avx512", nullptr, kOtherFamily},
@@ -59,14 +71,14 @@ std::array<Choice, kIsaCount> find_choices() {
                                             {"neon", nullptr, kOtherFamily},
                                             {"neon_dotprod", nullptr, kOtherFamily}}};
 #if MIME_FAST_ARM64
-  choices[static_cast<std::size_t>(Isa::kNeon)] = {"neon", &kNeonKernels, ""};
+  choices[static_cast<std::size_t>(Isa::kNeon)] = {"neon", &kNeon, ""};
 #if defined(__linux__)
   const bool dotprod = (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
 #else
   const bool dotprod = true;  // Apple's processors have it
 #endif
   choices[static_cast<std::size_t>(Isa::kNeonDotprod)] = {
-      "neon_dotprod", &kNeonDotprodKernels, dotprod ? "" : "this processor lacks the 8-bit dot product (asimddp)"};
+      "neon_dotprod", &kNeonDotprod, dotprod ? "" : "this processor lacks the 8-bit dot product (asimddp)"};
 #endif
   return choices;
 }

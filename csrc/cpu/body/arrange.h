@@ -2,8 +2,7 @@
 // which compilers turn into vectors.
 #pragma once
 
-namespace mime_fast {
-namespace {
+namespace mime_fast::MIME_FAST_SET {
 
 // For products of unsigned by signed bytes: kZeroPoint added.
 inline void arrange_unsigned(const std::uint32_t* bytes, std::size_t count, std::uint32_t* out) {
@@ -33,5 +32,4 @@ inline void arrange_halves(const std::uint32_t* bytes, std::size_t count, std::u
   }
 }
 
-}  // namespace
-}  // namespace mime_fast
+}  // namespace mime_fast::MIME_FAST_SET

@@ -3,8 +3,7 @@
 
 #include "body/math.h"
 
-namespace mime_fast {
-namespace {
+namespace mime_fast::MIME_FAST_SET {
 
 constexpr float kMaskedScore = -1e18f;  // the reference's; a row with nothing but masked keys becomes uniform
 
@@ -125,5 +124,4 @@ void attention(const AttentionArgs& args) {
   }
 }
 
-}  // namespace
-}  // namespace mime_fast
+}  // namespace mime_fast::MIME_FAST_SET

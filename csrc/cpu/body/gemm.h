@@ -3,8 +3,7 @@
 
 #include "body/tile.h"
 
-namespace mime_fast {
-namespace {
+namespace mime_fast::MIME_FAST_SET {
 
 inline Vec::F activate(Vec::F y, Activation activation) {
   if (activation == Activation::kRelu) return Vec::max(Vec::zero(), y);  // a NaN stays
@@ -15,12 +14,14 @@ inline Vec::F activate(Vec::F y, Activation activation) {
   return y;
 }
 
-// The outputs from `output` on of one row, from their sums [vectors].
+// The outputs from `output` on of one row, from their sums [vectors]. Unrolled it takes longer to compile than the
+// products.
 template <typename Dot>
 inline void store_outputs(const GemmArgs& args, std::size_t row, std::size_t output, const typename Dot::Acc* sums,
                           int vectors) {
   float* out = args.out + row * args.out_stride;
   const float* residual = args.residual == nullptr ? nullptr : args.residual + row * args.residual_stride;
+#pragma GCC unroll 1
   for (int v = 0; v < vectors; ++v, output += Vec::kWidth) {
     if (output >= args.weight->outputs) break;
     const std::size_t left = args.weight->outputs - output;
@@ -30,7 +31,7 @@ inline void store_outputs(const GemmArgs& args, std::size_t row, std::size_t out
   }
 }
 
-// Of several rows. One function for tiles of all heights: it takes longer to compile than their products.
+// Of several rows. One function for tiles of all heights, as it takes long to compile.
 template <typename Dot, int kVectors>
 __attribute__((noinline)) void store_tile(const GemmArgs& args, std::size_t row, std::size_t rows, std::size_t output,
                                           const typename Dot::Acc* sums) {
@@ -79,16 +80,25 @@ void gemm_in(const GemmArgs& args) {
   if constexpr (Dot::kVectors > kPanelVectors) gemm_columns<Dot, Dot::kRows, kPanelVectors>(args, output);
 }
 
-void gemm(const GemmArgs& args) {
-  switch (args.weight->precision) {
-    case Precision::kFloat32:
-      return gemm_in<DotFloat32>(args);
-    case Precision::kBfloat16:
-      return gemm_in<DotBfloat16>(args);
-    case Precision::kInt8:
-      return gemm_in<DotInt8>(args);
+// Where products are those of another instruction set, its kernel is called: one is compiled, not two alike.
+template <typename Dot>
+inline void gemm_by(const GemmArgs& args) {
+  if constexpr (Dot::kIsa == MIME_FAST_ISA) {
+    gemm_in<Dot>(args);
+  } else {
+    kernels(Dot::kIsa).gemm(args);
   }
 }
 
-}  // namespace
-}  // namespace mime_fast
+void gemm(const GemmArgs& args) {
+  switch (args.weight->precision) {
+    case Precision::kFloat32:
+      return gemm_by<DotFloat32>(args);
+    case Precision::kBfloat16:
+      return gemm_by<DotBfloat16>(args);
+    case Precision::kInt8:
+      return gemm_by<DotInt8>(args);
+  }
+}
+
+}  // namespace mime_fast::MIME_FAST_SET

@@ -13,10 +13,3 @@
 
 #include "mime_fast/kernels.h"
 #include "mime_fast/screen.h"
-#include "tables.h"
-
-#if MIME_FAST_X86
-#include <immintrin.h>
-#elif MIME_FAST_ARM64
-#include <arm_neon.h>
-#endif

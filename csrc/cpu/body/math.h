@@ -2,9 +2,9 @@
 #pragma once
 
 #include MIME_FAST_VEC
+#include "body/exports.h"
 
-namespace mime_fast {
-namespace {
+namespace mime_fast::MIME_FAST_SET {
 
 constexpr float kLog2E = 1.44269504088896340736f;
 
@@ -46,5 +46,4 @@ inline void store_some(float* p, Vec::F x, std::size_t left) {
   }
 }
 
-}  // namespace
-}  // namespace mime_fast
+}  // namespace mime_fast::MIME_FAST_SET

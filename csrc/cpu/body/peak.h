@@ -3,8 +3,7 @@
 
 #include "body/tile.h"
 
-namespace mime_fast {
-namespace {
+namespace mime_fast::MIME_FAST_SET {
 
 // Seconds of so many steps of a tile of so many sums. To the compiler the operand is another one for each product, so
 // that none can be left out or made once for all.
@@ -50,5 +49,4 @@ double peak(Precision precision, double seconds) {
   return 0;
 }
 
-}  // namespace
-}  // namespace mime_fast
+}  // namespace mime_fast::MIME_FAST_SET

@@ -3,8 +3,7 @@
 
 #include "body/math.h"
 
-namespace mime_fast {
-namespace {
+namespace mime_fast::MIME_FAST_SET {
 
 // Sum of x - middle, or of its squares, over `size` numbers; two chains of sums at once.
 template <bool kSquares>
@@ -68,5 +67,4 @@ void exponentials(const float* x, std::size_t count, float shift, float factor, 
   }
 }
 
-}  // namespace
-}  // namespace mime_fast
+}  // namespace mime_fast::MIME_FAST_SET

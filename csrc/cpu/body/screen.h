@@ -1,12 +1,12 @@
-// The screened projection to the vocabulary (mime_fast/screen.h): an int8 pass with bounds, and exact logits.
+// The screened projection to the vocabulary (mime_fast/screen.h): an int8 pass with bounds.
 #pragma once
 
-#include "body/prepare.h"
-#include "body/vocab_topk.h"
+#include "body/partial_sum.h"
+#include "body/quantize.h"
+#include "body/tile.h"
 #include "mime_fast/screen.h"
 
-namespace mime_fast {
-namespace {
+namespace mime_fast::MIME_FAST_SET {
 
 constexpr float kHalfUlp = 0x1p-24f;
 constexpr float kLeastNormal = 1.1754943508222875e-38f;
@@ -17,7 +17,8 @@ inline float norm_above(float squares, std::size_t inputs) {
   return std::sqrt(squares + count * kLeastNormal) * (1.0f + count * kHalfUlp);
 }
 
-void screen_row(const ScreenRowsArgs& args, const float* x, std::uint32_t* words, float* scale, ScreenedRow& out) {
+inline void screen_row(const ScreenRowsArgs& args, const float* x, std::uint32_t* words, float* scale,
+                       ScreenedRow& out) {
   const ScreenedMatrix& weight = *args.weight;
   const std::size_t inputs = weight.coarse.inputs;
   Vec::F along[kScreenAxes];
@@ -75,7 +76,7 @@ struct ScreenState : RowState {
   float error[kChunkBlocks];  // bounds of the chunk's blocks
 };
 
-__attribute__((noinline)) void shrink(const ScreenArgs& args, std::size_t row, float threshold) {
+__attribute__((noinline)) inline void shrink(const ScreenArgs& args, std::size_t row, float threshold) {
   Survivors& survivors = args.survivors[row];
   std::size_t kept = 0;
   for (std::size_t i = 0; i < survivors.count; ++i) {
@@ -87,8 +88,8 @@ __attribute__((noinline)) void shrink(const ScreenArgs& args, std::size_t row, f
 }
 
 // Words of a tile that are near the threshold, by their block's bound `error`.
-__attribute__((noinline)) void consider(const ScreenArgs& args, std::size_t row, const float* logits,
-                                        std::uint64_t above, std::size_t first, float error) {
+__attribute__((noinline)) inline void consider(const ScreenArgs& args, std::size_t row, const float* logits,
+                                               std::uint64_t above, std::size_t first, float error) {
   const std::uint64_t allowed = args.allowed[first / kBlock] >> first % kBlock;
   TopTokens& lower = args.lower[row];
   Survivors& survivors = args.survivors[row];
@@ -182,8 +183,7 @@ __attribute__((noinline)) void screen_sums(const ScreenArgs& args, ScreenState* 
         const std::size_t word = at + static_cast<std::size_t>(v) * Vec::kWidth;
         const std::size_t tile = static_cast<std::size_t>((first + v) / kVectors);
         const DotInt8::Acc sum = sums[(tile * rows + r) * kVectors + (first + v) % kVectors];
-        logits[v] =
-            add_axes(finish_sum<DotInt8>(sum, args.weight->coarse, word, args.x, row + r), args, word, row + r);
+        logits[v] = add_axes(finish_sum<DotInt8>(sum, args.weight->coarse, word, args.x, row + r), args, word, row + r);
       }
       use_screened<kTempered, kLook>(args, states[row + r], row + r, at, logits);
     }
@@ -251,51 +251,18 @@ void screen_in(const ScreenArgs& args) {
   screen_with<kTempered, Dot::kRows, Dot::kVectors>(args);
 }
 
-void screen_vocabulary(const ScreenArgs& args) {
-  if (args.tempered != nullptr) {
+// As gemm_by.
+template <typename Dot>
+inline void screen_by(const ScreenArgs& args) {
+  if constexpr (Dot::kIsa != MIME_FAST_ISA) {
+    kernels(Dot::kIsa).screen(args);
+  } else if (args.tempered != nullptr) {
     screen_in<true>(args);
   } else {
     screen_in<false>(args);
   }
 }
 
-// Sums in the order of vocab_topk: the bias, then the inputs one by one.
-template <int kTokens>
-void exact_tokens(const ExactArgs& args, std::size_t first) {
-  const ScreenedMatrix& weight = *args.weight;
-  const float* rows[kTokens];
-  float sums[kTokens];
-  for (int i = 0; i < kTokens; ++i) {
-    const auto token = static_cast<std::size_t>(args.tokens[first + static_cast<std::size_t>(i)].token);
-    rows[i] = weight.rows.data() + token * weight.stride;
-    sums[i] = weight.coarse.bias[token];
-  }
-  for (std::size_t k = 0; k < weight.coarse.inputs; ++k) {
-    const float x = args.x[k];
-#pragma GCC unroll 8
-    for (int i = 0; i < kTokens; ++i) sums[i] = Vec::fma(x, rows[i][k], sums[i]);
-  }
-  for (int i = 0; i < kTokens; ++i) args.logits[first + static_cast<std::size_t>(i)] = sums[i];
-}
+void screen(const ScreenArgs& args) { screen_by<DotInt8>(args); }
 
-// The words of one call lie anywhere in a matrix that is in no near cache.
-inline void fetch(const ExactArgs& args, std::size_t first, std::size_t last) {
-  for (std::size_t i = first; i < std::min(last, args.count); ++i) {
-    const ScreenedMatrix& weight = *args.weight;
-    const float* row = weight.rows.data() + static_cast<std::size_t>(args.tokens[i].token) * weight.stride;
-    for (std::size_t k = 0; k < weight.stride; k += 16) __builtin_prefetch(row + k);
-  }
-}
-
-void exact_logits(const ExactArgs& args) {
-  std::size_t first = 0;
-  fetch(args, 0, 8);
-  for (; first + 8 <= args.count; first += 8) {
-    fetch(args, first + 8, first + 16);
-    exact_tokens<8>(args, first);
-  }
-  for (; first < args.count; ++first) exact_tokens<1>(args, first);
-}
-
-}  // namespace
-}  // namespace mime_fast
+}  // namespace mime_fast::MIME_FAST_SET

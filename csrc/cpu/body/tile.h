@@ -3,8 +3,7 @@
 
 #include "body/math.h"
 
-namespace mime_fast {
-namespace {
+namespace mime_fast::MIME_FAST_SET {
 
 constexpr int kPanelVectors = static_cast<int>(kPanelWidth) / Vec::kWidth;
 
@@ -123,5 +122,4 @@ inline void for_tiles(std::size_t rows, Args&... args) {
   }
 }
 
-}  // namespace
-}  // namespace mime_fast
+}  // namespace mime_fast::MIME_FAST_SET

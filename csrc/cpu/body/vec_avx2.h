@@ -1,12 +1,9 @@
 // 8 floats in a register; the interface of vec_avx512.h.
 #pragma once
 
-#include <immintrin.h>
-
 #include "body/arrange.h"
 
-namespace mime_fast {
-namespace {
+namespace mime_fast::MIME_FAST_SET {
 
 alignas(32) constexpr std::int32_t kMaskTable[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
 
@@ -74,7 +71,8 @@ inline __attribute__((always_inline)) void hide(__m256& x) { asm volatile("" : "
 inline __attribute__((always_inline)) void hide(__m256i& x) { asm volatile("" : "+x"(x)); }
 
 struct DotFloat32 {
-  static constexpr int kLook = 4;  // vectors of logits that the vocabulary\'s kernel looks at together
+  static constexpr Isa kIsa = Isa::kAvx2;  // the instruction set whose kernels multiply so
+  static constexpr int kLook = 4;          // vectors of logits that the vocabulary's kernel looks at together
   static constexpr int kRows = 6, kVectors = 2, kVectorsOf1 = 8, kVectorsOf3 = 4;
   static constexpr int kParts = 1, kWords = 1, kLeftWords = 1;
   using Acc = __m256;
@@ -109,6 +107,7 @@ struct DotBfloat16 : DotFloat32 {
 
 #if MIME_FAST_NATIVE_VNNI
 struct DotInt8 {
+  static constexpr Isa kIsa = Isa::kAvx2Vnni;
   static constexpr int kLook = 4;
   static constexpr int kRows = 6, kVectors = 2, kVectorsOf1 = 8, kVectorsOf3 = 2;
   static constexpr int kParts = 1, kWords = 1, kLeftWords = 1;
@@ -136,6 +135,7 @@ struct DotInt8 {
 // Magnitudes of the activations by weights that take their signs. Two words' products are added in 16 bits: pack()
 // makes sure that they fit. Three rows: with four GCC 12 runs out of registers.
 struct DotInt8 {
+  static constexpr Isa kIsa = Isa::kAvx2;
   static constexpr int kLook = 8;
   static constexpr int kRows = 3, kVectors = 2, kVectorsOf1 = 2, kVectorsOf3 = 2;
   static constexpr int kParts = 1, kWords = 2, kLeftWords = 2;
@@ -192,5 +192,4 @@ struct DotInt8 {
 };
 #endif
 
-}  // namespace
-}  // namespace mime_fast
+}  // namespace mime_fast::MIME_FAST_SET

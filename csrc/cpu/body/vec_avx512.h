@@ -2,12 +2,9 @@
 // instruction set, after its target has been set.
 #pragma once
 
-#include <immintrin.h>
-
 #include "body/arrange.h"
 
-namespace mime_fast {
-namespace {
+namespace mime_fast::MIME_FAST_SET {
 
 struct Vec {
   using F = __m512;
@@ -64,7 +61,8 @@ inline __attribute__((always_inline)) void hide(__m512i& x) { asm volatile("" : 
 inline __attribute__((always_inline)) void hide(__mmask64& x) { asm volatile("" : "+k"(x)); }
 
 struct DotFloat32 {
-  static constexpr int kLook = 4;  // vectors of logits that the vocabulary\'s kernel looks at together
+  static constexpr Isa kIsa = Isa::kAvx512;  // the instruction set whose kernels multiply so
+  static constexpr int kLook = 4;            // vectors of logits that the vocabulary's kernel looks at together
   static constexpr int kRows = 6, kVectors = 4, kVectorsOf1 = 4, kVectorsOf3 = 4;
   static constexpr int kParts = 1, kWords = 1, kLeftWords = 1;
   using Acc = __m512;
@@ -99,6 +97,7 @@ struct WordLoads {
 
 #if MIME_FAST_NATIVE_BF16
 struct DotBfloat16 : WordLoads {
+  static constexpr Isa kIsa = Isa::kAvx512Bf16;
   using Acc = __m512;
   static Acc mad(Acc acc, Left a, Right b) {
     return _mm512_dpbf16_ps(acc, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
@@ -123,6 +122,7 @@ struct DotBfloat16 : DotFloat32 {
 
 #if MIME_FAST_NATIVE_VNNI
 struct DotInt8 : WordLoads {
+  static constexpr Isa kIsa = Isa::kAvx512Vnni;
   static constexpr auto arrange = arrange_unsigned;
   using Acc = __m512i;
   static Acc mad(Acc acc, Left a, Right b) {
@@ -135,6 +135,7 @@ struct DotInt8 : WordLoads {
 #else
 // As with AVX2 (vec_avx2.h); signs are taken by a subtraction under a mask.
 struct DotInt8 {
+  static constexpr Isa kIsa = Isa::kAvx512;
   static constexpr int kLook = 4;
   static constexpr int kRows = 6, kVectors = 2, kVectorsOf1 = 2, kVectorsOf3 = 2;
   static constexpr int kParts = 1, kWords = 2, kLeftWords = 2;
@@ -192,5 +193,4 @@ struct DotInt8 {
 };
 #endif
 
-}  // namespace
-}  // namespace mime_fast
+}  // namespace mime_fast::MIME_FAST_SET

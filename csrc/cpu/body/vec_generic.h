@@ -3,8 +3,7 @@
 
 #include "body/arrange.h"
 
-namespace mime_fast {
-namespace {
+namespace mime_fast::MIME_FAST_SET {
 
 typedef float Floats __attribute__((vector_size(16)));
 typedef std::int16_t Shorts __attribute__((vector_size(16)));
@@ -92,7 +91,8 @@ inline void hide(Floats& x) { hide_vector(x); }
 inline void hide(Ints& x) { hide_vector(x); }
 
 struct DotFloat32 {
-  static constexpr int kLook = 4;  // vectors of logits that the vocabulary\'s kernel looks at together
+  static constexpr Isa kIsa = Isa::kGeneric;  // the instruction set whose kernels multiply so
+  static constexpr int kLook = 4;             // vectors of logits that the vocabulary's kernel looks at together
   static constexpr int kRows = 4, kVectors = 2, kVectorsOf1 = 4, kVectorsOf3 = 2;
   static constexpr int kParts = 1, kWords = 1, kLeftWords = 1;
   using Acc = Floats;
@@ -132,6 +132,7 @@ struct DotBfloat16 : DotFloat32 {
 // 16-bit products of even bytes and of odd ones. Two words' products are added in 16 bits: pack() makes sure that they
 // fit.
 struct DotInt8 {
+  static constexpr Isa kIsa = Isa::kGeneric;
   static constexpr int kLook = 4;
   static constexpr int kRows = 6, kVectors = 1, kVectorsOf1 = 1, kVectorsOf3 = 1;
   static constexpr int kParts = 1, kWords = 2, kLeftWords = 2;
@@ -187,5 +188,4 @@ struct DotInt8 {
   static Floats to_float(Acc acc) { return __builtin_convertvector(acc, Floats); }
 };
 
-}  // namespace
-}  // namespace mime_fast
+}  // namespace mime_fast::MIME_FAST_SET

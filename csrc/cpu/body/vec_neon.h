@@ -1,12 +1,9 @@
 // 4 floats in a register of aarch64; the interface of vec_avx512.h.
 #pragma once
 
-#include <arm_neon.h>
-
 #include "body/arrange.h"
 
-namespace mime_fast {
-namespace {
+namespace mime_fast::MIME_FAST_SET {
 
 struct Vec {
   using F = float32x4_t;
@@ -80,7 +77,8 @@ inline void hide(float32x4_t& x) { hide_vector(x); }
 inline void hide(int32x4_t& x) { hide_vector(x); }
 
 struct DotFloat32 {
-  static constexpr int kLook = 4;  // vectors of logits that the vocabulary's kernel looks at together
+  static constexpr Isa kIsa = Isa::kNeon;  // the instruction set whose kernels multiply so
+  static constexpr int kLook = 4;          // vectors of logits that the vocabulary's kernel looks at together
   static constexpr int kRows = 6, kVectors = 4, kVectorsOf1 = 8, kVectorsOf3 = 4;
   static constexpr int kParts = 1, kWords = 1, kLeftWords = 1;
   using Acc = float32x4_t;
@@ -113,6 +111,7 @@ struct DotBfloat16 : DotFloat32 {
 
 #if MIME_FAST_NATIVE_SDOT
 struct DotInt8 {
+  static constexpr Isa kIsa = Isa::kNeonDotprod;
   static constexpr int kLook = 4;
   static constexpr int kRows = 6, kVectors = 4, kVectorsOf1 = 8, kVectorsOf3 = 4;
   static constexpr int kParts = 1, kWords = 1, kLeftWords = 1;
@@ -140,6 +139,7 @@ inline void hide(int8x16_t& x) { hide_vector(x); }
 // 16-bit products of even bytes and of odd ones. Two words' products are added in 16 bits: pack() makes sure that they
 // fit.
 struct DotInt8 {
+  static constexpr Isa kIsa = Isa::kNeon;
   static constexpr int kLook = 4;
   static constexpr int kRows = 4, kVectors = 2, kVectorsOf1 = 2, kVectorsOf3 = 2;
   static constexpr int kParts = 1, kWords = 2, kLeftWords = 2;
@@ -194,5 +194,4 @@ struct DotInt8 {
 };
 #endif
 
-}  // namespace
-}  // namespace mime_fast
+}  // namespace mime_fast::MIME_FAST_SET

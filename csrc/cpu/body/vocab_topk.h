@@ -1,37 +1,19 @@
 // The projection to the vocabulary, fused with bias, bans, the best tokens and the log-sum-exp.
 #pragma once
 
+#include "body/partial_sum.h"
 #include "body/tile.h"
 
-namespace mime_fast {
-namespace {
-
-constexpr float kRescaleAbove = 40.0f;  // how far a logit may lie above a partial sum's shift
-constexpr float kLowestShift = -1e38f;
-
-// What the inner loop knows of a row: the running partial sum of its chunk, and what its logits are looked at for.
-struct alignas(32) RowState {
-  float sums[Vec::kWidth];
-  float shift;
-  float limit;          // a logit above it asks for another shift
-  float threshold;      // of its TopTokens
-  std::int32_t target;  // token whose logit is wanted, or -1
-};
+namespace mime_fast::MIME_FAST_SET {
 
 template <typename Dot>
 constexpr int exp_degree() {
   return std::is_same_v<Dot, DotFloat32> ? 5 : std::is_same_v<Dot, DotBfloat16> ? 4 : 3;
 }
 
-__attribute__((noinline)) void raise_shift(RowState& state, float best) {
-  const float factor = state.shift <= kLowestShift ? 0.0f : std::exp(state.shift - best);
-  for (float& sum : state.sums) sum *= factor;
-  state.shift = best;
-  state.limit = best + kRescaleAbove;
-}
-
 // Enter the logits at the set bits of `above`, the first of them being token `first`'s.
-__attribute__((noinline)) void enter_all(TopTokens& top, const float* logits, std::uint64_t above, std::size_t first) {
+__attribute__((noinline)) inline void enter_all(TopTokens& top, const float* logits, std::uint64_t above,
+                                                std::size_t first) {
   for (; above != 0; above &= above - 1) {
     const int i = __builtin_ctzll(above);
     if (logits[i] > top.threshold) {
@@ -80,8 +62,8 @@ inline __attribute__((always_inline)) void use_logits(const VocabArgs& args, Row
   Vec::store(state.sums, sum);
 }
 
-// Uses the sums [tiles, rows, kVectors] of tiles that lie side by side and together have kTogether vectors. One function
-// for tiles of all heights: it takes longer to compile than a product.
+// Uses the sums [tiles, rows, kVectors] of tiles that lie side by side and together have kTogether vectors. One
+// function for tiles of all heights, as it takes long to compile.
 template <typename Dot, int kVectors, int kTogether>
 __attribute__((noinline)) void use_sums(const VocabArgs& args, RowState* states, std::size_t row, std::size_t rows,
                                         std::size_t output, const typename Dot::Acc* sums) {
@@ -152,16 +134,25 @@ void vocab_topk_in(const VocabArgs& args) {
   vocab_topk_with<Dot, Dot::kRows, Dot::kVectors>(args);
 }
 
-void vocab_topk(const VocabArgs& args) {
-  switch (args.weight->precision) {
-    case Precision::kFloat32:
-      return vocab_topk_in<DotFloat32>(args);
-    case Precision::kBfloat16:
-      return vocab_topk_in<DotBfloat16>(args);
-    case Precision::kInt8:
-      return vocab_topk_in<DotInt8>(args);
+// As gemm_by.
+template <typename Dot>
+inline void vocab_topk_by(const VocabArgs& args) {
+  if constexpr (Dot::kIsa == MIME_FAST_ISA) {
+    vocab_topk_in<Dot>(args);
+  } else {
+    kernels(Dot::kIsa).vocab_topk(args);
   }
 }
 
-}  // namespace
-}  // namespace mime_fast
+void vocab_topk(const VocabArgs& args) {
+  switch (args.weight->precision) {
+    case Precision::kFloat32:
+      return vocab_topk_by<DotFloat32>(args);
+    case Precision::kBfloat16:
+      return vocab_topk_by<DotBfloat16>(args);
+    case Precision::kInt8:
+      return vocab_topk_by<DotInt8>(args);
+  }
+}
+
+}  // namespace mime_fast::MIME_FAST_SET

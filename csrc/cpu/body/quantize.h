@@ -1,0 +1,58 @@
+// Activations in int8.
+#pragma once
+
+#include "body/math.h"
+
+namespace mime_fast::MIME_FAST_SET {
+
+// What a row's int8 values are multiples of: its largest magnitude / 127; 0 where all are zero or denormal, NaN where
+// one is not finite.
+inline float int8_scale(const float* x, std::size_t inputs) {
+  Vec::F largest = Vec::zero();
+  Vec::F broken = Vec::zero();  // stays 0 but for infinities and NaN
+  for (std::size_t i = 0; i < inputs; i += Vec::kWidth) {
+    const Vec::F value = load_some(x + i, inputs - i);
+    largest = Vec::max(largest, Vec::max(value, Vec::sub(Vec::zero(), value)));
+    broken = Vec::add(broken, Vec::mul(value, Vec::zero()));
+  }
+  if (Vec::sum_lanes(broken) != 0.0f) return std::numeric_limits<float>::quiet_NaN();
+  const float scale = Vec::max_lanes(largest) / 127.0f;
+  return 1.0f / scale <= std::numeric_limits<float>::max() ? scale : 0.0f;
+}
+
+// x / scale rounded to -127 .. 127; all 0 where the scale is 0 or NaN.
+inline void quantize_int8(const float* x, std::size_t inputs, float scale, std::uint8_t* bytes) {
+  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer in the low bits
+  if (!(scale > 0.0f)) {
+    std::memset(bytes, 0, inputs);
+    return;
+  }
+  const Vec::F factor = Vec::set1(1.0f / scale), round = Vec::set1(kRound);
+  for (std::size_t i = 0; i < inputs; i += Vec::kWidth) {
+    const std::size_t left = inputs - i;
+    const Vec::F rounded = Vec::fma(load_some(x + i, left), factor, round);
+    if (left >= Vec::kWidth) {
+      Vec::store_low_bytes(bytes + i, rounded);
+    } else {
+      std::uint8_t part[Vec::kWidth];
+      Vec::store_low_bytes(part, rounded);
+      std::memcpy(bytes + i, part, left);
+    }
+  }
+}
+
+// A row of int8 as DotInt8 reads it; returns its scale.
+inline float prepare_int8(const float* x, std::size_t inputs, std::uint32_t* words) {
+  constexpr std::size_t kTogether = 256;
+  const float scale = int8_scale(x, inputs);
+  alignas(64) std::uint32_t some[kTogether / 4];
+  for (std::size_t i = 0; i < inputs; i += kTogether) {
+    const std::size_t count = std::min(kTogether, inputs - i), count_words = words_of(Precision::kInt8, count);
+    some[count_words - 1] = 0;
+    quantize_int8(x + i, count, scale, reinterpret_cast<std::uint8_t*>(some));
+    DotInt8::arrange(some, count_words, words + i / 4 * DotInt8::kLeftWords);
+  }
+  return scale;
+}
+
+}  // namespace mime_fast::MIME_FAST_SET

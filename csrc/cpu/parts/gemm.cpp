@@ -1,0 +1,8 @@
+// Matrix products. Compiled after each header of sets/.
+#ifdef MIME_FAST_SET
+#include "body/includes.h"
+
+MIME_FAST_BEGIN
+#include "body/gemm.h"
+MIME_FAST_END
+#endif

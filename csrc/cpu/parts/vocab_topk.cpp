@@ -1,0 +1,8 @@
+// The projection to the vocabulary. Compiled after each header of sets/.
+#ifdef MIME_FAST_SET
+#include "body/includes.h"
+
+MIME_FAST_BEGIN
+#include "body/vocab_topk.h"
+MIME_FAST_END
+#endif

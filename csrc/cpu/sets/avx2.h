@@ -1,0 +1,13 @@
+// AVX2 and FMA.
+#include "body/target.h"
+
+#if MIME_FAST_X86
+#include <immintrin.h>
+
+#define MIME_FAST_SET avx2
+#define MIME_FAST_ISA Isa::kAvx2
+#define MIME_FAST_VEC "body/vec_avx2.h"
+#define MIME_FAST_NATIVE_VNNI 0
+#define MIME_FAST_BEGIN MIME_FAST_TARGET("avx2,fma")
+#define MIME_FAST_END MIME_FAST_TARGET_END
+#endif
