@@ -51,6 +51,14 @@ def screened_best(
     threads: int = 1,
     isa: str = "auto",
 ) -> list[tuple[bool, tuple[list[int], list[float], float], float, tuple[list[int], list[float], float]]]: ...
+def draws(
+    logits: npt.NDArray[np.float32],
+    log_sum_exp: float,
+    off: float,
+    options: Mapping[str, object],
+    seeds: Sequence[int],
+    banned: Sequence[int],
+) -> list[tuple[int, int | None]]: ...
 
 class BeamStep:
     def __init__(self, sizes: Mapping[str, int], addresses: Mapping[str, int]) -> None: ...

@@ -4,6 +4,7 @@
 
 #include "engine/queue.h"
 #include "engine/run.h"
+#include "engine/shortlist.h"
 #include "engine/vocabulary.h"
 
 namespace mime_fast {
@@ -57,7 +58,9 @@ class Worker {
         team_(job.queue.team_size()),
         lookup_(job.model, job.options.suppressed),
         dense_(job.model, {}, false),
-        doubting_(job.model.screened && job.options.beams() && !job.options.penalises()) {}
+        doubting_(job.model.screened && job.options.beams() && !job.options.penalises()),
+        drawn_from_(best_for_draw(job.options)),
+        keep_(kept_logits(job.options)) {}
 
   void run() {
     for (;;) {
@@ -138,16 +141,17 @@ class Worker {
   // out: O of the rows from first to last - 1.
   void look_up(std::size_t first, std::size_t last, const float* out) {
     const bool sampling = job_.options.do_sample, penalised = job_.options.penalises();
-    lookup_.clear(sampling ? 0 : job_.options.candidates(), job_.options.beams());
+    lookup_.clear(sampling ? drawn_from_ : job_.options.candidates(), job_.options.beams());
     for (std::size_t row = first; row < last; ++row) {
       const Search& search = slots_[owners_[row].slot]->search;
       const std::size_t live = owners_[row].live;
       lookup_.add(sampling ? search.banned(live) : search.set_apart(live), search.forced(), search.live()[live].total);
     }
-    lookup_.run(scratch_, team_, out, sampling || penalised);
+    lookup_.run(scratch_, team_, out, keep_);
+    undecided_.clear();
     for (std::size_t row = first; row < last; ++row) {
       Slot& slot = *slots_[owners_[row].slot];
-      const std::size_t at = row - first;
+      const std::size_t at = row - first, live = owners_[row].live;
       const double log_sum_exp = lookup_.log_sum_exp(at);
       if (doubting_) {
         slot.normalizers.keep(rows_[row].node, out + at * job_.model.config.hidden_size, log_sum_exp,
@@ -157,14 +161,46 @@ class Worker {
         const std::lock_guard<std::mutex> lock(job_.mutex);
         job_.broken.push_back({slot.search.step(), slot.index});
       } else if (!sampling && penalised && slot.search.forced() < 0) {
-        slot.search.offer_penalised(owners_[row].live, lookup_.best(at), lookup_.count(at), lookup_.logits(at),
-                                    log_sum_exp);
+        slot.search.offer_penalised(live, lookup_.best(at), lookup_.count(at), lookup_.logits(at), log_sum_exp);
       } else if (sampling && slot.search.forced() < 0) {
-        slot.search.offer_logits(owners_[row].live, lookup_.logits(at), job_.model.config.vocab_size, log_sum_exp,
-                                 lookup_.banned(at));
+        if (!draw(slot.search, live, at)) undecided_.push_back(row);
       } else {
-        slot.search.offer(owners_[row].live, lookup_.best(at), lookup_.count(at), log_sum_exp);
+        slot.search.offer(live, lookup_.best(at), lookup_.count(at), log_sum_exp);
       }
+    }
+    if (!undecided_.empty()) draw_densely(first, out);
+  }
+
+  // From the best words, or else from all logits; false if the row was screened and its best words do not decide.
+  bool draw(Search& search, std::size_t live, std::size_t at) {
+    if (drawn_from_ > 0) {
+      best_.assign(lookup_.best(at), lookup_.best(at) + lookup_.count(at));
+      std::sort(best_.begin(), best_.end(), ranks_before);
+      if (search.offer_best(live, best_.data(), best_.size(), drawn_from_, lookup_.log_sum_exp(at),
+                            lookup_.proven_error(at))) {
+        return true;
+      }
+    }
+    const float* logits = lookup_.logits(at);
+    if (logits == nullptr) return false;
+    search.offer_logits(live, logits, job_.model.config.vocab_size, lookup_.log_sum_exp(at), lookup_.banned(at));
+    return true;
+  }
+
+  // The undecided rows of `look_up`.
+  void draw_densely(std::size_t first, const float* out) {
+    const std::size_t size = job_.model.config.hidden_size;
+    float* x = doubtful_.need(kMaxVocabRows * size);
+    dense_.clear(0);
+    for (std::size_t i = 0; i < undecided_.size(); ++i) {
+      std::copy_n(out + (undecided_[i] - first) * size, size, x + i * size);
+      dense_.add(lookup_.banned(undecided_[i] - first), -1);
+    }
+    dense_.run(scratch_, team_, x, KeepLogits::kAll);
+    for (std::size_t i = 0; i < undecided_.size(); ++i) {
+      const Owner& owner = owners_[undecided_[i]];
+      slots_[owner.slot]->search.offer_logits(owner.live, dense_.logits(i), job_.model.config.vocab_size,
+                                              dense_.log_sum_exp(i), dense_.banned(i));
     }
   }
 
@@ -191,7 +227,7 @@ class Worker {
           std::copy_n(slot->normalizers.row(node), size, x + i * size);
           dense_.add({}, -1);
         }
-        dense_.run(scratch_, team_, x, false);
+        dense_.run(scratch_, team_, x, KeepLogits::kNone);
         for (std::size_t i = 0; i < count; ++i) {
           doubts[first + i].first->normalizers.settle(doubts[first + i].second, dense_.log_sum_exp(i));
         }
@@ -212,6 +248,12 @@ class Worker {
     slots_.erase(std::remove_if(slots_.begin(), slots_.end(), done), slots_.end());
   }
 
+  static KeepLogits kept_logits(const SearchOptions& options) {
+    if (options.penalises()) return KeepLogits::kAll;
+    if (!options.do_sample) return KeepLogits::kNone;
+    return draws_are_short(options) ? KeepLogits::kWhereDense : KeepLogits::kAll;
+  }
+
   struct Owner {
     std::size_t slot;
     std::size_t live;
@@ -222,10 +264,14 @@ class Worker {
   Scratch scratch_;
   Team team_;
   VocabularyLookup lookup_, dense_;
-  bool doubting_;  // whether log-sum-exps may be approximate and decide
+  bool doubting_;           // whether log-sum-exps may be approximate and decide
+  std::size_t drawn_from_;  // best words of a row that a draw is tried from
+  KeepLogits keep_;
   std::vector<std::unique_ptr<Slot>> slots_;
   std::vector<Row> rows_, block_;
   std::vector<Owner> owners_;
+  std::vector<std::size_t> undecided_;
+  std::vector<Scored> best_;
   Buffer out_, doubtful_;
 };
 

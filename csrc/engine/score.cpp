@@ -48,7 +48,7 @@ class Scorer {
       const std::size_t last = std::min(rows_.size(), first + kMaxVocabRows);
       lookup_.clear(0);
       for (std::size_t row = first; row < last; ++row) lookup_.add({}, wanted_[row].token);
-      lookup_.run(scratch_, team_, out + first * size, false);
+      lookup_.run(scratch_, team_, out + first * size, KeepLogits::kNone);
       for (std::size_t row = first; row < last; ++row) {
         const double log_sum_exp = lookup_.log_sum_exp(row - first);
         *wanted_[row].logprob = std::isfinite(log_sum_exp)

@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "engine/cut.h"
-#include "engine/sampling.h"
+#include "engine/shortlist.h"
 
 namespace mime_fast {
 
@@ -109,12 +109,25 @@ void Search::offer_penalised(std::size_t index, const Scored* best, std::size_t 
 
 void Search::offer_logits(std::size_t index, const float* logits, std::size_t size, double log_sum_exp,
                           const std::vector<std::int32_t>& banned) {
-  const Draw draw{options_, kernels_, request_.seed, request_.request_id, step_, live_[index].sequence};
   const std::vector<std::int32_t> said = options_.penalises() ? this->said(index) : std::vector<std::int32_t>{};
-  const std::int32_t token = sample_token(draw, logits, size, log_sum_exp, banned, said);
+  const std::int32_t token = sample_token(draw(index), logits, size, log_sum_exp, banned, said);
   if (token < 0) return;
   const Scored chosen{logits[token], token};
   offer(index, &chosen, 1, log_sum_exp);
+}
+
+Draw Search::draw(std::size_t index) const {
+  return {options_, kernels_, request_.seed, request_.request_id, step_, live_[index].sequence};
+}
+
+bool Search::offer_best(std::size_t index, const Scored* best, std::size_t count, std::size_t asked, double log_sum_exp,
+                        double error) {
+  const std::int32_t token = draw_of_best(draw(index), best, count, asked, log_sum_exp, error);
+  const Scored* end = best + count;
+  const Scored* chosen = std::find_if(best, end, [&](const Scored& each) { return each.token == token; });
+  if (chosen == end) return false;
+  offer(index, chosen, 1, log_sum_exp);
+  return true;
 }
 
 void Search::advance() {

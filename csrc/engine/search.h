@@ -8,6 +8,7 @@
 #include "engine/cut.h"
 #include "engine/decode.h"
 #include "engine/normalizers.h"
+#include "engine/sampling.h"
 #include "engine/search_options.h"
 
 namespace mime_fast {
@@ -72,6 +73,10 @@ class Search {
   // The same for sampling: all logits [V].
   void offer_logits(std::size_t index, const float* logits, std::size_t size, double log_sum_exp,
                     const std::vector<std::int32_t>& banned);
+  // For sampling with few words: the `asked` best, by ranks_before. False where others may decide: then nothing is
+  // offered. error: how far log_sum_exp may be off.
+  bool offer_best(std::size_t index, const Scored* best, std::size_t count, std::size_t asked, double log_sum_exp,
+                  double error);
   // Nodes of a beam search whose log-sum-exps are approximate and may decide the step otherwise. Once they are exact,
   // `renew` makes all log-probs again.
   std::vector<std::int32_t> doubts(const Normalizers& normalizers);
@@ -93,6 +98,7 @@ class Search {
   static bool ranks_before(const Candidate& a, const Candidate& b);
 
   Hypothesis finish(const Candidate& candidate, std::size_t count) const;
+  Draw draw(std::size_t index) const;
   Weighed weighed(const Candidate& candidate) const;
   Weighed weighed(const Hypothesis& hypothesis) const;
   void doubt_cut(const Normalizers& normalizers, const std::vector<Candidate>& in, const std::vector<Candidate>& out,

@@ -46,12 +46,14 @@ void VocabularyLookup::prepare_tops(std::size_t parts) {
   }
 }
 
-void VocabularyLookup::run(Scratch& scratch, Team& team, const float* x, bool with_logits) {
-  ran_screened_ = screening_ != nullptr && !with_logits && wanted() <= kSortedK;
+void VocabularyLookup::run(Scratch& scratch, Team& team, const float* x, KeepLogits keep) {
+  kept_logits_ = keep;
+  ran_screened_ = screening_ != nullptr && keep != KeepLogits::kAll && wanted() <= kSortedK;
   if (ran_screened_) {
-    run_screened(scratch, team, x);
+    run_screened(scratch, team, x, keep);
     return;
   }
+  const bool with_logits = keep != KeepLogits::kNone;
   const std::size_t chunks = model_.vocab_chunks();
   const std::size_t parts = chunks > 1 ? team.size() : 1;
   prepare_tops(parts);
@@ -65,7 +67,15 @@ void VocabularyLookup::run(Scratch& scratch, Team& team, const float* x, bool wi
   for (std::size_t row = 0; by_sums_ && row < rows(); ++row) cut_row(scratch, row, prepared);
 }
 
-void VocabularyLookup::run_screened(Scratch& scratch, Team& team, const float* x) {
+const float* VocabularyLookup::logits(std::size_t row) const {
+  if (kept_logits_ == KeepLogits::kNone) return nullptr;
+  if (!ran_screened_) return logits_.data() + row * model_.vocabulary.padded;
+  const auto place = std::lower_bound(left_.begin(), left_.end(), row);
+  if (place == left_.end() || *place != row) return nullptr;
+  return rest_->logits(static_cast<std::size_t>(place - left_.begin()));
+}
+
+void VocabularyLookup::run_screened(Scratch& scratch, Team& team, const float* x, KeepLogits keep) {
   const ScreenAsk ask{allowed_.data(), &banned_, &targets_, wanted()};
   prepare_tops(1);
   log_sum_exp_.resize(rows());
@@ -83,10 +93,10 @@ void VocabularyLookup::run_screened(Scratch& scratch, Team& team, const float* x
     if (by_sums_)
       cut_row(scratch, row, {reinterpret_cast<const std::uint32_t*>(x), model_.config.hidden_size, nullptr});
   }
-  if (!left_.empty()) run_rest(scratch, team, x);
+  if (!left_.empty()) run_rest(scratch, team, x, keep);
 }
 
-void VocabularyLookup::run_rest(Scratch& scratch, Team& team, const float* x) {
+void VocabularyLookup::run_rest(Scratch& scratch, Team& team, const float* x, KeepLogits keep) {
   const std::size_t size = model_.config.hidden_size;
   left_x_.resize(left_.size() * size);
   rest_->clear(k_, by_sums_);
@@ -94,7 +104,7 @@ void VocabularyLookup::run_rest(Scratch& scratch, Team& team, const float* x) {
     std::copy_n(x + left_[i] * size, size, left_x_.data() + i * size);
     rest_->add(banned_[left_[i]], targets_[left_[i]], before_[left_[i]]);
   }
-  rest_->run(scratch, team, left_x_.data(), false);
+  rest_->run(scratch, team, left_x_.data(), keep);
   for (std::size_t i = 0; i < left_.size(); ++i) {
     TopTokens& top = tops_[left_[i]];
     std::copy_n(rest_->best(i), rest_->count(i), top.kept);

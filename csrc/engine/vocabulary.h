@@ -13,6 +13,9 @@
 
 namespace mime_fast {
 
+// Which rows' logits are kept: those of all, or only of rows that go through the dense product.
+enum class KeepLogits { kNone, kWhereDense, kAll };
+
 // What is wanted of some rows, and what was found. At most kMaxVocabRows.
 class VocabularyLookup {
  public:
@@ -32,14 +35,15 @@ class VocabularyLookup {
   void add(std::vector<std::int32_t> banned, std::int32_t target, float before = 0.0f);
   std::size_t rows() const { return targets_.size(); }
 
-  // x: O of the rows, [rows, C]; with_logits: keep all logits of the rows.
-  void run(Scratch& scratch, Team& team, const float* x, bool with_logits);
+  // x: O of the rows, [rows, C].
+  void run(Scratch& scratch, Team& team, const float* x, KeepLogits keep);
 
   // The best tokens of a row in no particular order, or its target.
   const Scored* best(std::size_t row) const { return tops_[row].kept; }
   std::size_t count(std::size_t row) const { return tops_[row].count; }
   double log_sum_exp(std::size_t row) const { return log_sum_exp_[row]; }
-  const float* logits(std::size_t row) const { return logits_.data() + row * model_.vocabulary.padded; }
+  // [V], or null where none were kept.
+  const float* logits(std::size_t row) const;
   // Whether a row's log-sum-exp is the screen's, and by how much it may then be off.
   bool screened(std::size_t row) const { return ran_screened_ && screening_->find(row).found; }
   double proven_error(std::size_t row) const { return screened(row) ? screening_->find(row).error : 0.0; }
@@ -48,8 +52,8 @@ class VocabularyLookup {
 
  private:
   std::size_t wanted() const;
-  void run_screened(Scratch& scratch, Team& team, const float* x);
-  void run_rest(Scratch& scratch, Team& team, const float* x);
+  void run_screened(Scratch& scratch, Team& team, const float* x, KeepLogits keep);
+  void run_rest(Scratch& scratch, Team& team, const float* x, KeepLogits keep);
   void prepare_tops(std::size_t parts);
   void look(Scratch& scratch, Team& team, const Rows& x, std::size_t parts, float* logits);
   void merge(std::size_t parts);
@@ -70,6 +74,7 @@ class VocabularyLookup {
   std::vector<PartialSum> partial_;
   std::vector<double> log_sum_exp_;
   AlignedVector<float> logits_, again_;
+  KeepLogits kept_logits_ = KeepLogits::kNone;
   bool ran_screened_ = false;
   std::unique_ptr<Screening> screening_;
   std::unique_ptr<VocabularyLookup> rest_;  // rows that the screen leaves to the dense product

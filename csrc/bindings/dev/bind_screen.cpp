@@ -112,7 +112,7 @@ py::list screened_best(const py::object& weight, const py::object& bias, const p
   for (VocabularyLookup* lookup : {&dense, &screened}) {
     lookup->clear(k);
     for (const auto& tokens : banned) lookup->add(tokens, -1);
-    lookup->run(scratch, team, given.x.data(), false);
+    lookup->run(scratch, team, given.x.data(), KeepLogits::kNone);
   }
   const auto words = [](const VocabularyLookup& lookup, std::size_t row) {
     std::vector<Scored> best(lookup.best(row), lookup.best(row) + lookup.count(row));

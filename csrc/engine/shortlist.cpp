@@ -1,0 +1,111 @@
+#include "engine/shortlist.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "engine/gumbel.h"
+
+namespace mime_fast {
+namespace {
+
+constexpr std::size_t kBestWords = 24;        // that usually have top_p of the probability
+constexpr double kShortDraws = 0.65;          // of temperature * top_p: above it, a fifth of the rows is undecided
+constexpr double kLogSumExpRounding = 1e-4;   // more than its float32 exponentials are off
+constexpr double kLogprobRounding = 0x1p-23;  // relative, and twice what it is
+constexpr double kSumRounding = 1e-9;         // of sums and comparisons in float64, more than they can have
+
+// The words that surely are in the shortest run whose probabilities reach top_p, and those that may be: both are the
+// first of the list.
+struct Kept {
+  std::size_t surely = 0;
+  std::size_t maybe = 0;
+  bool others = false;  // whether words that are not in the list may be, too
+};
+
+Kept kept_of(const Shortlist& list, double temperature, double top_p) {
+  if (top_p >= 1.0) return {list.count, list.count, !list.all};
+  const double gap = 2 * list.rounding, slack = std::expm1(gap / temperature) + kSumRounding;
+  const auto power = [&](std::size_t i) {
+    return std::exp((static_cast<double>(list.words[i].logit) - static_cast<double>(list.words[0].logit)) /
+                    temperature);
+  };
+  double listed = 0;
+  for (std::size_t i = 0; i < list.count; ++i) listed += power(i);
+  const double least = top_p * (listed + list.rest_least), most = top_p * (listed + list.rest_most);
+  Kept kept{1, 1, false};
+  double before = power(0);
+  const auto may_go_on = [&] { return !(before * (1 - slack) >= most * (1 + slack)); };
+  for (; kept.maybe < list.count && may_go_on(); before += power(kept.maybe++)) {
+    const bool surely = before * (1 + slack) < least * (1 - slack);
+    if (surely && kept.surely == kept.maybe) ++kept.surely;
+  }
+  // Words that rounding may exchange lie on one side of the cut.
+  const auto tied = [&](std::size_t i) { return !(list.words[i - 1].logit - list.words[i].logit > gap); };
+  const bool at_end = kept.maybe == list.count;
+  kept.others = !list.all && at_end && (may_go_on() || gap > 0);
+  while (kept.maybe < list.count && tied(kept.maybe)) ++kept.maybe;
+  if (!at_end && kept.maybe == list.count) kept.others = !list.all && gap > 0;
+  while (kept.surely > 0 && kept.surely < list.count && tied(kept.surely)) --kept.surely;
+  return kept;
+}
+
+}  // namespace
+
+std::int32_t draw_from(const Draw& draw, const Shortlist& list) {
+  const double temperature = draw.options.temperature;
+  const Kept kept = kept_of(list, temperature, draw.options.top_p);
+  if (kept.others) return kUndecided;
+  Gumbel gumbel(draw);
+  std::size_t chosen = 0;
+  double best = -std::numeric_limits<double>::infinity(), second = best;
+  for (std::size_t i = 0; i < kept.maybe; ++i) {
+    const double below = static_cast<double>(list.words[i].logit) - static_cast<double>(list.words[0].logit);
+    const double sum = below / temperature + gumbel(list.words[i].token);
+    if (sum > best) {
+      second = best;
+      best = sum;
+      chosen = i;
+    } else {
+      second = std::max(second, sum);
+    }
+  }
+  const bool clear = best - second > 2 * list.rounding / temperature + kSumRounding;
+  return clear && chosen < kept.surely ? list.words[chosen].token : kUndecided;
+}
+
+std::size_t best_for_draw(const SearchOptions& options) {
+  if (!options.do_sample || options.penalises()) return 0;
+  if (options.top_k > 0 && options.top_k < kSortedK) return options.top_k + 1;
+  return options.top_p < 1.0 && options.temperature <= 1.0 ? kBestWords : 0;
+}
+
+bool draws_are_short(const SearchOptions& options) {
+  const bool few = options.top_k > 0 && options.top_k < kSortedK;
+  return best_for_draw(options) > 0 && (few || options.temperature * options.top_p <= kShortDraws);
+}
+
+std::int32_t draw_of_best(const Draw& draw, const Scored* best, std::size_t count, std::size_t asked,
+                          double log_sum_exp, double error) {
+  if (count == 0) return kUndecided;
+  const auto first = static_cast<double>(best[0].logit), last = static_cast<double>(best[count - 1].logit);
+  const double largest = std::max(std::fabs(first - log_sum_exp), std::fabs(last - log_sum_exp)) + error + 1.0;
+  Shortlist list{best, count, count < asked, 0, 0, kLogprobRounding * largest};
+  const std::size_t top_k = draw.options.top_k;
+  if (top_k > 0 && top_k < count) {
+    if (!(best[top_k - 1].logit - best[top_k].logit > 2 * list.rounding)) return kUndecided;
+    list.count = top_k;
+    list.all = true;
+  }
+  if (!list.all) {
+    // Other words: no logit above the last, so that with a temperature of at most 1 each has at most
+    // exp((1 / temperature - 1) (last - first)) of what it has without.
+    double rest = std::exp(error + kLogSumExpRounding);
+    for (std::size_t i = 0; i < count; ++i) rest -= std::exp(static_cast<double>(best[i].logit) - log_sum_exp);
+    const double shrunk = std::exp((1.0 / draw.options.temperature - 1.0) * (last - first));
+    list.rest_most = std::max(rest, 0.0) * std::exp(log_sum_exp - first) * shrunk;
+  }
+  return draw_from(draw, list);
+}
+
+}  // namespace mime_fast
