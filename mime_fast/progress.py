@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from types import TracebackType
 from typing import Any, Self
 
@@ -48,6 +49,22 @@ class Progress:
         """The total as it is known now; one that is smaller than before changes nothing."""
         if total > (self.bar.total or 0):
             self.bar.total = total
+
+    def skip(self, steps: int) -> None:
+        """Steps that were done before; they do not count in the rate."""
+        for name in ("n", "initial", "last_print_n"):
+            setattr(self.bar, name, getattr(self.bar, name, 0) + steps)
+
+    def restart(self) -> None:
+        """The clock starts now."""
+        if self.shown:
+            self.bar.start_t = self.bar.last_print_t = time.time()
+
+    def finish(self) -> None:
+        """All is done: a total that was estimated becomes what was counted."""
+        if self.shown and self.bar.total is not None:
+            self.bar.total = self.bar.n
+            self.bar.refresh()
 
     def update(self, steps: int = 1, **figures: object) -> None:
         """More steps are done; `figures` are shown after the rate."""

@@ -47,14 +47,6 @@ def tell(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def is_terminal(stream: Any) -> bool:
-    """Whether somebody looks at a stream."""
-    try:
-        return bool(stream.isatty())
-    except (AttributeError, ValueError):
-        return False
-
-
 @contextmanager
 def usable() -> Iterator[None]:
     """Standard streams that can be used, while the block runs.

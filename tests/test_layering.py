@@ -16,7 +16,7 @@ PACKAGE = "mime_fast"
 LEVELS = (
     ("errors", "_version"),
     ("files",),
-    ("output_checks", "streams", "progress"),
+    ("output_checks", "streams", "progress", "terminal"),
     ("emotions", "extras"),
     ("config", "needs_torch"),  # MoEL has a listener for each emotion
     ("text",),

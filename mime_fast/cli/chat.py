@@ -20,7 +20,8 @@ from mime_fast.cli.options import (
 )
 from mime_fast.emotions import INDEX, LABELS, polarity
 from mime_fast.errors import InputError
-from mime_fast.streams import flush_output, is_terminal
+from mime_fast.streams import flush_output
+from mime_fast.terminal import is_terminal
 
 if TYPE_CHECKING:
     from mime_fast.engine.engine import Engine

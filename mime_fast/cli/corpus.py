@@ -5,13 +5,19 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mime_fast.cli.options import load_options, noise_arguments
 from mime_fast.cli.output import is_standard_output
 from mime_fast.cli.reading_options import add_reading_options, columns_of, reading_of
 from mime_fast.errors import ConfigError
-from mime_fast.streams import is_terminal, tell
+from mime_fast.streams import tell
+from mime_fast.terminal import is_terminal
+
+if TYPE_CHECKING:
+    from mime_fast.corpora.job import Show
+    from mime_fast.corpora.tasks import Task
+    from mime_fast.data.reading.rows import RawRow
 
 
 def add_corpus_arguments(parser: ArgumentParser, *, top_emotions: int = 3) -> None:
@@ -90,6 +96,12 @@ def _add_job(parser: ArgumentParser, top_emotions: int) -> None:
         metavar="SHARE",
         help="stop when a greater share of the rows is bad (default: %(default)s)",
     )
+    group.add_argument(
+        "--format",
+        choices=["auto", "text", "json"],
+        default="auto",
+        help="of standard output: text for people, JSON lines, or auto: text on a terminal (default: %(default)s)",
+    )
     group.add_argument("--summary", metavar="FILE", help="write the summary there, as JSON; - for standard output")
     group.add_argument(
         "--top-emotions",
@@ -117,6 +129,7 @@ def run_job(args: Namespace, kind: Any, search: Mapping[str, Any] | None = None)
         **({} if kind == "classify" else noise_arguments(args)),
     )
     ray_address, inputs, target = _ray_in_out(args)
+    show = _shown(args, task, target)
     job = CorpusJob(
         task,
         inputs,
@@ -133,6 +146,7 @@ def run_job(args: Namespace, kind: Any, search: Mapping[str, Any] | None = None)
         force=args.force,
         summary_file=args.summary,
         retry_errors=args.retry_errors,
+        show=show,
         quiet=is_standard_output(target) and is_terminal(sys.stdout),
     )
     if args.dry_run:
@@ -143,6 +157,28 @@ def run_job(args: Namespace, kind: Any, search: Mapping[str, Any] | None = None)
     where = f": {job.errors_file}" if summary.errors and job.errors_file else ""
     tell(f"mime-fast: {summary}{where}")
     return 1 if summary.errors else 0
+
+
+def _shown(args: Namespace, task: Task, target: str | None) -> Show | None:
+    """How rows are written for people; None: as JSON lines, or as OUT's name says."""
+    if not is_standard_output(target):
+        if args.format != "auto":
+            raise ConfigError(f"--format {args.format}: the name of OUT says its format; must be without OUT")
+        return None
+    if args.format == "json" or (args.format == "auto" and not is_terminal(sys.stdout)):
+        return None
+    from mime_fast.cli.rows import row_text
+    from mime_fast.data.reading.rows import BadRow, check
+    from mime_fast.terminal import Look
+
+    look, encoding = Look.of(sys.stdout), getattr(sys.stdout, "encoding", None) or "utf-8"
+
+    def show(raw: RawRow, record: Mapping[str, Any]) -> bytes:
+        row = check(task.numbered(raw), task.columns, need_response=task.kind == "score", strict_turns=False)
+        assert not isinstance(row, BadRow)  # it was answered
+        return row_text(row, record, look).encode(encoding, "backslashreplace")
+
+    return show
 
 
 def _ray_in_out(args: Namespace) -> tuple[str | None, list[str], str | None]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import sys
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
@@ -23,7 +21,7 @@ from mime_fast.cli.reading_options import add_reading_options, columns_of, readi
 from mime_fast.config.checks import check_int
 from mime_fast.data.dialogues import Row
 from mime_fast.errors import ConfigError, InputError
-from mime_fast.streams import is_terminal
+from mime_fast.terminal import Look
 
 if TYPE_CHECKING:
     from mime_fast.engine.explanation import Explanation
@@ -32,7 +30,6 @@ EXAMPLE = """  mime-fast explain "I got the job at the bakery! I can hardly slee
   mime-fast explain --input examples/dialogues.jsonl --id lost-dog --out lost-dog.png
   mime-fast explain "My cat ran away." "Oh no! When?" "This morning." --json"""
 MADE_BY = "mime-fast explain"
-WIDTH = 80  # columns where standard output is not a terminal
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -72,6 +69,7 @@ def run(args: Namespace) -> int:
         raise ConfigError("--json and --out: must be one of the two, not both")
 
     from mime_fast.engine.explanation import explain
+    from mime_fast.evaluation.explanation.bars import format_explanation
     from mime_fast.evaluation.pictures.confusion import check_matplotlib, check_suffix
 
     file_format = None
@@ -92,7 +90,7 @@ def run(args: Namespace) -> int:
     elif args.json:
         print(json.dumps(found.to_dict(args.top), ensure_ascii=False, indent=2))
     else:
-        print(_text(found, args.top))
+        print(format_explanation(found, top=args.top, look=Look.of(sys.stdout)))
     return 0
 
 
@@ -131,21 +129,6 @@ def _draw(found: Explanation, out: str, file_format: str, width: int) -> None:
     figure = draw_explanation(found)
     with open_output(out) as stream:
         save_figure(figure, stream, file_format, width, picture_mark(MADE_BY))
-
-
-def _text(found: Explanation, top: int) -> str:
-    """Bars for where standard output goes: colours on a terminal without NO_COLOR, blocks if its encoding has them."""
-    from mime_fast.evaluation.explanation.bars import EIGHTHS, format_explanation
-
-    terminal = is_terminal(sys.stdout)
-    try:
-        f"█…{EIGHTHS}".encode(getattr(sys.stdout, "encoding", None) or "ascii")
-        unicode = True
-    except UnicodeEncodeError:
-        unicode = False
-    width = shutil.get_terminal_size((WIDTH, 24)).columns if terminal else WIDTH
-    colour = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return format_explanation(found, top=top, width=width, colour=colour, unicode=unicode)
 
 
 COMMAND = Command(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from mime_fast._version import __version__
 from mime_fast.config.checks import check_int
 from mime_fast.corpora.answerer_spec import AnswererSpec, check_asked
+from mime_fast.corpora.answering import Answerer
 from mime_fast.corpora.chunks import CHUNK, as_they_come, full
 from mime_fast.corpora.part_work import PartWork, digests
 from mime_fast.corpora.parts import PartResult, Parts
@@ -30,6 +31,7 @@ from mime_fast.corpora.writers import OutputFormat
 from mime_fast.data.reading.options import Reading
 from mime_fast.data.reading.reader import Reader
 from mime_fast.data.reading.remote import is_uri, plain_path
+from mime_fast.data.reading.rows import RawRow
 from mime_fast.data.reading.source import Source
 from mime_fast.data.reading.sources import find_sources
 from mime_fast.errors import ConfigError, DataError, MimeFastError
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from mime_fast.corpora.preview import Preview
 
 PART_ROWS = 5 * CHUNK
+Show = Callable[[RawRow, Mapping[str, Any]], bytes]
 ENOUGH = 1000  # rows after which a share of bad ones says something
 
 
@@ -65,6 +68,7 @@ class CorpusJob:
         force: replace an output that no job made.
         summary_file: where the summary is written, too, as JSON; "-" is standard output.
         retry_errors: the errors file of an earlier job on these inputs, whose rows, and no others, are answered.
+        show: makes of a row and its record what is written in place of a JSON line; only for standard output.
         quiet: no progress.
 
     Raises:
@@ -86,6 +90,7 @@ class CorpusJob:
     force: bool = False
     summary_file: str | None = None
     retry_errors: str | None = None
+    show: Show | None = None
     quiet: bool = False
 
     def __post_init__(self) -> None:
@@ -197,18 +202,24 @@ class CorpusJob:
             refuse_other_file(str(self.summary_file))
 
     def _run_stream(self, reader: Reader) -> Summary:
-        started, tally = time.monotonic(), Tally()
+        tally, waiting = Tally(), dict[int, RawRow]()
         progress = ProgressBar(quiet=self.quiet)
         pauses = any(source.size == 0 for source in reader.sources)  # a pipe, a terminal
         try:
-            answerer = self._spec().make()
+            answerer = _made_now(self._spec(), progress)
             with self._stream() as (stream, written):
                 writer = written.writer(stream, self.task.kind)
-                for answered in answerer.answers_of((as_they_come if pauses else full)(reader)):
+                coming = (as_they_come if pauses else full)(reader)
+                for answered in answerer.answers_of(_noted(coming, waiting, progress)):
                     for one in answered:
                         if one.bad is not None:
                             progress.note(str(one.bad))
-                    writer.add([one.record for one in answered if one.record is not None])
+                    found = [(waiting.pop(one.place), one.record) for one in answered]
+                    good = [(row, record) for row, record in found if record is not None]
+                    if self.show is None:
+                        writer.add([record for _, record in good])
+                    else:
+                        stream.write(b"".join(self.show(row, record) for row, record in good))
                     stream.flush()
                     tally.add(answered)
                     progress.add(Tally.of(answered), reader.estimated_rows())
@@ -218,10 +229,10 @@ class CorpusJob:
             progress.close()
         self._check_errors(tally, last=True)
         whole = Tally.total([tally])
-        return Summary.of(whole, whole, time.monotonic() - started, scored=self.task.kind == "score")
+        return self._summary(whole, whole, progress)
 
     def _run_parts(self, reader: Reader, parts: Parts, sources: list[dict[str, Any]]) -> Summary:
-        started, before = time.monotonic(), parts.tally()
+        before = parts.tally()
         if parts.provenance is not None:
             check_asked(self.load_options, parts.provenance, parts.places.output)
         if parts.finished is not None:
@@ -239,11 +250,15 @@ class CorpusJob:
                 self._check_errors(Tally.total([before, now]), last=False)
             whole = parts.tally()
             self._check_errors(whole, last=True)
-            summary = Summary.of(whole, now, time.monotonic() - started, scored=self.task.kind == "score")
+            progress.done()
+            summary = self._summary(whole, now, progress)
             parts.join(self.task, summary.to_dict(), force=self.force)
             return summary
         finally:
             progress.close()
+
+    def _summary(self, whole: Tally, now: Tally, progress: ProgressBar) -> Summary:
+        return Summary.of(whole, now, progress.seconds, task=self.task.kind, load_seconds=progress.load_seconds)
 
     def _made(self, pending: PendingParts) -> Iterator[tuple[int, PartResult]]:
         if self.ray_address is None:
@@ -264,7 +279,7 @@ class CorpusJob:
         if not self.quiet:
             told = f"mime-fast: {self.output} is finished already; nothing to do (--restart begins anew)"
             tell(told)
-        return Summary(**finished["summary"])
+        return replace(Summary(**finished["summary"]), seconds=0.0, rows_now=0, answered_now=0, load_seconds=0.0)
 
     def _check_errors(self, tally: Tally, *, last: bool) -> None:
         bad, rows = tally.errors + tally.lost, tally.rows + tally.lost
@@ -301,6 +316,23 @@ class CorpusJob:
         else:
             with open_special(self.output) as stream:
                 yield stream, OutputFormat.of_pipe(self.output)
+
+
+def _made_now(spec: AnswererSpec, progress: ProgressBar) -> Answerer:
+    """The answerer, and how long it took."""
+    started = time.monotonic()
+    answerer = spec.make()
+    progress.loaded(time.monotonic() - started)
+    return answerer
+
+
+def _noted(chunks: Iterable[list[RawRow]], waiting: dict[int, RawRow], progress: ProgressBar) -> Iterator[list[RawRow]]:
+    """The chunks; their rows are in `waiting`, by place, and the clock starts with the first one."""
+    for number, chunk in enumerate(chunks):
+        if number == 0:
+            progress.start()
+        waiting.update((row.index, row) for row in chunk)
+        yield chunk
 
 
 def _model_files(model: str | None) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -9,7 +10,7 @@ from itertools import chain, count, groupby, islice
 from typing import Any, NamedTuple
 
 from mime_fast.corpora.answerer_spec import check_provenance
-from mime_fast.corpora.answering import RowResult
+from mime_fast.corpora.answering import Answerer, RowResult
 from mime_fast.corpora.chunks import CHUNK
 from mime_fast.corpora.part_work import Digest, PartWork
 from mime_fast.corpora.parts import PartResult, Parts
@@ -45,7 +46,7 @@ class PendingParts:
         if workers == 1:
             answerer = None
             for number, rows in todo:
-                answerer = answerer or work.spec.make()
+                answerer = answerer or self._loaded(work)
                 yield number, work.make(answerer, number, rows, self._watch)
             return
         with Pool(work, workers) as pool:
@@ -87,6 +88,12 @@ class PendingParts:
             self.progress.add(Tally.of(answers.answered), total)
         if (row := next(expected, None)) is not None:
             raise DataError(f"{output}: the input changed while it was read: {row} rows came, {total} were counted")
+
+    def _loaded(self, work: PartWork) -> Answerer:
+        started = time.monotonic()
+        answerer = work.spec.make()
+        self.progress.loaded(time.monotonic() - started)
+        return answerer
 
     def _going_on(self) -> PartWork:
         return replace(self.work, spec=replace(self.work.spec, provenance=self.parts.provenance))

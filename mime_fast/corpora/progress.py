@@ -2,31 +2,48 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from typing import Any
 
 from mime_fast.corpora.summary import Tally
+from mime_fast.progress import Progress
 
 EVERY = 30.0  # seconds between plain lines
 
 
 class ProgressBar:
-    """Rows, tokens and errors so far; to be closed."""
+    """Rows, tokens and errors so far, and the seconds that they took; to be closed.
+
+    Attributes:
+        load_seconds: what came before the first row; 0 where nobody said so.
+    """
 
     def __init__(self, *, quiet: bool = False) -> None:
-        from tqdm import tqdm
-
-        self._bar: Any = tqdm(unit=" rows", disable=quiet or None)
-        self._plain = bool(self._bar.disable) and not quiet
+        self._shown = Progress(unit=" rows", show=False if quiet else None)
+        self._plain = not self._shown.shown and not quiet
         self._started = self._told = time.monotonic()
         self._known = self._rows = self._tokens = self._errors = 0
+        self.load_seconds = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Since the first row, or since the engine was loaded."""
+        return max(time.monotonic() - self._started, 1e-9)
+
+    def loaded(self, seconds: float) -> None:
+        """An engine is there after so many seconds; the clock of the rows starts with the first one."""
+        if not self.load_seconds:
+            self.load_seconds = seconds
+            self.start()
+
+    def start(self) -> None:
+        """The clock of the rows starts now."""
+        self._started = time.monotonic()
+        self._shown.restart()
 
     def skip(self, rows: int) -> None:
         """Rows that an earlier run has done."""
         self._known += rows
-        for name in ("n", "initial", "last_print_n"):  # so that they do not count in its rate
-            setattr(self._bar, name, getattr(self._bar, name, 0) + rows)
+        self._shown.skip(rows)
 
     def add(self, tally: Tally, total: int) -> None:
         """More rows are done, of about `total` in all; 0 where nobody knows."""
@@ -35,22 +52,25 @@ class ProgressBar:
         self._errors += tally.errors
         done = self._known + self._rows
         if total:
-            self._bar.total = max(done, total)
+            self._shown.grow(max(done, total))
         now = time.monotonic()
         seconds = max(now - self._started, 1e-9)
-        if not self._bar.disable:
-            self._bar.set_postfix({"tokens/s": int(self._tokens / seconds), "errors": self._errors}, refresh=False)
-        self._bar.update(tally.rows)
+        figures = {"tokens/s": int(self._tokens / seconds), "errors": self._errors}
+        self._shown.update(tally.rows, **figures)
         if self._plain and now - self._told >= EVERY:
             self._told = now
             self.note("mime-fast: " + self._line(done, seconds, total))
 
     def note(self, text: str) -> None:
         """A line on standard error."""
-        self._bar.write(text, file=sys.stderr)
+        self._shown.note(text)
+
+    def done(self) -> None:
+        """All rows are: what was estimated is known."""
+        self._shown.finish()
 
     def close(self) -> None:
-        self._bar.close()
+        self._shown.close()
 
     def _line(self, done: int, seconds: float, total: int) -> str:
         rate = self._rows / seconds

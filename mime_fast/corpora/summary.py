@@ -7,7 +7,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
 from mime_fast.corpora.answering import RowResult
@@ -15,6 +15,11 @@ from mime_fast.engine.results import perplexity
 from mime_fast.errors import DataError
 
 MAX_BYTES = 1 << 20  # a summary is far smaller
+_NOUNS = {
+    "generate": ("reply", "replies"),
+    "score": ("response scored", "responses scored"),
+    "classify": ("dialogue classified", "dialogues classified"),
+}
 
 
 @dataclass
@@ -74,8 +79,9 @@ class Summary:
     """What a job did.
 
     `perplexity_micro` is exp of the mean NLL over all tokens, `perplexity_macro` exp of the mean over rows of a row's
-    mean NLL; both are None where nothing was scored. `seconds` and the rates are only of this run, which answered
-    `rows_now` of the rows; the others were there already.
+    mean NLL; both are None where nothing was scored. `seconds` and the rates are only of this run, which read
+    `rows_now` of the rows and answered `answered_now`; the others were there already. They count from the first row:
+    `load_seconds` came before it. `task` is what was done.
     """
 
     rows: int
@@ -90,11 +96,15 @@ class Summary:
     rows_now: int
     rows_per_second: float
     tokens_per_second: float
+    task: str = "generate"
+    answered_now: int = 0
+    load_seconds: float = 0.0
 
     @classmethod
-    def of(cls, tally: Tally, now: Tally, seconds: float, *, scored: bool) -> Summary:
+    def of(cls, tally: Tally, now: Tally, seconds: float, *, task: str, load_seconds: float = 0.0) -> Summary:
+        """The figures of a job of which this run did `now`, in `seconds` from its first row on."""
         answered = tally.rows - tally.errors
-        known = scored and answered > 0
+        known = task == "score" and answered > 0
         return cls(
             rows=tally.rows,
             answered=answered,
@@ -108,20 +118,39 @@ class Summary:
             rows_now=now.rows,
             rows_per_second=round(now.rows / max(seconds, 1e-9), 1),
             tokens_per_second=round(now.tokens / max(seconds, 1e-9), 1),
+            task=task,
+            answered_now=now.rows - now.errors,
+            load_seconds=round(load_seconds, 3),
         )
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     def __str__(self) -> str:
-        text = f"{self.answered} of {self.rows} rows answered in {self.seconds:.1f} s"
-        text += f" ({self.rows_per_second:.0f} rows/s, {self.tokens_per_second:.0f} tokens/s)"
+        loaded = f"loaded in {_time(self.load_seconds)}; " if self.load_seconds else ""
+        text = f"{loaded}{_counted(self.answered_now, *_NOUNS[self.task])} in {_time(self.seconds)}"
+        if self.rows and not self.rows_now:
+            text = _counted(self.answered, *_NOUNS[self.task])
+        if self.answered_now > 1:
+            text += f", {self.answered_now / max(self.seconds, 1e-3):,.0f} per second"
         if self.perplexity_micro is not None and self.perplexity_macro is not None:
             text += f"; perplexity {self.perplexity_micro:.2f} over tokens, {self.perplexity_macro:.2f} over rows"
         if self.rows_now < self.rows:
-            text += f"; {self.rows - self.rows_now} rows were there already"
-        text += f"; {self.errors} bad rows left out" if self.errors else ""
-        return text + (f"; about {self.lost} rows more are lost in damaged files" if self.lost else "")
+            there = self.rows - self.rows_now
+            text += f"; {_counted(there, 'row was', 'rows were')} there already"
+        text += f"; {_counted(self.errors, 'bad row', 'bad rows')} left out" if self.errors else ""
+        lost = f"; about {_counted(self.lost, 'more row is', 'more rows are')} lost in damaged files"
+        return text + (lost if self.lost else "")
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 0.005:
+        return "less than 0.01 s"
+    return f"{seconds:.{2 if seconds < 0.995 else 1}f} s"
 
 
 def refuse_other_file(path: str) -> None:
@@ -133,5 +162,7 @@ def refuse_other_file(path: str) -> None:
             found = json.loads(stream.read(MAX_BYTES))
     except (OSError, ValueError, RecursionError):
         found = None
-    if not isinstance(found, dict) or found.keys() != {field.name for field in fields(Summary)}:
+    names = {field.name for field in fields(Summary)}
+    needed = {field.name for field in fields(Summary) if field.default is MISSING}
+    if not isinstance(found, dict) or not needed <= found.keys() <= names:
         raise DataError(f"{path}: exists and is no summary of a job; give another --summary, or --force replaces it")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -84,7 +85,7 @@ def test_generate_gives_what_the_engine_gives(run: Run, model_dir: Path) -> None
         assert mixture["mimic_share"] == pytest.approx(expected.mimic_share, abs=1e-4)
         assert mixture["negative"] == pytest.approx(expected.negative, abs=1e-4)
     assert outcome.lines[2]["mixture"]["polarity"] == "positive"
-    assert outcome.err.startswith("mime-fast: 3 of 3 rows answered in ")
+    assert re.fullmatch(r"mime-fast: loaded in \d.*? s; 3 replies in .*? s, [\d,]+ per second\n", outcome.err)
 
 
 def test_generate_passes_every_search_option(run: Run, model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +219,7 @@ def test_bad_rows_are_told_and_the_rest_goes_on(run: Run, model_dir: Path) -> No
     assert [int(line.split()[3].rstrip(":")) for line in reports] == [1, 3, 5, 7, 8, 10, 12]
     assert "context has 50 words; must have at most 39" in reports[4]
     assert "unknown emotion 'hungry'" in reports[3]
-    assert "mime-fast: 3 of 10 rows answered" in outcome.err
+    assert "; 3 replies in " in outcome.err and "; 7 bad rows left out" in outcome.err
     assert outcome.err.rstrip().endswith("7 bad rows left out")
 
 
@@ -250,7 +251,7 @@ def test_even_turns_and_long_dialogues_on_request(run: Run, model_dir: Path) -> 
 def test_empty_input_is_no_error(run: Run, model_dir: Path) -> None:
     outcome = run("classify", "-", "--model", model_dir, stdin="\n \n")
     assert (outcome.code, outcome.out) == (0, "")
-    assert "0 of 0 rows" in outcome.err
+    assert "; 0 dialogues classified in " in outcome.err
 
 
 def test_text_stays_utf8(run: Run, model_dir: Path, tmp_path: Path) -> None:

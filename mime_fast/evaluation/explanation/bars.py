@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from mime_fast.emotions import INDEX, Polarity, polarity
 from mime_fast.engine.explanation import SPEAKERS, Explanation
+from mime_fast.terminal import Look, columns, printable, wrapped
 
-COLOURS = {"positive": "36", "negative": "33", "word": "35", "soft": "2", "bold": "1"}  # ANSI: cyan, yellow, magenta
-EIGHTHS = " ▏▎▍▌▋▊▉"
 NAME_WIDTH = 14
-NARROWEST = 40
 LEAST_REACH = 0.05  # shares nearer to a half than this do not fill their bars
 
 
-def format_explanation(found: Explanation, *, top: int, width: int, colour: bool, unicode: bool) -> str:
-    """Lines of at most `width` columns (40 at least).
-
-    Args:
-        top: recognised emotions that are named; unicode: block characters for bars, otherwise `#`.
-    """
-    width = max(width, NARROWEST)
-
-    def paint(text: str, name: str) -> str:
-        return f"\x1b[{COLOURS[name]}m{text}\x1b[0m" if colour and text else text
-
-    draw = _Bars(width, unicode, paint)
+def format_explanation(found: Explanation, *, top: int, look: Look) -> str:
+    """Lines of at most `look.width` columns; `top` recognised emotions are named."""
+    draw = _Bars(look)
 
     def title(text: str) -> list[str]:
-        return ["", *(paint(line, "bold") for line in _wrapped("", text, width))]
+        return ["", *(look.paint(line, "bold") for line in _wrapped("", text, look.width))]
 
-    lines = _summary(found, top, width, paint)
+    lines = _summary(found, top, look)
     most = max(weight for weights in found.weights.values() for _, weight in weights)
     for group, weights in found.weights.items():
         lines += title(f"{group} emotions, {len(weights)} weights{_role(found, group)}")
@@ -40,21 +27,21 @@ def format_explanation(found: Explanation, *, top: int, width: int, colour: bool
     ends = f"{50 - 100 * reach:.0f} or {50 + 100 * reach:.0f} %"
     lines += title(f"share of {side} side in the gate; bars from 50 % to {ends}")
     for turn, (words, shares) in enumerate(zip(found.words, found.shares, strict=True)):
-        lines.append(paint(SPEAKERS[turn % 2], "soft"))
+        lines.append(look.paint(SPEAKERS[turn % 2], "soft"))
         pairs = zip(words, shares, strict=True)
         lines += [draw.line(word, share, (share - 0.5) / reach, "word", two_sided=True) for word, share in pairs]
     return "\n".join(lines)
 
 
-def _summary(found: Explanation, top: int, width: int, paint: Callable[[str, str], str]) -> list[str]:
+def _summary(found: Explanation, top: int, look: Look) -> list[str]:
     emotions = ", ".join(f"{name} {100 * share:.0f} %" for name, share in found.emotions[:top])
     group = polarity(INDEX[found.mimicked])
     share = f"{100 * found.mixture.mimic_share:.1f} % of the gate"
     given = "" if found.mimicked == found.reply.emotion else f" (given: {found.mimicked})"
     mimics = f"{group}{given}, {share}" if found.mimicry else f"nothing (a model without mimicry); first side {share}"
-    lines = _wrapped("emotion", emotions or found.reply.emotion, width)
-    lines += _wrapped("mimics", mimics, width) + _wrapped("reply", found.reply.text, width)
-    return [paint(line[:8], "bold") + line[8:] if line[:1].strip() else line for line in lines]
+    lines = _wrapped("emotion", emotions or found.reply.emotion, look.width)
+    lines += _wrapped("mimics", mimics, look.width) + _wrapped("reply", found.reply.text, look.width)
+    return [look.paint(line[:8], "bold") + line[8:] if line[:1].strip() else line for line in lines]
 
 
 def _role(found: Explanation, group: Polarity) -> str:
@@ -66,40 +53,25 @@ def _role(found: Explanation, group: Polarity) -> str:
 class _Bars:
     """Lines of a name, a bar and a percentage."""
 
-    def __init__(self, width: int, unicode: bool, paint: Callable[[str, str], str]) -> None:
-        self.space = width - NAME_WIDTH - len("  100.0 %") - 1
-        self.unicode = unicode
-        self.paint = paint
+    def __init__(self, look: Look) -> None:
+        self.look = look
+        self.space = look.width - NAME_WIDTH - len("  100.0 %") - 1
 
     def line(self, name: str, value: float, part: float, colour: str, *, two_sided: bool = False) -> str:
         """`part` of a bar, 0 to 1; where it is two-sided, -1 to 1 from the middle on."""
-        longest = NAME_WIDTH - 1
-        shown = name if len(name) <= NAME_WIDTH else f"{name[:longest]}{'…' if self.unicode else '~'}"
-        bar = self._two_sided(part) if two_sided else self._bar(part, self.space)
-        blanks = " " * (self.space - len(bar))
-        return f"{shown:<{NAME_WIDTH}} {self.paint(bar, colour)}{blanks} {100 * value:6.1f} %"
-
-    def _bar(self, part: float, space: int) -> str:
-        if not self.unicode:
-            return "#" * round(part * space)
-        full, rest = divmod(round(part * space * 8), 8)
-        return "█" * full + (EIGHTHS[rest] if rest else "")
+        shown = self.look.clipped(printable(name), NAME_WIDTH)
+        bar = self._two_sided(part) if two_sided else self.look.bar(part, self.space)
+        left, blanks = " " * (NAME_WIDTH - columns(shown)), " " * (self.space - len(bar))
+        return f"{shown}{left} {self.look.paint(bar, colour)}{blanks} {100 * value:6.1f} %"
 
     def _two_sided(self, part: float) -> str:
         half = (self.space - 1) // 2
-        left = ("█" if self.unicode else "#") * round(max(0.0, -part) * half)
-        return f"{left.rjust(half)}{'│' if self.unicode else '|'}{self._bar(max(0.0, part), half)}"
+        left = ("█" if self.look.unicode else "#") * round(max(0.0, -part) * half)
+        return f"{left.rjust(half)}{'│' if self.look.unicode else '|'}{self.look.bar(part, half)}"
 
 
 def _wrapped(name: str, text: str, width: int) -> list[str]:
     """Text of whole words after a name of 8 columns (none: no margin)."""
     margin = 8 if name else 0
-    lines, line = [], name.ljust(margin)
-    empty = len(line)
-    for word in text.split():
-        if len(line) > empty and len(line) + len(word) > width - 1:
-            lines.append(line.rstrip())
-            line = " " * margin
-            empty = margin
-        line += word + " "
-    return [*lines, line.rstrip()]
+    lines = wrapped(printable(text), width - margin)
+    return [f"{'' if place else name:<{margin}}{line}".rstrip() for place, line in enumerate(lines)]

@@ -19,6 +19,7 @@ from mime_fast.engine.engine import Engine
 from mime_fast.engine.explanation import Explanation, explain
 from mime_fast.errors import ConfigError, InputError
 from mime_fast.evaluation.explanation.bars import format_explanation
+from mime_fast.terminal import Look
 from mime_fast.text.tokenizer import Tokenizer
 from tests.mixtures import mixture_of
 from tests.reference.tiny import tiny
@@ -72,7 +73,7 @@ def test_the_fast_back_end_agrees() -> None:
 def test_ablations_say_so() -> None:
     plain = explain(make_engine(emotion_mimicry=False), DIALOGUE)
     assert not plain.mimicry
-    text = format_explanation(plain, top=3, width=80, colour=False, unicode=True)
+    text = format_explanation(plain, top=3, look=Look(80))
     assert "nothing (a model without mimicry); first side " in text and "(mimicked)" not in text
     one_group = explain(make_engine(emotion_mimicry=False, emotion_grouping=False), DIALOGUE)
     assert sum(weight for group in one_group.weights.values() for _, weight in group) == pytest.approx(1)
@@ -89,15 +90,15 @@ def test_json(found: Explanation) -> None:
 @pytest.mark.parametrize("width", [1, 40, 57, 80, 200])
 @pytest.mark.parametrize("unicode", [True, False])
 def test_bars_fit_the_width(found: Explanation, width: int, unicode: bool) -> None:
-    plain = format_explanation(found, top=32, width=width, colour=False, unicode=unicode)
+    plain = format_explanation(found, top=32, look=Look(width, False, unicode))
     assert max(map(len, plain.splitlines())) <= max(width, 40)
     assert plain.isascii() or unicode
-    painted = format_explanation(found, top=32, width=width, colour=True, unicode=unicode)
+    painted = format_explanation(found, top=32, look=Look(width, True, unicode))
     assert "\x1b[" in painted and re.sub(r"\x1b\[\d+m", "", painted) == plain
 
 
 def test_bars_are_as_long_as_what_they_show(found: Explanation) -> None:
-    lines = format_explanation(found, top=3, width=100, colour=False, unicode=False).splitlines()
+    lines = format_explanation(found, top=3, look=Look(100, unicode=False)).splitlines()
     weights = {
         line[:14].strip(): (line.count("#"), float(line.rstrip(" %").split()[-1]))
         for line in lines
@@ -113,7 +114,7 @@ def test_bars_are_as_long_as_what_they_show(found: Explanation) -> None:
 
 def test_a_long_word_is_cut() -> None:
     engine = make_engine()
-    text = format_explanation(explain(engine, ["a" * 60]), top=1, width=60, colour=False, unicode=True)
+    text = format_explanation(explain(engine, ["a" * 60]), top=1, look=Look(60))
     assert f"{'a' * 13}…" in text and "a" * 15 not in text.partition("gate;")[2]
 
 
