@@ -8,6 +8,8 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
+from mime_fast.terminal import is_terminal
+
 TICK = 1.0  # seconds from one look at the clock to the next
 
 
@@ -24,12 +26,12 @@ class Progress:
     def __init__(
         self, total: int | None = None, *, title: str = "", unit: str, show: bool | None = None, leave: bool = True
     ) -> None:
-        notebook = in_notebook()
-        hidden = None if show is None and not notebook else show is False
+        alive = in_notebook() or is_terminal(sys.stderr)
+        hidden = not (alive if show is None else show)
         self.bar: Any = _tqdm()(total=total, desc=title or None, unit=unit, disable=hidden, leave=leave)
         self._closed = threading.Event()
         self._clock: threading.Thread | None = None
-        if self.shown and (notebook or sys.stderr.isatty()):
+        if self.shown and alive:
             self._clock = threading.Thread(target=self._tick, name="mime_fast progress", daemon=True)
             self._clock.start()
 

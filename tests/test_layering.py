@@ -16,7 +16,8 @@ PACKAGE = "mime_fast"
 LEVELS = (
     ("errors", "_version"),
     ("files",),
-    ("output_checks", "streams", "progress", "terminal"),
+    ("output_checks", "streams", "terminal"),
+    ("progress",),
     ("emotions", "extras"),
     ("config", "needs_torch"),  # MoEL has a listener for each emotion
     ("text",),

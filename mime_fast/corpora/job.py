@@ -279,7 +279,7 @@ class CorpusJob:
         if not self.quiet:
             told = f"mime-fast: {self.output} is finished already; nothing to do (--restart begins anew)"
             tell(told)
-        return replace(Summary(**finished["summary"]), seconds=0.0, rows_now=0, answered_now=0, load_seconds=0.0)
+        return Summary(**finished["summary"])
 
     def _check_errors(self, tally: Tally, *, last: bool) -> None:
         bad, rows = tally.errors + tally.lost, tally.rows + tally.lost
