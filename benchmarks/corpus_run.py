@@ -16,7 +16,8 @@ from typing import Any, Literal
 from benchmarks.peak_memory import peak
 from mime_fast import load
 from mime_fast.corpora.chunks import CHUNK
-from mime_fast.corpora.job import PART_ROWS, CorpusJob
+from mime_fast.corpora.job import CorpusJob
+from mime_fast.corpora.parts import PART_ROWS
 from mime_fast.corpora.tasks import Task
 from mime_fast.engine.reading import Given, Reading
 

@@ -12,7 +12,7 @@ from benchmarks.figures import OURS, REFERENCE, Agreement
 from benchmarks.parity import agreement
 from benchmarks.random_mime import make_random_mime
 from benchmarks.tasks import TOKENS, VOCABULARY, Task, Work, random_work, real_dialogues, task_of
-from mime_fast.corpora.job import PART_ROWS
+from mime_fast.corpora.parts import PART_ROWS
 from mime_fast.engine.load import find_model
 from mime_fast.text import tokenize
 

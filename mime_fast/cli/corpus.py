@@ -69,7 +69,12 @@ def _add_job(parser: ArgumentParser, top_emotions: int) -> None:
         help="work on a Ray cluster: auto, HOST:PORT, ray://HOST:PORT, or local for a new one on this machine "
         "(default: the one that Ray finds, or a new one)",
     )
-    group.add_argument("--part-rows", type=int, metavar="N", help="rows that are made final together (default: 2560)")
+    group.add_argument(
+        "--part-rows",
+        type=int,
+        metavar="N",
+        help="rows that are made final together (default: 2560, or as the job was begun)",
+    )
     group.add_argument("--restart", action="store_true", help="begin anew, though OUT is a job's that is begun or done")
     group.add_argument("--force", action="store_true", help="replace an OUT that is there and that no job made")
     group.add_argument(
@@ -114,7 +119,7 @@ def _add_job(parser: ArgumentParser, top_emotions: int) -> None:
 
 def run_job(args: Namespace, kind: Any, search: Mapping[str, Any] | None = None) -> int:
     """Run the job; returns 1 if some rows were bad, else 0."""
-    from mime_fast.corpora.job import PART_ROWS, CorpusJob
+    from mime_fast.corpora.job import CorpusJob
     from mime_fast.corpora.tasks import Task
 
     task = Task(
@@ -139,7 +144,7 @@ def run_job(args: Namespace, kind: Any, search: Mapping[str, Any] | None = None)
         reading=reading_of(args),
         workers=(1 if ray_address is None else 0) if args.workers is None else args.workers,
         ray_address=ray_address,
-        part_rows=PART_ROWS if args.part_rows is None else args.part_rows,
+        part_rows=args.part_rows,
         strict=args.strict,
         max_errors=args.max_errors,
         restart=args.restart,

@@ -17,7 +17,7 @@ from mime_fast._version import __version__
 from mime_fast.config.checks import check_int
 from mime_fast.corpora.answerer_spec import AnswererSpec, check_asked
 from mime_fast.corpora.answering import Answerer
-from mime_fast.corpora.chunks import CHUNK, as_they_come, full
+from mime_fast.corpora.chunks import as_they_come, full
 from mime_fast.corpora.part_work import PartWork, digests
 from mime_fast.corpora.parts import PartResult, Parts
 from mime_fast.corpora.places import Places
@@ -42,7 +42,6 @@ from mime_fast.streams import standard_output, tell
 if TYPE_CHECKING:
     from mime_fast.corpora.preview import Preview
 
-PART_ROWS = 5 * CHUNK
 Show = Callable[[RawRow, Mapping[str, Any]], bytes]
 ENOUGH = 1000  # rows after which a share of bad ones says something
 
@@ -61,7 +60,7 @@ class CorpusJob:
         workers: processes that share the parts; the output is the same.
         ray_address: a Ray cluster, as for `ray.init`, whose actors (`workers`, 0: as many as fit) do the work instead;
             "" for the one that Ray finds, or a new one on this machine. They must see the input and the model.
-        part_rows: rows of a part.
+        part_rows: rows of a part. None: those of the job as it was begun, 2,560 for a new one.
         strict: stop at the first bad row.
         max_errors: the share of bad rows beyond which the job stops.
         restart: begin anew, though a job is begun or finished there.
@@ -83,7 +82,7 @@ class CorpusJob:
     reading: Reading = field(default_factory=Reading)
     workers: int = 1
     ray_address: str | None = None
-    part_rows: int = PART_ROWS
+    part_rows: int | None = None
     strict: bool = False
     max_errors: float = 1.0
     restart: bool = False
@@ -97,7 +96,8 @@ class CorpusJob:
         if self.output is not None:
             object.__setattr__(self, "output", plain_path(self.output))
         check_int("workers", self.workers, 1 if self.ray_address is None else 0, 2**20)
-        check_int("part_rows", self.part_rows, 1, 2**40)
+        if self.part_rows is not None:
+            check_int("part_rows", self.part_rows, 1, 2**40)
         if not 0 <= self.max_errors <= 1:
             raise ConfigError(f"max_errors={self.max_errors!r}: must be a share from 0 to 1")
         if self.summary_file == "-" and self.output in (None, "-"):
@@ -243,7 +243,7 @@ class CorpusJob:
             if parts.done:
                 progress.note(f"mime-fast: going on: {before.rows} rows in {len(parts.done)} parts are done")
             now = Tally()
-            for number, result in self._made(PendingParts(reader, parts, work, self.part_rows, progress)):
+            for number, result in self._made(PendingParts(reader, parts, work, parts.part_rows, progress)):
                 parts.done[number] = result
                 parts.noted()
                 now = Tally.total([now, result.tally])
@@ -272,7 +272,7 @@ class CorpusJob:
         finished = parts.finished
         assert finished is not None
         known = sources == parts.manifest.sources and not any(source.is_standard_input for source in reader.sources)
-        if not known and [digest for _, digest in digests(reader, self.part_rows)] != finished["digests"]:
+        if not known and [digest for _, digest in digests(reader, parts.part_rows)] != finished["digests"]:
             raise DataError(
                 f"{self.output}: is another job's: the input differs; give another OUT, or --restart begins anew"
             )

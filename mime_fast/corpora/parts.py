@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mime_fast.corpora.chunks import CHUNK
 from mime_fast.corpora.manifest import Manifest, OutputFile, changes
 from mime_fast.corpora.places import Places, StateFiles
 from mime_fast.corpora.summary import Tally
@@ -23,6 +24,7 @@ from mime_fast.corpora.writers import join_bytes
 from mime_fast.errors import BackendError, DataError
 from mime_fast.files import named_writer, naming, sync_folder, write_json
 
+PART_ROWS = 5 * CHUNK
 _SHOWN = 5  # differences named in one message
 
 
@@ -59,7 +61,8 @@ class Parts:
         """The parts of this job, locked. Without a part that is done, all is as it was if the block fails.
 
         Args:
-            job: what the output depends on; sources: the inputs as they are.
+            job: what the output depends on, and `part_rows`, None for those of the job that is there; sources: the
+                inputs as they are.
             restart: begin anew, though there are parts or an output of a job.
             force: replace an output that no manifest accounts for.
             noted: is called when the files on the disk are worth a copy.
@@ -89,6 +92,11 @@ class Parts:
     def finished(self) -> dict[str, Any] | None:
         """Summary, rows, digests and provenance of a job that is done."""
         return self.manifest.finished
+
+    @property
+    def part_rows(self) -> int:
+        """Rows of a part of this job."""
+        return int(self.manifest.job["part_rows"])
 
     @property
     def provenance(self) -> dict[str, Any] | None:
@@ -180,11 +188,14 @@ def _begun(
     """The job as it goes on: finished, with some parts done, or new."""
     lost = before is not None and before.finished is not None and not before.is_complete(places.folder)
     if before is not None and not restart and not (lost and not any(StateFiles(places, before.token).done())):
+        job = job | {"part_rows": job["part_rows"] or before.job.get("part_rows")}
         if differences := changes(before.job, job):
             more = f"; and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
+            only_size = len(differences) == 1 and differences[0].startswith("part_rows ")
+            cure = "leave part_rows out" if only_size else "give another OUT"
             raise DataError(
-                f"{places.output}: is another job's: {'; '.join(differences[:_SHOWN])}{more}; give another OUT, or "
-                "--restart begins anew"
+                f"{places.output}: is another job's: {'; '.join(differences[:_SHOWN])}{more}; {cure}, or --restart "
+                "begins anew"
             )
         if before.is_complete(places.folder):
             StateFiles(places, before.token).remove()
@@ -192,6 +203,7 @@ def _begun(
         parts = Parts(places, replace(before, finished=None))
         parts.done = {number: _read_counts(path) for number, path in parts.files.done()}
         return parts
+    job = job | {"part_rows": job["part_rows"] or PART_ROWS}
     manifest = Manifest.new(job, sources, before.ours(places.folder) if before else ())
     manifest.write(places.manifest, StateFiles(places, manifest.token).scratch("manifest"))
     if before is not None:
