@@ -11,6 +11,7 @@ from mime_fast.emotions import emotion_index
 from mime_fast.errors import InputError
 
 _MAX_SEED = 2**64 - 1
+_EXACT = 2.0**53  # two integers from here on may be the same float
 
 
 @dataclass(frozen=True)
@@ -89,15 +90,28 @@ def check_id(value: object, index: int) -> str | int:
     if value is None:
         return index
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise InputError(f"id={value!r}: must be text or an integer")
+        raise InputError(f"id={value!r}: must be text or an integer{_inexact(value)}")
     if isinstance(value, str):
         check_encodable(value, "id")
     return value
 
 
+def is_gap(value: object) -> bool:
+    """Whether a cell has no value: None, or the NaN that it becomes in a column of floats."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
 def plain_number(value: float) -> int | float | None:
-    """The integer where a float is one, and None for NaN: columns with gaps are of floats in many libraries."""
-    return int(value) if value.is_integer() else None if math.isnan(value) else value
+    """The integer where a float is one, and None for NaN: columns with gaps are of floats in many libraries.
+
+    From 2^53 on a float may be another integer than the one that was meant, and stays a float.
+    """
+    return int(value) if value.is_integer() and abs(value) < _EXACT else None if math.isnan(value) else value
+
+
+def _inexact(value: object) -> str:
+    is_large = isinstance(value, float) and _EXACT <= abs(value) < math.inf
+    return " (from 2^53 on, floats are not exact: save the column as integers or text)" if is_large else ""
 
 
 def whole_number(text: str) -> object:
@@ -124,5 +138,5 @@ def _seed(value: object) -> int | None:
     if value is None:
         return None
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MAX_SEED:
-        raise InputError(f"seed={value!r}: must be an integer from 0 to 2^64 - 1")
+        raise InputError(f"seed={value!r}: must be an integer from 0 to 2^64 - 1{_inexact(value)}")
     return value

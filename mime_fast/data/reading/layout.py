@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mime_fast.data.dialogues import check_id, parse_line
+from mime_fast.data.dialogues import check_id, is_gap, parse_line
 from mime_fast.data.reading import empathetic
 from mime_fast.data.reading.options import Columns, UtteranceColumns
 from mime_fast.data.reading.row_values import CHAT_COLUMNS, dialogue_of, value_of
@@ -91,15 +91,16 @@ class Layout:
                 turns = dialogue_of(found, columns)
                 if len(turns) < 2:
                     raise InputError(f"a dialogue of {len(turns)} turns has no turn of the listener")
+                kept = {name: value[0] for _, name, _ in columns.names[2:] if (value := value_of(found, name))}
+                own_id = kept.pop(columns.name("id"), None)
+                dialogue_id = None if is_gap(own_id) else check_id(own_id, number)
             except InputError as error:
                 yield number, Broken(str(error), _shown(content))
                 continue
-            kept = {name: value[0] for _, name, _ in columns.names[2:] if (value := value_of(found, name)) is not None}
-            dialogue_id = kept.pop(columns.name("id"), None)
             for place in range(1, len(turns), 2):
                 row = kept | {columns.name("context"): turns[:place], columns.name("response"): turns[place]}
                 if dialogue_id is not None:
-                    row[columns.name("id")] = f"{check_id(dialogue_id, number)}:{place + 1}"
+                    row[columns.name("id")] = f"{dialogue_id}:{place + 1}"
                 yield number, row
 
 

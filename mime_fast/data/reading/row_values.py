@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 
+from mime_fast.data.dialogues import is_gap
 from mime_fast.data.reading.dialogue_shapes import chat_of, list_in_text, utterances_of
 from mime_fast.data.reading.options import SEPARATOR, Columns
 from mime_fast.errors import InputError
@@ -23,7 +23,7 @@ def named_values(found: Mapping[str, object], columns: Columns, *, need_response
     for field, name, is_asked in columns.names:
         if name in found:
             value = found[name]
-            if not isinstance(value, float) or not math.isnan(value):  # what a gap becomes in a column of floats
+            if value is None or not is_gap(value):
                 values[field] = value
         elif is_asked and field not in ("context", "response"):
             if (inner := value_of(found, name)) is not None:

@@ -241,3 +241,44 @@ def test_seeds_and_emotions_that_some_rows_have(tmp_path: Path) -> None:
     for columns in (Columns(seed="seeed"), Columns(emotion="emo")):
         with pytest.raises(DataError, match=r"a.jsonl: no '(seeed|emo)' in any of the first 2 rows"):
             rows_of(file, columns)
+
+
+NOT_IDS = (2.5, 2.0**53, 1e300, True, ["a"])
+
+
+def ids_of(path: Path, columns: Columns | None = None) -> list[Any]:
+    return [row[2] for row in rows_of(path, columns, need_response=False)]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "list", "parquet"])
+@pytest.mark.parametrize("turns", [None, "all"])
+def test_ids_follow_one_rule_in_every_format(tmp_path: Path, kind: str, turns: Any) -> None:
+    """A float that is an integer is that one, a gap is none; what may be another id costs its row only."""
+    good = [1.0, float("nan"), None, 3.0, 2.0**53 - 1]
+    expected = ["1:2", 1, 2, "3:2", "9007199254740991:2"] if turns else [1, 1, 2, 3, 2**53 - 1]
+    bad = [value for value in NOT_IDS if kind != "parquet" or isinstance(value, float)]
+    rows = [{"id": value, "context": ["a", "b"] if turns else ["a"]} for value in [*good, *bad, 7]]
+    path = tmp_path / f"a.{'json' if kind == 'list' else kind}"
+    if kind == "parquet":
+        parquet.write_table(pa.table({name: [row[name] for row in rows] for name in ("id", "context")}), path)
+    else:
+        text = [json.dumps(row) for row in rows]
+        path.write_text("[" + ",\n".join(text) + "]" if kind == "list" else "\n".join(text))
+    found = ids_of(path, Columns(turns=turns))
+    assert found[: len(good)] == expected and found[-1] == ("7:2" if turns else 7)
+    told = found[len(good) : -1]
+    assert len(told) == len(bad) and all("must be text or an integer" in reason for reason in told)
+    assert "from 2^53 on, floats are not exact" in told[1]
+
+
+def test_a_conversation_without_an_id_is_named(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"conv_id": None, "utterance_idx": 1, "context": "sad", "prompt": "p", "utterance": "a"}
+    ]
+    rows += [
+        {**rows[0], "conv_id": float("nan")},
+        {**rows[0], "conv_id": 4.0},
+        {**rows[0], "conv_id": 4, "utterance_idx": 2},
+    ]
+    path = lines(tmp_path / "a.jsonl", *rows)
+    assert ids_of(path) == ["no conv_id; the conversation's is expected"] * 2 + ["4:2"]
