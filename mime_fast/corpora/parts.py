@@ -188,7 +188,7 @@ def _begun(
     """The job as it goes on: finished, with some parts done, or new."""
     lost = before is not None and before.finished is not None and not before.is_complete(places.folder)
     if before is not None and not restart and not (lost and not any(StateFiles(places, before.token).done())):
-        job = job | {"part_rows": job["part_rows"] or before.job.get("part_rows")}
+        job = job | {"part_rows": job.get("part_rows") or before.job.get("part_rows")}
         if differences := changes(before.job, job):
             more = f"; and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
             only_size = len(differences) == 1 and differences[0].startswith("part_rows ")
@@ -203,7 +203,7 @@ def _begun(
         parts = Parts(places, replace(before, finished=None))
         parts.done = {number: _read_counts(path) for number, path in parts.files.done()}
         return parts
-    job = job | {"part_rows": job["part_rows"] or PART_ROWS}
+    job = job | {"part_rows": job.get("part_rows") or PART_ROWS}
     manifest = Manifest.new(job, sources, before.ours(places.folder) if before else ())
     manifest.write(places.manifest, StateFiles(places, manifest.token).scratch("manifest"))
     if before is not None:

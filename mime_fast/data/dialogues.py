@@ -90,7 +90,7 @@ def check_id(value: object, index: int) -> str | int:
     if value is None:
         return index
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise InputError(f"id={value!r}: must be text or an integer{_inexact(value)}")
+        raise InputError(f"id={value!r:.80}: must be text or an integer{_inexact(value)}")
     if isinstance(value, str):
         check_encodable(value, "id")
     return value
@@ -138,5 +138,5 @@ def _seed(value: object) -> int | None:
     if value is None:
         return None
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MAX_SEED:
-        raise InputError(f"seed={value!r}: must be an integer from 0 to 2^64 - 1{_inexact(value)}")
+        raise InputError(f"seed={value!r:.80}: must be an integer from 0 to 2^64 - 1{_inexact(value)}")
     return value

@@ -41,19 +41,19 @@ def utterance(values: Mapping[str, object], previous: EdUtterance | None) -> EdU
     expected = previous.number + 1 if previous is not None and previous.conv_id == conv_id else 1
     number = whole_number(index) if isinstance(index, str) else index
     if not isinstance(number, int):
-        raise InputError(f"utterance_idx {index!r} is not an integer; {expected} is expected")
+        raise InputError(f"utterance_idx {index!r:.60} is not an integer; {expected} is expected")
     if number != expected:
-        raise InputError(f"utterance_idx {number} is out of order; {expected} is expected in {conv_id!r}")
+        raise InputError(f"utterance_idx {number} is out of order; {expected} is expected in {conv_id!r:.60}")
     if emotion not in LABELS:
-        raise InputError(f"unknown emotion {emotion!r}; one of {', '.join(LABELS)} is expected")
+        raise InputError(f"unknown emotion {emotion!r:.60}; one of {', '.join(LABELS)} is expected")
     speaker, marks = values.get("speaker_idx"), values.get("selfeval")
     if isinstance(speaker, str) and not isinstance(whole_number(speaker), int):
-        raise _shifted(f"speaker_idx {speaker!r} is not an integer", values)
+        raise _shifted(f"speaker_idx {speaker!r:.60} is not an integer", values)
     if isinstance(marks, str) and not _is_marks(marks):
         raise _shifted(f"selfeval {marks[:40]!r} is not of numbers", values)
     prompt, text = values.get("prompt", ""), values.get("utterance", "")
     if not isinstance(prompt, str) or not isinstance(text, str):
-        raise InputError(f"prompt and utterance are {prompt!r} and {text!r}; text is expected")
+        raise InputError(f"prompt and utterance are {prompt!r:.60} and {text!r:.60}; text is expected")
     return EdUtterance(conv_id, number, str(emotion), prompt.replace("_comma_", ","), text.replace("_comma_", ","))
 
 

@@ -6,7 +6,7 @@ import codecs
 import io
 import json
 from collections.abc import Iterator
-from itertools import chain, count
+from itertools import chain, count, islice
 from typing import Any
 
 from mime_fast.data.dialogues import not_utf8_in, parse_line
@@ -28,8 +28,9 @@ def read_json(file: File, columns: Columns) -> Numbered:
         names = _names_inside(file.name, first[1], columns) if first else []
     else:
         rows = (line for line in text_lines(file, stream) if isinstance(line[1], Broken) or line[1].strip())
+        is_only = not file.source.is_stream and _is_one_line(stream)
         first = next(rows, None)
-        names = _names(first[1]) if first else []
+        names = _names(first[1], file.name, columns, is_only=is_only) if first else []
     if first is not None:
         yield from Layout.of(names, file.name, columns, is_table=False).rows(chain([first], rows))
 
@@ -49,17 +50,30 @@ def _goes_on(stream: io.BufferedReader) -> bool:
     return inner == b"{" and line.rstrip().endswith(b",") if rest.strip() else inner in (b"{", b"]")
 
 
-def _names(content: bytes | dict[str, object] | Broken) -> list[str]:
-    """The keys of the first row; a broken one has none."""
+def _is_one_line(stream: io.BufferedReader) -> bool:
     try:
-        return list(parse_line(content)) if isinstance(content, bytes) else []
+        return not stream.peek(BUFFER).strip().count(b"\n")
+    except DAMAGED:  # reading will say so
+        return False
+
+
+def _names(content: bytes | dict[str, object] | Broken, where: str, columns: Columns, *, is_only: bool) -> list[str]:
+    """The keys of the first row, which may be the only one; a broken one has none."""
+    try:
+        found = parse_line(content) if isinstance(content, bytes) else {}
     except InputError:
         return []
+    return _names_inside(where, found, columns) if is_only else list(found)
 
 
 def _names_inside(where: str, content: Any, columns: Columns) -> list[str]:
     """The keys of the first object. DataError where it is one that has the rows in it."""
     names = list(content) if isinstance(content, dict) else []
+    if names and (set(names) == {"columns", "index", "data"} or _is_by_number(content)):
+        raise DataError(
+            f"{where}: is one object, as pandas' to_json writes a table; to_json(..., orient='records', lines=True) "
+            "writes rows"
+        )
     lists = [
         name
         for name in names
@@ -71,6 +85,14 @@ def _names_inside(where: str, content: Any, columns: Columns) -> list[str]:
             f"`jq -c '.{lists[0]}[]'` writes it"
         )
     return names
+
+
+def _is_by_number(content: dict[str, Any]) -> bool:
+    """Whether it has all rows by their numbers, or columns that do."""
+    values = list(islice(content.values(), 3))
+    if not all(isinstance(value, dict) and value for value in values):
+        return False
+    return all(map(str.isdigit, islice(content, 3))) or all(key.isdigit() for one in values for key in islice(one, 3))
 
 
 def _objects(file: File, stream: io.BufferedReader) -> Numbered:

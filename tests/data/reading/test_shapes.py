@@ -12,7 +12,7 @@ import pytest
 from pyarrow import parquet
 
 from mime_fast.data.reading.dialogue_shapes import list_in_text
-from mime_fast.data.reading.options import Columns
+from mime_fast.data.reading.options import Columns, UtteranceColumns
 from mime_fast.errors import ConfigError, DataError, InputError
 from tests.data.reading.conftest import rows_of
 
@@ -282,3 +282,16 @@ def test_a_conversation_without_an_id_is_named(tmp_path: Path) -> None:
     ]
     path = lines(tmp_path / "a.jsonl", *rows)
     assert ids_of(path) == ["no conv_id; the conversation's is expected"] * 2 + ["4:2"]
+
+
+@pytest.mark.parametrize("columns", [Columns(), UtteranceColumns()])
+@pytest.mark.parametrize("orient", ["columns", "split", "index"])
+def test_tables_of_pandas_that_are_no_rows_are_named(tmp_path: Path, orient: Any, columns: Columns) -> None:
+    """As pandas' to_json writes them by default."""
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"context": ["a", "b"] * 40, "response": ["c", "d"] * 40})
+    for number, indent in enumerate((None, 2)):
+        path = tmp_path / f"{number}.json"
+        frame.to_json(path, orient=orient, indent=indent)
+        with pytest.raises(DataError, match=rf"{number}.json: is one object, .*; to_json\(\.\.\., orient='records'"):
+            rows_of(path, columns)
