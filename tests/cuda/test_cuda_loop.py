@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mime_fast.backends.gpu import prefill
+from mime_fast.backends.gpu import shapes
 from mime_fast.backends.gpu.backend import CudaBackend
 from mime_fast.backends.gpu.graphs import Graphs
 from mime_fast.backends.gpu.session import Session, ladder
@@ -101,6 +101,29 @@ def test_a_captured_step_reads_nothing_back(asked: Asked, options: GenerationCon
     assert_alike(again[1], expected)
     assert prefill.replays > 3  # shapes met again
     assert len(graphs.pools) == 2  # the session was used again
+
+
+def test_scoring_is_one_graph_for_each_shape(asked: Asked) -> None:
+    """Contexts, emotions and the decoder's layers; every batch after the first of its shape, however many it has."""
+    graphs = FakeGraphs()
+    backend = CudaBackend(torch_mime(CONFIG, TENSORS), torch.float32, 4, plain_ops("for tests"), graphs)
+    lengths = np.array([3 + i % 4 if i % 5 else 0 for i in range(len(asked))])
+    offsets = np.concatenate([[0], lengths.cumsum()])
+    targets = np.random.default_rng(1).integers(7, CONFIG.vocab_size, offsets[-1]).astype(np.int32)
+    outputs, expected = device_backend(CONFIG, TENSORS, 64).score(*parts(asked), targets, offsets)
+    for _ in range(2):
+        found = backend.score(*parts(asked), targets, offsets)
+        np.testing.assert_allclose(found[1], expected, atol=1e-5)
+        assert found[0].weights is not None and outputs.weights is not None
+        np.testing.assert_allclose(found[0].weights, outputs.weights, atol=1e-6)
+    (pool,) = graphs.pools
+    assert pool.replays > 5
+    before = pool.replays
+    few, last = asked.only([len(asked) - 1]), offsets[-2]
+    again = backend.score(*parts(few), targets[last:], np.array([0, offsets[-1] - last]))[1]
+    np.testing.assert_allclose(again, expected[last:], atol=1e-5)
+    backend.score(*parts(few), targets[last:], np.array([0, offsets[-1] - last]))
+    assert pool.replays > before
 
 
 def test_the_guard_sees_reads() -> None:
@@ -272,7 +295,7 @@ def test_tables_are_the_backend_s_own(asked: Asked, monkeypatch: pytest.MonkeyPa
 
 
 def test_shapes_of_the_prefill_are_bounded(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prefill, "SHAPES", 2)
+    monkeypatch.setattr(shapes, "SHAPES", 2)
     model, graphs = torch_mime(CONFIG, TENSORS), FakeGraphs()
     backend = CudaBackend(model, torch.float32, 4, plain_ops("for tests"), graphs)
     expected = device_backend(CONFIG, TENSORS, 4).generate(*parts(asked), WAYS["greedy"])[1]

@@ -16,9 +16,9 @@ from torch import Tensor
 from mime_fast.backends.gpu.batches import batch_of, batches, buckets, padded, to_device, to_host
 from mime_fast.backends.gpu.graphs import Graphs
 from mime_fast.backends.gpu.loop import run_queue
-from mime_fast.backends.gpu.model import DeviceModel, Understood, exact_float32
-from mime_fast.backends.gpu.prefill import TOGETHER, Prefill
+from mime_fast.backends.gpu.model import DeviceModel, PaddedResponses, exact_float32
 from mime_fast.backends.gpu.session import Session, Shape, ladder
+from mime_fast.backends.gpu.shapes import TOGETHER, Shapes
 from mime_fast.backends.gpu.work import EmotionBuffers, Work
 from mime_fast.backends.placement import Placement
 from mime_fast.backends.protocol import OPS, Contexts, EmotionOutputs, Floats, Ids, Offsets, Requests, Stop, refuse_nan
@@ -62,7 +62,9 @@ class CudaBackend:
             self.model = DeviceModel(model, dtype, ops)
         self.batch_size = batch_size
         self._graphs = graphs
-        self._understand = Prefill(self.model, graphs.new_pool())
+        capture = graphs.new_pool()
+        self._understand = Shapes(self.model.understand, capture)
+        self._read = Shapes(self.model.read, capture)
         self._sessions: dict[Shape, Session] = {}
         self._lock = Lock()
 
@@ -116,9 +118,14 @@ class CudaBackend:
             longest = self.model.config.max_positions
             widths = np.stack([buckets(x, longest) for x in (contexts.offsets, target_offsets)], axis=1)
             for which, (source, length) in self._batches(widths, min(most, TOGETHER), stop):
-                understood = self._understand(batch_of(contexts, requests, which, source, self.model.device))
-                buffers.take(which, understood)
-                self._score(understood, which, targets, target_offsets, length, log_probs)
+                given = batch_of(contexts, requests, which, source, self.model.device)
+                if not length:
+                    buffers.take(which, self._understand(given))
+                    continue
+                ids = padded(targets, target_offsets, which, length, self.model.device)
+                read = self._read(PaddedResponses(given, ids))
+                buffers.take(which, read.understood)
+                self._score(read.hidden, ids, which, target_offsets, log_probs)
             return log_probs
 
         with self._running():
@@ -158,16 +165,13 @@ class CudaBackend:
                 raise BackendError("stopped")
             yield each
 
-    def _score(
-        self, understood: Understood, which: list[int], targets: Ids, offsets: Offsets, width: int, log_probs: Tensor
-    ) -> None:
+    def _score(self, hidden: Tensor, ids: Tensor, which: list[int], offsets: Offsets, log_probs: Tensor) -> None:
+        """Log-probs of the real ones of ids [B, T] to their places."""
         device, lengths = self.model.device, np.diff(offsets)[which]
-        if not width:
-            return
-        rows, columns = np.nonzero(np.arange(width) < lengths[:, None])
-        wanted = to_device(rows * width + columns, device)
+        rows, columns = np.nonzero(np.arange(ids.shape[1]) < lengths[:, None])
+        wanted = to_device(rows * ids.shape[1] + columns, device)
         places = to_device(offsets[which][rows] + columns, device)
-        log_probs[places] = self.model.score(understood, padded(targets, offsets, which, width, device), wanted)
+        log_probs[places] = self.model.score(hidden.flatten(0, 1)[wanted], ids.flatten()[wanted])
 
     def _session(self, work: Work, most: int) -> Session:
         slots = min(step for step in ladder(most) if step >= min(work.items, most))
@@ -206,6 +210,7 @@ class CudaBackend:
             except torch.cuda.OutOfMemoryError as error:
                 self._sessions.clear()
                 self._understand.forget()
+                self._read.forget()
                 if self.batch_size == 1:
                     raise BackendError(f"the GPU's memory does not suffice for one dialogue: {error}") from None
                 self.batch_size = -(-self.batch_size // 2)

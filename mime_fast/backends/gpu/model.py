@@ -47,6 +47,22 @@ class Understood:
     real: Tensor  # bool [B, S']
 
 
+@dataclass(frozen=True)
+class PaddedResponses:
+    """Contexts, and a response to each."""
+
+    contexts: PaddedContexts
+    target_ids: Tensor  # int64 [B, T], padded with PAD
+
+
+@dataclass(frozen=True)
+class Read:
+    """What the model made of contexts and responses."""
+
+    understood: Understood
+    hidden: Tensor  # O (eq. 28), what each target is predicted from, [B, T, C']
+
+
 class DeviceModel:
     """Packed once.
 
@@ -104,8 +120,9 @@ class DeviceModel:
         mimic_share = torch.where(words, share, 0.0).sum(dim=1) / words.sum(dim=1)
         return Understood(context.emotion_logits, mimicked, weights, mimic_share, fused, real)
 
-    def score(self, understood: Understood, targets: Tensor, wanted: Tensor) -> Tensor:
-        """Log-probs of targets int64 [B, T] at the flat places `wanted`, int64 [N]: float32 [N]."""
+    def read(self, batch: PaddedResponses) -> Read:
+        """Eq. 1-4 and 7-28: all positions of the responses at once, without reading anything back."""
+        understood, targets = self.understand(batch.contexts), batch.target_ids
         inputs = torch.cat([torch.full_like(targets[:, :1], SOS_ID), targets[:, :-1]], dim=1)
         x = self.decoder.words[inputs] + self.decoder.positions[: inputs.shape[1]]
         future = torch.ones(inputs.shape[1], inputs.shape[1], dtype=torch.bool, device=x.device).triu(1)
@@ -113,10 +130,12 @@ class DeviceModel:
         memory, memory_masked = understood.fused.float(), ~understood.real[:, None, None]
         for layer in self.layers.decoder.layers:
             x = layer(x, masked, memory, memory_masked)
-        hidden = self.layers.decoder.norm(x).flatten(0, 1)[wanted].to(self.dtype)
-        hidden = F.pad(hidden, (0, self.decoder.columns - hidden.shape[1]))
-        gold = targets.flatten()[wanted].int()
-        parts = zip(*(torch.split(x, self.ops.score_rows) for x in (hidden, gold)), strict=True)
+        hidden = self.layers.decoder.norm(x).to(self.dtype)
+        return Read(understood, F.pad(hidden, (0, self.decoder.columns - hidden.shape[2])))
+
+    def score(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        """Log-probs of targets int64 [N] after O, [N, C'] (eq. 29): float32 [N]."""
+        parts = zip(*(torch.split(x, self.ops.score_rows) for x in (hidden, targets.int())), strict=True)
         return torch.cat([self.ops.vocab_score(h, self.vocab_weight, self.vocab_bias, t) for h, t in parts])
 
     def memory(self, fused: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from mime_fast.backends.gpu.batches import batch_of, batches, buckets, longest_first, to_device, to_host
 from mime_fast.backends.gpu.model import DeviceModel, PaddedContexts, Understood
-from mime_fast.backends.gpu.prefill import TOGETHER
 from mime_fast.backends.gpu.session import Session
+from mime_fast.backends.gpu.shapes import TOGETHER
 from mime_fast.backends.protocol import Contexts, EmotionOutputs, Requests
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.emotions import LABELS

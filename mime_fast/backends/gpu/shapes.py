@@ -1,0 +1,98 @@
+"""Functions of a batch of dialogues in few shapes, each a CUDA graph: hundreds of small kernels, one launch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from mime_fast.backends.gpu.graphs import Capture
+from mime_fast.backends.gpu.session import ladder
+
+TOGETHER = 128  # dialogues; the largest batch, and the top of the ladder of sizes
+SHAPES = 64  # kept with their buffers and graphs
+Given = TypeVar("Given")
+Found = TypeVar("Found")
+T = TypeVar("T")
+
+
+class Shapes(Generic[Given, Found]):
+    """`run` for up to `TOGETHER` dialogues: the first time of a shape eagerly, then as a graph.
+
+    What it returns is good until the next call, by which the same memory may have something else in it.
+
+    Args:
+        run: of a dataclass to one; their fields are tensors [B, ...], or such dataclasses, or plain values.
+        capture: what makes graphs; None: there are none.
+    """
+
+    def __init__(self, run: Callable[[Given], Found], capture: Capture | None) -> None:
+        self._run = run
+        self._capture = capture
+        self._shapes: dict[tuple[Any, ...], _Shape[Given, Found]] = {}
+
+    def __call__(self, batch: Given) -> Found:
+        if self._capture is None:
+            return self._run(batch)
+        leaves = _leaves(batch)
+        count = next(len(x) for x in leaves if isinstance(x, Tensor))
+        rows = min(size for size in ladder(TOGETHER) if size >= count)
+        key = rows, *(x.shape[1:] if isinstance(x, Tensor) else x for x in leaves)
+        shape = self._shapes.pop(key, None)
+        if shape is not None:
+            self._shapes[key] = shape  # the last one used
+            return _each(shape.replay(batch, self._capture), lambda x: x[:count])
+        while len(self._shapes) >= SHAPES:
+            del self._shapes[next(iter(self._shapes))]
+        self._shapes[key] = _Shape(self._run, _each(batch, lambda x: x[torch.arange(rows, device=x.device) % count]))
+        return _each(self._shapes[key].run(), lambda x: x[:count])
+
+    def forget(self) -> None:
+        """Give up the memory of all shapes."""
+        self._shapes.clear()
+
+
+class _Shape(Generic[Given, Found]):
+    """Buffers of one shape, and the graph from the second use on."""
+
+    def __init__(self, run: Callable[[Given], Found], given: Given) -> None:
+        self._run = run
+        self._given = given
+        self._found: Found | None = None
+        self._again: Callable[[], None] | None = None
+
+    def run(self) -> Found:
+        self._found = self._run(self._given)
+        return self._found
+
+    def replay(self, batch: Given, capture: Capture) -> Found:
+        for mine, given in zip(_leaves(self._given), _leaves(batch), strict=True):
+            if isinstance(mine, Tensor):
+                mine[: len(given)] = given
+        if self._again is None:
+            self._again = capture(self._step)
+        self._again()
+        assert self._found is not None
+        return self._found
+
+    def _step(self) -> None:
+        self._found = self._run(self._given)
+
+
+def _leaves(value: Any) -> list[Any]:
+    """The values of a dataclass's fields, those of dataclasses among them in their place."""
+    if not is_dataclass(value):
+        return [value]
+    return [leaf for field in fields(value) for leaf in _leaves(getattr(value, field.name))]
+
+
+def _each(value: T, change: Callable[[Tensor], Tensor]) -> T:
+    """The same with every tensor changed."""
+    if isinstance(value, Tensor):
+        return change(value)  # type: ignore[return-value]
+    if not is_dataclass(value) or isinstance(value, type):
+        return value
+    return type(value)(*(_each(getattr(value, field.name), change) for field in fields(value)))
