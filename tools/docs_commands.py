@@ -9,7 +9,7 @@ from functools import partial
 
 from mime_fast.cli.main import PROG, make_parser
 
-WIDTH = 96  # of a usage line
+WIDTH = 86  # of a usage line
 BAR = r"\|"  # within a cell
 INTRODUCTION = f"""# All commands and options
 
