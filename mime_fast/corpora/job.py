@@ -8,34 +8,33 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from mime_fast._version import __version__
 from mime_fast.config.checks import check_int
 from mime_fast.corpora.answerer_spec import AnswererSpec, check_asked
 from mime_fast.corpora.answering import Answerer
 from mime_fast.corpora.chunks import as_they_come, full
+from mime_fast.corpora.output_kinds import errors_file, is_stream, open_stream, placed
 from mime_fast.corpora.part_work import PartWork, digests
 from mime_fast.corpora.parts import PartResult, Parts
 from mime_fast.corpora.places import Places
 from mime_fast.corpora.production import PendingParts
 from mime_fast.corpora.progress import ProgressBar
-from mime_fast.corpora.remote_output import RemoteOutput, check_remote
-from mime_fast.corpora.retry import error_rows
+from mime_fast.corpora.remote_output import check_remote
+from mime_fast.corpora.retry import error_rows, retried_places
 from mime_fast.corpora.summary import Summary, Tally, refuse_other_file
 from mime_fast.corpora.tasks import Task
-from mime_fast.corpora.writers import OutputFormat
 from mime_fast.data.reading.options import Reading
 from mime_fast.data.reading.reader import Reader
 from mime_fast.data.reading.remote import is_uri, plain_path
 from mime_fast.data.reading.rows import RawRow
 from mime_fast.data.reading.source import Source
 from mime_fast.data.reading.sources import find_sources
-from mime_fast.errors import ConfigError, DataError, MimeFastError
-from mime_fast.files import is_special, json_bytes, open_special, write_json
+from mime_fast.errors import ConfigError, DataError
+from mime_fast.files import json_bytes, write_json
 from mime_fast.output_checks import check_outputs
 from mime_fast.streams import standard_output, tell
 
@@ -104,7 +103,7 @@ class CorpusJob:
             raise ConfigError("--summary -: the rows go to standard output; must be a file")
         if self.retry_errors is not None and self.ray_address is not None:
             raise ConfigError(f"retry_errors={self.retry_errors}: must be without Ray")
-        if (self.workers > 1 or self.ray_address is not None) and self._streams():
+        if (self.workers > 1 or self.ray_address is not None) and is_stream(self.output):
             asked = f"workers={self.workers}" if self.ray_address is None else "Ray"
             raise ConfigError(f"{asked}: an output that is a file or a folder is needed")
 
@@ -119,12 +118,12 @@ class CorpusJob:
         """
         reader = self._reader()
         self._check_outputs(reader)
-        if self._streams():
+        if is_stream(self.output):
             summary = self._run_stream(reader)
         else:
             job, sources = self._described(), [_as_it_is(source) for source in reader.sources]
             with (
-                self._placed() as (places, copy),
+                placed(str(self.output)) as (places, copy),
                 Parts.opened(places, job, sources, restart=self.restart, force=self.force, noted=copy) as parts,
             ):
                 summary = self._run_parts(reader, parts, sources)
@@ -146,50 +145,20 @@ class CorpusJob:
     def _reader(self) -> Reader:
         mimics = self.task.kind != "classify"
         found = find_sources(self.inputs, self.reading, _tell)
-        return Reader(found, self.task.columns, tell=_tell if mimics else lambda _: None, only=self._retried())
-
-    def _retried(self) -> frozenset[int] | None:
-        """The places in the input of the rows that `retry_errors` names; None: all."""
-        if self.retry_errors is None:
-            return None
-        first, step = self.task.first_row, self.task.row_step
-        places = {number: divmod(number - first, step) for number in error_rows(self.retry_errors)}
-        if wrong := [number for number, (place, rest) in places.items() if place < 0 or rest]:
-            raise DataError(
-                f"{self.retry_errors}: row {min(wrong)} is not of this input, whose rows are {first}, {first + step}, "
-                "and so on; give the same --first-row and --row-step as then"
-            )
-        return frozenset(place for place, _ in places.values())
+        retried, task = self.retry_errors, self.task
+        only = None if retried is None else retried_places(retried, task.first_row, task.row_step)
+        return Reader(found, self.task.columns, tell=_tell if mimics else lambda _: None, only=only)
 
     @property
     def errors_file(self) -> str | None:
         """Where bad rows are written; None without a file or folder as the output."""
-        if self._streams():
-            return None
-        if is_uri(str(self.output)):
-            return f"{self.output}{'_' if str(self.output).endswith('/') else '.'}errors.jsonl"
-        return str(Places.of(str(self.output)).errors)
-
-    @contextmanager
-    def _placed(self) -> Iterator[tuple[Places, Callable[[], None]]]:
-        """Where the job works, and what is called when its files there are worth a copy to the store of a URI."""
-        if not is_uri(str(self.output)):
-            yield Places.of(str(self.output)), lambda: None
-            return
-        with RemoteOutput.opened(str(self.output)) as remote:
-            try:
-                yield remote.places, remote.copy
-            except BaseException:
-                with suppress(MimeFastError):
-                    remote.copy()
-                raise
-            remote.copy()
+        return errors_file(self.output)
 
     def _check_outputs(self, reader: Reader) -> None:
         inputs = [self.inputs] if isinstance(self.inputs, str) else list(self.inputs)
         sources = ["-" if source.is_standard_input else source.name for source in reader.sources]
         outputs: dict[str, str | None] = {"--summary": self.summary_file}
-        if self._streams():
+        if is_stream(self.output):
             outputs |= {"OUT": self.output}
         elif is_uri(str(self.output)):
             check_remote(str(self.output), sources, inputs)
@@ -207,7 +176,7 @@ class CorpusJob:
         pauses = any(source.size == 0 for source in reader.sources)  # a pipe, a terminal
         try:
             answerer = _made_now(self._spec(), progress)
-            with self._stream() as (stream, written):
+            with open_stream(self.output) as (stream, written):
                 writer = written.writer(stream, self.task.kind)
                 coming = (as_they_come if pauses else full)(reader)
                 for answered in answerer.answers_of(_noted(coming, waiting, progress)):
@@ -303,19 +272,6 @@ class CorpusJob:
 
     def _spec(self) -> AnswererSpec:
         return AnswererSpec(self.task, self.model, dict(self.load_options), self.strict)
-
-    def _streams(self) -> bool:
-        return self.output is None or self.output == "-" or is_special(self.output)
-
-    @contextmanager
-    def _stream(self) -> Iterator[tuple[BinaryIO, OutputFormat]]:
-        """Where records go as they come, and their format: JSON lines, or what a pipe's name says."""
-        if self.output is None or self.output == "-":
-            with standard_output() as stream:
-                yield stream, OutputFormat()
-        else:
-            with open_special(self.output) as stream:
-                yield stream, OutputFormat.of_pipe(self.output)
 
 
 def _made_now(spec: AnswererSpec, progress: ProgressBar) -> Answerer:

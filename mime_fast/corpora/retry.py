@@ -25,6 +25,21 @@ def error_rows(path: str | os.PathLike[str]) -> frozenset[int]:
     return frozenset(found)
 
 
+def retried_places(path: str | os.PathLike[str], first_row: int, row_step: int) -> frozenset[int]:
+    """The places in the input, from 0, of an errors file's rows, whose numbers are first_row, first_row + row_step, ...
+
+    Raises:
+        DataError: as `error_rows`, or a row is none of these.
+    """
+    places = {number: divmod(number - first_row, row_step) for number in error_rows(path)}
+    if wrong := [number for number, (place, rest) in places.items() if place < 0 or rest]:
+        raise DataError(
+            f"{os.fspath(path)}: row {min(wrong)} is not of this input, whose rows are {first_row}, "
+            f"{first_row + row_step}, and so on; give the same --first-row and --row-step as then"
+        )
+    return frozenset(place for place, _ in places.values())
+
+
 def _number(line: bytes, name: str, place: int) -> int:
     try:
         value = json.loads(line)["index"]
