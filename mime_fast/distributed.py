@@ -62,8 +62,9 @@ def score(
         that was answered. A bad row has its `id`, `row` and `error`, and null elsewhere.
 
     Raises:
-        ConfigError: a value is not allowed. BackendError: Ray, or a GPU that was asked for, is not there.
-        What the actors raise (a CheckpointError, say) is Ray's when the Dataset is computed.
+        ConfigError: a value is not allowed.
+        BackendError: Ray, or a GPU that was asked for, is not there. What the actors raise (a CheckpointError, say) is
+            Ray's when the Dataset is computed.
     """
     task = Task(
         "score",

@@ -114,7 +114,8 @@ class CorpusJob:
             ConfigError: a value is not allowed, or an output would take an input's place.
             DataError: an input or the output cannot be used, too many rows are bad, or the output is another job's or
                 nobody's.
-            CheckpointError, BackendError: as `mime_fast.load` and the engine.
+            CheckpointError: as `mime_fast.load`.
+            BackendError: as `mime_fast.load` and the engine.
         """
         reader = self._reader()
         self._check_outputs(reader)

@@ -35,7 +35,8 @@ class Task:
     """What is done, and all options that change a row of the output.
 
     Raises:
-        ConfigError: a value is not allowed (the engine checks the search's). InputError: an unknown emotion.
+        ConfigError: a value is not allowed (the engine checks the search's).
+        InputError: an unknown emotion.
     """
 
     kind: Kind

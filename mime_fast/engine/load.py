@@ -56,8 +56,9 @@ def load(
             do not look at it.
 
     Raises:
-        CheckpointError: no such model, or a broken one. ConfigError: an argument is not allowed. BackendError: what was
-            asked for by name cannot run here; the message says why.
+        CheckpointError: no such model, or a broken one.
+        ConfigError: an argument is not allowed.
+        BackendError: what was asked for by name cannot run here; the message says why.
     """
     if path is not None and not isinstance(path, str | os.PathLike):
         raise ConfigError(f"path={path!r}: must be None, a model folder or the name of a shipped model")
