@@ -1,19 +1,22 @@
-"""Progress bars whose clock moves, in a terminal or a notebook."""
+"""Bar bars whose clock moves, in a terminal or a notebook."""
 
 from __future__ import annotations
 
 import sys
 import threading
 import time
+from collections.abc import Collection, Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from mime_fast.terminal import is_terminal
+
+Value = TypeVar("Value")
 
 TICK = 1.0  # seconds from one look at the clock to the next
 
 
-class Progress:
+class Bar:
     """A bar, to be closed. Between two updates a thread moves its clock.
 
     Args:
@@ -88,6 +91,16 @@ class Progress:
     def _tick(self) -> None:
         while not self._closed.wait(TICK):
             self.bar.refresh()
+
+
+def followed(
+    values: Collection[Value], *, title: str, unit: str, show: bool | None = None, leave: bool = True
+) -> Iterator[Value]:
+    """The values, with a bar that counts those that are done with."""
+    with Bar(len(values), title=title, unit=unit, show=show, leave=leave) as bar:
+        for value in values:
+            yield value
+            bar.update()
 
 
 def in_notebook() -> bool:

@@ -6,10 +6,12 @@ import hashlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
 from multiprocessing.connection import Connection, wait
+from multiprocessing.synchronize import Lock
 from typing import Any
 
 from mime_fast.corpora.answerer_spec import AnswererSpec, provenance_of
@@ -21,6 +23,7 @@ from mime_fast.data.reading.rows import RawRow
 from mime_fast.files import named_writer
 
 Watch = Callable[[list[RowResult]], None]
+Report = Callable[[float | Tally], None]  # seconds that loading took, or what is counted of some rows
 
 
 @dataclass(frozen=True)
@@ -95,22 +98,33 @@ class _Worker:
     """What the calls in one worker process share."""
 
     work: PartWork
+    report: Report
     answerer: Answerer | None = None
 
 
 _WORKER: list[_Worker] = []  # in a worker process, its one
 
 
-def start_worker(work: PartWork, alive: Connection) -> None:
-    """Make this process ready for `run_worker`. It ends at once when the other end of `alive` is closed, or is gone
-    with its process."""
+def start_worker(work: PartWork, alive: Connection, reports: Connection, turn: Lock) -> None:
+    """Make this process ready for `run_worker`, which sends each `Report` into `reports` when it holds `turn`.
+
+    The process ends at once when the other end of `alive` is closed, or is gone with its process.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=lambda: (wait([alive]), os._exit(1)), daemon=True).start()
-    _WORKER.append(_Worker(work))
+
+    def report(found: float | Tally) -> None:
+        with turn:
+            reports.send(found)
+
+    _WORKER.append(_Worker(work, report))
 
 
 def run_worker(number: int, rows: list[RawRow]) -> tuple[int, PartResult]:
     """One part in a worker process."""
     (worker,) = _WORKER
-    worker.answerer = worker.answerer or worker.work.spec.make()
-    return number, worker.work.make(worker.answerer, number, rows, lambda _: None)
+    if worker.answerer is None:
+        started = time.monotonic()
+        worker.answerer = worker.work.spec.make()
+        worker.report(time.monotonic() - started)
+    return number, worker.work.make(worker.answerer, number, rows, lambda found: worker.report(Tally.of(found)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -10,7 +11,7 @@ from multiprocessing import get_context
 from typing import Self
 
 from mime_fast.backends.threads import default_threads
-from mime_fast.corpora.part_work import PartWork, run_worker, start_worker
+from mime_fast.corpora.part_work import PartWork, Report, run_worker, start_worker
 from mime_fast.corpora.parts import PartResult
 from mime_fast.data.reading.rows import RawRow
 from mime_fast.errors import BackendError
@@ -19,7 +20,10 @@ from mime_fast.errors import BackendError
 class Pool:
     """Worker processes, each with an engine; gone when the block ends."""
 
-    def __init__(self, work: PartWork, workers: int) -> None:
+    def __init__(self, work: PartWork, workers: int, report: Report) -> None:
+        """`report` is called, on a thread, with what the workers report."""
+        self._report = report
+        self._ended = threading.Event()
         self._workers = workers
         options = {**work.spec.load_options, "threads": _threads(work, workers)}
         self._work = replace(work, spec=replace(work.spec, load_options=options))
@@ -28,7 +32,12 @@ class Pool:
     def __enter__(self) -> Self:
         context = get_context("spawn")
         self._theirs, self._alive = context.Pipe(duplex=False)
-        self._pool = ProcessPoolExecutor(self._workers, context, start_worker, (self._work, self._theirs))
+        self._reports, into = context.Pipe(duplex=False)
+        given = (self._work, self._theirs, into, context.Lock())
+        self._pool = ProcessPoolExecutor(self._workers, context, start_worker, given)
+        self._into = into  # open, so that the thread never meets the end of the pipe
+        self._listener = threading.Thread(target=self._listen, name="mime_fast workers' reports", daemon=True)
+        self._listener.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -38,6 +47,16 @@ class Pool:
         self._pool.shutdown(cancel_futures=True)
         self._alive.close()
         self._theirs.close()
+        self._ended.set()
+        self._listener.join(timeout=5)  # it waits for ever where a worker was killed in the middle of a report
+        if not self._listener.is_alive():
+            self._reports.close()
+            self._into.close()
+
+    def _listen(self) -> None:
+        while self._reports.poll(0.1) or not self._ended.is_set():
+            if self._reports.poll():
+                self._report(self._reports.recv())
 
     def make(self, todo: Iterator[tuple[int, Iterator[RawRow]]]) -> Iterator[tuple[int, PartResult]]:
         """The parts as they are done, in any order; one more than there are workers is in memory."""

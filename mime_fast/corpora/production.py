@@ -49,10 +49,8 @@ class PendingParts:
                 answerer = answerer or self._loaded(work)
                 yield number, work.make(answerer, number, rows, self._watch)
             return
-        with Pool(work, workers) as pool:
-            for number, result in pool.make(todo):
-                self.progress.add(result.tally, self.reader.estimated_rows())
-                yield number, result
+        with Pool(work, workers, self._reported) as pool:
+            yield from pool.make(todo)
 
     def of_answers(
         self, coming: Iterable[ResultChunk], survey: Sequence[tuple[int, str]]
@@ -135,6 +133,12 @@ class PendingParts:
             f"{self.parts.places.output}: is another job's: the input differs in part {number}, which begins with its "
             f"row {first} (from 0); give another OUT, or --restart begins anew"
         )
+
+    def _reported(self, found: float | Tally) -> None:
+        if isinstance(found, Tally):
+            self.progress.add(found, self.reader.estimated_rows())
+        else:
+            self.progress.loaded(found)
 
     def _watch(self, answered: Sequence[RowResult]) -> None:
         self.progress.add(Tally.of(answered), self.reader.estimated_rows())

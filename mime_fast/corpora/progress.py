@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from mime_fast.corpora.summary import Tally
-from mime_fast.progress import Progress
+from mime_fast.progress import Bar
 
 EVERY = 30.0  # seconds between plain lines
 
@@ -18,7 +18,7 @@ class ProgressBar:
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self._shown = Progress(unit=" rows", show=False if quiet else None)
+        self._shown = Bar(unit=" rows", show=False if quiet else None)
         self._plain = not self._shown.shown and not quiet
         self._started = self._told = time.monotonic()
         self._known = self._rows = self._tokens = self._errors = 0

@@ -60,10 +60,10 @@ def watched(results: Iterable[Result], total: int, unit: str, show: bool) -> lis
     """The results as a list; `show`: with a bar while they come."""
     if not show:
         return list(results)
-    from mime_fast.progress import Progress
+    from mime_fast.progress import Bar
 
     found = []
-    with Progress(total, unit=unit, show=True) as progress:
+    with Bar(total, unit=unit, show=True) as progress:
         for one in results:
             found.append(one)
             progress.update()

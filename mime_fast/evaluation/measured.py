@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.data.batches import Example, length_order, make_examples
@@ -20,6 +19,7 @@ from mime_fast.errors import InputError
 from mime_fast.evaluation.metrics.diversity import Diversity, diversity
 from mime_fast.evaluation.metrics.likelihood import Likelihood, PairFigures, per_pair
 from mime_fast.evaluation.searches import SEARCHES, Search
+from mime_fast.progress import followed
 
 Tokens = list[list[str]]
 Where = npt.NDArray[np.bool_]
@@ -101,9 +101,9 @@ class Measured:
         """The pairs of a group with one seed; `varied` is the search that diversity is of."""
         return MeasuredPart(self, self.groups[group], seed, varied)
 
-    def _progress(self, title: str) -> tqdm[Sequence[int]]:
+    def _progress(self, title: str) -> Iterator[Sequence[int]]:
         named = f"{self.name}: {title}" if self.name else title
-        return tqdm(self.batches, desc=named, unit="batch", disable=not self.show_progress)
+        return followed(self.batches, title=named, unit=" batches", show=None if self.show_progress else False)
 
 
 class MeasuredPart:

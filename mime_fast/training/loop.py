@@ -10,21 +10,23 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from mime_fast.data.batches import Batch, Example, collate, epoch_order
 from mime_fast.errors import CheckpointError, MimeFastError
 from mime_fast.files import whole_file
+from mime_fast.progress import Bar
 from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.models import frozen_copy
+from mime_fast.streams import tell
 from mime_fast.training.augmentation import drop_words
 from mime_fast.training.losses import LossTerms, reached_by_classifier
 from mime_fast.training.recipe import Stage
 from mime_fast.training.schedule import kl_weight, learning_rate
+
+PLAIN_EVERY = 60.0  # seconds between lines about the steps, where there is no bar
 
 
 @dataclass
@@ -67,6 +69,7 @@ class Loop(ABC):
         self.device = next(model.parameters()).device
         self.average = frozen_copy(model).to(self.device) if stage.ema_decay else None
         self.progress = Progress()
+        self._told = time.monotonic()
 
     @property
     @abstractmethod
@@ -110,16 +113,11 @@ class Loop(ABC):
         else:
             torch.manual_seed(self.stage.seed)
         self.begin()
-        bar = tqdm(
-            total=self.total_steps,
-            initial=self.progress.step,
-            unit="step",
-            desc=self.title,
-            disable=not self.show_progress,
-            smoothing=0.05,
-        )
         done = self._finished()
-        with bar:
+        with Bar(
+            self.total_steps, title=self.title or "", unit=" steps", show=None if self.show_progress else False
+        ) as bar:
+            bar.skip(self.progress.step)
             while not self._finished():
                 self._run_epoch(bar)
         if not done:
@@ -141,7 +139,7 @@ class Loop(ABC):
         rest = [parameter for parameter in self.model.parameters() if id(parameter) not in known]
         return [slow, rest], [self.stage.encoder_rate, 1.0]
 
-    def _run_epoch(self, bar: tqdm[Any]) -> None:
+    def _run_epoch(self, bar: Bar) -> None:
         self.epoch_examples = self.examples(self.progress.epoch)
         order = epoch_order(self.epoch_examples, self.stage.batch_size, self.stage.seed, self.progress.epoch)
         saved = started = time.monotonic()
@@ -149,8 +147,11 @@ class Loop(ABC):
             losses = self._step(indices)
             self.progress.seconds += time.monotonic() - started
             started = time.monotonic()
-            bar.update()
-            bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items()}, refresh=False)
+            bar.update(1, **self._shown(losses))
+            if self.show_progress and not bar.shown and started - self._told > PLAIN_EVERY:
+                self._told = started
+                figures = ", ".join(f"{name}={value}" for name, value in self._shown(losses).items())
+                tell(f"{self.title or 'training'}: step {self.progress.step:,} of {self.total_steps:,}, {figures}")
             due = self.after_step(losses)
             if self.can_save() and (due or time.monotonic() - saved > self.save_every_seconds):
                 self._save()
@@ -159,6 +160,13 @@ class Loop(ABC):
                 return
         self.progress.epoch += 1
         self.progress.batch = 0
+
+    def _shown(self, losses: dict[str, float]) -> dict[str, str]:
+        """The loss and the terms of it that this stage has."""
+        stage = self.stage
+        weights = {"classification": stage.alpha, "kl": stage.beta, "reconstruction": stage.beta}
+        weights |= {"response": stage.gamma, "mixture": stage.mixture_weight, "risk": stage.risk_weight}
+        return {name: f"{value:.4g}" for name, value in losses.items() if value and weights.get(name, 1)}
 
     def _step(self, indices: Sequence[int]) -> dict[str, float]:
         stage, progress = self.stage, self.progress

@@ -125,7 +125,9 @@ class Trainer(Loop):
         return due
 
     def _evaluate(self, losses: dict[str, float]) -> None:
-        figures = evaluate_likelihood(self.trained, self.valid_examples, seed=self.stage.seed)
+        figures = evaluate_likelihood(
+            self.trained, self.valid_examples, seed=self.stage.seed, show_progress=self.show_progress
+        )
         self._log(losses, figures)
         if self.progress.step < self.stage.min_steps and self.progress.step != self.total_steps:
             return

@@ -16,6 +16,7 @@ from torch import Tensor
 from mime_fast.data.batches import Batch, Example, collate, decoder_inputs, length_order
 from mime_fast.emotions import POSITIVE_IDS
 from mime_fast.engine.results import perplexity
+from mime_fast.progress import followed
 from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.noise import prior_noise
 from mime_fast.text.special import PAD_ID, UNK_ID
@@ -85,6 +86,7 @@ def evaluate_likelihood(
     batch_size: int = 64,
     gold_polarity: bool = True,
     stochastic: bool = True,
+    show_progress: bool = False,
 ) -> Likelihood:
     """Macro perplexity (EOS counted, one prior sample a pair) and accuracies of the emotion classifier.
 
@@ -92,8 +94,11 @@ def evaluate_likelihood(
         seed: of the prior noise; a pair's place in `examples` is its request id.
         gold_polarity: mimic the labelled emotion, as the released code does for its PPL; False: the predicted one.
         stochastic: False for z = mu.
+        show_progress: show a bar on a terminal or in a notebook, which goes when it is full.
     """
-    batches = length_order(examples, batch_size)
+    order = length_order(examples, batch_size)
+    show = None if show_progress else False
+    batches = followed(order, title="validation", unit=" batches", show=show, leave=False)
     return per_pair(model, examples, batches, seed=seed, gold_polarity=gold_polarity, stochastic=stochastic).summary()
 
 
