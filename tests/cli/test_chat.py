@@ -10,6 +10,8 @@ import pytest
 import mime_fast
 from mime_fast.cli import chat
 from mime_fast.emotions import LABELS
+from mime_fast.evaluation.explanation.bars import format_explanation
+from mime_fast.terminal import Look
 from tests.cli.conftest import Run
 from tests.mixtures import mixture_of
 
@@ -59,7 +61,7 @@ def test_commands_and_bad_lines(run: Run, model_dir: Path) -> None:
     stdin = "/help\n/sing\n/seed x\n" + "cat " * 60 + "\nmy cat\n"
     outcome = run("chat", "--model", model_dir, stdin=stdin)
     assert outcome.code == 0
-    assert all(f"\n{name}" in "\n" + outcome.out for name in ("/reset", "/seed N", "/help", "/quit"))
+    assert all(f"\n{name}" in "\n" + outcome.out for name in ("/explain", "/seed N", "/reset", "/help", "/quit"))
     assert "unknown command '/sing'" in outcome.out
     assert "seed 'x': must be an integer from 0 to 2^64 - 1" in outcome.out
     assert "not answered: " in outcome.out
@@ -77,6 +79,43 @@ def test_prompts_on_a_terminal_only(run: Run, model_dir: Path) -> None:
     outcome = run("chat", "--model", model_dir, stdin="/help\n", terminal=True)
     assert outcome.out.startswith("Say how you feel.")
     assert outcome.out.count("\nyou      ") == 2
+
+
+def test_the_last_reply_is_explained(run: Run, model_dir: Path) -> None:
+    outcome = run("chat", "--model", model_dir, "--seed", 4, stdin="/explain\n" + SAY + "and now ?\n/explain\n")
+    assert outcome.out.startswith("nothing was answered yet\n")
+    said = [line.removeprefix("mime     ") for line in outcome.out.splitlines() if line.startswith("mime     ")]
+    found = mime_fast.load(model_dir).explain([SAY.strip(), said[0], "and now ?"], seed=4, request_id=1)
+    assert found.reply.text == said[1]
+    assert outcome.out.endswith(format_explanation(found, top=3, look=Look()) + "\n")
+
+
+@pytest.mark.parametrize("word", ["exit", "quit", "/quit", "/exit", "EXIT"])
+def test_a_word_ends_it(run: Run, model_dir: Path, word: str) -> None:
+    outcome = run("chat", "--model", model_dir, stdin=f"{word}\nmy cat\n", terminal=True)
+    assert (outcome.code, "mime     " in outcome.out) == (0, False)
+
+
+def test_the_keys_that_end_it(run: Run, model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = run("chat", "--model", model_dir, stdin="", terminal=True)
+    assert ended.code == 0 and ended.out.endswith("you      \n")
+
+    def interrupted(prompt: str) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("builtins.input", interrupted)
+    outcome = run("chat", "--model", model_dir, stdin="", terminal=True)
+    assert (outcome.code, outcome.err) == (0, "") and outcome.out.endswith("ends.\n\n")
+    assert run("chat", "--model", model_dir, stdin="").code == 130  # a pipe is stopped as any command is
+
+
+def test_lines_fit_and_show_no_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    mixture = mime_fast.EmotionMixture({"joyful": 1.0}, {"sad": 1.0}, "positive", 0.5)
+    long = mime_fast.Candidate("so sorry " * 12 + "\x1b[2J", [], [], [-0.5], -0.5, -0.5, "eos")
+    reply = mime_fast.Reply([long], "joyful", dict.fromkeys(LABELS, 1 / 32), mixture)
+    lines = list(chat._fitting(chat.describe(reply), Look(40)))
+    assert all(len(line) <= 40 for line in lines) and "\\x1b[2J" in lines[-1] and len(lines) > 5
+    assert [line[:9] for line in lines if not line.startswith(" ")] == ["emotion  ", "answers  ", "mime     "]
 
 
 def test_broken_bytes_do_not_end_it(run: Run, model_dir: Path) -> None:
