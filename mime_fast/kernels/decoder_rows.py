@@ -95,7 +95,9 @@ def feed_forward(
     cache_rows,
     beams,
     C: tl.constexpr,
+    COLUMNS: tl.constexpr,
     CHANNELS: tl.constexpr,
+    CONV2_DEPTH: tl.constexpr,
     SCRATCH: tl.constexpr,
     FINAL_RELU: tl.constexpr,
     BLOCK_N: tl.constexpr,
@@ -112,7 +114,9 @@ def feed_forward(
     for start in range(0, 3 * CHANNELS, BLOCK_J):
         j = start + tl.arange(0, BLOCK_J)
         part = tl.zeros([BLOCK_N, BLOCK_J], tl.float32)
-        part = linear_tile(normed, conv1, n, j, part, rows, 3 * CHANNELS, C, SCRATCH, C, BLOCK_K, INTERPRETED)
+        part = linear_tile(
+            normed, conv1, n, j, part, rows, 3 * CHANNELS, COLUMNS, SCRATCH, COLUMNS, BLOCK_K, INTERPRETED
+        )
         kept = ((slot * cache_rows + n) * (2 * CHANNELS))[:, None] + j[None, :]
         tl.store(taps + kept, part, mask=live & (j < 2 * CHANNELS)[None, :])
         here = n[:, None] * CHANNELS + (j - 2 * CHANNELS)[None, :]
@@ -136,11 +140,11 @@ def feed_forward(
                 hidden = look_back(
                     hiddens, k, inside, n, position, ancestry, rows, capacity, cache_rows, beams, back, CHANNELS
                 )
-            weight = tl.load(
-                conv2 + (2 - back) * C * CHANNELS + c[None, :] * CHANNELS + k[:, None],
-                mask=(c < C)[None, :] & inside[:, None],
-                other=0.0,
-            )
+            tap = conv2 + (2 - back) * C * CONV2_DEPTH + c[None, :] * CONV2_DEPTH + k[:, None]
+            if CONV2_DEPTH % BLOCK_D == 0:
+                weight = tl.load(tap, mask=(c < C)[None, :], other=0.0)
+            else:
+                weight = tl.load(tap, mask=(c < C)[None, :] & inside[:, None], other=0.0)
             out = multiply_add(hidden, weight, out, INTERPRETED)
     out += tl.load(conv2_bias + c, mask=c < C, other=0.0).to(tl.float32)[None, :]
     if FINAL_RELU:

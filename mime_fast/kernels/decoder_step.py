@@ -76,11 +76,12 @@ def decoder_layer_kernel(
     H: tl.constexpr,
     D: tl.constexpr,
     CHANNELS: tl.constexpr,
+    CONV2_DEPTH: tl.constexpr,  # CHANNELS, and the zeros after them
     UNBIASED: tl.constexpr,
     FINAL_RELU: tl.constexpr,
     FIRST: tl.constexpr,
     LAST: tl.constexpr,
-    COLUMNS: tl.constexpr,
+    COLUMNS: tl.constexpr,  # C', of matrices that C columns go into, and of the normed rows: 0 beyond C
     C_PADDED: tl.constexpr,
     D_PADDED: tl.constexpr,
     BLOCK_N: tl.constexpr,
@@ -92,11 +93,11 @@ def decoder_layer_kernel(
 ):
     dtype = scratch.dtype.element_ty
     HD: tl.constexpr = H * D
-    SCRATCH: tl.constexpr = C + 2 * HD
+    SCRATCH: tl.constexpr = COLUMNS + 2 * HD
     n = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
     c, d = tl.arange(0, C_PADDED), tl.arange(0, D_PADDED)
     live = (n < rows)[:, None]
-    whole = live & (c < C)[None, :]
+    whole, deep = live & (c < C)[None, :], live & (c < COLUMNS)[None, :]
     position = tl.load(positions + n, mask=n < rows, other=0)
     if FIRST:
         word = tl.load(words + n * capacity + position, mask=n < rows, other=0)
@@ -105,17 +106,15 @@ def decoder_layer_kernel(
     else:
         stream = tl.load(x + n[:, None] * C + c[None, :], mask=whole, other=0.0)
     normed = scratch + n[:, None] * SCRATCH + c[None, :]
-    queries, heads = scratch + C, scratch + C + HD
-    tl.store(
-        normed, narrow(norm_rows(stream, norm1_weight, norm1_bias, c, C, UNBIASED), dtype, INTERPRETED), mask=whole
-    )
+    queries, heads = scratch + COLUMNS, scratch + COLUMNS + HD
+    tl.store(normed, narrow(norm_rows(stream, norm1_weight, norm1_bias, c, C, UNBIASED), dtype, INTERPRETED), mask=deep)
     tl.debug_barrier()
     slot = ((position * cache_rows + n) * HD)[:, None]
     for start in range(0, 3 * HD, BLOCK_J):
         j = (start + tl.arange(0, BLOCK_J))[None, :]
         y = tl.zeros([BLOCK_N, BLOCK_J], tl.float32)
         at = start + tl.arange(0, BLOCK_J)
-        y = linear_tile(scratch, self_matrices, n, at, y, rows, 3 * HD, C, SCRATCH, C, BLOCK_K, INTERPRETED)
+        y = linear_tile(scratch, self_matrices, n, at, y, rows, 3 * HD, COLUMNS, SCRATCH, COLUMNS, BLOCK_K, INTERPRETED)
         y = narrow(y, dtype, INTERPRETED)
         tl.store(queries + n[:, None] * SCRATCH + j, y, mask=live & (j < HD))
         tl.store(keys + slot + (j - HD), y, mask=live & (j >= HD) & (j < 2 * HD))
@@ -132,14 +131,12 @@ def decoder_layer_kernel(
         tl.store(heads + own, narrow(out, dtype, INTERPRETED), mask=inside)
     tl.debug_barrier()
     stream = project_rows(heads, self_output, n, c, stream, rows, HD, SCRATCH, C, BLOCK_D, INTERPRETED)
-    tl.store(
-        normed, narrow(norm_rows(stream, norm2_weight, norm2_bias, c, C, UNBIASED), dtype, INTERPRETED), mask=whole
-    )
+    tl.store(normed, narrow(norm_rows(stream, norm2_weight, norm2_bias, c, C, UNBIASED), dtype, INTERPRETED), mask=deep)
     tl.debug_barrier()
     for start in range(0, HD, BLOCK_J):
         at = start + tl.arange(0, BLOCK_J)
         y = tl.zeros([BLOCK_N, BLOCK_J], tl.float32)
-        y = linear_tile(scratch, memory_query, n, at, y, rows, HD, C, SCRATCH, C, BLOCK_K, INTERPRETED)
+        y = linear_tile(scratch, memory_query, n, at, y, rows, HD, COLUMNS, SCRATCH, COLUMNS, BLOCK_K, INTERPRETED)
         tl.store(
             queries + n[:, None] * SCRATCH + at[None, :], narrow(y, dtype, INTERPRETED), mask=live & (at < HD)[None, :]
         )
@@ -155,19 +152,16 @@ def decoder_layer_kernel(
         tl.store(heads + own, narrow(out, dtype, INTERPRETED), mask=inside)
     tl.debug_barrier()
     stream = project_rows(heads, memory_output, n, c, stream, rows, HD, SCRATCH, C, BLOCK_D, INTERPRETED)
-    tl.store(
-        normed, narrow(norm_rows(stream, norm3_weight, norm3_bias, c, C, UNBIASED), dtype, INTERPRETED), mask=whole
-    )
+    tl.store(normed, narrow(norm_rows(stream, norm3_weight, norm3_bias, c, C, UNBIASED), dtype, INTERPRETED), mask=deep)
     tl.debug_barrier()
     stream = feed_forward(
         scratch, newest, stream, conv1, conv1_bias, conv2, conv2_bias, taps, hiddens, ancestry, n, c, position, rows,
-        capacity, cache_rows, beams, C, CHANNELS, SCRATCH, FINAL_RELU, BLOCK_N, BLOCK_J, BLOCK_K,
+        capacity, cache_rows, beams, C, COLUMNS, CHANNELS, CONV2_DEPTH, SCRATCH, FINAL_RELU, BLOCK_N, BLOCK_J, BLOCK_K,
         BLOCK_D, C_PADDED, INTERPRETED,
     )  # fmt: skip
     if LAST:
         stream = norm_rows(stream, norm_weight, norm_bias, c, C, UNBIASED)
-        mask = live & (c < COLUMNS)[None, :]
-        tl.store(hidden + n[:, None] * COLUMNS + c[None, :], narrow(stream, dtype, INTERPRETED), mask=mask)
+        tl.store(hidden + n[:, None] * COLUMNS + c[None, :], narrow(stream, dtype, INTERPRETED), mask=deep)
     else:
         tl.store(x + n[:, None] * C + c[None, :], stream, mask=whole)
 
@@ -214,7 +208,7 @@ def _launch(
     widths = {"keys": heads * depth, "values": heads * depth, "taps": 2 * channels, "hiddens": channels}
     assert all(getattr(cache, name).stride(0) == cache_rows * width for name, width in widths.items())
     assert len(cache.keys) * cache.keys.stride(0) < 2**31, "offsets into a cache are 32 bits wide"
-    scratch = cache.keys.new_empty((rows, size + 2 * heads * depth))
+    scratch = cache.keys.new_empty((rows, weights.columns + 2 * heads * depth))
     newest = torch.empty((rows, channels), dtype=torch.float32, device=x.device)
     decoder_layer_kernel[(blocks(rows, cut.rows),)](
         x,
@@ -260,6 +254,7 @@ def _launch(
         H=heads,
         D=depth,
         CHANNELS=channels,
+        CONV2_DEPTH=layer.conv2.shape[2],
         UNBIASED=weights.unbiased_norm,
         FINAL_RELU=weights.final_relu,
         FIRST=first,

@@ -105,13 +105,13 @@ def _layer_step(
     dtype, dialogues = cache.keys.dtype, len(cache.memory_keys)
     at, rows = history.positions.long(), torch.arange(len(x), device=x.device)
     normed = norm(x, layer.norm1_weight, layer.norm1_bias, weights.unbiased_norm).to(dtype)
-    query, key, value = (F.linear(normed, w).view(len(x), weights.heads, -1) for w in layer.self_matrices)
+    query, key, value = (_product(normed, w).view(len(x), weights.heads, -1) for w in layer.self_matrices)
     cache.keys[at, rows] = key
     cache.values[at, rows] = value
     heads = self_attention(query, cache.keys, cache.values, history, dialogues)
     x = x + F.linear(heads.flatten(1), layer.output)
     normed = norm(x, layer.norm2_weight, layer.norm2_bias, weights.unbiased_norm).to(dtype)
-    query = F.linear(normed, layer.memory_query).view(len(x), weights.heads, -1)
+    query = _product(normed, layer.memory_query).view(len(x), weights.heads, -1)
     heads = memory_attention(query, cache.memory_keys, cache.memory_values, memory_masked, memory_lengths)
     x = x + F.linear(heads.flatten(1), layer.memory_output)
     normed = norm(x, layer.norm3_weight, layer.norm3_bias, weights.unbiased_norm).to(dtype)
@@ -123,7 +123,7 @@ def _feed_forward(x: Tensor, history: History, layer: DecoderLayerWeights, cache
     """Two causal convolutions of width 3; what the last two positions left is added to this one's part."""
     full, dialogues = cache.taps.dtype, len(cache.memory_keys)
     at, rows = history.positions.long(), torch.arange(len(x), device=x.device)
-    old2, old1, new = (F.linear(x, tap).to(full) for tap in layer.conv1)
+    old2, old1, new = (_product(x, tap).to(full) for tap in layer.conv1)
     cache.taps[at % 3, rows] = torch.stack([old2, old1], dim=1)
     before1, before2 = (_look_back(cache.taps, history, dialogues, back) for back in (1, 2))
     hidden = (new + before1[:, 1] + before2[:, 0] + layer.conv1_bias).relu().to(x.dtype)
@@ -131,8 +131,13 @@ def _feed_forward(x: Tensor, history: History, layer: DecoderLayerWeights, cache
     window = (*(_look_back(cache.hiddens, history, dialogues, back) for back in (2, 1)), hidden)
     out = layer.conv2_bias
     for h, tap in zip(window, layer.conv2, strict=True):
-        out = out + F.linear(h, tap).to(full)
+        out = out + _product(h, tap).to(full)
     return out
+
+
+def _product(x: Tensor, weight: Tensor) -> Tensor:
+    """x weight^T without the weight's padding."""
+    return F.linear(x, weight[:, : x.shape[1]])
 
 
 def _rows(ancestry: Tensor, dialogues: int) -> Tensor:

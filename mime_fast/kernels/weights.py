@@ -28,6 +28,7 @@ def wide(dtype: torch.dtype) -> torch.dtype:
 
 
 VOCAB_TILES = {torch.float32: (16, 64), torch.float16: (64, 128), torch.bfloat16: (64, 128)}  # depth, words
+CHANNEL_TILE = 16  # of the second convolution's depth
 
 
 def pack_vocab(weight: Tensor, bias: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -100,21 +101,21 @@ class PriorWeights:
 
 @dataclass(frozen=True)
 class DecoderLayerWeights:
-    """One layer of TR_resp_Dec. Norms and biases are wide, matrices [out, in]."""
+    """One layer of TR_resp_Dec. Norms and biases are wide, matrices [out, in]; C' and channels' end in zeros."""
 
     norm1_weight: Tensor  # before self-attention, [C]
     norm1_bias: Tensor
-    self_matrices: Tensor  # queries, keys, values, [3, H * D, C]
+    self_matrices: Tensor  # queries, keys, values, [3, H * D, C']
     output: Tensor  # [C, H * D]
     norm2_weight: Tensor  # before attention to the memory
     norm2_bias: Tensor
-    memory_query: Tensor  # [H * D, C]
+    memory_query: Tensor  # [H * D, C']
     memory_output: Tensor  # [C, H * D]
     norm3_weight: Tensor  # before the convolutions
     norm3_bias: Tensor
-    conv1: Tensor  # a matrix a tap, oldest position first, [3, channels, C]
+    conv1: Tensor  # a matrix a tap, oldest position first, [3, channels, C']
     conv1_bias: Tensor  # [channels]
-    conv2: Tensor  # [3, C, channels]
+    conv2: Tensor  # [3, C, channels']
     conv2_bias: Tensor  # [C]
 
 
@@ -143,14 +144,21 @@ class DecoderWeights:
     ) -> DecoderWeights:
         """From a model's `state_dict`; the table of words is computed in the state's own dtype, float32 or float64.
 
-        `columns`: those that `pack_vocab` gave the vocabulary; None: C.
+        `columns`: C', those that `pack_vocab` gave the vocabulary; None: C, and nothing is padded.
         """
 
         def put(name: str, to: torch.dtype = dtype) -> Tensor:
             return tensors[f"decoder.{name}"].detach().to(device=device, dtype=to).contiguous()
 
-        def taps(name: str) -> Tensor:
-            return put(name).permute(2, 0, 1).contiguous()
+        def deep(matrix: Tensor, depth: int) -> Tensor:
+            return F.pad(matrix, (0, depth - matrix.shape[-1])).contiguous()
+
+        def taps(name: str, depth: int) -> Tensor:
+            return deep(put(name).permute(2, 0, 1), depth)
+
+        depth, channels = config.hidden_size, config.ffn_channels
+        if columns is not None:
+            depth, channels = columns, -(-channels // CHANNEL_TILE) * CHANNEL_TILE
 
         full = wide(dtype)
         scaled = tensors["word_embedding.weight"].detach() * math.sqrt(config.hidden_size)
@@ -162,17 +170,20 @@ class DecoderWeights:
                 DecoderLayerWeights(
                     put(f"{at}norm_self_attention.weight", full),
                     put(f"{at}norm_self_attention.bias", full),
-                    torch.stack([put(f"{at}self_attention.{name}.weight") for name in ("query", "key", "value")]),
+                    deep(
+                        torch.stack([put(f"{at}self_attention.{name}.weight") for name in ("query", "key", "value")]),
+                        depth,
+                    ),
                     put(f"{at}self_attention.output.weight"),
                     put(f"{at}norm_memory_attention.weight", full),
                     put(f"{at}norm_memory_attention.bias", full),
-                    put(f"{at}memory_attention.query.weight"),
+                    deep(put(f"{at}memory_attention.query.weight"), depth),
                     put(f"{at}memory_attention.output.weight"),
                     put(f"{at}norm_ffn.weight", full),
                     put(f"{at}norm_ffn.bias", full),
-                    taps(f"{at}ffn.conv1.weight"),
+                    taps(f"{at}ffn.conv1.weight", depth),
                     put(f"{at}ffn.conv1.bias", full),
-                    taps(f"{at}ffn.conv2.weight"),
+                    taps(f"{at}ffn.conv2.weight", channels),
                     put(f"{at}ffn.conv2.bias", full),
                 )
             )
@@ -185,7 +196,7 @@ class DecoderWeights:
             config.num_heads,
             config.unbiased_norm,
             config.final_relu,
-            columns or config.hidden_size,
+            depth,
         )
 
 

@@ -57,10 +57,18 @@ class Case:
     caches: tuple[DecoderCache, ...]
 
     @classmethod
-    def random(cls, config: MimeConfig, beams: int, lengths: list[int], dtype: torch.dtype, device: str) -> Case:
+    def random(
+        cls,
+        config: MimeConfig,
+        beams: int,
+        lengths: list[int],
+        dtype: torch.dtype,
+        device: str,
+        columns: int | None = None,
+    ) -> Case:
         """Caches have NaN where nothing was written, and are views of larger ones."""
         torch.manual_seed(0)
-        weights = DecoderWeights.pack(Mime(config).double().state_dict(), config, dtype, device)
+        weights = DecoderWeights.pack(Mime(config).double().state_dict(), config, dtype, device, columns)
         random, source, rows = Random(0), max(lengths), len(lengths) * beams
         like = torch.zeros(0, dtype=dtype, device=device)
         caches = []
@@ -86,20 +94,32 @@ class Case:
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize(
-    ("changes", "lengths", "beams", "steps"),
-    [(CONFIGS[0], [5, 18, 1], 6, 5), (CONFIGS[1], [3, 2], 2, 4), (CONFIGS[2], [17], 3, 4)],
-    ids=["two layers", "odd sizes", "shipped sizes"],
+    ("changes", "lengths", "beams", "steps", "columns"),
+    [
+        (CONFIGS[0], [5, 18, 1], 6, 5, 64),
+        (CONFIGS[1], [3, 2], 2, 4, None),
+        (CONFIGS[1], [2], 2, 3, 67),
+        (CONFIGS[2], [17], 3, 4, 320),
+    ],
+    ids=["two layers", "odd sizes", "odd padding", "shipped sizes"],
 )
 def test_as_exact_as_pytorch(
-    changes: dict[str, Any], lengths: list[int], beams: int, steps: int, dtype: torch.dtype, device: str
+    changes: dict[str, Any],
+    lengths: list[int],
+    beams: int,
+    steps: int,
+    columns: int | None,
+    dtype: torch.dtype,
+    device: str,
 ) -> None:
     config = MimeConfig.paper(29, **changes)
-    kernel, usual = (Case.random(config, beams, lengths, dtype, device) for _ in range(2))
+    kernel, usual = (Case.random(config, beams, lengths, dtype, device, columns) for _ in range(2))
     exact = kernel.exact()
     for history in histories(len(lengths), beams, 29)[:steps]:
         moved = move(history, dtype, device)
         outs = (kernel.step(decoder_step, moved), usual.step(plain.decoder_step, moved))
         assert_as_exact(*outs, exact.step(plain.decoder_step, moved))
+        assert outs[0].shape[1] == (columns or config.hidden_size) and not outs[0][:, config.hidden_size :].any()
 
 
 def test_more_positions_than_a_block(device: str) -> None:
