@@ -111,7 +111,7 @@ def rounds(
 
 
 @pytest.fixture
-def note(request: pytest.FixtureRequest, benchmark: BenchmarkFixture) -> Note:
+def note(request: pytest.FixtureRequest, benchmark: BenchmarkFixture) -> Generator[Note, None, None]:
     """Keep a figure for the report, and show seconds in pytest-benchmark's table."""
 
     def keep(figure: Figure, seconds: Sequence[float]) -> None:
@@ -120,7 +120,8 @@ def note(request: pytest.FixtureRequest, benchmark: BenchmarkFixture) -> Note:
         benchmark.pedantic(lambda: CLOCK.advance(next(rounds)), rounds=len(seconds))  # type: ignore[no-untyped-call]
         _kept(request.config).add(figure)
 
-    return keep
+    yield keep
+    benchmark.skipped = True  # a case that failed or was stopped has used no timer, of which the plugin would warn
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -140,7 +140,7 @@ from benchmarks.figures import Latency
 def test_good(request):
     _kept(request.config).add(Latency("mime_fast", "int8", 1, 9, 5.0, 9.0))
 
-def test_bad():
+def test_bad(note):
     raise {error}
 
 def test_never():
@@ -165,6 +165,7 @@ def test_a_session_that_fails_or_is_interrupted(tmp_path: Path, error: str, said
         check=False,
     )
     assert ran.returncode in (1, 2), ran.stdout + ran.stderr
+    assert "Warning" not in ran.stdout + ran.stderr
     (written,) = tmp_path.glob("out-*.md")
     text = written.read_text()
     assert "{isa}" not in written.name and "5.0 ms" in text and said in text and "Not a whole run" in text
