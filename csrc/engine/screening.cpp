@@ -106,7 +106,6 @@ void Screening::scan(Scratch& scratch, Team& team, const ScreenAsk& ask, std::si
     args.lower = lower_.data() + part * all + first;
     args.survivors = survivors_.data() + part * all + first;
     args.partial = partial_.data() + first * chunks;
-    args.power = 1;
     args.chunks = chunks;
     args.first_chunk = chunk;
     args.last_chunk = last;

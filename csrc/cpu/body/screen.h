@@ -72,7 +72,6 @@ void screen_rows(const ScreenRowsArgs& args) {
 }
 
 struct ScreenState : RowState {
-  float tempered[Vec::kWidth];
   float error[kChunkBlocks];  // bounds of the chunk's blocks
 };
 
@@ -120,7 +119,7 @@ inline __attribute__((always_inline)) Vec::F add_axes(Vec::F logits, const Scree
   return logits;
 }
 
-template <bool kTempered, int kVectors>
+template <int kVectors>
 inline __attribute__((always_inline)) void use_screened(const ScreenArgs& args, ScreenState& state, std::size_t row,
                                                         std::size_t output, const Vec::F (&logits)[kVectors]) {
   Vec::F best = logits[0];
@@ -133,15 +132,7 @@ inline __attribute__((always_inline)) void use_screened(const ScreenArgs& args, 
   if (__builtin_expect(enters | raises, 0)) {
     alignas(64) float values[kVectors * Vec::kWidth];
     for (int v = 0; v < kVectors; ++v) Vec::store(values + v * Vec::kWidth, logits[v]);
-    if (raises) {
-      const float before = state.shift;
-      raise_shift(state, Vec::max_lanes(best));
-      if constexpr (kTempered) {
-        const float factor = before <= kLowestShift ? 0.0f : std::exp((before - state.shift) * args.power);
-        for (float& sum : state.tempered) sum *= factor;
-        state.limit = state.shift + kRescaleAbove / std::max(1.0f, args.power);
-      }
-    }
+    if (raises) raise_shift(state, Vec::max_lanes(best));
     if (enters) {
       std::uint64_t above = 0;
       for (int v = 0; v < kVectors; ++v) {
@@ -152,25 +143,16 @@ inline __attribute__((always_inline)) void use_screened(const ScreenArgs& args, 
     }
   }
   Vec::F sum = Vec::load(state.sums);
-  const Vec::F shift = Vec::set1(state.shift);
+  const Vec::F scaled_shift = Vec::set1(-kLog2E * state.shift);
 #pragma GCC unroll 4
   for (int v = 0; v < kVectors; ++v) {
-    sum = Vec::add(sum, exp2<4>(Vec::mul(Vec::sub(logits[v], shift), Vec::set1(kLog2E))));
+    sum = Vec::add(sum, exp2<4>(Vec::fma(logits[v], Vec::set1(kLog2E), scaled_shift)));
   }
   Vec::store(state.sums, sum);
-  if constexpr (kTempered) {
-    Vec::F tempered = Vec::load(state.tempered);
-    const float factor = kLog2E * args.power;
-    for (int v = 0; v < kVectors; ++v) {
-      const Vec::F t = Vec::mul(Vec::sub(logits[v], Vec::set1(state.shift)), Vec::set1(factor));
-      tempered = Vec::add(tempered, exp2<4>(t));
-    }
-    Vec::store(state.tempered, tempered);
-  }
 }
 
 // As use_sums.
-template <bool kTempered, int kVectors, int kTogether>
+template <int kVectors, int kTogether>
 __attribute__((noinline)) void screen_sums(const ScreenArgs& args, ScreenState* states, std::size_t row,
                                            std::size_t rows, std::size_t output, const DotInt8::Acc* sums) {
   constexpr int kLook = DotInt8::kLook;
@@ -185,12 +167,12 @@ __attribute__((noinline)) void screen_sums(const ScreenArgs& args, ScreenState* 
         const DotInt8::Acc sum = sums[(tile * rows + r) * kVectors + (first + v) % kVectors];
         logits[v] = add_axes(finish_sum<DotInt8>(sum, args.weight->coarse, word, args.x, row + r), args, word, row + r);
       }
-      use_screened<kTempered, kLook>(args, states[row + r], row + r, at, logits);
+      use_screened<kLook>(args, states[row + r], row + r, at, logits);
     }
   }
 }
 
-template <bool kTempered, int kVectors>
+template <int kVectors>
 struct ScreenTile {
   template <int kRows>
   struct Of {
@@ -204,7 +186,7 @@ struct ScreenTile {
         const auto product = row == 0 ? multiply<Dot, kRows, kVectors, true> : multiply<Dot, kRows, kVectors, false>;
         product(coarse, args.x, row, first, sums[tile][0]);
       }
-      screen_sums<kTempered, kVectors, kTogether>(args, states, row, kRows, output, sums[0][0]);
+      screen_sums<kVectors, kTogether>(args, states, row, kRows, output, sums[0][0]);
     }
   };
 };
@@ -214,14 +196,13 @@ inline void begin_chunk(const ScreenArgs& args, std::size_t row, std::size_t fir
   state.shift = kLowestShift;
   state.limit = -std::numeric_limits<float>::infinity();
   Vec::store(state.sums, Vec::zero());
-  Vec::store(state.tempered, Vec::zero());
   for (std::size_t block = first_block; block < last_block; ++block) {
     state.error[block % kChunkBlocks] =
         error_of(args.weight->block_error.data() + block * kErrorTerms, args.screened[row]);
   }
 }
 
-template <bool kTempered, int kMostRows, int kVectors>
+template <int kMostRows, int kVectors>
 void screen_with(const ScreenArgs& args) {
   constexpr std::size_t kStep = std::max(kVectors, DotInt8::kLook) * Vec::kWidth;
   static_assert(kBlock % kStep == 0);
@@ -233,22 +214,20 @@ void screen_with(const ScreenArgs& args) {
     const std::size_t first = chunk * kChunkBlocks, last = std::min(blocks, first + kChunkBlocks);
     for (std::size_t row = 0; row < args.rows; ++row) begin_chunk(args, row, first, last, states[row]);
     for (std::size_t output = first * kBlock; output < last * kBlock; output += kStep) {
-      for_tiles<kMostRows, ScreenTile<kTempered, kVectors>::template Of>(args.rows, args, first_state, output);
+      for_tiles<kMostRows, ScreenTile<kVectors>::template Of>(args.rows, args, first_state, output);
     }
     for (std::size_t row = 0; row < args.rows; ++row) {
       const std::size_t place = row * args.chunks + chunk;
       args.partial[place] = {states[row].shift, Vec::sum_lanes(Vec::load(states[row].sums))};
-      if constexpr (kTempered) args.tempered[place] = Vec::sum_lanes(Vec::load(states[row].tempered));
     }
   }
 }
 
-template <bool kTempered>
 void screen_in(const ScreenArgs& args) {
   using Dot = DotInt8;
-  if (args.rows == 1) return screen_with<kTempered, 1, Dot::kVectorsOf1>(args);
-  if (args.rows <= 3) return screen_with<kTempered, 3, Dot::kVectorsOf3>(args);
-  screen_with<kTempered, Dot::kRows, Dot::kVectors>(args);
+  if (args.rows == 1) return screen_with<1, Dot::kVectorsOf1>(args);
+  if (args.rows <= 3) return screen_with<3, Dot::kVectorsOf3>(args);
+  screen_with<Dot::kRows, Dot::kVectors>(args);
 }
 
 // As gemm_by.
@@ -256,10 +235,8 @@ template <typename Dot>
 inline void screen_by(const ScreenArgs& args) {
   if constexpr (Dot::kIsa != MIME_FAST_ISA) {
     kernels(Dot::kIsa).screen(args);
-  } else if (args.tempered != nullptr) {
-    screen_in<true>(args);
   } else {
-    screen_in<false>(args);
+    screen_in(args);
   }
 }
 

@@ -61,8 +61,6 @@ struct ScreenArgs {
   TopTokens* lower;             // [M], the best lower bounds of words that may enter
   Survivors* survivors;         // [M], of all words
   PartialSum* partial;          // [M, chunks], of the approximate logits
-  float power;                  // of the tempered sums
-  float* tempered;              // [M, chunks], sums of exp(power * (logit - shift)), or null
   std::size_t chunks;
   std::size_t first_chunk;
   std::size_t last_chunk;
