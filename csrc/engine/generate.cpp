@@ -2,6 +2,7 @@
 #include <cmath>
 #include <memory>
 
+#include "engine/dense_rows.h"
 #include "engine/queue.h"
 #include "engine/run.h"
 #include "engine/shortlist.h"
@@ -12,6 +13,7 @@ namespace {
 
 constexpr std::size_t kEncodeTogether = 8;                 // dialogues
 constexpr std::size_t kCandidates = std::size_t{1} << 20;  // of all rows between two looks at whether to stop
+constexpr std::size_t kWaitingShare = 4;                   // of the dialogues, one of which may wait for dense rows
 
 // A dialogue being decoded.
 struct Slot {
@@ -27,6 +29,7 @@ struct Slot {
   Tree tree;
   Normalizers normalizers;  // of a screened beam search
   Search search;
+  bool waiting = false;  // for rows that must be computed densely
 };
 
 // Dialogues for which the model produced NaN, and at which step.
@@ -57,7 +60,7 @@ class Worker {
         scratch_(*job.model.kernels),
         team_(job.queue.team_size()),
         lookup_(job.model, job.options.suppressed),
-        dense_(job.model, {}, false),
+        dense_(job.model),
         doubting_(job.model.screened && job.options.beams() && !job.options.penalises()),
         drawn_from_(best_for_draw(job.options)),
         keep_(kept_logits(job.options)) {}
@@ -115,6 +118,7 @@ class Worker {
     owners_.clear();
     for (std::size_t s = 0; s < slots_.size(); ++s) {
       Slot& slot = *slots_[s];
+      if (slot.waiting) continue;
       const auto position = static_cast<std::int32_t>(slot.search.step());
       for (std::size_t i = 0; i < slot.search.live().size(); ++i) {
         rows_.push_back({&slot.tree, &slot.memory, slot.search.live()[i].node, position});
@@ -131,11 +135,33 @@ class Worker {
       decode(job_.model, scratch_, block_, out);
       look_up(first, last, out);
     }
-    if (doubting_) settle();
     for (const auto& slot : slots_) {
-      job_.queue.check(on_caller_);
-      slot->search.advance();
+      if (!slot->waiting) go_on(*slot);
     }
+    while (!dense_.empty() && waits_suffice()) compute_dense_rows();
+  }
+
+  // Take the step, or wait for exact log-sum-exps where approximate ones may decide it otherwise.
+  void go_on(Slot& slot) {
+    job_.queue.check(on_caller_);
+    if (doubting_) {
+      for (const std::int32_t node : slot.search.doubts(slot.normalizers)) {
+        wait({&slot, node, 0, {}}, slot.normalizers.row(node));
+      }
+    }
+    if (!slot.waiting) slot.search.advance();
+  }
+
+  // x: O of the row, [C].
+  void wait(DenseRows<Slot>::Row row, const float* x) {
+    row.owner->waiting = true;
+    dense_.add(std::move(row), x);
+  }
+
+  // Dialogues wait for each other; what they say does not depend on it.
+  bool waits_suffice() const {
+    const auto waiting = std::count_if(slots_.begin(), slots_.end(), [](const auto& slot) { return slot->waiting; });
+    return static_cast<std::size_t>(waiting) * kWaitingShare >= slots_.size();
   }
 
   // out: O of the rows from first to last - 1.
@@ -148,7 +174,6 @@ class Worker {
       lookup_.add(sampling ? search.banned(live) : search.set_apart(live), search.forced(), search.live()[live].total);
     }
     lookup_.run(scratch_, team_, out, keep_);
-    undecided_.clear();
     for (std::size_t row = first; row < last; ++row) {
       Slot& slot = *slots_[owners_[row].slot];
       const std::size_t at = row - first, live = owners_[row].live;
@@ -163,12 +188,13 @@ class Worker {
       } else if (!sampling && penalised && slot.search.forced() < 0) {
         slot.search.offer_penalised(live, lookup_.best(at), lookup_.count(at), lookup_.logits(at), log_sum_exp);
       } else if (sampling && slot.search.forced() < 0) {
-        if (!draw(slot.search, live, at)) undecided_.push_back(row);
+        if (!draw(slot.search, live, at)) {
+          wait({&slot, 0, live, lookup_.banned(at)}, out + at * job_.model.config.hidden_size);
+        }
       } else {
         slot.search.offer(live, lookup_.best(at), lookup_.count(at), log_sum_exp);
       }
     }
-    if (!undecided_.empty()) draw_densely(first, out);
   }
 
   // From the best words, or else from all logits; false if the row was screened and its best words do not decide.
@@ -187,53 +213,22 @@ class Worker {
     return true;
   }
 
-  // The undecided rows of `look_up`.
-  void draw_densely(std::size_t first, const float* out) {
-    const std::size_t size = job_.model.config.hidden_size;
-    float* x = doubtful_.need(kMaxVocabRows * size);
-    dense_.clear(0);
-    for (std::size_t i = 0; i < undecided_.size(); ++i) {
-      std::copy_n(out + (undecided_[i] - first) * size, size, x + i * size);
-      dense_.add(lookup_.banned(undecided_[i] - first), -1);
-    }
-    dense_.run(scratch_, team_, x, KeepLogits::kAll);
-    for (std::size_t i = 0; i < undecided_.size(); ++i) {
-      const Owner& owner = owners_[undecided_[i]];
-      slots_[owner.slot]->search.offer_logits(owner.live, dense_.logits(i), job_.model.config.vocab_size,
-                                              dense_.log_sum_exp(i), dense_.banned(i));
-    }
-  }
-
-  // Exact log-sum-exps wherever approximate ones may decide a dialogue's step otherwise.
-  void settle() {
-    const std::size_t size = job_.model.config.hidden_size;
-    std::vector<Slot*> open;
-    for (const auto& slot : slots_) open.push_back(slot.get());
-    while (!open.empty()) {
-      std::vector<std::pair<Slot*, std::int32_t>> doubts;
-      std::vector<Slot*> still;
-      for (Slot* slot : open) {
-        const auto nodes = slot->search.doubts(slot->normalizers);
-        for (const std::int32_t node : nodes) doubts.push_back({slot, node});
-        if (!nodes.empty()) still.push_back(slot);
+  // All that is waited for; dialogues go on, and may wait again.
+  void compute_dense_rows() {
+    const auto check = [&] { job_.queue.check(on_caller_); };
+    const auto use = [&](const DenseRows<Slot>::Row& row, double log_sum_exp, const float* logits) {
+      if (logits == nullptr) {
+        row.owner->normalizers.settle(row.node, log_sum_exp);
+      } else {
+        row.owner->search.offer_logits(row.live, logits, job_.model.config.vocab_size, log_sum_exp, row.banned);
       }
-      float* x = doubtful_.need(kMaxVocabRows * size);
-      for (std::size_t first = 0; first < doubts.size(); first += kMaxVocabRows) {
-        job_.queue.check(on_caller_);
-        const std::size_t count = std::min(doubts.size() - first, kMaxVocabRows);
-        dense_.clear(0);
-        for (std::size_t i = 0; i < count; ++i) {
-          const auto& [slot, node] = doubts[first + i];
-          std::copy_n(slot->normalizers.row(node), size, x + i * size);
-          dense_.add({}, -1);
-        }
-        dense_.run(scratch_, team_, x, KeepLogits::kNone);
-        for (std::size_t i = 0; i < count; ++i) {
-          doubts[first + i].first->normalizers.settle(doubts[first + i].second, dense_.log_sum_exp(i));
-        }
-      }
-      for (Slot* slot : still) slot->search.renew(slot->normalizers);
-      open = std::move(still);
+    };
+    dense_.run(scratch_, team_, doubting_ ? KeepLogits::kNone : KeepLogits::kAll, check, use);
+    for (const auto& slot : slots_) {
+      if (!slot->waiting) continue;
+      slot->waiting = false;
+      if (doubting_) slot->search.renew(slot->normalizers);
+      go_on(*slot);
     }
   }
 
@@ -263,16 +258,16 @@ class Worker {
   bool on_caller_;
   Scratch scratch_;
   Team team_;
-  VocabularyLookup lookup_, dense_;
+  VocabularyLookup lookup_;
+  DenseRows<Slot> dense_;
   bool doubting_;           // whether log-sum-exps may be approximate and decide
   std::size_t drawn_from_;  // best words of a row that a draw is tried from
   KeepLogits keep_;
   std::vector<std::unique_ptr<Slot>> slots_;
   std::vector<Row> rows_, block_;
   std::vector<Owner> owners_;
-  std::vector<std::size_t> undecided_;
   std::vector<Scored> best_;
-  Buffer out_, doubtful_;
+  Buffer out_;
 };
 
 // The message names the dialogues of the earliest step at which the model produced NaN, the error all.

@@ -54,6 +54,21 @@ def test_tokens_and_scores_are_those_of_float32(kind: type[ModelConfig], isa: st
     np.testing.assert_allclose(found[3], expected[3], rtol=0, atol=SCREENED_BOUND)
 
 
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_dialogues_that_wait_for_dense_rows_say_the_same(way: dict[str, Any]) -> None:
+    """One at a time none waits; all at once, most do."""
+    config = MimeConfig.paper(4800, **{**SMALL, "hidden_size": 64})
+    tensors = random_tensors(config, 11, logits=1.5, eos=3.0)
+    asked = random_dialogues(config, WORDS, 4)
+    model = native_model(config, tensors, "screened")
+    runs = [
+        model.generate(asked.contexts, asked.requests, way, None, **running(threads, batch))[1]
+        for threads, batch in ((1, 1), (1, 40), (1, 7), (2, 64))
+    ]
+    for run in runs[1:]:
+        assert [np.asarray(each).tobytes() for each in run] == [np.asarray(each).tobytes() for each in runs[0]]
+
+
 def test_scores_of_given_replies() -> None:
     config = MimeConfig.paper(4800, **{**SMALL, "hidden_size": 64})
     tensors = random_tensors(config, 2, logits=1.5)
