@@ -81,12 +81,14 @@ release-check: $(VENV)/.build-requires
 	$(BIN)/twine check --strict dist/*
 	$(BIN)/python tools/check_wheel.py
 
+# Sanitizers keep sums in memory: what test_the_extension looks for is a fault of optimised code only.
 asan: $(INSTALLED_DEV)
 	rm -rf build
 	CFLAGS="$(ASAN_FLAGS)" CXXFLAGS="$(ASAN_FLAGS)" LDFLAGS="$(ASAN_FLAGS)" \
 		$(BIN)/python setup.py -q build --build-lib $(ASAN) build_ext --dev
 	$(SANITIZED) $(BIN)/python -P -c 'import mime_fast._native as n; assert "$(ASAN)" in n.__file__, n.__file__'
-	$(SANITIZED) $(BIN)/pytest -p no:cacheprovider -o pythonpath= tests/native --ignore tests/native/test_shipped.py
+	$(SANITIZED) $(BIN)/pytest -p no:cacheprovider -o pythonpath= tests/native --ignore tests/native/test_shipped.py \
+		--deselect tests/native/test_disassembly.py::test_the_extension
 
 check-arm:
 	tests/isa/run aarch64-linux-gnu- qemu-aarch64 -L /usr/aarch64-linux-gnu
