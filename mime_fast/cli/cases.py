@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mime_fast.evaluation.cases.cases import Case
 
 EXAMPLE = """  mime-fast cases examples/dialogues.jsonl
-  mime-fast cases --data empatheticdialogues.tar.gz --split test --per-emotion 2 --seed 7 --out cases.md \\
+  mime-fast cases --data empatheticdialogues.tar.gz --split valid --per-emotion 2 --seed 7 --out cases.md \\
       --models MIME=mime-ed 'MIME w/o STC=mime-ed,stochastic=false' MoEL=runs/moel
   mime-fast cases --data empatheticdialogues.tar.gz --ids CONVERSATION OTHER_CONVERSATION/2 --json cases.json"""
 MADE_BY = "mime-fast cases"

@@ -7,7 +7,9 @@ from argparse import ArgumentParser, Namespace
 from mime_fast.cli.command import Command
 
 EXAMPLE = """  mime-fast convert model_checkpoint --vocab dataset_preproc.p mime-released
-  mime-fast generate examples/dialogues.jsonl --model mime-released --search mime
+  mime-fast generate examples/dialogues.jsonl --model mime-released --search mime --no-stochastic
+
+With these two options the folder of a MIME gives the released code's replies.
 
 The file shows whether it is MIME's, or that of a baseline (Multi-TR, MoEL) trained with MoEL's code."""
 

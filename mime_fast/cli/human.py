@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mime_fast.evaluation.human.sampling import Instance
     from mime_fast.evaluation.human.study import Study
 
-EXAMPLE = """  mime-fast human sample --data empatheticdialogues.tar.gz --split test --out study --seed 4711 \\
+EXAMPLE = """  mime-fast human sample --data empatheticdialogues.tar.gz --split valid --out study --seed 4711 \\
       --models MIME=mime-ed 'MIME w/o STC=mime-ed,stochastic=false' MoEL=moel.jsonl \\
       --rate MIME MoEL --ab MIME:MoEL 'MIME:MIME w/o STC'
   mime-fast human report --key study/private/key.json ratings-*.csv ab-*.csv
