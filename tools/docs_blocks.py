@@ -3,7 +3,7 @@
     python -m tools.docs_blocks docs/tutorial.md docs/how-to/*.md    writes anew what the blocks print
 
 A page's blocks run one after the other in one folder, which has `examples/` and `recipes/`: `python` in one namespace,
-`sh` by bash on a terminal of 100 columns without colours. A `text` block after one of them is what it prints on
+`sh` by bash on a terminal of 84 columns without colours. A `text` block after one of them is what it prints on
 standard output; a line `...` in it is for any lines. A comment before a block says which package it needs,
 `<!-- needs: ray -->`, or why it is never run, `<!-- not run: WHY -->`.
 """
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-COLUMNS = 100
+COLUMNS = 84  # as many as a block of the site is wide
 LANGUAGES = ("python", "sh")
 _FENCE = re.compile(
     r"(?:^<!-- (?P<kind>needs|not run): (?P<why>.*?) -->\n)?^```(?P<language>\w*)\n(?P<code>.*?)^```\n"

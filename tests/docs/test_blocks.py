@@ -66,7 +66,7 @@ printf '1\\n2\\n3\\n4\\n' | tee numbers
 ```
 
 ```text
-a terminal, 100 columns
+a terminal, 84 columns
 ...
 4
 ```
