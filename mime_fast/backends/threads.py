@@ -63,6 +63,6 @@ def _ratio(quota: str = "", period: str = "") -> float:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text()
+        return path.read_text(errors="surrogateescape")  # names of groups are bytes
     except OSError:
         return ""

@@ -107,7 +107,7 @@ def test_an_engine_of_no_folder_says_what_to_do(model_folder: Path) -> None:
 
 def write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    path.write_bytes(text.encode(errors="surrogateescape"))
 
 
 def test_cgroup_v2(tmp_path: Path) -> None:
@@ -135,8 +135,8 @@ def test_cgroup_v1(tmp_path: Path) -> None:
     assert threads.cpu_quota(tmp_path) == 2.0
 
 
-@pytest.mark.parametrize("broken", ["", "nonsense", "0::", "0::/../..", "4:cpu:/x"])
-@pytest.mark.parametrize("quota", ["", "x y", "100000 0", "1"])
+@pytest.mark.parametrize("broken", ["", "nonsense", "0::", "0::/../..", "4:cpu:/x", "0::/caf\udce9"])
+@pytest.mark.parametrize("quota", ["", "x y", "100000 0", "1", "\udcff\udcfe 1", "-1 100000", "0 100000"])
 def test_what_cannot_be_read_is_no_quota(tmp_path: Path, broken: str, quota: str) -> None:
     write(tmp_path / "proc/self/cgroup", broken)
     write(tmp_path / "sys/fs/cgroup/cpu.max", quota)

@@ -44,7 +44,7 @@ class Layout:
         wanted = _wanted(names, where, columns)
         doubled = [name for name, times in Counter(names).items() if times > 1 and name in wanted]
         if doubled:
-            raise DataError(f"{where}: {len(doubled)} columns have a name twice: {', '.join(map(repr, doubled))}")
+            raise DataError(f"{where}: the header has {' and '.join(map(repr, doubled))} twice; must have it once")
         return cls(columns, wanted)
 
     def rows(self, numbered: Numbered) -> Numbered:

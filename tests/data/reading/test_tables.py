@@ -202,7 +202,7 @@ def test_columns_asked_for_must_be_there(tmp_path: Path) -> None:
 
 
 def test_a_wanted_name_that_comes_twice_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="twice: 'response'"):
+    with pytest.raises(DataError, match="the header has 'response' twice; must have it once"):
         rows_of(table(tmp_path / "a.csv", "context,response,response\na,b,c\n"))
     assert texts(rows_of(table(tmp_path / "b.csv", "context,response,x,x\na,b,c,d\n"))) == [(["a"], "b")]
 
