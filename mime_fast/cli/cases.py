@@ -7,13 +7,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mime_fast.cli.command import Command
+from mime_fast.cli.command import Command, note
 from mime_fast.cli.options import add_model_options, add_search_options, load_options, search_arguments, seed
 from mime_fast.cli.output import add_force, check_flags, is_standard_output, write_all, write_markdown, write_report
 from mime_fast.cli.reading_options import add_reading_options, columns_of, reading_of
 from mime_fast.config.checks import check_int
 from mime_fast.errors import ConfigError
-from mime_fast.streams import tell
 
 if TYPE_CHECKING:
     from mime_fast.evaluation.cases.cases import Case
@@ -96,7 +95,7 @@ def run(args: Namespace) -> int:
         strict_turns=args.data is None and args.strict_turns,
         load_options=load_options(args),
         search={name: value for name, value in search_arguments(args).items() if value is not None},
-        tell=lambda text: tell(f"mime-fast: {text}"),
+        tell=lambda text: note(args, text),
     )
     writers: list[Callable[[], object]] = []
     if args.json is not None:

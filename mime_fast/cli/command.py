@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from mime_fast.streams import tell
+
 
 @dataclass(frozen=True)
 class Command:
@@ -18,6 +20,21 @@ class Command:
     example: str  # shown below the options
     add_arguments: Callable[[ArgumentParser], None]
     run: Callable[[Namespace], int]
+
+
+def add_message_options(parser: ArgumentParser) -> None:
+    """--quiet and --verbose."""
+    group = parser.add_argument_group("messages on standard error").add_mutually_exclusive_group()
+    group.add_argument("-q", "--quiet", action="store_true", help="only errors, warnings and bad rows")
+    group.add_argument(
+        "-v", "--verbose", action="store_true", help="also which engine was loaded and why, and tracebacks of errors"
+    )
+
+
+def note(args: Namespace, text: str) -> None:
+    """A message that --quiet leaves out."""
+    if not args.quiet:
+        tell(f"mime-fast: {text}")
 
 
 class Parser(ArgumentParser):

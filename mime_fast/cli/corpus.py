@@ -7,11 +7,11 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mime_fast.cli.options import load_options, noise_arguments
+from mime_fast.cli.command import note
+from mime_fast.cli.options import load_options, loaded_text, noise_arguments
 from mime_fast.cli.output import is_standard_output
 from mime_fast.cli.reading_options import add_reading_options, columns_of, reading_of
 from mime_fast.errors import ConfigError
-from mime_fast.streams import tell
 from mime_fast.terminal import is_terminal
 
 if TYPE_CHECKING:
@@ -152,7 +152,8 @@ def run_job(args: Namespace, kind: Any, search: Mapping[str, Any] | None = None)
         summary_file=args.summary,
         retry_errors=args.retry_errors,
         show=show,
-        quiet=is_standard_output(target) and is_terminal(sys.stdout),
+        quiet=args.quiet or (is_standard_output(target) and is_terminal(sys.stdout)),
+        loaded=(lambda engine: note(args, loaded_text(engine))) if args.verbose else None,
     )
     if args.dry_run:
         found = job.preview()
@@ -160,7 +161,7 @@ def run_job(args: Namespace, kind: Any, search: Mapping[str, Any] | None = None)
         return 1 if found.bad else 0
     summary = job.run()
     where = f": {job.errors_file}" if summary.errors and job.errors_file else ""
-    tell(f"mime-fast: {summary}{where}")
+    note(args, f"{summary}{where}")
     return 1 if summary.errors else 0
 
 

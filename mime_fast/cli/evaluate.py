@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from functools import partial
 from typing import Any
 
-from mime_fast.cli.command import Command
+from mime_fast.cli.command import Command, note
 from mime_fast.cli.marks import picture_mark
 from mime_fast.cli.options import add_model_options, load_engine, load_options, seed
 from mime_fast.cli.output import (
@@ -23,7 +23,6 @@ from mime_fast.cli.reading_options import add_data_options, data_reading_of
 from mime_fast.config.checks import check_int
 from mime_fast.errors import ConfigError
 from mime_fast.evaluation.metrics.metric import GROUPS, OF_SEVERAL, check_groups
-from mime_fast.streams import tell
 
 EXAMPLE = """  mime-fast evaluate --data empatheticdialogues.tar.gz --split valid --json figures.json
   mime-fast evaluate --data empatheticdialogues.tar.gz --split test --model run --metrics likelihood,bleu_greedy
@@ -88,7 +87,7 @@ def run(args: Namespace) -> int:
     engine = load_engine(args)
     style: Style = "released" if engine.config.preset == "released" else "true"
     pairs = read_pairs(args.data, args.split, style, reading=data_reading_of(args))
-    found = evaluate(engine, pairs[: args.limit], show_progress=True, **_options(args))
+    found = evaluate(engine, pairs[: args.limit], show_progress=not args.quiet, **_options(args))
     show = sys.stderr if args.json == "-" else sys.stdout
     write_all([partial(_write_json, args.json, found.to_dict()), lambda: print(format_evaluation(found), file=show)])
     return 0
@@ -122,8 +121,8 @@ def run_several(args: Namespace) -> int:
         split=args.split,
         noise_seeds=noise_seeds,
         load_options=load_options(args),
-        show_progress=True,
-        tell=_tell,
+        show_progress=not args.quiet,
+        tell=lambda text: note(args, text),
         **options,
     )
     writers = [partial(_write_json, args.json, found.to_dict())]
@@ -157,10 +156,6 @@ def _options(args: Namespace) -> dict[str, Any]:
 def _write_json(path: str | None, found: dict[str, Any]) -> None:
     if path is not None:
         write_report(path, found, MADE_BY)
-
-
-def _tell(text: str) -> None:
-    tell(f"mime-fast: {text}")
 
 
 COMMAND = Command(

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from mime_fast.cli.command import Command
+from mime_fast.cli.command import Command, note
 from mime_fast.cli.options import seed
 from mime_fast.cli.output import (
     add_force,
@@ -23,7 +23,6 @@ from mime_fast.cli.reading_options import add_data_options, data_reading_of
 from mime_fast.config.checks import check_int
 from mime_fast.errors import ConfigError, DataError
 from mime_fast.files import json_bytes
-from mime_fast.streams import tell
 
 if TYPE_CHECKING:
     from mime_fast.evaluation.human.answers import Answers
@@ -154,7 +153,7 @@ def run_sample(args: Namespace) -> int:
     if systems:
         made = study.make_study(
             instances,
-            replies.replies_of(systems, instances, args.seed, tell=_tell),
+            replies.replies_of(systems, instances, args.seed, tell=lambda text: note(args, text)),
             rated=rated,
             pairs=args.ab,
             annotators=args.annotators,
@@ -164,7 +163,7 @@ def run_sample(args: Namespace) -> int:
             systems={one.name: {"source": one.source, "options": dict(one.options)} for one in systems},
         )
         kit.write_study(made, args.out)
-        _tell(_summary(made, args.out))
+        note(args, _summary(made, args.out))
     return 0
 
 
@@ -257,14 +256,11 @@ def _ask_for_another(study: Study, waiting: list[int], args: Namespace) -> None:
     home = key_folder.parent if key_folder.name == "private" else key_folder
     folder = str(home / folder_name(study.annotators + 1)) if args.fourth is None else args.fourth
     written = write_fourth(study, waiting, folder)
-    _tell(
+    note(
+        args,
         f"{len(waiting)} comparisons have no majority; {folder} {'is' if written else 'was'} written for annotator "
-        f"{study.annotators + 1}: report again with that sheet beside the others"
+        f"{study.annotators + 1}: report again with that sheet beside the others",
     )
-
-
-def _tell(text: str) -> None:
-    tell(f"mime-fast: {text}")
 
 
 COMMAND = Command("human", "have people judge replies: draw sheets, report on filled ones", EXAMPLE, add_arguments, run)

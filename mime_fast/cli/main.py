@@ -13,7 +13,7 @@ from functools import partial
 
 from mime_fast._version import __version__
 from mime_fast.cli import cases, chat, classify, convert, evaluate, explain, generate, human, info, plot, score, train
-from mime_fast.cli.command import Parser
+from mime_fast.cli.command import Parser, add_message_options
 from mime_fast.cli.flags import in_flags, unknown
 from mime_fast.errors import MimeFastError
 from mime_fast.extras import cure
@@ -62,8 +62,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     told: Callable[[str], str] = str
+    verbose = False
     try:
-        args, others = make_parser().parse_known_args(argv)
+        parser = make_parser()
+        if "_ARGCOMPLETE" in os.environ:  # set by the shell's completion
+            import argcomplete
+
+            argcomplete.autocomplete(parser)
+        args, others = parser.parse_known_args(argv)
+        verbose = args.verbose
         if others:
             args.parser.error(unknown(others, args.parser))
         told = partial(in_flags, parser=args.parser)
@@ -80,6 +87,8 @@ def _run(argv: Sequence[str] | None) -> int:
         tell("")
         return INTERRUPTED
     except MimeFastError as error:
+        if verbose:
+            traceback.print_exc()
         tell(f"{PROG}: error: {told(str(error))}")
         return ERROR
     except OSError as error:
@@ -121,8 +130,16 @@ def make_parser() -> argparse.ArgumentParser:
             allow_abbrev=False,
         )
         command.add_arguments(child)
+        for leaf in leaves(child):
+            add_message_options(leaf)
         child.set_defaults(run=command.run, parser=child)
     return parser
+
+
+def leaves(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
+    """The parser, or those of its commands where it has some."""
+    nested = [one for one in parser._actions if isinstance(one, argparse._SubParsersAction)]
+    return [leaf for one in nested for child in one.choices.values() for leaf in leaves(child)] if nested else [parser]
 
 
 class _Version(argparse.Action):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from mime_fast.backends.kinds import KINDS
 from mime_fast.backends.select import CONTRACTS
+from mime_fast.cli.command import note
 from mime_fast.config.generation import OPTIONS, GenerationConfig, Search
 from mime_fast.emotions import emotion_index
 from mime_fast.errors import InputError
@@ -49,7 +50,18 @@ def load_engine(args: Namespace) -> Engine:
     """The engine that the model options ask for."""
     from mime_fast.engine.load import load
 
-    return load(args.model, **load_options(args))
+    engine = load(args.model, **load_options(args))
+    if args.verbose:
+        note(args, loaded_text(engine))
+    return engine
+
+
+def loaded_text(engine: Engine) -> str:
+    """What was loaded, and why it runs where it does."""
+    facts = engine.describe()
+    isa = f", isa {facts['isa']}" if "isa" in facts else ""
+    reasons = "; ".join(facts[name] for name in ("device_reason", "backend_reason") if facts.get(name))
+    return f"{engine!r}{isa}" + (f" ({reasons})" if reasons else "")
 
 
 def load_options(args: Namespace) -> dict[str, Any]:

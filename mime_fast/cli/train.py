@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from mime_fast.cli.command import Command
+from mime_fast.cli.command import Command, note
 from mime_fast.cli.options import seed
 from mime_fast.cli.reading_options import add_data_options, data_reading_of
 from mime_fast.config.checks import check_int
-from mime_fast.streams import tell
 
 MODEL_TYPES = ("mime", "multi-tr", "moel")  # baseline_config's
 
@@ -62,10 +61,12 @@ def run(args: Namespace) -> int:
         vectors=args.vectors,
         reading=data_reading_of(args),
         device=torch_device(args.device),
+        show_progress=not args.quiet,
     )
     why = "no better for a while" if progress.stopped else "all steps done"
-    tell(
-        f"mime-fast: {why}: step {progress.step}, best validation PPL {progress.best_ppl:.2f}, "
+    note(
+        args,
+        f"{why}: step {progress.step}, best validation PPL {progress.best_ppl:.2f}, "
         f"{progress.seconds:.0f} s of training; {args.out} is the model",
     )
     return 0

@@ -40,6 +40,7 @@ from mime_fast.streams import standard_output, tell
 
 if TYPE_CHECKING:
     from mime_fast.corpora.preview import Preview
+    from mime_fast.engine.engine import Engine
 
 Show = Callable[[RawRow, Mapping[str, Any]], bytes]
 ENOUGH = 1000  # rows after which a share of bad ones says something
@@ -67,6 +68,7 @@ class CorpusJob:
         summary_file: where the summary is written, too, as JSON; "-" is standard output.
         retry_errors: the errors file of an earlier job on these inputs, whose rows, and no others, are answered.
         show: makes of a row and its record what is written in place of a JSON line; only for standard output.
+        loaded: gets the engine of a job that runs in this process, when it is loaded.
         quiet: no progress.
 
     Raises:
@@ -89,6 +91,7 @@ class CorpusJob:
     summary_file: str | None = None
     retry_errors: str | None = None
     show: Show | None = None
+    loaded: Callable[[Engine], None] | None = None
     quiet: bool = False
 
     def __post_init__(self) -> None:
@@ -177,6 +180,8 @@ class CorpusJob:
         pauses = any(source.size == 0 for source in reader.sources)  # a pipe, a terminal
         try:
             answerer = _made_now(self._spec(), progress)
+            if self.loaded is not None:
+                self.loaded(answerer.engine)
             with open_stream(self.output) as (stream, written):
                 writer = written.writer(stream, self.task.kind)
                 coming = (as_they_come if pauses else full)(reader)
@@ -213,7 +218,7 @@ class CorpusJob:
             if parts.done:
                 progress.note(f"mime-fast: going on: {before.rows} rows in {len(parts.done)} parts are done")
             now = Tally()
-            for number, result in self._made(PendingParts(reader, parts, work, parts.part_rows, progress)):
+            for number, result in self._made(PendingParts(reader, parts, work, parts.part_rows, progress, self.loaded)):
                 parts.done[number] = result
                 parts.noted()
                 now = Tally.total([now, result.tally])

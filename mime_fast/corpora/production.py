@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, count, groupby, islice
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mime_fast.corpora.answerer_spec import check_provenance
 from mime_fast.corpora.answering import Answerer, RowResult
@@ -20,6 +20,9 @@ from mime_fast.corpora.summary import Tally
 from mime_fast.data.reading.reader import Reader
 from mime_fast.data.reading.rows import RawRow
 from mime_fast.errors import DataError
+
+if TYPE_CHECKING:
+    from mime_fast.engine.engine import Engine
 
 
 class ResultChunk(NamedTuple):
@@ -38,6 +41,7 @@ class PendingParts:
     work: PartWork
     part_rows: int
     progress: ProgressBar
+    loaded: Callable[[Engine], None] | None = None
 
     def here(self, workers: int) -> Iterator[tuple[int, PartResult]]:
         """The parts as they are done, made in this process or in several of this machine."""
@@ -91,6 +95,8 @@ class PendingParts:
         started = time.monotonic()
         answerer = work.spec.make()
         self.progress.loaded(time.monotonic() - started)
+        if self.loaded is not None:
+            self.loaded(answerer.engine)
         return answerer
 
     def _going_on(self) -> PartWork:

@@ -152,7 +152,8 @@ class Trainer(Loop):
             file.write(json_bytes(row))
         where = f"step {row['step']} (epoch {row['epoch']})"
         accuracies = f"top-1 {figures.top1:.3f}, top-2 {figures.top2:.3f}, top-5 {figures.top5:.3f}"
-        tqdm.write(f"{where}: ppl {figures.ppl:.2f}, {accuracies}", file=sys.stderr)
+        if self.show_progress:
+            tqdm.write(f"{where}: ppl {figures.ppl:.2f}, {accuracies}", file=sys.stderr)
 
     def can_save(self) -> bool:
         """A run that goes on must look at the weights where the unbroken one did."""

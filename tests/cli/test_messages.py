@@ -1,0 +1,65 @@
+"""--quiet, --verbose, and completion in the shell."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mime_fast.cli.main import COMMANDS, leaves, make_parser
+from tests.cli.conftest import Run, json_lines
+
+ROW = json_lines([{"context": ["my cat ran away ."]}])
+BAD = json_lines([{"context": []}])
+
+
+def test_quiet_leaves_only_what_is_wrong(run: Run, model_dir: Path, tmp_path: Path) -> None:
+    to_file = run("generate", "-", tmp_path / "out.jsonl", "--model", model_dir, "--quiet", stdin=ROW)
+    assert (to_file.code, to_file.out, to_file.err) == (0, "", "")
+    again = run("generate", "-", tmp_path / "out.jsonl", "--model", model_dir, "-q", stdin=ROW)
+    assert (again.code, again.err) == (0, "")
+    bad = run("generate", "-", "--model", model_dir, "-q", stdin=BAD)
+    assert bad.code == 1 and bad.err.count("\n") == 1 and "line 1: context is an empty list" in bad.err
+    assert "mime-fast: error: " in run("generate", "nothing.jsonl", "-q").err
+
+
+@pytest.mark.parametrize("out", [[], ["out.jsonl"]])
+def test_verbose_says_what_was_loaded(
+    run: Run, model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = run("classify", "-", *out, "--model", model_dir, "-v", "--threads", 1, stdin=ROW).err
+    assert f"mime-fast: Engine('{model_dir}', backend='native', device='cpu'" in said and "threads=1)" in said
+    assert "Engine(" in run("explain", "my cat", "--model", model_dir, "--verbose").err
+    assert "Engine(" not in run("explain", "my cat", "--model", model_dir).err
+
+
+def test_verbose_shows_where_an_error_comes_from(run: Run) -> None:
+    outcome = run("classify", "nothing.jsonl", "--verbose")
+    assert outcome.code == 2 and "Traceback" in outcome.err and "DataError" in outcome.err
+    assert "Traceback" not in run("classify", "nothing.jsonl").err
+    assert run("classify", "nothing.jsonl", "-q", "-v").code == 2
+
+
+def test_every_command_has_both() -> None:
+    parsers = leaves(make_parser())
+    assert len(parsers) > len(COMMANDS)
+    for parser in parsers:
+        flags = {flag for action in parser._actions for flag in action.option_strings}
+        assert {"-q", "--quiet", "-v", "--verbose"} <= flags
+
+
+@pytest.mark.parametrize(
+    ("line", "found"), [("mime-fast gen", "generate "), ("mime-fast score --tr", "--truncation "), ("mime-fast x", "")]
+)
+def test_completion(line: str, found: str) -> None:
+    pytest.importorskip("argcomplete")
+    variables = {"_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line)), "COMP_TYPE": "9"}
+    program = "import os, sys; os.dup2(1, 8); from mime_fast.cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=os.environ | variables, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split("\x0b") == [found] or done.stdout == found
