@@ -272,3 +272,15 @@ def test_a_folder_with_answers_is_left_alone(run: Run, corpus: Path, sampled: Pa
     outcome = run(*argv)
     assert outcome.code == 2 and "is not empty" in outcome.err
     assert before == {path: path.read_bytes() for path in sampled.rglob("*.*")}
+
+
+def test_data_in_another_encoding(run: Run, corpus: Path, tmp_path: Path) -> None:
+    folder, out = tmp_path / "cp1252", tmp_path / "drawn.jsonl"
+    folder.mkdir()
+    text = (corpus / "test.csv").read_text().replace("I see.", "At the café.")
+    (folder / "test.csv").write_bytes(text.encode("cp1252"))
+    argv = ("human", "sample", "--data", folder, "--per-emotion", 1, "--dialogues", out)
+    refused = run(*argv)
+    assert refused.code == 2 and "what --encoding names: cp1252 would read 'é'" in refused.err
+    assert run(*argv, "--encoding", "cp1252").code == 0
+    assert len(out.read_text().splitlines()) == 32

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ctypes
 import io
 import json
+import multiprocessing
 import os
 import random
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from multiprocessing.context import ForkServerContext
@@ -21,7 +23,7 @@ from mime_fast.corpora import answerer_spec, part_work
 from mime_fast.corpora.job import CorpusJob
 from mime_fast.corpora.parts import Parts, write_part
 from mime_fast.corpora.places import Places, StateFiles
-from mime_fast.errors import ConfigError, DataError
+from mime_fast.errors import BackendError, ConfigError, DataError
 from tests.corpora.conftest import MakeJob, some_rows, start, write_rows
 
 KILLS = 20
@@ -411,3 +413,27 @@ def test_killed_while_the_output_is_put_in_place(
             for part in path.glob("part-*"):
                 assert (tmp_path / name / part.name).read_bytes() == part.read_bytes()
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_worker_that_is_killed(tmp_path: Path, make_job: MakeJob, source: Path) -> None:
+    """As by a system without memory: one line, what is done is kept, and the other worker is gone, too."""
+    whole, out = tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
+    make_job(source, whole).run()
+    workers: list[Any] = []
+
+    def kill_one() -> None:
+        end = time.monotonic() + 60
+        while not workers and time.monotonic() < end:
+            workers.extend(multiprocessing.active_children())
+            time.sleep(0.01)
+        os.kill(workers[0].pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    with pytest.raises(BackendError, match=r"a worker process ended .*; what is done is kept: start the job again"):
+        make_job(source, out, workers=2).run()
+    killer.join()
+    assert not multiprocessing.active_children()
+    assert not out.exists()
+    assert make_job(source, out, workers=2).run().rows == 400
+    assert out.read_bytes() == whole.read_bytes()
