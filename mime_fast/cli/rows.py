@@ -48,7 +48,7 @@ def _mixture(mixture: Mapping[str, Any], draw: _Draw) -> Iterator[str]:
     for name, group in (("with", mimicked), ("and", "negative" if mimicked == "positive" else "positive")):
         heaviest = sorted(mixture[group].items(), key=lambda item: -item[1])[:MOST]
         yield from draw.text(
-            name, ", ".join(f"{name} {100 * value:.0f} %" for name, value in heaviest if value >= LEAST)
+            name, ", ".join(f"{name} {value:.0%}" for name, value in heaviest if value >= LEAST)
         )
 
 

@@ -50,8 +50,8 @@ def test_a_reply() -> None:
         "emotion     sad           ███████████████████▋          70 %",
         "            lonely        ███████                       25 %",
         "mimics      negative      ████████████████▊             60 %",
-        "with        sad 75 %, lonely 25 %",
-        "and         caring 100 %",
+        "with        sad 75%, lonely 25%",
+        "and         caring 100%",
         "",
     ]
 
