@@ -47,9 +47,7 @@ def _mixture(mixture: Mapping[str, Any], draw: _Draw) -> Iterator[str]:
     yield from draw.bars("mimics", {mimicked: mixture["mimic_share"]}, lambda _: mimicked)
     for name, group in (("with", mimicked), ("and", "negative" if mimicked == "positive" else "positive")):
         heaviest = sorted(mixture[group].items(), key=lambda item: -item[1])[:MOST]
-        yield from draw.text(
-            name, ", ".join(f"{name} {value:.0%}" for name, value in heaviest if value >= LEAST)
-        )
+        yield from draw.text(name, ", ".join(f"{name} {value:.0%}" for name, value in heaviest if value >= LEAST))
 
 
 def _group(emotion: str) -> Polarity:

@@ -73,13 +73,13 @@ def _bars(title: str, values: Sequence[tuple[str, float]], colour: str) -> str:
 
 def _bar(name: str, value: float, colour: str) -> str:
     bar = f"display:inline-block;height:.8em;width:{16 * value:.2f}em;background:rgba({COLOURS[colour]},.75)"
-    return f'<tr style="background:none">{_cell(name)}{_cell(f"{100 * value:.1f} %")}<td style="{_CELL}">' + (
-        f'<span style="{bar}"></span></td></tr>'
-    )
+    figure = _cell(f"{100 * value:.1f} %", "min-width:4em")
+    drawn = f'<td style="{_CELL}"><span style="{bar}"></span></td>'
+    return f'<tr style="background:none">{_cell(name, "min-width:8em")}{figure}{drawn}</tr>'
 
 
-def _cell(text: str) -> str:
-    return f'<td style="{_CELL}">{escape(text)}</td>'
+def _cell(text: str, style: str = "") -> str:
+    return f'<td style="{_CELL};{style}">{escape(text)}</td>'
 
 
 def _words(turn: int, words: Sequence[str], shares: Sequence[float]) -> str:
