@@ -90,5 +90,6 @@ def _words(turn: int, words: Sequence[str], shares: Sequence[float]) -> str:
 def _word(word: str, share: float) -> str:
     """Shaded from nothing at 25 % or less to the full colour at 75 % or more."""
     depth = min(1.0, max(0.0, 2 * share - 0.5))
-    style = f"background:rgba({COLOURS['word']},{0.6 * depth:.2f});border-radius:.2em;padding:0 .15em"
+    shade = f"background:rgba({COLOURS['word']},{0.6 * depth:.2f})"
+    style = f"{shade};border-radius:.2em;padding:0 .15em;white-space:nowrap"
     return f'<span style="{style}">{escape(word)}<sub style="opacity:.75"> {100 * share:.0f}</sub></span>'
