@@ -39,7 +39,7 @@ docs/human.md says how a study goes, from the sample to the tables; docs/prefere
 SAMPLE = "Draw dialogues of every emotion and write blinded rating sheets, A/B sheets and pages of models' replies."
 STUDIES = "Print a table of the studies whose records are given: the votes on each pair of systems, and who voted."
 REPORT = "Read filled sheets: means, A/B verdicts, agreement, intervals; and what is missing or wrong, cell by cell."
-SPLIT: Literal["valid", "test"] = "test"
+SPLIT: Literal["valid", "test"] = "valid"  # which everybody has
 PER_EMOTION = 4
 REPORT_BY, STUDIES_BY = "mime-fast human report", "mime-fast human studies"
 _BOOTSTRAP = 2000  # evaluation.human.figures's, without numpy

@@ -156,7 +156,7 @@ def test_a_study_is_tallied_and_recorded_without_a_fourth(run: Run, sampled: Pat
     assert run("human", "studies", record, "--out", out).code == run("human", "studies", record, "--out", out).code == 0
     record.with_name("other.md").write_text("my notes")
     assert run("human", "studies", record, "--out", record.with_name("other.md")).code == 2
-    assert "| wise | test, seed 5 | Wise : Dull | 95.8 % [" in table.out
+    assert "| wise | valid, seed 5 | Wise : Dull | 95.8 % [" in table.out
     assert "| 96 | 0." in table.out and "| 3 language models (Made Up 1) |" in table.out
 
 
@@ -277,8 +277,8 @@ def test_a_folder_with_answers_is_left_alone(run: Run, corpus: Path, sampled: Pa
 def test_data_in_another_encoding(run: Run, corpus: Path, tmp_path: Path) -> None:
     folder, out = tmp_path / "cp1252", tmp_path / "drawn.jsonl"
     folder.mkdir()
-    text = (corpus / "test.csv").read_text().replace("I see.", "At the café.")
-    (folder / "test.csv").write_bytes(text.encode("cp1252"))
+    text = (corpus / "valid.csv").read_text().replace("I see.", "At the café.")
+    (folder / "valid.csv").write_bytes(text.encode("cp1252"))
     argv = ("human", "sample", "--data", folder, "--per-emotion", 1, "--dialogues", out)
     refused = run(*argv)
     assert refused.code == 2 and "what --encoding names: cp1252 would read 'é'" in refused.err
