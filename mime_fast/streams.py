@@ -20,7 +20,8 @@ def standard_output() -> Iterator[BinaryIO]:
     """Standard output for bytes; text in UTF-8 where it has no buffer.
 
     Raises:
-        OutputError: it is closed, or the disk behind it is full. BrokenPipeError: nobody reads it.
+        OutputError: it is closed, or the disk behind it is full.
+        BrokenPipeError: nobody reads it.
     """
     with naming(STANDARD_OUTPUT):
         stream = _Bytes(sys.stdout)

@@ -41,7 +41,8 @@ class Wanted:
     """What `load` was asked for.
 
     Raises:
-        ConfigError: a value must not be, or two do not go together; BackendError: what no back end here can do.
+        ConfigError: a value must not be, or two do not go together;
+        BackendError: what no back end here can do.
     """
 
     device: str = "auto"

@@ -103,8 +103,8 @@ def answers_on_ray(pending: PendingParts, workers: int, address: str) -> Iterato
     """The parts of a job that are not done, answered by Ray's actors and written here, in order.
 
     Raises:
-        ConfigError: standard input, or an address of no cluster. BackendError: Ray is not there, or failed. What the
-            actors raise.
+        ConfigError: standard input, or an address of no cluster.
+        BackendError: Ray is not there, or failed. What the actors raise.
     """
     if any(source.is_standard_input for source in pending.reader.sources):
         raise ConfigError("standard input cannot be read by Ray; the input must be files")

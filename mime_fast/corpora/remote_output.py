@@ -58,7 +58,8 @@ class RemoteOutput:
         """Bring the store to what the local folder has.
 
         Raises:
-            DataError: another job has written there. OutputError: the store cannot be written.
+            DataError: another job has written there.
+            OutputError: the store cannot be written.
         """
         found = dict(self._local())
         changed = sorted((name for name, state in found.items() if self.copied.get(name) != state), key=self._turn)

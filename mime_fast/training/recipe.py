@@ -132,7 +132,8 @@ def read_recipe(path: str | os.PathLike[str]) -> list[Stage]:
     a whole. A file without `[[stage]]` is one stage.
 
     Raises:
-        DataError: the file is missing or not TOML; ConfigError: a value in it is not allowed, or stages do not fit.
+        DataError: the file is missing or not TOML;
+        ConfigError: a value in it is not allowed, or stages do not fit.
     """
     try:
         values = tomllib.loads(Path(path).read_text(encoding="utf-8"))

@@ -63,7 +63,8 @@ class Work:
         """Per dialogue its hypotheses.
 
         Raises:
-            BackendError: the model produced NaN; ConfigError: a dialogue has no response.
+            BackendError: the model produced NaN;
+            ConfigError: a dialogue has no response.
         """
         sizes, broken_at, counts, sums, scores, words, log_probs = arrays
         broken = np.flatnonzero(broken_at[: self.items] >= 0)

@@ -31,7 +31,8 @@ def find_sources(
         tell: is called with a line on the files and folders in a folder that are passed over.
 
     Raises:
-        DataError: nothing there. ConfigError: a format that there is not.
+        DataError: nothing there.
+        ConfigError: a format that there is not.
     """
     reading = reading or Reading()
     check_format(reading.format)

@@ -39,7 +39,8 @@ def write_study(study: Study, folder: str | os.PathLike[str]) -> None:
     """Write everything: `for-annotator-N` with sheets, page and instructions, and `private/key.json`.
 
     Raises:
-        ConfigError: the folder is not empty. OutputError: it cannot be written.
+        ConfigError: the folder is not empty.
+        OutputError: it cannot be written.
     """
     check_empty(folder)
     content = {str(KEY): write_key(study)}
@@ -55,7 +56,8 @@ def write_fourth(study: Study, items: Sequence[int], folder: str | os.PathLike[s
     """Write what one more annotator gets to settle the comparisons `items`; whether it was not there already.
 
     Raises:
-        ConfigError: the folder contains other files. OutputError: it cannot be written.
+        ConfigError: the folder contains other files.
+        OutputError: it cannot be written.
     """
     annotator = study.annotators + 1
     rows = [row for row in study.sheets["ab", annotator] if row.item in items]
