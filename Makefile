@@ -44,7 +44,7 @@ help:
 	@echo "make clean   remove what was built, but not .venv"
 
 demo: build
-	$(BIN)/mime-fast generate examples/dialogues.jsonl
+	$(BIN)/mime-fast generate --format text examples/dialogues.jsonl
 
 build: $(INSTALLED)
 
