@@ -14,6 +14,7 @@ namespace {
 constexpr std::size_t kEncodeTogether = 8;                 // dialogues
 constexpr std::size_t kCandidates = std::size_t{1} << 20;  // of all rows between two looks at whether to stop
 constexpr std::size_t kWaitingShare = 4;                   // of the dialogues, one of which may wait for dense rows
+constexpr std::size_t kLongestWait = 16;                   // steps of the others
 
 // A dialogue being decoded.
 struct Slot {
@@ -138,7 +139,8 @@ class Worker {
     for (const auto& slot : slots_) {
       if (!slot->waiting) go_on(*slot);
     }
-    while (!dense_.empty() && waits_suffice()) compute_dense_rows();
+    waited_ = dense_.empty() ? 0 : waited_ + 1;
+    while (!dense_.empty() && (waits_suffice() || waited_ >= kLongestWait)) compute_dense_rows();
   }
 
   // Take the step, or wait for exact log-sum-exps where approximate ones may decide it otherwise.
@@ -260,6 +262,7 @@ class Worker {
   Team team_;
   VocabularyLookup lookup_;
   DenseRows<Slot> dense_;
+  std::size_t waited_ = 0;  // steps, since a row came to dense_
   bool doubting_;           // whether log-sum-exps may be approximate and decide
   std::size_t drawn_from_;  // best words of a row that a draw is tried from
   KeepLogits keep_;

@@ -11,7 +11,9 @@ namespace {
 
 constexpr std::size_t kBestWords = 24;        // that usually have top_p of the probability
 constexpr double kShortDraws = 0.65;          // of temperature * top_p: above it, a fifth of the rows is undecided
+constexpr double kLeastTemperature = 1e-4;    // from here to its inverse quotients keep their digits in float64
 constexpr double kLogSumExpRounding = 1e-4;   // more than its float32 exponentials are off
+constexpr double kChunkRounding = 0x1p-22;    // relative, of a chunk's exponentials: twice what a float32 shift is off
 constexpr double kLogprobRounding = 0x1p-23;  // relative, and twice what it is
 constexpr double kSumRounding = 1e-9;         // of sums and comparisons in float64, more than they can have
 
@@ -52,7 +54,12 @@ Kept kept_of(const Shortlist& list, double temperature, double top_p) {
 
 }  // namespace
 
+bool temperature_is_plain(double temperature) {
+  return temperature >= kLeastTemperature && temperature <= 1.0 / kLeastTemperature;
+}
+
 std::int32_t draw_from(const Draw& draw, const Shortlist& list) {
+  if (list.count == 0) return kUndecided;
   const double temperature = draw.options.temperature;
   const Kept kept = kept_of(list, temperature, draw.options.top_p);
   if (kept.others) return kUndecided;
@@ -75,7 +82,7 @@ std::int32_t draw_from(const Draw& draw, const Shortlist& list) {
 }
 
 std::size_t best_for_draw(const SearchOptions& options) {
-  if (!options.do_sample || options.penalises()) return 0;
+  if (!options.do_sample || options.penalises() || !temperature_is_plain(options.temperature)) return 0;
   if (options.top_k > 0 && options.top_k < kSortedK) return options.top_k + 1;
   return options.top_p < 1.0 && options.temperature <= 1.0 ? kBestWords : 0;
 }
@@ -100,7 +107,7 @@ std::int32_t draw_of_best(const Draw& draw, const Scored* best, std::size_t coun
   if (!list.all) {
     // Other words: no logit above the last, so that with a temperature of at most 1 each has at most
     // exp((1 / temperature - 1) (last - first)) of what it has without.
-    double rest = std::exp(error + kLogSumExpRounding);
+    double rest = std::exp(error + kLogSumExpRounding + kChunkRounding * std::fabs(log_sum_exp));
     for (std::size_t i = 0; i < count; ++i) rest -= std::exp(static_cast<double>(best[i].logit) - log_sum_exp);
     const double shrunk = std::exp((1.0 / draw.options.temperature - 1.0) * (last - first));
     list.rest_most = std::max(rest, 0.0) * std::exp(log_sum_exp - first) * shrunk;

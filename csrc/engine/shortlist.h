@@ -13,13 +13,16 @@ constexpr std::int32_t kUndecided = -2;
 
 // The best words of a row that may come, by ranks_before.
 struct Shortlist {
-  const Scored* words;  // [count], at least one; log-probs, or logits
+  const Scored* words;  // [count]; log-probs, or logits
   std::size_t count;
   bool all;               // whether no other word may come
   double rest_least = 0;  // of the sum of exp((logit - best logit) / temperature) over all other words
   double rest_most = 0;
   double rounding = 0;  // how far a logit may be from the log-prob that decides, but for what all words share
 };
+
+// Whether neither float32 nor float64 loses digits of logits / temperature: 1e-4 to 1e4.
+bool temperature_is_plain(double temperature);
 
 // By temperature and top_p.
 std::int32_t draw_from(const Draw& draw, const Shortlist& list);

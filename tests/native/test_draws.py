@@ -56,11 +56,11 @@ def rows(kind: str, words: int, source: np.random.Generator) -> Floats:
 KINDS = ["trained", "flat", "steep", "equal", "few values", "nearly equal", "one far out"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(
     kind=st.sampled_from(KINDS),
     words=st.integers(1, 700),
-    temperature=st.sampled_from([1e-300, 1e-3, 0.3, 0.6, 1.0, 1.7, 1e9]),
+    temperature=st.sampled_from([1e-300, 1e-20, 1e-12, 1e-7, 1e-5, 1e-3, 0.3, 0.6, 1.0, 1.7, 1e9, 1e60]),
     top_k=st.sampled_from([0, 0, 1, 2, 5, 30, 31, 32, 50, 2000]),
     top_p=st.sampled_from([0.0001, 0.5, 0.9, 0.999999, 1.0]),
     off=st.sampled_from([0.0, 0.003, -0.2]),
@@ -103,3 +103,14 @@ def test_what_the_rest_may_change_is_left_undecided() -> None:
     assert {best for _, best in _native_dev.draws(logits, log_sum_exp(logits), 0.0, way, SEEDS, [])} == {None}
     logits[0] = 40.0
     assert {best for _, best in _native_dev.draws(logits, log_sum_exp(logits), 0.0, way, SEEDS, [])} == {0}
+
+
+@pytest.mark.parametrize("temperature", [1e-300, 1e-20, 1e-12, 1e9, 1e60, 1e300])
+@pytest.mark.parametrize("suppressed", [[], [3]])
+def test_temperatures_beyond_float32(temperature: float, suppressed: list[int]) -> None:
+    """1 / temperature is 0 or infinite in float32, or the quotients have no digits left for a Gumbel number."""
+    logits = np.array([0, 0, -5, -6], np.float32)
+    way = options(num_beams=1, do_sample=True, temperature=temperature, top_p=0.9, suppress_tokens=suppressed)
+    found = _native_dev.draws(logits, log_sum_exp(logits), 0.0, way, SEEDS, [])
+    assert [every for every, _ in found] == defined(logits, way, [])
+    assert all(best in (None, every) for every, best in found)
