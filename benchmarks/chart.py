@@ -22,7 +22,7 @@ COLUMNS = 2
 
 
 def draw(figures: Sequence[Figure], path: Path) -> None:
-    """Replies a core-second by batch, a panel a task; without such figures the corpus jobs, if there are any."""
+    """Replies per core-second by batch, a panel per task; without such figures the corpus jobs, if there are any."""
     rates = [figure for figure in figures if isinstance(figure, Rate)]
     jobs = [figure for figure in figures if isinstance(figure, CorpusRate)]
     if rates:
@@ -67,7 +67,7 @@ def _draw_jobs(jobs: Sequence[CorpusRate], memory: Sequence[CorpusMemory], path:
     for place, ((name, heights), colour) in enumerate(zip(bars.items(), JOB_COLOURS, strict=True)):
         left.bar([i + (place - 1.5) * 0.21 for i in range(len(jobs))], heights, 0.21, label=name, color=colour)
     left.set_xticks(range(len(jobs)), [f"{job.task}\n{job.precision}" for job in jobs], fontsize=9)
-    left.set_ylabel("rows a second", fontsize=9)
+    left.set_ylabel("rows per second", fontsize=9)
     left.set_ylim(0, 1.2 * max(map(max, bars.values())))
     left.legend(fontsize=8, frameon=False)
     right.plot([one.rows for one in memory], [one.peak for one in memory], "o-", color="#084594")
@@ -91,7 +91,7 @@ def _panel(panel, rates: Sequence[Rate], colours: dict[tuple[str, str], str]) ->
         heights = [rate.per_core_second for rate in mine]
         panel.bar(left, heights, width, label=" ".join(name), color=colours[name])
     panel.set_xticks(range(len(batches)), [f"batch {batch}" for batch in batches], fontsize=9)
-    panel.set_ylabel("replies a core-second", fontsize=9)
+    panel.set_ylabel("replies per core-second", fontsize=9)
     panel.tick_params(axis="y", labelsize=8)
     for side in ("top", "right"):
         panel.spines[side].set_visible(False)

@@ -31,7 +31,7 @@ ENDED = {
 }
 ENGINES = pytest.StashKey[dict[str, object]]()
 Note = Callable[[Figure, Sequence[float]], None]
-TOO_SLOW = 60.0  # seconds of a round; slower engines are not measured
+TOO_SLOW = 60.0  # seconds per round; slower engines are not measured
 Race = dict[Contender, Rounds | str]  # a reason in place of rounds where an engine cannot run
 
 

@@ -15,26 +15,26 @@ HUGGING_FACE = "Hugging Face"
 
 @dataclass(frozen=True)
 class Rate:
-    """Rounds of one engine at one task, on one thread; times in seconds a round."""
+    """Rounds of one engine at one task, on one thread; times in seconds per round."""
 
     kind: ClassVar[str] = "rate"
     task: str
     engine: str
     precision: str
     batch: int
-    replies: int  # a round
+    replies: int  # per round
     cpu: tuple[float, ...]
     wall: tuple[float, ...]
     load: float  # the machine's load average after the rounds
 
     @property
     def per_core_second(self) -> float:
-        """Replies a second of CPU time, median of the rounds."""
+        """Replies per second of CPU time, median of the rounds."""
         return self.replies / median(self.cpu)
 
     @property
     def cpu_ms(self) -> float:
-        """CPU time a reply."""
+        """CPU time per reply."""
         return 1000 / self.per_core_second
 
     @property
@@ -45,7 +45,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Kernel:
-    """One kernel, GFLOP/s a round, beside the ceiling of the same precision and instruction set."""
+    """One kernel, GFLOP/s per round, beside the ceiling of the same precision and instruction set."""
 
     kind: ClassVar[str] = "kernel"
     name: str

@@ -19,7 +19,7 @@ class CTranslate2Runner:
         )
 
     def decode(self, task: Task, work: Work) -> Any:
-        """Exactly `work.steps` tokens a dialogue."""
+        """Exactly `work.steps` tokens per dialogue."""
         return self.translator.translate_batch(
             work.sources,
             beam_size=task.beams,

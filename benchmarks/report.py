@@ -30,7 +30,7 @@ from mime_fast.corpora.chunks import CHUNK
 
 T = TypeVar("T")
 RATES_LEGEND = (
-    "Replies a second of CPU time, one thread: the median of the rounds, half their range, and the CPU time a reply. "
+    "Replies per second of CPU time, one thread: the median of the rounds, half their range, and the CPU time per reply. "
     "A batch is the number of dialogues handed over in one call. Engines take turns, round by round."
 )
 SHIPPED_LEGEND = (
@@ -42,7 +42,7 @@ CORPORA_LEGEND = (
     "A job's rate is that of the parts finished behind the first of each worker: start-up is left out; reading, "
     "writing, fsync and the end of each part are in it. Arrays: the back end alone, on the same rows. One thread an "
     "engine. All parts are equal work; the four that a row compares take turns of half a second at most, so that "
-    "a drift of the machine hits all of them. CPU: rows a second of the process's CPU time."
+    "a drift of the machine hits all of them. CPU: rows per second of the process's CPU time."
 )
 
 
@@ -141,7 +141,7 @@ def _rates(rates: Sequence[Rate]) -> str:
         }
         name = f"**{engine} {precision}**" if engine == OURS else f"{engine} {precision}"
         rows.append([name, *(cells.get(batch, "-") for batch in batches)])
-    return _table(["replies a core-second", *(f"batch {batch}" for batch in batches)], rows)
+    return _table(["replies per core-second", *(f"batch {batch}" for batch in batches)], rows)
 
 
 def _spread(rate: Rate) -> str:
@@ -192,7 +192,7 @@ def _memory(rows: Sequence[Memory]) -> str:
 def _text_share(rows: Sequence[TextShare]) -> str:
     return _table(
         [
-            "replies a second",
+            "replies per second",
             "threads",
             "batch",
             "text",
@@ -251,7 +251,7 @@ def _kernels(rows: Sequence[Kernel]) -> str:
 
 
 def _corpora(rows: Sequence[CorpusRate]) -> str:
-    head = ["rows a second", "", "job", "arrays", "share", "job (CPU)", "arrays (CPU)", "share (CPU)"]
+    head = ["rows per second", "", "job", "arrays", "share", "job (CPU)", "arrays (CPU)", "share (CPU)"]
     workers = max(row.workers for row in rows)
     lines = []
     for row in rows:
@@ -265,7 +265,7 @@ def _corpora(rows: Sequence[CorpusRate]) -> str:
 
 def _corpus_memory(rows: Sequence[CorpusMemory]) -> str:
     return _table(
-        ["rows scored", "input", "peak", "rows a second"],
+        ["rows scored", "input", "peak", "rows per second"],
         [
             [f"{row.rows:,}", f"{row.input:.1f} MiB", f"{row.peak:.0f} MiB", f"{row.rows_per_second:.0f}"]
             for row in rows

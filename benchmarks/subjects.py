@@ -24,7 +24,7 @@ class Effort:
     """How much a run measures."""
 
     batches: tuple[int, ...]
-    replies: dict[int, int]  # a round, by batch
+    replies: dict[int, int]  # per round, by batch
     rounds: int
     budget: float  # seconds for the rounds of one engine at one task and batch
     calls: int  # for latency

@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false pytest benchmarks/test_tokenizer_speed.py
 
-Ops/s times 1,000 is utterances a second.
+Ops/s times 1,000 is utterances per second.
 """
 
 from collections.abc import Callable

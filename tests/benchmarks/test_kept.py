@@ -94,7 +94,7 @@ def test_ratios_under_one_are_said() -> None:
         "latency: int8 over CTranslate2 int8: 0.25 (threads 2)",
         "peak memory: int8 over CTranslate2 int8: 0.80 (batch 64)",
     ]
-    head = report.markdown(figures, FACTS).split("| replies a core-second |")[0]
+    head = report.markdown(figures, FACTS).split("| replies per core-second |")[0]
     assert "* beam: int8 over CTranslate2 int8: 0.50 (batch 1)" in head
     assert "Ratios under 1" not in report.markdown(figures[1:2] + figures[3:4], FACTS)
 
