@@ -39,7 +39,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--ids", nargs="+", metavar="CONV", help="conversations of --data; CONV/N: only the listener's utterance N"
     )
     group.add_argument(
-        "--per-emotion", type=int, metavar="N", help="so many dialogues of each emotion, drawn by --seed (default: 1)"
+        "--per-emotion", type=int, metavar="N", help="number of dialogues per emotion, drawn with --seed (default: 1)"
     )
     group.add_argument(
         "--no-strict-turns",
@@ -55,7 +55,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="a model folder or the name of a shipped model, with options of load and generate after it (default: "
         "the shipped MIME with and without noise)",
     )
-    parser.add_argument("--seed", type=seed, default=0, help="of the draw and the replies (default: %(default)s)")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of the draw and the replies (default: %(default)s)")
     parser.add_argument(
         "--top", type=int, default=3, metavar="K", help="emotions of each group to name (default: %(default)s)"
     )

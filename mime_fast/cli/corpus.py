@@ -34,7 +34,7 @@ def add_corpus_arguments(parser: ArgumentParser, *, top_emotions: int = 3) -> No
         "--out",
         metavar="OUT",
         help="ends in .jsonl, .csv, .tsv (also .gz, .zst) or .parquet, or in / for a folder of parts; a path or a URI; "
-        "without it, JSON lines on standard output",
+        "without it, standard output (see --format)",
     )
     _add_reading(parser)
     _add_job(parser, top_emotions)
@@ -73,20 +73,26 @@ def _add_job(parser: ArgumentParser, top_emotions: int) -> None:
         "--part-rows",
         type=int,
         metavar="N",
-        help="rows that are made final together (default: 2560, or as the job was begun)",
+        help="rows that are written as one resumable part (default: 2560, or what the job was started with)",
     )
-    group.add_argument("--restart", action="store_true", help="begin anew, though OUT is a job's that is begun or done")
-    group.add_argument("--force", action="store_true", help="replace an OUT that is there and that no job made")
+    group.add_argument(
+        "--restart", action="store_true", help="start over, even if OUT belongs to a started or finished job"
+    )
+    group.add_argument("--force", action="store_true", help="replace an existing OUT that no job made")
     group.add_argument(
         "--first-row", type=int, default=0, metavar="N", help="number of the input's first row (default: %(default)s)"
     )
     group.add_argument(
-        "--row-step", type=int, default=1, metavar="N", help="from a row's number to the next (default: %(default)s)"
+        "--row-step",
+        type=int,
+        default=1,
+        metavar="N",
+        help="difference between the numbers of consecutive rows (default: %(default)s)",
     )
     group.add_argument(
         "--retry-errors",
         metavar="FILE",
-        help="answer only the rows of this errors file of an earlier job on IN, with other options or after mending IN",
+        help="answer only the rows in this errors file of an earlier job on IN, with other options or after fixing IN",
     )
     group.add_argument(
         "--dry-run",
@@ -113,7 +119,7 @@ def _add_job(parser: ArgumentParser, top_emotions: int) -> None:
         type=int,
         default=top_emotions,
         metavar="K",
-        help="emotions with their probabilities in a row of the output, 0 to 32 (default: %(default)s)",
+        help="how many emotions, with their probabilities, each output row lists, 0 to 32 (default: %(default)s)",
     )
 
 

@@ -39,7 +39,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--metrics",
         metavar="LIST",
-        help=f"some of {', '.join(GROUPS)}, with commas between; the last for one model only (default: all)",
+        help=f"comma-separated list of {', '.join(GROUPS)}; the last only for a single model (default: all)",
     )
     parser.add_argument(
         "--polarity",
@@ -48,7 +48,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="which emotion's group the scored responses mimic (default: %(default)s)",
     )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N pairs")
-    parser.add_argument("--seed", type=seed, default=0, help="of all random numbers (default: %(default)s)")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of all random numbers (default: %(default)s)")
     parser.add_argument("--json", metavar="OUT", help="write all figures and details there, too; - for standard output")
     add_force(parser)
     several = parser.add_argument_group("several models", "the paper's tables as far as no people are needed")

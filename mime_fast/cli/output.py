@@ -54,7 +54,7 @@ def write_markdown(path: str | None, text: str, made_by: str) -> None:
 
 
 def add_force(parser: ArgumentParser) -> None:
-    parser.add_argument("--force", action="store_true", help="replace files that are there and not of this command")
+    parser.add_argument("--force", action="store_true", help="replace existing files that this command did not make")
 
 
 def check_flags(

@@ -41,7 +41,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--summary",
         required=True,
         metavar="FILE",
-        help="what mime-fast score or generate --summary wrote, or a manifest",
+        help="what generate, score or classify --summary wrote, or a job's manifest",
     )
     emotions.set_defaults(draw=draw_emotions)
     for kind in (embeddings, confusion, emotions):
