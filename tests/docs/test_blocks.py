@@ -9,6 +9,7 @@ import pytest
 from tools.docs_blocks import LANGUAGES, ROOT, Block, Runner, agrees, anew, blocks_of, lacking, rewrite
 
 PAGES = [
+    ROOT / "README.md",
     ROOT / "docs" / "tutorial.md",
     ROOT / "docs" / "api" / "corpora.md",
     *sorted((ROOT / "docs" / "how-to").glob("*.md")),
