@@ -30,8 +30,8 @@ from mime_fast.corpora.chunks import CHUNK
 
 T = TypeVar("T")
 RATES_LEGEND = (
-    "Replies per second of CPU time, one thread: the median of the rounds, half their range, and the CPU time per reply. "
-    "A batch is the number of dialogues handed over in one call. Engines take turns, round by round."
+    "Replies per second of CPU time, one thread: the median of the rounds, half their range, and the CPU time per "
+    "reply. A batch is the number of dialogues handed over in one call. Engines take turns, round by round."
 )
 SHIPPED_LEGEND = (
     "The peers' models here have mime-ed's vocabulary and random weights: they decode as many tokens as mime-ed's "

@@ -52,7 +52,7 @@ class Ran:
         self.turns.append((began, time.monotonic()))
 
     def rates(self, first: int = 0) -> dict[str, float]:
-        """Rows per second, by wall and CPU time, from each child's event `first` to its last; those at once added up."""
+        """Rows per second, by wall and CPU time, from each child's event `first` to its last; at once: added up."""
         wall = cpu = 0.0
         for printed in self.printed:
             events = [Event(*event) for event in printed["events"]]  # type: ignore[attr-defined]
