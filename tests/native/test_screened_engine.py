@@ -54,15 +54,33 @@ def test_tokens_and_scores_are_those_of_float32(kind: type[ModelConfig], isa: st
     np.testing.assert_allclose(found[3], expected[3], rtol=0, atol=SCREENED_BOUND)
 
 
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_dialogues_that_wait_for_dense_rows_say_the_same(way: dict[str, Any]) -> None:
+WAITING = WAYS | {
+    "several draws, bans": options(
+        num_beams=1,
+        do_sample=True,
+        temperature=0.9,
+        top_p=0.6,
+        num_return_sequences=3,
+        max_new_tokens=9,
+        no_repeat_ngram_size=2,
+        suppress_tokens=[5, 9],
+    ),
+    "several draws of top_k": options(
+        num_beams=1, do_sample=True, top_k=9, num_return_sequences=4, max_new_tokens=9, min_new_tokens=3
+    ),
+}
+
+
+@pytest.mark.parametrize("prefixes", [None, [[7, 8][: i % 3] for i in range(len(WORDS))]], ids=["", "prefixes"])
+@pytest.mark.parametrize("way", WAITING.values(), ids=WAITING)
+def test_dialogues_that_wait_for_dense_rows_say_the_same(way: dict[str, Any], prefixes: list[list[int]] | None) -> None:
     """One at a time none waits; all at once, most do."""
     config = MimeConfig.paper(4800, **{**SMALL, "hidden_size": 64})
     tensors = random_tensors(config, 11, logits=1.5, eos=3.0)
     asked = random_dialogues(config, WORDS, 4)
     model = native_model(config, tensors, "screened")
     runs = [
-        model.generate(asked.contexts, asked.requests, way, None, **running(threads, batch))[1]
+        model.generate(asked.contexts, asked.requests, way, prefixes, **running(threads, batch))[1]
         for threads, batch in ((1, 1), (1, 40), (1, 7), (2, 64))
     ]
     for run in runs[1:]:
