@@ -24,11 +24,11 @@ def check_outputs(
     Args:
         outputs: files to write, and folders, whose names end in "/", by what they are called (flags, say); None and "-"
             are passed over.
-        inputs: files, folders and URIs that are read; "-" is standard input.
+        inputs: files and folders that are read; "-" is standard input. URIs are passed over.
         read_whole: folders whose every file is read, and globs: an output in them would be read next time.
 
     Raises:
-        ConfigError: an output is an input, lies in one of `read_whole`, contains an input, or is given twice.
+        ConfigError: an output is an input, lies in one of `read_whole`, contains an input, is given twice, or is a URI.
         OutputError: an output's folder is not there or cannot be written to, or the output is a folder.
     """
     given = {name: os.fspath(path) for name, path in outputs.items() if path is not None and os.fspath(path) != "-"}
@@ -36,6 +36,8 @@ def check_outputs(
     wholes = [os.fspath(path) for path in read_whole if "://" not in os.fspath(path) and os.fspath(path) != "-"]
     seen: dict[str, str] = {}
     for name, path in given.items():
+        if "://" in path:
+            raise ConfigError(f"{name} {path}: must be a path on this machine, not a URI")
         for other, other_path in seen.items():
             if is_same(path, other_path):
                 raise ConfigError(f"{name} {path}: is {other} {other_path}, too; must be another file")

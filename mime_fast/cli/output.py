@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 from mime_fast.cli.marks import marked_json, marked_text, refuse_other_file
 from mime_fast.cli.options import flag
+from mime_fast.data.reading.remote import plain_path
 from mime_fast.errors import OutputError
 from mime_fast.files import whole_file
 from mime_fast.output_checks import check_outputs
@@ -90,5 +91,6 @@ def write_all(writers: Iterable[Callable[[], object]]) -> None:
         raise OutputError("; ".join(map(str, failed)))
 
 
-def _with_files(path: str) -> list[str]:
+def _with_files(name: str) -> list[str]:
+    path = plain_path(name)
     return [path, *(entry.path for entry in os.scandir(path) if entry.is_file())] if os.path.isdir(path) else [path]

@@ -17,25 +17,23 @@ from mime_fast.config.checks import check_int
 from mime_fast.corpora.answerer_spec import AnswererSpec, check_asked
 from mime_fast.corpora.answering import Answerer
 from mime_fast.corpora.chunks import as_they_come, full
+from mime_fast.corpora.output_inputs import check_job_outputs
 from mime_fast.corpora.output_kinds import errors_file, is_stream, open_stream, placed
 from mime_fast.corpora.part_work import PartWork, digests
 from mime_fast.corpora.parts import PartResult, Parts
-from mime_fast.corpora.places import Places
 from mime_fast.corpora.production import PendingParts
 from mime_fast.corpora.progress import ProgressBar
-from mime_fast.corpora.remote_output import check_remote
 from mime_fast.corpora.retry import error_rows, retried_places
 from mime_fast.corpora.summary import Summary, Tally, refuse_other_file
 from mime_fast.corpora.tasks import Task
 from mime_fast.data.reading.options import Reading
 from mime_fast.data.reading.reader import Reader
-from mime_fast.data.reading.remote import is_uri, plain_path
+from mime_fast.data.reading.remote import plain_path
 from mime_fast.data.reading.rows import RawRow
 from mime_fast.data.reading.source import Source
 from mime_fast.data.reading.sources import find_sources
 from mime_fast.errors import ConfigError, DataError
 from mime_fast.files import json_bytes, write_json
-from mime_fast.output_checks import check_outputs
 from mime_fast.streams import standard_output, tell
 
 if TYPE_CHECKING:
@@ -95,8 +93,9 @@ class CorpusJob:
     quiet: bool = False
 
     def __post_init__(self) -> None:
-        if self.output is not None:
-            object.__setattr__(self, "output", plain_path(self.output))
+        for name in ("output", "summary_file", "retry_errors"):
+            if (given := getattr(self, name)) is not None:
+                object.__setattr__(self, name, plain_path(given))
         check_int("workers", self.workers, 1 if self.ray_address is None else 0, 2**20)
         if self.part_rows is not None:
             check_int("part_rows", self.part_rows, 1, 2**40)
@@ -160,17 +159,8 @@ class CorpusJob:
 
     def _check_outputs(self, reader: Reader) -> None:
         inputs = [self.inputs] if isinstance(self.inputs, str) else list(self.inputs)
-        sources = ["-" if source.is_standard_input else source.name for source in reader.sources]
-        outputs: dict[str, str | None] = {"--summary": self.summary_file}
-        if is_stream(self.output):
-            outputs |= {"OUT": self.output}
-        elif is_uri(str(self.output)):
-            check_remote(str(self.output), sources, inputs)
-        else:
-            outputs |= Places.of(str(self.output)).all()
-        sources += [] if self.retry_errors is None else [self.retry_errors]
-        whole = [name for name in inputs if os.path.isdir(name) or name not in sources]
-        check_outputs(outputs, [*sources, *whole, *_model_files(self.model)], read_whole=whole)
+        others = [*([] if self.retry_errors is None else [self.retry_errors]), *map(str, _model_files(self.model))]
+        check_job_outputs(self.output, self.summary_file, inputs, reader.sources, others)
         if self.summary_file not in (None, "-") and not self.force:
             refuse_other_file(str(self.summary_file))
 

@@ -39,6 +39,11 @@ class Places:
             raise DataError(f"{output}: cannot be written: a folder; a folder of parts ends in /")
         return cls(output, written, target, False)
 
+    @classmethod
+    def in_store(cls, uri: str, copy: Path) -> Places:
+        """Of a URI, whose file or folder has a local copy. Raises ConfigError: its ending is not known."""
+        return cls(uri, OutputFormat.of(uri), copy, uri.endswith("/"))
+
     @property
     def folder(self) -> Path:
         """Where the output's files are, the manifest among them."""
@@ -66,8 +71,9 @@ class Places:
         """Every path that the job may write, by what it is called; a folder ends in "/"."""
         if self.is_folder:
             return {"OUT": self.output}
-        beside = {"the bad rows": str(self.errors), "the manifest": str(self.manifest), "the state": f"{self.state}/"}
-        return {"OUT": self.output} | beside
+        beside = {"the bad rows": self.errors, "the manifest": self.manifest, "the state": self.state}
+        shown = {what: self.shown(path) for what, path in beside.items()}
+        return {"OUT": self.output} | shown | {"the state": f"{shown['the state']}/"}
 
     def part(self, number: int) -> Path:
         """A part of a folder."""

@@ -18,7 +18,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from mime_fast.corpora.places import Places
-from mime_fast.corpora.writers import OutputFormat
 from mime_fast.data.reading.remote import resolve
 from mime_fast.errors import ConfigError, DataError, OutputError
 
@@ -45,11 +44,11 @@ class RemoteOutput:
             OutputError: the store cannot be used.
         """
         system, path = resolve(uri)
-        path, is_folder = path.rstrip("/"), uri.endswith("/")
+        path = path.rstrip("/")
         parent, _, name = path.rpartition("/")
         with TemporaryDirectory(prefix="mime-fast-") as folder:
-            places = Places(uri, OutputFormat.of(uri), Path(folder, name), is_folder)
-            output = cls(places, system, path if is_folder else parent)
+            places = Places.in_store(uri, Path(folder, name))
+            output = cls(places, system, path if places.is_folder else parent)
             places.folder.mkdir(exist_ok=True)
             output._fetch()
             yield output
@@ -157,17 +156,6 @@ class RemoteOutput:
             raise
         except Exception as error:  # a store's own errors are of any kind
             raise OutputError(f"{self.places.output}: cannot be written: {error}") from None
-
-
-def check_remote(uri: str, sources: list[str], inputs: list[str]) -> None:
-    """ConfigError where an output would take an input's place, or be read as one next time."""
-    OutputFormat.of(uri)
-    for source in sources:
-        if source == uri or (uri.endswith("/") and source.startswith(uri)):
-            raise ConfigError(f"OUT {uri}: is or contains the input {source}; must be another one")
-    for name in inputs:
-        if name not in sources and uri.startswith(f"{name.rstrip('/')}/"):
-            raise ConfigError(f"OUT {uri}: would be read as a part of the input {name}; give another place")
 
 
 def _is_finished(manifest: bytes | None) -> bool:

@@ -82,8 +82,18 @@ def test_files_of_folders_are_inputs(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"--json .*is the input"):
         check_flags(Namespace(**given), ("json",), (f"{tmp_path}/data", None))
     check_flags(Namespace(**given), ("out",), (f"{tmp_path}/data",))
+    for uri in (f"file://{tmp_path}/data", f"local://{tmp_path}/data/test.csv"):
+        with pytest.raises(ConfigError, match=r"--json .*is the input"):
+            check_flags(Namespace(**given), ("json",), (uri,))
     with pytest.raises(ConfigError, match=r"--json .*is --out .*must be another file"):
         check_flags(Namespace(json=f"{tmp_path}/a", out=f"{tmp_path}/./a"), ("out", "json"))
+
+
+@pytest.mark.parametrize("uri", ["file:///t/x.png", "memory://x.png", "s3://bucket/x.png"])
+def test_an_output_that_is_a_uri_is_named(uri: str) -> None:
+    told = f"^--out {uri}: must be a path on this machine, not a URI$"
+    with pytest.raises(ConfigError, match=told):
+        check_flags(Namespace(out=uri), ("out",), made_by="mime-fast explain")
 
 
 def test_several_names_without_out(run: Run, tmp_path: Path, model_dir: Path) -> None:

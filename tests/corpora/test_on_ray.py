@@ -195,8 +195,7 @@ def test_row_numbers_that_are_none(model_dir: Path) -> None:
 
 def test_inputs_by_uri(tmp_path: Path, make_job: MakeJob) -> None:
     source = write_rows(tmp_path / "in.jsonl", some_rows(100))
-    uri = f"file://{source}"
-    assert [one.name for one in find_sources(f"file://{tmp_path}")] == [uri]
+    assert [one.name for one in find_sources(f"file://{tmp_path}")] == [str(source)]
     make_job(source, tmp_path / "path.jsonl").run()
-    on_ray(make_job, uri, tmp_path / "uri.jsonl").run()
+    on_ray(make_job, f"file://{source}", tmp_path / "uri.jsonl").run()
     assert (tmp_path / "path.jsonl").read_bytes() == (tmp_path / "uri.jsonl").read_bytes()

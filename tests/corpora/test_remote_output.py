@@ -11,6 +11,7 @@ import pytest
 from pyarrow import fs
 
 from mime_fast.corpora import remote_output
+from mime_fast.corpora.output_inputs import _StoredPath
 from mime_fast.corpora.remote_output import RemoteOutput
 from mime_fast.errors import ConfigError, DataError, OutputError
 from tests.corpora.conftest import MakeJob, some_rows, write_rows
@@ -156,6 +157,13 @@ def test_what_no_job_made_is_left(make_job: MakeJob, store: Store, source: Path)
         make_job(source, "memory://bucket/out.jsonl").run()
 
 
+def test_a_summary_is_on_this_machine(make_job: MakeJob, store: Store, source: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^--summary memory://s\.json: must be a path on this machine, not a URI"):
+        make_job(source, tmp_path / "out.jsonl", summary_file="memory://s.json").run()
+    make_job(source, tmp_path / "out.jsonl", summary_file=f"{tmp_path.as_uri()}/s.json").run()
+    assert json.loads((tmp_path / "s.json").read_text())["rows"] == 120
+
+
 def test_a_second_job_stops_the_first(
     make_job: MakeJob, store: Store, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,13 +222,45 @@ def test_inputs_in_memory_are_read(make_job: MakeJob, store: Store, tmp_path: Pa
         ("memory://corpus/in.jsonl", "memory://corpus/", "is or contains the input"),
         ("memory://corpus/", "memory://corpus/out.jsonl", "would be read as a part of the input memory://corpus/"),
         ("memory://corpus/in.jsonl", "memory://corpus/out.txt", "an output must end in"),
+        ("memory:///corpus/in.jsonl", "memory://corpus/in.jsonl", "is or contains the input"),
+        ("memory://corpus/in.jsonl", "memory:///corpus/./in.jsonl", "is or contains the input"),
+        ("memory://corpus/in.jsonl", "memory:///corpus/", "is or contains the input"),
+        ("memory:///corpus", "memory://corpus/out.jsonl", "would be read as a part of the input memory:///corpus"),
+        ("memory:///corpus", "memory://corpus/more/out/", "would be read as a part of the input memory:///corpus"),
+        ("memory://corpus/", "memory:///corpus/", "is or contains the input"),
+        ("memory://corpus/in.jsonl", "memory:///", "is or contains the input"),
+        ("simplecache::memory://corpus/in.jsonl", "memory://corpus/in.jsonl", "is or contains the input"),
+        ("memory://corpus/in.jsonl", "simplecache::memory://corpus/in.jsonl", "is or contains the input"),
     ],
 )
 def test_an_output_is_no_input(make_job: MakeJob, store: Store, inputs: str, output: str, told: str) -> None:
     store.system.pipe_file("/corpus/in.jsonl", b'{"context": ["i"], "response": "i"}\n')
-    with pytest.raises(ConfigError, match=told):
-        make_job(inputs, output).run()
+    for force in (False, True):
+        with pytest.raises(ConfigError, match=told):
+            make_job(inputs, output, force=force).run()
+        with pytest.raises(ConfigError, match=told):
+            make_job(inputs, output, force=force).preview()
     assert store.names() == ["/corpus/in.jsonl"]
+
+
+@pytest.mark.parametrize("beside", [".errors.jsonl", ".manifest.json", ".parts/in.jsonl"])
+def test_what_lies_beside_an_output_is_no_input(make_job: MakeJob, store: Store, beside: str) -> None:
+    store.system.pipe_file(f"/corpus/out.jsonl{beside}", b'{"context": ["i"], "response": "i"}\n')
+    with pytest.raises(ConfigError, match="is or contains the input"):
+        make_job(f"memory://corpus/out.jsonl{beside}", "memory:///corpus/out.jsonl", force=True).run()
+    assert store.names() == [f"/corpus/out.jsonl{beside}"]
+
+
+def test_names_that_only_begin_alike_are_different(make_job: MakeJob, store: Store, source: Path) -> None:
+    store.system.pipe_file("/corpus/in.jsonl", source.read_bytes())
+    assert make_job("memory://corpus/in.jsonl", "memory://corpus-2/in.jsonl").run().rows == 120
+    assert make_job("memory://corpus/", "memory://corpus-2/out/").run().rows == 120
+
+
+def test_stores_are_compared_by_kind() -> None:
+    s3 = _StoredPath(frozenset(["s3"]), "/bucket/x")
+    assert _StoredPath(frozenset(["s3", "s3a"]), "/bucket").contains(s3)
+    assert not _StoredPath(frozenset(["gs", "gcs"]), "/bucket").contains(s3)
 
 
 def test_a_store_that_nobody_knows(make_job: MakeJob, source: Path) -> None:

@@ -57,6 +57,50 @@ def test_the_output_is_no_input(
     refused(tmp_path, make_job(links[name], source, **forced), "OUT .*is the input", ConfigError)
 
 
+def uris(path: Path) -> list[str]:
+    """Names of a file of this machine that are URIs."""
+    uri = path.as_uri()  # a space is %20
+    return [uri, uri.replace("file", "FILE"), f"local://{path}", f"simplecache::{uri}"]
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_a_uri_of_this_machine_is_its_path(tmp_path: Path, make_job: MakeJob, number: int) -> None:
+    """No output takes the place of an input, or lies in an input folder, that is named by a URI."""
+    (tmp_path / "corpus 1").mkdir()
+    source = write_rows(tmp_path / "corpus 1" / "in.jsonl", some_rows(9))
+    errors = write_rows(tmp_path / "out.jsonl.errors.jsonl", [row | {"index": 0} for row in some_rows(9)])
+    uri, out = uris(source)[number], tmp_path / "out.jsonl"
+    for force in (False, True):
+        refused(tmp_path, make_job(uri, source, force=force), "OUT .*is the input", ConfigError)
+        refused(tmp_path, make_job(source, uri, force=force), "OUT .*is the input", ConfigError)
+        refused(tmp_path, make_job(uri, uri, force=force), "OUT .*is the input", ConfigError)
+        refused(tmp_path, make_job(uri, f"{source.parent}/", force=force), "contains the input", ConfigError)
+        for summary in (str(source), uri):
+            job = make_job(uri, out, summary_file=summary, force=force)
+            refused(tmp_path, job, "--summary .*is the input", ConfigError)
+            refused(tmp_path, make_job(uri, None, summary_file=summary), "--summary .*is the input", ConfigError)
+        refused(tmp_path, make_job(uris(errors)[number], out, force=force), "bad rows .*is the input", ConfigError)
+        job = make_job(source, out, retry_errors=uris(errors)[number], force=force)
+        refused(tmp_path, job, "bad rows .*is the input", ConfigError)
+        for folder in (source.parent, uris(source.parent)[number], f"{uris(source.parent)[number]}/"):
+            for inside in (f"{source.parent}/out.jsonl", uris(source.parent / "out.jsonl")[number]):
+                refused(tmp_path, make_job(folder, inside, force=force), "part of the input", ConfigError)
+
+
+@pytest.mark.parametrize("scheme", ["file", "local"])
+def test_files_of_this_machine_by_uri(tmp_path: Path, make_job: MakeJob, source: Path, scheme: str) -> None:
+    make_job(source, tmp_path / "out.jsonl").run()
+    job = make_job(f"{scheme}://{source}", f"{scheme}://{tmp_path}/uri.jsonl", summary_file=f"{scheme}://{tmp_path}/s")
+    assert job.run().rows == 60
+    assert (tmp_path / "uri.jsonl").read_bytes() == (tmp_path / "out.jsonl").read_bytes()
+    assert json.loads((tmp_path / "s").read_text())["rows"] == 60
+    errors = write_rows(tmp_path / "errors.jsonl", ['{"index": 7}'])
+    retried = make_job(source, tmp_path / "more.jsonl", retry_errors=f"{scheme}://{errors}")
+    assert retried.run().rows == 1
+    make_job(f"{scheme}://{source}", f"{scheme}://{tmp_path}/parts/").run()
+    assert (tmp_path / "parts" / "part-000000.jsonl").is_file()
+
+
 @pytest.mark.parametrize("content", ["import os\n", '{"a": 1}', "[]", '{"rows": 1}\n{"rows": 2}\n'])
 def test_a_summary_replaces_no_file_but_a_summary(
     tmp_path: Path, make_job: MakeJob, source: Path, content: str

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
 from typing import Any, BinaryIO, cast
 
 from mime_fast.errors import DataError
 from mime_fast.extras import missing
+
+_OF_THIS_MACHINE = re.compile(r"(?:[\w.+-]+::)*(file|local)://(.*)", re.IGNORECASE | re.DOTALL)  # :: is fsspec's chain
 
 
 def is_uri(name: str) -> bool:
@@ -29,7 +33,7 @@ def find_remote(uri: str, recursive: bool = False) -> list[tuple[str, int, int]]
         if found.type == fs.FileType.Directory:
             infos = [one for one in system.get_file_info(fs.FileSelector(path, recursive=recursive)) if one.is_file]
         elif found.type == fs.FileType.File:
-            infos = [found]
+            return [(uri, found.size or 0, found.mtime_ns or 0)]
         else:
             raise DataError(f"{uri}: cannot be read: No such file or directory")
     except OSError as error:
@@ -82,8 +86,13 @@ def _of_fsspec(uri: str) -> tuple[Any, str]:
 
 
 def plain_path(name: str) -> str:
-    """The path of a file:// URI; any other name as it is."""
-    if not name.startswith("file://"):
+    """The path of a URI of this machine's files (file://, local://); any other name as it is.
+
+    Raises:
+        DataError: a file:// URI that is none.
+    """
+    if (found := _OF_THIS_MACHINE.fullmatch(name)) is None:
         return name
-    path = resolve(name)[1]
+    scheme, rest = found.groups()
+    path = resolve(f"file://{rest}")[1] if scheme.lower() == "file" else os.path.abspath(os.path.expanduser(rest))
     return f"{path}/" if name.endswith("/") and not path.endswith("/") else path
