@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 
+from mime_fast.data.reading.opening import Position, open_stored
+from mime_fast.data.reading.remote import plain_path
+from mime_fast.data.reading.source import Source
 from mime_fast.errors import DataError
 
 
 def error_rows(path: str | os.PathLike[str]) -> frozenset[int]:
-    """The numbers of the rows in an errors file (`OUT.errors.jsonl`, or `_errors.jsonl` of a folder).
+    """The numbers of the rows in an errors file (`OUT.errors.jsonl`, or `_errors.jsonl` of a folder), a path or a URI.
 
     Raises:
         DataError: it cannot be read, has no row, or a line that is none of an errors file.
     """
     name = os.fspath(path)
     try:
-        with open(name, "rb") as lines:
+        with open_stored(Source(plain_path(name))) as stored, io.BufferedReader(Position(stored)) as lines:
             found = [_number(line, name, place) for place, line in enumerate(lines, start=1) if line.strip()]
     except OSError as error:
         raise DataError(f"{name}: cannot be read: {error.strerror or error}") from None

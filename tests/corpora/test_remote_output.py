@@ -157,6 +157,18 @@ def test_what_no_job_made_is_left(make_job: MakeJob, store: Store, source: Path)
         make_job(source, "memory://bucket/out.jsonl").run()
 
 
+def test_retried_rows_of_an_errors_file_in_a_store(make_job: MakeJob, store: Store, source: Path) -> None:
+    first = make_job(source, "memory://bucket/out.jsonl")
+    first.run()
+    again = make_job(source, "memory://bucket/more.jsonl", retry_errors=first.errors_file)
+    assert (again.run().rows, again.run().errors) == (1, 1)
+    with pytest.raises(DataError, match=r"^memory://bucket/none\.jsonl: cannot be read"):
+        make_job(source, "memory://bucket/last.jsonl", retry_errors="memory://bucket/none.jsonl").run()
+    for uri in ("memory:///bucket/out.jsonl", "memory:///bucket/out.jsonl.errors.jsonl"):
+        with pytest.raises(ConfigError, match="is or contains the input"):
+            make_job(source, uri, retry_errors=first.errors_file, force=True).run()
+
+
 def test_a_summary_is_on_this_machine(make_job: MakeJob, store: Store, source: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^--summary memory://s\.json: must be a path on this machine, not a URI"):
         make_job(source, tmp_path / "out.jsonl", summary_file="memory://s.json").run()
