@@ -7,16 +7,18 @@ own stops.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from mime_fast.corpora.manifest import OutputFile
 from mime_fast.corpora.places import Places
 from mime_fast.data.reading.remote import resolve
 from mime_fast.errors import ConfigError, DataError, OutputError
@@ -74,6 +76,8 @@ class RemoteOutput:
             for name in gone:
                 self.system.delete_file(f"{self.root}/{name}")
                 del self.copied[name]
+            if gone:
+                self._remove_state()
         if self.places.manifest.name not in found:
             self.noted = None
 
@@ -84,17 +88,17 @@ class RemoteOutput:
             manifest = infos.get(self.places.manifest.name)
             state = f"{self.places.state.name}/"
             is_done = not any(name.startswith(state) for name in infos) and _is_finished(self.noted)
-            times = _times(self.noted)
+            outputs = _outputs(self.noted)
             for name, info in infos.items():
                 local = self.places.folder / name
                 local.parent.mkdir(parents=True, exist_ok=True)
                 if name.startswith(state) or info is manifest or not (is_done or manifest is None):
                     self._get(name, local)
-                else:  # its size and time say enough
+                else:  # its size, and whether it was changed, say enough
                     with local.open("xb") as stream:
                         stream.truncate(info.size)
-                    same = manifest is not None and (info.mtime_ns or 0) <= (manifest.mtime_ns or 0)
-                    time = times.get(name, 0) if same else 0
+                    made = outputs.get(name)
+                    time = made.mtime_ns if made is not None and self._is_unchanged(info, manifest, made) else 0
                     os.utime(local, ns=(time, time))
         self.copied = dict(self._local())
 
@@ -113,6 +117,15 @@ class RemoteOutput:
             if found[0].type == fs.FileType.Directory:
                 raise OutputError(f"{places.output}: cannot be written: a folder; a folder of parts ends in /")
         return (info for info in found if info.is_file)
+
+    def _is_unchanged(self, info: Any, manifest: Any, made: OutputFile) -> bool:
+        """Whether a file in the store is as a job made it: by its time or, where that does not say so, its content."""
+        if info.mtime_ns is not None and info.mtime_ns <= (manifest.mtime_ns or 0):
+            return True
+        if info.size != made.size:
+            return False
+        with self.system.open_input_stream(info.path, compression=None) as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest() == made.sha256
 
     def _local(self) -> Iterator[tuple[str, State]]:
         folder = self.places.folder
@@ -148,6 +161,16 @@ class RemoteOutput:
         if name == self.places.manifest.name:
             self.noted = local.read_bytes()
 
+    def _remove_state(self) -> None:
+        """Remove the folder of the state, if it is there and empty; only fsspec's stores have one."""
+        from pyarrow import fs
+
+        folder = f"{self.root}/{self.places.state.name}"
+        if self.system.type_name.startswith("py::"):
+            with suppress(Exception):  # of any kind; the folder does no harm
+                if not self.system.get_file_info(fs.FileSelector(folder)):
+                    self.system.handler.fs.rmdir(folder)
+
     @contextmanager
     def _naming(self) -> Iterator[None]:
         try:
@@ -166,9 +189,9 @@ def _is_finished(manifest: bytes | None) -> bool:
         return False
 
 
-def _times(manifest: bytes | None) -> dict[str, int]:
-    """The times that a manifest has of the outputs."""
+def _outputs(manifest: bytes | None) -> dict[str, OutputFile]:
+    """The outputs that a manifest lists, by name."""
     try:
-        return {one["name"]: int(one["mtime_ns"]) for one in json.loads(manifest or b"{}").get("outputs", [])}
+        return {one["name"]: OutputFile(**one) for one in json.loads(manifest or b"{}").get("outputs", [])}
     except (ValueError, TypeError, KeyError, AttributeError):
         return {}

@@ -74,6 +74,7 @@ def test_a_file_has_the_bytes_of_a_local_job(
     assert job.run().errors == summary.errors == 1
     found = store.files()
     assert list(found) == [f"/bucket/{name}{ending}" for ending in ("", ".errors.jsonl", ".manifest.json")]
+    assert not store.system.exists(f"/bucket/{name}.parts")
     assert found[f"/bucket/{name}"] == (tmp_path / name).read_bytes()
     assert found[f"/bucket/{name}.errors.jsonl"] == (tmp_path / f"{name}.errors.jsonl").read_bytes()
     assert job.errors_file == f"memory://bucket/{name}.errors.jsonl"
@@ -155,6 +156,34 @@ def test_what_no_job_made_is_left(make_job: MakeJob, store: Store, source: Path)
     store.system.pipe_file("/bucket/out.jsonl", b"mine again")
     with pytest.raises(DataError, match="was changed after a job made it"):
         make_job(source, "memory://bucket/out.jsonl").run()
+
+
+@pytest.mark.parametrize("uri", ["memory://bucket/out.jsonl", "memory://bucket/out/"])
+def test_a_change_that_keeps_the_size_is_noticed(make_job: MakeJob, store: Store, source: Path, uri: str) -> None:
+    make_job(source, uri).run()
+    name = "/bucket/out.jsonl" if uri.endswith("l") else "/bucket/out/part-000001.jsonl"
+    made = store.files()[name]
+    store.system.pipe_file(name, made)
+    assert make_job(source, uri).run().rows == 120  # written again, but equal
+    mine = made.replace(b"row-", b"mine")
+    assert len(mine) == len(made) and mine != made
+    store.system.pipe_file(name, mine)
+    for options in ({}, {"restart": True}):
+        with pytest.raises(DataError, match=r"was changed after a job made it|which no job made as it is"):
+            make_job(source, uri, **options).run()
+    assert store.files()[name] == mine
+
+
+def test_only_an_empty_state_is_removed(
+    make_job: MakeJob, store: Store, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        kill_after(patched, 5)
+        with pytest.raises(Killed):
+            make_job(source, "memory://bucket/out.jsonl").run()
+    store.system.pipe_file("/bucket/out.jsonl.parts/mine.txt", b"mine")
+    make_job(source, "memory://bucket/out.jsonl").run()
+    assert [name for name in store.names() if "parts" in name] == ["/bucket/out.jsonl.parts/mine.txt"]
 
 
 def test_retried_rows_of_an_errors_file_in_a_store(make_job: MakeJob, store: Store, source: Path) -> None:
