@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from mime_fast.corpora.chunks import CHUNK
-from mime_fast.corpora.manifest import Manifest, OutputFile, changes
+from mime_fast.corpora.existing import check_unaccounted, job_there, unborn
+from mime_fast.corpora.manifest import Manifest, OutputFile
 from mime_fast.corpora.places import Places, StateFiles
 from mime_fast.corpora.summary import Tally
 from mime_fast.corpora.tasks import Task
@@ -25,7 +26,6 @@ from mime_fast.errors import BackendError, DataError
 from mime_fast.files import named_writer, naming, sync_folder, write_json
 
 PART_ROWS = 5 * CHUNK
-_SHOWN = 5  # differences named in one message
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,13 @@ class Parts:
         with _locked(places):
             before = Manifest.read(places.manifest)
             if before is None:
-                _check_state(places)
-            _check_unaccounted(places, before, force=force)
-            parts = _begun(places, before, job, sources, restart)
+                for path in unborn(places):
+                    path.unlink()
+            parts = cls.there(places, job, restart=restart, force=force)
+            if parts is None:
+                parts = _new(places, before, job, sources)
+            elif parts.finished is not None:
+                parts.files.remove()
             parts.noted = noted
             try:
                 noted()
@@ -83,6 +87,17 @@ class Parts:
             except BaseException:
                 parts._give_up(before)
                 raise
+
+    @classmethod
+    def there(cls, places: Places, job: dict[str, Any], *, restart: bool = False, force: bool = False) -> Parts | None:
+        """This job's parts that are there already; None where it would begin. Args and errors as `opened`; no locks."""
+        manifest = job_there(places, job, restart=restart, force=force)
+        if manifest is None:
+            return None
+        parts = cls(places, manifest)
+        if parts.finished is None:
+            parts.done = {number: _read_counts(path) for number, path in parts.files.done()}
+        return parts
 
     @property
     def files(self) -> StateFiles:
@@ -120,7 +135,7 @@ class Parts:
             "digests": [self.done[number].digest for number in numbers],
             "provenance": self.provenance,
         }
-        _check_unaccounted(self.places, self.manifest, force=force)
+        check_unaccounted(self.places, self.manifest, force=force)
         outputs = [OutputFile.of(path.name, source) for path, source in made.items()]
         self._note(self.manifest.finish(finished, outputs))
         kept = {one.name for one in outputs}
@@ -182,73 +197,14 @@ def write_part(files: StateFiles, number: int, result: PartResult, data: Path, e
     write_json(files.counts(number), counts, files.scratch("counts"))
 
 
-def _begun(
-    places: Places, before: Manifest | None, job: dict[str, Any], sources: list[dict[str, Any]], restart: bool
-) -> Parts:
-    """The job as it goes on: finished, with some parts done, or new."""
-    lost = before is not None and before.finished is not None and not before.is_complete(places.folder)
-    if before is not None and not restart and not (lost and not any(StateFiles(places, before.token).done())):
-        job = job | {"part_rows": job.get("part_rows") or before.job.get("part_rows")}
-        if differences := changes(before.job, job):
-            more = f"; and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
-            only_size = len(differences) == 1 and differences[0].startswith("part_rows ")
-            cure = "leave part_rows out" if only_size else "give another OUT"
-            raise DataError(
-                f"{places.output}: is another job's: {'; '.join(differences[:_SHOWN])}{more}; {cure}, or --restart "
-                "begins anew"
-            )
-        if before.is_complete(places.folder):
-            StateFiles(places, before.token).remove()
-            return Parts(places, before)
-        parts = Parts(places, replace(before, finished=None))
-        parts.done = {number: _read_counts(path) for number, path in parts.files.done()}
-        return parts
+def _new(places: Places, before: Manifest | None, job: dict[str, Any], sources: list[dict[str, Any]]) -> Parts:
+    """A job that begins, in place of the one before it."""
     job = job | {"part_rows": job.get("part_rows") or PART_ROWS}
     manifest = Manifest.new(job, sources, before.ours(places.folder) if before else ())
     manifest.write(places.manifest, StateFiles(places, manifest.token).scratch("manifest"))
     if before is not None:
         StateFiles(places, before.token).remove()
     return Parts(places, manifest)
-
-
-def _check_state(places: Places) -> None:
-    found = list(places.state.iterdir())
-    for path in found:
-        if StateFiles.unborn(path.name):
-            path.unlink()
-    if others := sorted(path.name for path in found if not StateFiles.unborn(path.name)):
-        raise DataError(
-            f"{places.shown(places.state)}: contains {others[0]!r}, and there is no {places.manifest.name} of a job; "
-            "give another OUT"
-        )
-
-
-def _check_unaccounted(places: Places, manifest: Manifest | None, *, force: bool) -> None:
-    """DataError where the job would replace a file that no job made, or that was changed since."""
-    ours = {one.name for one in manifest.ours(places.folder)} if manifest else set()
-    if places.is_folder:
-        if manifest is None:
-            others = sorted(path.name for path in places.target.iterdir() if path != places.state)
-        else:
-            wanted = [*places.parts(), *([places.errors] if places.errors.exists() else [])]
-            others = sorted(path.name for path in wanted if path.name not in ours)
-        if others:
-            raise DataError(
-                f"{places.output}: contains {others[0]!r}, which no job made as it is; give a new or an empty folder"
-            )
-        return
-    for path in (places.target, places.errors):
-        if path.exists() and path.name not in ours and not force:
-            told = places.output if path == places.target else places.shown(path)
-            why = "was changed after a job made it" if _was_made(manifest, path) else "exists, and no job made it"
-            raise DataError(
-                f"{told}: {why}; give another OUT, or name it by --out where all names are inputs (--force would "
-                "replace this one for good)"
-            )
-
-
-def _was_made(manifest: Manifest | None, path: Path) -> bool:
-    return manifest is not None and path.name in {one.name for one in (*manifest.outputs, *manifest.previous)}
 
 
 @contextmanager

@@ -1,0 +1,97 @@
+"""What is there already where a job would write: this job, another one, or files that no job made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mime_fast.corpora.manifest import Manifest, changes
+from mime_fast.corpora.places import Places, StateFiles
+from mime_fast.errors import DataError
+
+_SHOWN = 5  # differences named in one message
+
+
+def job_there(places: Places, job: dict[str, Any], *, restart: bool, force: bool) -> Manifest | None:
+    """The manifest of this job, which is done or goes on; None where it would begin. Writes nothing.
+
+    Args:
+        job: what the output depends on, and `part_rows`, None for those of the job that is there.
+        restart: begin anew, though there are parts or an output of a job.
+        force: replace an output that no manifest accounts for.
+
+    Raises:
+        DataError: the output is another job's or nobody's.
+    """
+    before = Manifest.read(places.manifest)
+    if before is None:
+        _check_state(places)
+    check_unaccounted(places, before, force=force)
+    if before is None or restart:
+        return None
+    is_lost = before.finished is not None and not before.is_complete(places.folder)
+    if is_lost and not any(StateFiles(places, before.token).done()):
+        return None
+    _check_same(places, before, job)
+    return replace(before, finished=None) if is_lost else before
+
+
+def unborn(places: Places) -> Iterator[Path]:
+    """Manifests of jobs that were killed before they had one, in the folder of the state."""
+    return (path for path in _state(places) if StateFiles.unborn(path.name))
+
+
+def check_unaccounted(places: Places, manifest: Manifest | None, *, force: bool) -> None:
+    """DataError where the job would replace a file that no job made, or that was changed since."""
+    ours = {one.name for one in manifest.ours(places.folder)} if manifest else set()
+    if places.is_folder:
+        if manifest is None:
+            there = places.target.iterdir() if places.target.exists() else ()
+            others = sorted(path.name for path in there if path != places.state)
+        else:
+            wanted = [*places.parts(), *([places.errors] if places.errors.exists() else [])]
+            others = sorted(path.name for path in wanted if path.name not in ours)
+        if others:
+            raise DataError(
+                f"{places.output}: contains {others[0]!r}, which no job made as it is; give a new or an empty folder"
+            )
+        return
+    for path in (places.target, places.errors):
+        if path.exists() and path.name not in ours and not force:
+            told = places.output if path == places.target else places.shown(path)
+            why = "was changed after a job made it" if _was_made(manifest, path) else "exists, and no job made it"
+            raise DataError(
+                f"{told}: {why}; give another OUT, or name it by --out where all names are inputs (--force would "
+                "replace this one for good)"
+            )
+
+
+def _check_same(places: Places, before: Manifest, job: dict[str, Any]) -> None:
+    """DataError where the job that is there is another one."""
+    job = job | {"part_rows": job.get("part_rows") or before.job.get("part_rows")}
+    if differences := changes(before.job, job):
+        more = f"; and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
+        only_size = len(differences) == 1 and differences[0].startswith("part_rows ")
+        cure = "leave part_rows out" if only_size else "give another OUT"
+        raise DataError(
+            f"{places.output}: is another job's: {'; '.join(differences[:_SHOWN])}{more}; {cure}, or --restart "
+            "begins anew"
+        )
+
+
+def _check_state(places: Places) -> None:
+    if others := sorted(path.name for path in _state(places) if not StateFiles.unborn(path.name)):
+        raise DataError(
+            f"{places.shown(places.state)}: contains {others[0]!r}, and there is no {places.manifest.name} of a job; "
+            "give another OUT"
+        )
+
+
+def _state(places: Places) -> list[Path]:
+    return list(places.state.iterdir()) if places.state.is_dir() else []
+
+
+def _was_made(manifest: Manifest | None, path: Path) -> bool:
+    return manifest is not None and path.name in {one.name for one in (*manifest.outputs, *manifest.previous)}
