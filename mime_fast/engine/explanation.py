@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mime_fast.config.checks import check_int
 from mime_fast.config.model import MimeConfig
 from mime_fast.emotions import LABELS, Polarity, emotion_index
 from mime_fast.engine.engine import Engine
@@ -57,7 +58,11 @@ class Explanation:
 
         That is the reply's JSON with its `top_emotions` likeliest emotions, what is mimicked, and every word of the
         dialogue with its share.
+
+        Raises:
+            ConfigError: `top_emotions` is not an integer from 0 to 32.
         """
+        check_int("top_emotions", top_emotions, 0, len(LABELS))
         return {
             **record(self.reply, top_emotions=top_emotions),
             "mimicked": self.mimicked,

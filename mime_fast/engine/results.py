@@ -7,9 +7,11 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, get_args
 
-from mime_fast.emotions import INDEX, Polarity, polarity
+from mime_fast.config.checks import check_int
+from mime_fast.emotions import INDEX, LABELS, Polarity, polarity
+from mime_fast.errors import ConfigError
 from mime_fast.reference.hypothesis import FinishReason
 
 MAX_EXPONENT = math.log(sys.float_info.max)
@@ -31,8 +33,16 @@ class EmotionMixture:
     mimic_share: float
 
     def top(self, k: int = 3, group: Polarity | None = None) -> list[tuple[str, float]]:
-        """The `k` heaviest emotions of a group with their weights, heaviest first; None: the group that is mimicked."""
-        return heaviest(self.negative if (group or self.polarity) == "negative" else self.positive, k)
+        """The `k` heaviest emotions of a group with their weights, heaviest first; None: the group that is mimicked.
+
+        Raises:
+            ConfigError: `k` is not an integer of 0 or more, or there is no such group.
+        """
+        group = self.polarity if group is None else group
+        if group not in get_args(Polarity):
+            raise ConfigError(f"group={group!r}: must be one of {', '.join(get_args(Polarity))}")
+        check_int("k", k, 0)
+        return heaviest(self.negative if group == "negative" else self.positive, k)
 
     def __repr__(self) -> str:
         groups = ", ".join(f"{group}={_few(getattr(self, group))}" for group in ("positive", "negative"))
@@ -68,7 +78,12 @@ class Answer:
     emotion_probs: dict[str, float]
 
     def top(self, k: int = 3) -> list[tuple[str, float]]:
-        """The `k` likeliest emotions of the user with their probabilities, likeliest first."""
+        """The `k` likeliest emotions of the user with their probabilities, likeliest first.
+
+        Raises:
+            ConfigError: `k` is not an integer of 0 or more.
+        """
+        check_int("k", k, 0)
         return heaviest(self.emotion_probs, k)
 
     def to_dict(self, top_emotions: int | None = None) -> dict[str, Any]:
@@ -76,9 +91,14 @@ class Answer:
 
         `emotion_probs` has the `top_emotions` likeliest; None: as many as the command's default, all 32 of a
         classification and 3 otherwise.
+
+        Raises:
+            ConfigError: `top_emotions` is not an integer from 0 to 32.
         """
         from mime_fast.engine.records import default_top, record
 
+        if top_emotions is not None:
+            check_int("top_emotions", top_emotions, 0, len(LABELS))
         own = default_top(self) if top_emotions is None else top_emotions
         return record(self, top_emotions=own)  # type: ignore[arg-type]
 

@@ -7,12 +7,13 @@ import inspect
 import json
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 import mime_fast
 from mime_fast.engine.engine import Engine
-from mime_fast.engine.explanation import explain
+from mime_fast.engine.explanation import Explanation, explain
 from mime_fast.engine.html import answer_html
 from mime_fast.engine.load import LoadOptions
 from mime_fast.engine.records import record
@@ -31,6 +32,7 @@ def candidate(text: str) -> Candidate:
 REPLY = Reply([candidate("i am sorry <b>&")], "sad", PROBS, MIXTURE)
 SCORE = Score(["oh", "no"], [-1.0, -2.0, -3.0], "sad", PROBS, MIXTURE)
 CLASSIFIED = Classification("sad", PROBS, "negative")
+EXPLANATION = Explanation([["my"]], [[0.5]], REPLY, "sad", mimicry=True)
 
 
 def test_reprs_are_short() -> None:
@@ -52,6 +54,23 @@ def test_the_likeliest_emotions_by_name() -> None:
         assert answer.top(2) == [("sad", 0.5), ("angry", 0.19)] and len(answer.top(40)) == 32
         assert answer.emotion_probs["angry"] == 0.19 and answer.polarity == "negative"
     assert MIXTURE.top(1) == [("sad", 1.0)] and MIXTURE.top(2, "positive") == [("joyful", 0.75), ("proud", 0.25)]
+
+
+@pytest.mark.parametrize("count", [-1, "x", 1.0, True])
+def test_a_count_is_an_integer(count: Any) -> None:
+    for call in (REPLY.top, SCORE.top, CLASSIFIED.top, MIXTURE.top):
+        with pytest.raises(ConfigError, match=f"k={count!r}: must be an integer of 0 or more"):
+            call(count)
+    for answer in (REPLY, SCORE, CLASSIFIED, EXPLANATION):
+        for wrong in (count, 33):
+            with pytest.raises(ConfigError, match=f"top_emotions={wrong!r}: must be an integer of 0 to 32"):
+                answer.to_dict(wrong)
+
+
+def test_a_group_is_one_of_the_two() -> None:
+    for group in ("foo", "", 0):
+        with pytest.raises(ConfigError, match=f"group={group!r}: must be one of positive, negative"):
+            MIXTURE.top(2, group)  # type: ignore[arg-type]
 
 
 def test_to_dict_is_what_the_command_line_writes() -> None:
