@@ -27,7 +27,10 @@ def add_message_options(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("messages on standard error").add_mutually_exclusive_group()
     group.add_argument("-q", "--quiet", action="store_true", help="only errors, warnings and bad rows")
     group.add_argument(
-        "-v", "--verbose", action="store_true", help="also which engine was loaded and why, and tracebacks of errors"
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="also tracebacks of errors and, where this process loads one model to run it, which engine and why",
     )
 
 

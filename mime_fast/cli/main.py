@@ -66,9 +66,10 @@ def _run(argv: Sequence[str] | None) -> int:
     try:
         parser = make_parser()
         if "_ARGCOMPLETE" in os.environ:  # set by the shell's completion
-            import argcomplete
+            with contextlib.suppress(ModuleNotFoundError):
+                import argcomplete
 
-            argcomplete.autocomplete(parser)
+                argcomplete.autocomplete(parser)
         args, others = parser.parse_known_args(argv)
         verbose = args.verbose
         if others:

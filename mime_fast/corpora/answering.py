@@ -98,6 +98,14 @@ class Answerer:
                 results.append(RowResult.of(raw.index, self.task.record(row, answer), answer))
         return results
 
+    def checked(self, rows: Sequence[RawRow]) -> list[Row | BadRow]:
+        """The rows as `answers` would take them, or why they are bad, as far as that shows before they are answered.
+
+        Raises:
+            DataError: a row is bad, if `strict`.
+        """
+        return self._ready([self.task.numbered(row) for row in rows])[0]
+
     def _ready(self, chunk: Sequence[RawRow]) -> tuple[list[Row | BadRow], Ready | None]:
         """The rows, checked, and those that are good as the back end takes them."""
         task = self.task

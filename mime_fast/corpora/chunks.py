@@ -21,8 +21,8 @@ def full(rows: Iterable[Row]) -> Iterator[list[Row]]:
         yield chunk
 
 
-def as_they_come(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """Chunks of `CHUNK` rows, or of fewer where no other has come for a moment. A thread reads the rows."""
+def as_they_come(rows: Iterable[Row], pause: float = PAUSE) -> Iterator[list[Row]]:
+    """Chunks of `CHUNK` rows, or of fewer where no other has come for `pause` seconds. A thread reads the rows."""
     coming: queue.Queue[Row | _End] = queue.Queue(2 * CHUNK)
     stopped = threading.Event()
 
@@ -39,7 +39,7 @@ def as_they_come(rows: Iterable[Row]) -> Iterator[list[Row]]:
 
     threading.Thread(target=read, name="mime_fast reading", daemon=True).start()  # it may wait for a row forever
     try:
-        yield from _chunks(coming)
+        yield from _chunks(coming, pause)
     finally:
         stopped.set()
         while not coming.empty():  # so that the thread sees it
@@ -53,11 +53,11 @@ class _End:
         self.error = error
 
 
-def _chunks(coming: queue.Queue[Row | _End]) -> Iterator[list[Row]]:
+def _chunks(coming: queue.Queue[Row | _End], pause: float) -> Iterator[list[Row]]:
     chunk: list[Row] = []
     while True:
         try:
-            row = coming.get(timeout=PAUSE if chunk else None)
+            row = coming.get(timeout=pause if chunk else None)
         except queue.Empty:
             yield chunk
             chunk = []

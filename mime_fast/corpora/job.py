@@ -37,7 +37,7 @@ from mime_fast.files import json_bytes, write_json
 from mime_fast.streams import standard_output, tell
 
 if TYPE_CHECKING:
-    from mime_fast.corpora.preview import Preview
+    from mime_fast.corpora.preview import OutputState, Preview
     from mime_fast.engine.engine import Engine
 
 Show = Callable[[RawRow, Mapping[str, Any]], bytes]
@@ -67,7 +67,7 @@ class CorpusJob:
         retry_errors: the errors file of an earlier job on these inputs, whose rows, and no others, are answered.
         show: makes of a row and its record what is written in place of a JSON line; only for standard output.
         loaded: gets the engine of a job that runs in this process, when it is loaded.
-        quiet: no progress.
+        quiet: only warnings and bad rows on standard error, no progress.
 
     Raises:
         ConfigError: a value is not allowed.
@@ -129,7 +129,7 @@ class CorpusJob:
                 placed(str(self.output)) as (places, copy),
                 Parts.opened(places, job, sources, restart=self.restart, force=self.force, noted=copy) as parts,
             ):
-                summary = self._run_parts(reader, parts, sources)
+                summary = self._run_parts(reader, parts)
         if self.summary_file == "-":
             with standard_output() as stream:
                 stream.write(json_bytes(summary.to_dict(), indent=2))
@@ -143,14 +143,28 @@ class CorpusJob:
 
         reader = self._reader()
         self._check_outputs(reader)
-        return preview(self.task, reader, self._spec())
+        return preview(self.task, reader, self._spec(), self._output_state(reader), self.loaded)
+
+    def _output_state(self, reader: Reader) -> OutputState | None:
+        """What is at the output of this job already; None where it would begin. Raises: as `run`, but locks nothing."""
+        from mime_fast.corpora.preview import OutputState
+
+        if is_stream(self.output):
+            return None
+        with placed(str(self.output)) as (places, _):
+            parts = Parts.there(places, self._described(), restart=self.restart, force=self.force)
+            if parts is None:
+                return None
+            self._check_asked(parts)
+            rows = parts.tally().rows if parts.finished is None else sum(parts.finished["rows"])
+            return OutputState(places.output, rows, parts.finished is not None, _is_known(parts, reader))
 
     def _reader(self) -> Reader:
         mimics = self.task.kind != "classify"
-        found = find_sources(self.inputs, self.reading, _tell)
+        found = find_sources(self.inputs, self.reading, _warn)
         retried, task = self.retry_errors, self.task
         only = None if retried is None else retried_places(retried, task.first_row, task.row_step)
-        return Reader(found, self.task.columns, tell=_tell if mimics else lambda _: None, only=only)
+        return Reader(found, self.task.columns, tell=_warn if mimics else lambda _: None, only=only)
 
     @property
     def errors_file(self) -> str | None:
@@ -196,16 +210,15 @@ class CorpusJob:
         whole = Tally.total([tally])
         return self._summary(whole, whole, progress)
 
-    def _run_parts(self, reader: Reader, parts: Parts, sources: list[dict[str, Any]]) -> Summary:
+    def _run_parts(self, reader: Reader, parts: Parts) -> Summary:
         before = parts.tally()
-        if parts.provenance is not None:
-            check_asked(self.load_options, parts.provenance, parts.places.output)
+        self._check_asked(parts)
         if parts.finished is not None:
-            return self._already(reader, parts, sources)
+            return self._already(reader, parts)
         work = PartWork(self._spec(), parts.files)
         progress = ProgressBar(quiet=self.quiet)
         try:
-            if parts.done:
+            if parts.done and not self.quiet:
                 progress.note(f"mime-fast: going on: {before.rows} rows in {len(parts.done)} parts are done")
             now = Tally()
             for number, result in self._made(PendingParts(reader, parts, work, parts.part_rows, progress, self.loaded)):
@@ -222,6 +235,10 @@ class CorpusJob:
         finally:
             progress.close()
 
+    def _check_asked(self, parts: Parts) -> None:
+        if parts.provenance is not None:
+            check_asked(self.load_options, parts.provenance, parts.places.output)
+
     def _summary(self, whole: Tally, now: Tally, progress: ProgressBar) -> Summary:
         return Summary.of(whole, now, progress.seconds, task=self.task.kind, load_seconds=progress.load_seconds)
 
@@ -232,19 +249,21 @@ class CorpusJob:
 
         return answers_on_ray(pending, self.workers, self.ray_address)
 
-    def _already(self, reader: Reader, parts: Parts, sources: list[dict[str, Any]]) -> Summary:
+    def _already(self, reader: Reader, parts: Parts) -> Summary:
         """The summary of a job that is done; an input that is not known as it is is read to see that it is the same."""
         finished = parts.finished
         assert finished is not None
-        known = sources == parts.manifest.sources and not any(source.is_standard_input for source in reader.sources)
-        if not known and [digest for _, digest in digests(reader, parts.part_rows)] != finished["digests"]:
+        if (
+            not _is_known(parts, reader)
+            and [digest for _, digest in digests(reader, parts.part_rows)] != finished["digests"]
+        ):
             raise DataError(
                 f"{self.output}: is another job's: the input differs; give another OUT, or --restart begins anew"
             )
         if not self.quiet:
             told = f"mime-fast: {self.output} is finished already; nothing to do (--restart begins anew)"
             tell(told)
-        return Summary(**finished["summary"])
+        return Summary(**finished["summary"]).there_already()
 
     def _check_errors(self, tally: Tally, *, last: bool) -> None:
         bad, rows = tally.errors + tally.lost, tally.rows + tally.lost
@@ -313,8 +332,15 @@ def _as_it_is(source: Source) -> dict[str, Any]:
     return {"name": name, "size": source.size, "mtime_ns": source.modified, "reading": asdict(source.reading)}
 
 
-def _tell(text: str) -> None:
-    tell(f"mime-fast: {text}")
+def _is_known(parts: Parts, reader: Reader) -> bool:
+    """Whether the inputs are, by size and time, those that the job was begun with."""
+    if any(source.is_standard_input for source in reader.sources):
+        return False
+    return [_as_it_is(source) for source in reader.sources] == parts.manifest.sources
+
+
+def _warn(text: str) -> None:
+    tell(f"mime-fast: warning: {text}")
 
 
 def _hash(path: Path) -> str:

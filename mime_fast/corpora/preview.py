@@ -3,27 +3,44 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from mime_fast.corpora.chunks import CHUNK, as_they_come
 from mime_fast.data.dialogues import Row
 from mime_fast.data.reading.reader import Reader
 from mime_fast.data.reading.row_values import CHAT_COLUMNS, value_of
-from mime_fast.data.reading.rows import BadRow, RawRow, check
+from mime_fast.data.reading.rows import BadRow, RawRow
 from mime_fast.errors import InputError
 
 if TYPE_CHECKING:
     from mime_fast.corpora.answerer_spec import AnswererSpec
     from mime_fast.corpora.answering import Answerer
     from mime_fast.corpora.tasks import Task
+    from mime_fast.engine.engine import Engine
 
 CHECKED = 1000  # rows that are read and checked
 COUNTED = 100_000  # more that are counted; what is left is estimated
 SHOWN = 3  # rows, and bad rows, that are shown
 TIMED = 128  # rows that are answered, for the time
 WIDTH = 100  # characters of a line
+PAUSE = 1.0  # seconds without a row of standard input or a pipe after which no other one is waited for
+
+
+@dataclass(frozen=True)
+class OutputState:
+    """How far the job is at its output already; `is_same`: the input's files are known to be those of then."""
+
+    name: str
+    rows: int
+    finished: bool
+    is_same: bool
+
+    def __str__(self) -> str:
+        found = "finished already" if self.finished else f"goes on after {self.rows:,} rows"
+        return f"{self.name}: {found}{'' if self.is_same else ', if the rows are still the same'}"
 
 
 @dataclass(frozen=True)
@@ -31,8 +48,8 @@ class Preview:
     """The first rows of a job's input, and what they say of all of it.
 
     `rows` is an estimate, by the bytes of the rows that were read, unless `exact`; 0 where nobody knows (standard
-    input). `seconds` is that of one process with this engine on rows like the first ones, without loading; None where
-    no row can be answered.
+    input). `seconds` is that of one process with this engine on rows like the first ones, without loading and without
+    the rows that are done; None where no row can be answered. `output` is None where there is nothing of this job.
     """
 
     files: list[str]
@@ -45,6 +62,7 @@ class Preview:
     exact: bool
     seconds: float | None
     rows_per_second: float
+    output: OutputState | None = None
 
     def __str__(self) -> str:
         about = "" if self.exact else "about "
@@ -61,24 +79,31 @@ class Preview:
         if self.seconds is not None:
             whole = f"{about}{_time(self.seconds)}" if self.rows else "unknown"
             lines.append(f"time     {whole}, at {self.rows_per_second:,.0f} rows per second in one process")
+        lines += [] if self.output is None else [f"output   {self.output}"]
         return "\n".join([*lines, "nothing was written"])
 
 
-def preview(task: Task, reader: Reader, spec: AnswererSpec) -> Preview:
+def preview(
+    task: Task,
+    reader: Reader,
+    spec: AnswererSpec,
+    output: OutputState | None = None,
+    loaded: Callable[[Engine], None] | None = None,
+) -> Preview:
     """Read the first rows and answer some of them; nothing is written.
+
+    Bad rows are counted, though the job were strict. `loaded` gets the engine.
 
     Raises:
         DataError, CheckpointError, BackendError: as the job would.
     """
-    coming = iter(reader)
-    raw = [task.numbered(row) for row in islice(coming, CHECKED)]
-    rows = len(raw) + sum(1 for _ in islice(coming, COUNTED))
-    exact = next(coming, None) is None
-    rows = rows if exact else reader.estimated_rows()
-    need = task.kind == "score"
-    found = [check(one, task.columns, need_response=need, strict_turns=task.strict_turns) for one in raw]
+    raw, rows, exact = _first(reader)
     columns, unread = _columns(task, raw)
-    rate = _rate(spec.make(), [row for row, one in zip(raw, found, strict=True) if isinstance(one, Row)][:TIMED])
+    answerer = replace(spec, strict=False).make()
+    if loaded is not None:
+        loaded(answerer.engine)
+    found = answerer.checked(raw)
+    rate = _rate(answerer, raw, found)
     return Preview(
         files=[source.name for source in reader.sources],
         columns=columns,
@@ -88,19 +113,61 @@ def preview(task: Task, reader: Reader, spec: AnswererSpec) -> Preview:
         bad=[one for one in found if isinstance(one, BadRow)],
         rows=rows,
         exact=exact,
-        seconds=rows / rate if rate else None,
+        seconds=max(0, rows - (output.rows if output else 0)) / rate if rate else None,
         rows_per_second=rate,
+        output=output,
     )
 
 
-def _rate(answerer: Answerer, rows: Sequence[RawRow]) -> float:
-    """Rows per second of an engine that has answered some before; 0 without rows."""
-    if not rows:
+def _first(reader: Reader) -> tuple[list[RawRow], int, bool]:
+    """The rows that are checked, how many there are in all, and whether that is exact."""
+    if any(source.is_stream for source in reader.sources):
+        return _first_of_pipe(reader)
+    coming = iter(reader)
+    raw = list(islice(coming, CHECKED))
+    rows = len(raw) + sum(1 for _ in islice(coming, COUNTED))
+    exact = next(coming, None) is None
+    return raw, rows if exact else reader.estimated_rows(), exact
+
+
+def _first_of_pipe(reader: Reader) -> tuple[list[RawRow], int, bool]:
+    """Those that come without a pause; 0 rows in all where more may come, since the pipe may never end."""
+    ends: list[Exception | None] = []
+
+    def rows() -> Iterator[RawRow]:
+        try:
+            yield from reader
+        except Exception as error:
+            ends.append(error)
+            raise
+        ends.append(None)
+
+    raw = list[RawRow]()
+    for chunk in as_they_come(rows(), PAUSE):
+        raw += chunk
+        if len(chunk) < CHUNK or len(raw) >= CHECKED:
+            break
+    if ends and ends[0] is not None:
+        raise ends[0]
+    is_all = bool(ends) and len(raw) <= CHECKED
+    return raw[:CHECKED], len(raw) if is_all else 0, is_all
+
+
+def _rate(answerer: Answerer, raw: Sequence[RawRow], found: list[Row | BadRow]) -> float:
+    """Rows per second of an engine that has answered some before; 0 without rows. Bad ones are put into `found`."""
+    places = [place for place, one in enumerate(found) if isinstance(one, Row)][:TIMED]
+    if not places:
         return 0.0
+    rows = [raw[place] for place in places]
     list(answerer.answers(rows[:2]))
     started = time.monotonic()
-    list(answerer.answers(rows))
-    return len(rows) / max(time.monotonic() - started, 1e-9)
+    answered = [one for chunk in answerer.answers(rows) for one in chunk]
+    seconds = max(time.monotonic() - started, 1e-9)
+    for place, one in zip(places, answered, strict=True):
+        if one.bad is not None:
+            found[place] = one.bad
+    good = sum(one.bad is None for one in answered)
+    return len(rows) / seconds if good else 0.0
 
 
 def _columns(task: Task, raw: Sequence[RawRow]) -> tuple[dict[str, str], list[str]]:

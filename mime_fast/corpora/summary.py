@@ -7,7 +7,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from typing import Any
 
 from mime_fast.corpora.answering import RowResult
@@ -121,6 +121,12 @@ class Summary:
             task=task,
             answered_now=now.rows - now.errors,
             load_seconds=round(load_seconds, 3),
+        )
+
+    def there_already(self) -> Summary:
+        """The summary of a run that found all of this done, and did nothing itself."""
+        return replace(
+            self, rows_now=0, answered_now=0, seconds=0.0, load_seconds=0.0, rows_per_second=0.0, tokens_per_second=0.0
         )
 
     def to_dict(self) -> dict[str, Any]:

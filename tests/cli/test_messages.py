@@ -26,6 +26,38 @@ def test_quiet_leaves_only_what_is_wrong(run: Run, model_dir: Path, tmp_path: Pa
     assert "mime-fast: error: " in run("generate", "nothing.jsonl", "-q").err
 
 
+def test_quiet_leaves_warnings(run: Run, model_dir: Path, tmp_path: Path) -> None:
+    """What is passed over, a column that is not read, and, of a job that goes on, nothing."""
+    folder, out = tmp_path / "in", tmp_path / "out.jsonl"
+    folder.mkdir()
+    row = {"context": ["my cat ran away ."], "emotion": "sad"}
+    (folder / "a.jsonl").write_text(json_lines([row] * 4))
+    (folder / "readme.txt.zip").write_text("")
+    options = ("--model", model_dir, "-q", "--part-rows", 2)
+    said = run("generate", folder, out, *options).err.splitlines()
+    assert len(said) == 2 and all(line.startswith("mime-fast: warning: ") for line in said)
+    assert "passed over readme.txt.zip" in said[0] and "'emotion' is not read" in said[1]
+
+
+@pytest.mark.parametrize(("flags", "told"), [(["-q"], False), ([], True)])
+def test_going_on_is_no_warning(
+    run: Run, model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str], told: bool
+) -> None:
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text(ROW * 4)
+    options = (source, out, "--model", model_dir, "--part-rows", 2)
+    with monkeypatch.context() as patch:
+
+        def failing(*_: object, **__: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        patch.setattr("mime_fast.corpora.parts.Parts.join", failing)
+        assert run("classify", *options).code == 2
+    outcome = run("classify", *options, *flags)
+    assert outcome.code == 0 and ("going on: 4 rows in 2 parts are done" in outcome.err) == told
+    assert told or outcome.err == ""
+
+
 @pytest.mark.parametrize("out", [[], ["out.jsonl"]])
 def test_verbose_says_what_was_loaded(
     run: Run, model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: list[str]
@@ -50,6 +82,13 @@ def test_every_command_has_both() -> None:
     for parser in parsers:
         flags = {flag for action in parser._actions for flag in action.option_strings}
         assert {"-q", "--quiet", "-v", "--verbose"} <= flags
+
+
+def test_completion_without_its_package_is_ignored(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_ARGCOMPLETE", "1")
+    monkeypatch.setitem(sys.modules, "argcomplete", None)
+    outcome = run("generate", "--help")
+    assert outcome.code == 0 and "usage: mime-fast generate" in outcome.out and outcome.err == ""
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,8 @@ def test_a_finished_job_does_nothing_and_another_is_refused(
     before = store.files()
     with monkeypatch.context() as patched:
         kill_after(patched, 0)
-        assert make_job(source, uri).run() == summary
+        assert make_job(source, uri).run() == summary.there_already()
+        assert "finished already\n" in str(make_job(source, uri).preview())
     with pytest.raises(DataError, match=r"^memory://bucket/out\.jsonl: is another job's: task\.seed was 0, now 9"):
         make_job(source, uri, task={"seed": 9}).run()
     assert store.files() == before

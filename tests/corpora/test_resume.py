@@ -116,7 +116,12 @@ def test_a_finished_job_does_nothing(
     out = tmp_path / "out.jsonl"
     summary = make_job(source, out).run()
     before = out.stat()
-    assert make_job(source, out, quiet=False).run() == summary
+    again = make_job(source, out, quiet=False, summary_file=str(tmp_path / "summary.json")).run()
+    assert again == summary.there_already() and (again.rows, again.rows_now, again.answered_now) == (400, 0, 0)
+    assert (again.seconds, again.load_seconds, again.rows_per_second, again.tokens_per_second) == (0, 0, 0, 0)
+    assert json.loads((tmp_path / "summary.json").read_bytes()) == again.to_dict()
+    assert str(again).startswith("389 responses scored; perplexity") and "; 400 rows were there already" in str(again)
+    assert "loaded in" not in str(again) and " in " not in str(again)
     assert "finished already" in capsys.readouterr().err
     assert out.stat().st_mtime_ns == before.st_mtime_ns
     assert make_job(source, out, restart=True).run().rows_now == 400
@@ -246,7 +251,8 @@ def test_standard_input_is_compared_as_it_is_read(
     piped(source)
     assert make_job("-", out).run().rows_now == 400
     piped(source)
-    assert make_job("-", out).run().rows_now == 400  # the summary of the finished job
+    again = make_job("-", out).run()  # the summary of the finished job
+    assert (again.rows, again.rows_now) == (400, 0)
     piped(write_rows(tmp_path / "other.jsonl", some_rows(3)))
     with pytest.raises(DataError, match="the input differs"):
         make_job("-", out).run()
