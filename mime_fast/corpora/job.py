@@ -23,7 +23,7 @@ from mime_fast.corpora.part_work import PartWork, digests
 from mime_fast.corpora.parts import PartResult, Parts
 from mime_fast.corpora.production import PendingParts
 from mime_fast.corpora.progress import ProgressBar
-from mime_fast.corpora.retry import error_rows, retried_places
+from mime_fast.corpora.retry import Retried, error_rows
 from mime_fast.corpora.summary import Summary, Tally, refuse_other_file
 from mime_fast.corpora.tasks import Task
 from mime_fast.data.reading.options import Reading
@@ -162,9 +162,11 @@ class CorpusJob:
     def _reader(self) -> Reader:
         mimics = self.task.kind != "classify"
         found = find_sources(self.inputs, self.reading, _warn)
-        retried, task = self.retry_errors, self.task
-        only = None if retried is None else retried_places(retried, task.first_row, task.row_step)
-        return Reader(found, self.task.columns, tell=_warn if mimics else lambda _: None, only=only)
+        told = _warn if mimics else lambda _: None
+        if self.retry_errors is None:
+            return Reader(found, self.task.columns, tell=told)
+        retried = Retried(self.retry_errors, self.task)
+        return Reader(found, self.task.columns, tell=told, only=retried.places, check_chosen=retried.check)
 
     @property
     def errors_file(self) -> str | None:

@@ -5,15 +5,42 @@ from __future__ import annotations
 import io
 import json
 import os
+from collections.abc import Collection
+from dataclasses import dataclass
 
+from mime_fast.corpora.tasks import Task
 from mime_fast.data.reading.opening import Position, open_stored
+from mime_fast.data.reading.options import Columns
 from mime_fast.data.reading.remote import plain_path
-from mime_fast.data.reading.source import Source
+from mime_fast.data.reading.row_values import value_of
+from mime_fast.data.reading.rows import RawRow, id_of
+from mime_fast.data.reading.source import STANDARD_INPUT, Source
 from mime_fast.errors import DataError
 
 
-def error_rows(path: str | os.PathLike[str]) -> frozenset[int]:
-    """The numbers of the rows in an errors file (`OUT.errors.jsonl`, or `_errors.jsonl` of a folder), a path or a URI.
+@dataclass(frozen=True, slots=True)
+class ErrorRow:
+    """What an errors file says of a row; None where it does not."""
+
+    number: int
+    file: str | None
+    line: int | None
+    id: str | int | None
+    raw: str | None
+
+    def has_id(self, columns: Columns) -> bool:
+        """Whether the id is the row's own, and not the number that a row without one has."""
+        if self.id is None or self.id != self.number:
+            return self.id is not None
+        try:
+            found = json.loads(self.raw or "")
+        except (ValueError, RecursionError):
+            return False
+        return isinstance(found, dict) and value_of(found, columns.name("id")) not in (None, (None,))
+
+
+def error_rows(path: str | os.PathLike[str]) -> dict[int, ErrorRow]:
+    """The rows in an errors file (`OUT.errors.jsonl`, or `_errors.jsonl` of a folder), a path or a URI, by number.
 
     Raises:
         DataError: it cannot be read, has no row, or a line that is none of an errors file.
@@ -26,31 +53,68 @@ def error_rows(path: str | os.PathLike[str]) -> frozenset[int]:
         raise DataError(f"{name}: cannot be read: {error.strerror or error}") from None
     if not found:
         raise DataError(f"{name}: has no row; must be the errors file of a job that had bad rows")
-    return frozenset(found)
+    return {row.number: row for row in found}
 
 
-def retried_places(path: str | os.PathLike[str], first_row: int, row_step: int) -> frozenset[int]:
-    """The places in the input, from 0, of an errors file's rows, whose numbers are first_row, first_row + row_step, ...
+class Retried:
+    """The rows of an errors file, which must be where they were in the input."""
 
-    Raises:
-        DataError: as `error_rows`, or a row is none of these.
-    """
-    places = {number: divmod(number - first_row, row_step) for number in error_rows(path)}
-    if wrong := [number for number, (place, rest) in places.items() if place < 0 or rest]:
-        raise DataError(
-            f"{os.fspath(path)}: row {min(wrong)} is not of this input, whose rows are {first_row}, "
-            f"{first_row + row_step}, and so on; give the same --first-row and --row-step as then"
-        )
-    return frozenset(place for place, _ in places.values())
+    def __init__(self, path: str | os.PathLike[str], task: Task) -> None:
+        """`task` says how the input's rows are numbered, and which column their ids are in.
+
+        Raises:
+            DataError: as `error_rows`, or a row has none of these numbers.
+        """
+        self._path, self._task = os.fspath(path), task
+        first, step = task.first_row, task.row_step
+        found = error_rows(path)
+        if wrong := [number for number in found if number < first or (number - first) % step]:
+            raise DataError(
+                f"{self._path}: row {min(wrong)} is not of this input, whose rows are {first}, {first + step}, and so "
+                "on; give the same --first-row and --row-step as then"
+            )
+        self._rows = {(number - first) // step: row for number, row in found.items()}
+
+    @property
+    def places(self) -> Collection[int]:
+        """Of these rows in the input, from 0."""
+        return self._rows.keys()
+
+    def check(self, raw: RawRow) -> None:
+        """DataError where the row at one of the places has another file, or another id, than the errors file says.
+
+        The text of a mended row differs. One that had no id must be on its line, unless its text is the same.
+        """
+        columns, before = self._task.columns, self._rows[raw.index]
+        now = id_of(self._task.numbered(raw), columns)
+        if before.has_id(columns):
+            is_same, named = now == before.id, f", id {before.id!r}"
+        else:
+            is_same, named = before.line in (None, raw.row) or before.raw == raw.text(), ""
+        if not is_same or not _is_same_file(before.file, raw.file):
+            raise DataError(
+                f"{self._path}: row {before.number} was {before.file}, line {before.line}{named}; in its place there "
+                f"is now {raw.file}, line {raw.row}, id {now!r}: a mended row must keep its place and its id, and "
+                "--first-row and --row-step must be as they were"
+            )
 
 
-def _number(line: bytes, name: str, place: int) -> int:
+def _is_same_file(before: str | None, now: str) -> bool:
+    """Whether two names may be of one file, which may have moved; standard input has no name."""
+    if before is None or STANDARD_INPUT in (before, now) or os.path.realpath(before) == os.path.realpath(now):
+        return True
+    return not os.path.exists(before) and os.path.basename(before) == os.path.basename(now)
+
+
+def _number(line: bytes, name: str, place: int) -> ErrorRow:
     try:
-        value = json.loads(line)["index"]
+        found = json.loads(line)
+        number = found["index"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        value = None
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        number = None
+    if not isinstance(number, int) or isinstance(number, bool) or number < 0:
         raise DataError(
             f"{name}, line {place}: has no row number as 'index'; must be a line of the errors file of a job"
         )
-    return value
+    file, raw = (found.get(key) if isinstance(found.get(key), str) else None for key in ("file", "raw"))
+    return ErrorRow(number, file, found.get("row"), found.get("id"), raw)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def test_mended_rows_are_answered_as_they_would_have_been(
     make_job(source, tmp_path / "whole.jsonl", **options).run()
     whole = (tmp_path / "whole.jsonl").read_text().splitlines()
     assert (tmp_path / "more.jsonl").read_text().splitlines() == [whole[place] for place in (30, 55, 119)]
-    assert retried.run() == summary  # finished already
+    assert retried.run() == summary.there_already()
     with pytest.raises(DataError, match="is another job's: rows was"):
         make_job(source, tmp_path / "more.jsonl", part_rows=2, **options).run()
 
@@ -78,6 +79,88 @@ def test_what_cannot_be_retried(tmp_path: Path, make_job: MakeJob) -> None:
     with pytest.raises(ConfigError, match="must be without Ray"):
         make_job(source, tmp_path / "out.jsonl", retry_errors=str(errors), ray_address="local", workers=0)
     assert not (tmp_path / "out.jsonl").exists()
+
+
+def retried(make_job: MakeJob, errors: str | None, source: Any, output: Path, **given: Any) -> str:
+    """The error of a job on the rows of an errors file; it leaves nothing."""
+    with pytest.raises(DataError) as caught:
+        make_job(source, output, retry_errors=errors, **given).run()
+    assert not output.exists() and not Path(f"{output}.manifest.json").exists()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("own_ids", [True, False])
+def test_a_row_that_is_gone_is_not_taken_for_the_next_one(tmp_path: Path, make_job: MakeJob, own_ids: bool) -> None:
+    """Ids that are the rows' numbers are ids, too."""
+    rows, source, out = some_rows(20), tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    for number, row in enumerate(rows):
+        row["id"] = f"row-{number}" if own_ids else number
+    rows[7]["context"] = ["did you ?", "i am so happy"]
+    first = make_job(write_rows(source, rows), out)
+    first.run()
+    write_rows(source, rows[:7] + rows[8:])
+    said = retried(make_job, first.errors_file, source, tmp_path / "more.jsonl")
+    assert "out.jsonl.errors.jsonl: row 7 was" in said and f"in.jsonl, line 8, id {rows[7]['id']!r}; in its" in said
+    assert f"there is now {source}, line 8, id {rows[8]['id']!r}: a mended row must keep its place" in said
+
+
+def test_rows_that_a_new_file_has_moved(tmp_path: Path, make_job: MakeJob) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out.jsonl"
+    folder.mkdir()
+    rows = [{"context": ["i am so happy"], "response": "hear"} for _ in range(9)]
+    write_rows(folder / "b.jsonl", [*rows[:4], "{", *rows])
+    first = make_job(folder, out)
+    first.run()
+    write_rows(folder / "a.jsonl", rows)
+    said = retried(make_job, first.errors_file, folder, tmp_path / "more.jsonl")
+    assert f"row 4 was {folder}/b.jsonl, line 5; in its place there is now {folder}/a.jsonl, line 5, id 4" in said
+
+
+def test_other_numbers_than_then(tmp_path: Path, make_job: MakeJob) -> None:
+    """Without ids, a row that is not the same must be on its line."""
+    rows: list[Any] = [{"context": ["i am so happy"], "response": "hear"} for _ in range(30)]
+    rows[3] = {"context": []}
+    source = write_rows(tmp_path / "in.jsonl", rows)
+    first = make_job(source, tmp_path / "out.jsonl", task={"first_row": 10})
+    first.run()
+    said = retried(make_job, first.errors_file, source, tmp_path / "more.jsonl")
+    assert "row 13 was" in said and "line 4; in its place there is now" in said and "line 14, id 13" in said
+    rows[3] = {"id": "mended", "context": ["i am so happy"], "response": "hear"}
+    write_rows(source, rows)
+    again = make_job(source, tmp_path / "more.jsonl", task={"first_row": 10}, retry_errors=first.errors_file)
+    assert again.run().answered == 1
+
+
+def test_a_file_may_move_with_its_rows(tmp_path: Path, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = with_bad_rows()
+    write_rows(tmp_path / "in.jsonl", rows)
+    first = make_job("in.jsonl", tmp_path / "out.jsonl")
+    first.run()
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path / "sub")
+    errors = str(first.errors_file)
+    assert make_job("../in.jsonl", tmp_path / "more.jsonl", retry_errors=errors).run().rows == 3
+    (tmp_path / "in.jsonl").rename(tmp_path / "sub" / "other.jsonl")
+    assert "is now other.jsonl, line 31" in retried(make_job, errors, "other.jsonl", tmp_path / "third.jsonl")
+
+
+def test_standard_input_has_ids_but_no_name(tmp_path: Path, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = with_bad_rows()
+    source = write_rows(tmp_path / "in.jsonl", rows)
+    first = make_job(source, tmp_path / "out.jsonl")
+    first.run()
+
+    def piped(content: list[Any]) -> None:
+        write_rows(source, content)
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(source.read_bytes())))
+
+    piped(rows)
+    assert make_job("-", tmp_path / "more.jsonl", retry_errors=first.errors_file).run().rows == 3
+    piped(rows[1:])
+    assert "is now standard input, line 31, id 'row-31'" in retried(
+        make_job, first.errors_file, "-", tmp_path / "third.jsonl"
+    )
 
 
 @pytest.mark.parametrize("line", ["{}", "[]", "3", "{", '{"index": -1}', '{"index": true}', '{"index": "4"}'])

@@ -34,10 +34,12 @@ class Reader:
         first: int = 0,
         tell: Callable[[str], object] = lambda _: None,
         only: Collection[int] | None = None,
+        check_chosen: Callable[[RawRow], object] = lambda _: None,
     ) -> None:
-        """`only`: the numbers of the rows that come, of all; each of them must be there."""
+        """`only`: the numbers of the rows that come, of all; each must be there and pass `check_chosen`."""
         self.sources = sources
         self.only = only
+        self._check_chosen = check_chosen
         self.first = first  # number of the first row
         self.columns = columns
         self._tell = tell  # is called with a line on a column that looks as if it should be read
@@ -72,6 +74,7 @@ class Reader:
             self.read += 1
             if row.index in wanted:
                 wanted.remove(row.index)
+                self._check_chosen(row)
                 yield row
         if wanted:
             raise DataError(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mime_fast.data.dialogues import Row, check_id, check_row, parse_line
 from mime_fast.data.reading.options import Columns
-from mime_fast.data.reading.row_values import named_values
+from mime_fast.data.reading.row_values import named_values, value_of
 from mime_fast.errors import InputError
 
 _SHOWN = 80  # characters of a bad row that a report on the terminal repeats
@@ -85,9 +85,18 @@ def check(raw: RawRow, columns: Columns, *, need_response: bool, strict_turns: b
         return bad_row(raw, _id(found, columns, raw.index), str(error))
 
 
-def _id(found: Mapping[str, object], columns: Columns, index: int) -> str | int:
+def id_of(raw: RawRow, columns: Columns) -> str | int:
+    """The id of a row, which has its number; the number where it has no id that can be read."""
     try:
-        return check_id(found.get(columns.name("id")), index)
+        return _id(raw.values(), columns, raw.index)
+    except InputError:
+        return raw.index
+
+
+def _id(found: Mapping[str, object], columns: Columns, index: int) -> str | int:
+    inner = value_of(found, columns.name("id"))
+    try:
+        return index if inner is None else check_id(inner[0], index)
     except InputError:
         return index
 

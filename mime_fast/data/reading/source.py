@@ -10,6 +10,8 @@ from typing import Any
 from mime_fast.data.reading.options import Reading
 from mime_fast.errors import DataError
 
+STANDARD_INPUT = "standard input"  # its name
+
 
 @dataclass(frozen=True)
 class Source:

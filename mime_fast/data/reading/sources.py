@@ -10,7 +10,7 @@ from pathlib import Path
 from mime_fast.data.reading.formats import READABLE, check_format, format_of_name
 from mime_fast.data.reading.options import Reading
 from mime_fast.data.reading.remote import find_remote, is_uri, plain_path
-from mime_fast.data.reading.source import Source
+from mime_fast.data.reading.source import STANDARD_INPUT, Source
 from mime_fast.errors import ConfigError, DataError
 
 _SHOWN = 5  # files passed over that a note names
@@ -47,7 +47,7 @@ def _find(name: str, reading: Reading, tell: Callable[[str], object]) -> list[So
     if name == "-":
         if reading.format == "parquet":
             raise ConfigError("standard input cannot be Parquet; the other formats can be read from it")
-        return [Source("standard input", reading, is_standard_input=True, is_stream=True)]
+        return [Source(STANDARD_INPUT, reading, is_standard_input=True, is_stream=True)]
     name = plain_path(name)
     if is_uri(name):
         return _find_remote(name, reading, tell)
