@@ -92,12 +92,14 @@ def _add_job(parser: ArgumentParser, top_emotions: int) -> None:
     group.add_argument(
         "--retry-errors",
         metavar="FILE",
-        help="answer only the rows in this errors file of an earlier job on IN, with other options or after fixing IN",
+        help="answer only the rows in this errors file of an earlier job on IN, with other options or after fixing IN; "
+        "they must keep their places and ids",
     )
     group.add_argument(
         "--dry-run",
         action="store_true",
-        help="write nothing: show the first rows, the columns that are read, bad rows and the time that it may take",
+        help="write nothing: show the first rows, the columns that are read, bad rows, the time that it may take and "
+        "how far the job is",
     )
     group.add_argument("--strict", action="store_true", help="stop at the first bad row")
     group.add_argument(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import mime_fast
-from mime_fast.corpora import part_work
+from mime_fast.corpora import parts
 from mime_fast.corpora import preview as previews
 from mime_fast.data.reading.options import Columns, Reading
 from mime_fast.errors import DataError, OutputError
@@ -90,7 +90,7 @@ def test_rows_that_cannot_be_answered_are_bad(tmp_path: Path, make_job: MakeJob)
 def test_what_is_at_the_output(tmp_path: Path, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """A job that was stopped, one that is done, another one's, and what no job made; all stays as it is."""
     source, out = write_rows(tmp_path / "in.jsonl", some_rows(100)), f"{tmp_path}/{name}"
-    make = part_work.write_part
+    make = parts.write_part
 
     def failing(files: Any, number: int, *rest: Any) -> None:
         if number == 2:
@@ -149,8 +149,12 @@ def test_a_pipe_that_stays_open_is_not_waited_for(
     reading, writing = os.pipe()
     with os.fdopen(reading) as stdin, os.fdopen(writing, "wb") as pipe:
         monkeypatch.setattr("sys.stdin", stdin)
-        feeder = threading.Thread(target=lambda: (pipe.write(source.read_bytes()), pipe.flush()), daemon=True)
-        feeder.start()
+
+        def feed() -> None:
+            pipe.write(source.read_bytes())
+            pipe.flush()
+
+        threading.Thread(target=feed, daemon=True).start()
         found = make_job("-", None, kind="classify").preview()
         assert (found.checked, found.rows, found.exact) == (min(count, 1000), 0, False)
         assert "of unknown length" in str(found) and "time     unknown" in str(found)
