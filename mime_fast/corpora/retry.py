@@ -12,8 +12,7 @@ from mime_fast.corpora.tasks import Task
 from mime_fast.data.reading.opening import Position, open_stored
 from mime_fast.data.reading.options import Columns
 from mime_fast.data.reading.remote import plain_path
-from mime_fast.data.reading.row_values import value_of
-from mime_fast.data.reading.rows import RawRow, id_of
+from mime_fast.data.reading.rows import RawRow, id_in, id_of
 from mime_fast.data.reading.source import STANDARD_INPUT, Source
 from mime_fast.errors import DataError
 
@@ -36,7 +35,7 @@ class ErrorRow:
             found = json.loads(self.raw or "")
         except (ValueError, RecursionError):
             return False
-        return isinstance(found, dict) and value_of(found, columns.name("id")) not in (None, (None,))
+        return isinstance(found, dict) and id_in(found, columns, -1) == self.number
 
 
 def error_rows(path: str | os.PathLike[str]) -> dict[int, ErrorRow]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mime_fast.corpora.retry import error_rows
+from mime_fast.data.reading.options import Columns
 from mime_fast.errors import ConfigError, DataError
 from tests.corpora.conftest import MakeJob, some_rows, write_rows
 
@@ -129,6 +130,40 @@ def test_other_numbers_than_then(tmp_path: Path, make_job: MakeJob) -> None:
     write_rows(source, rows)
     again = make_job(source, tmp_path / "more.jsonl", task={"first_row": 10}, retry_errors=first.errors_file)
     assert again.run().answered == 1
+
+
+@pytest.mark.parametrize("broken", [1.5, True, None, [3]])
+def test_an_id_that_was_wrong_may_be_mended(tmp_path: Path, make_job: MakeJob, broken: Any) -> None:
+    rows: list[Any] = some_rows(5)
+    rows[2] |= {"id": broken, "context": []}
+    source = write_rows(tmp_path / "in.jsonl", rows)
+    first = make_job(source, tmp_path / "out.jsonl")
+    first.run()
+    rows[2] = some_rows(5)[2]
+    write_rows(source, rows)
+    assert make_job(source, tmp_path / "more.jsonl", retry_errors=first.errors_file).run().answered == 1
+
+
+@pytest.mark.parametrize("text", ["id,said\n{}", "id\tsaid\n{}", "meta.id"])
+def test_ids_of_every_kind_of_input(tmp_path: Path, make_job: MakeJob, text: str) -> None:
+    """Cells, and an id within an object; the same rows go through, others do not."""
+    if text == "meta.id":
+        source, columns = tmp_path / "in.jsonl", Columns(id="meta.id", context="said")
+        lines = [json.dumps({"meta": {"id": 90 + i}, "said": "" if i == 2 else "i am so"}) + "\n" for i in range(5)]
+        head = "{}"
+    else:
+        source, columns = tmp_path / ("in.csv" if "," in text else "in.tsv"), Columns(context="said")
+        lines = [f"{90 + i}{text[2]}{'' if i == 2 else 'i am so'}\n" for i in range(5)]
+        head = text
+    task = {"columns": columns}
+    source.write_text(head.format("".join(lines)))
+    first = make_job(source, tmp_path / "out.jsonl", kind="classify", task=task)
+    assert first.run().errors == 1
+    given: dict[str, Any] = {"kind": "classify", "task": task, "retry_errors": first.errors_file}
+    assert make_job(source, tmp_path / "more.jsonl", **given).run().errors == 1
+    source.write_text(head.format("".join(lines[:2] + lines[3:])))
+    with pytest.raises(DataError, match=r"row 2 was .*, id '?92'?; in its place there is now .*, id '?93'?: a mended"):
+        make_job(source, tmp_path / "third.jsonl", **given).run()
 
 
 def test_a_file_may_move_with_its_rows(tmp_path: Path, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:

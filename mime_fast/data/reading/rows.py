@@ -82,23 +82,24 @@ def check(raw: RawRow, columns: Columns, *, need_response: bool, strict_turns: b
         values = named_values(found, columns, need_response=need_response)
         return check_row(values, raw.row, raw.index, need_response=need_response, strict_turns=strict_turns)
     except InputError as error:
-        return bad_row(raw, _id(found, columns, raw.index), str(error))
+        return bad_row(raw, id_in(found, columns, raw.index), str(error))
 
 
 def id_of(raw: RawRow, columns: Columns) -> str | int:
     """The id of a row, which has its number; the number where it has no id that can be read."""
     try:
-        return _id(raw.values(), columns, raw.index)
+        return id_in(raw.values(), columns, raw.index)
     except InputError:
         return raw.index
 
 
-def _id(found: Mapping[str, object], columns: Columns, index: int) -> str | int:
+def id_in(found: Mapping[str, object], columns: Columns, otherwise: int) -> str | int:
+    """The id among a row's columns; `otherwise` where there is none that is allowed."""
     inner = value_of(found, columns.name("id"))
     try:
-        return index if inner is None else check_id(inner[0], index)
+        return otherwise if inner is None else check_id(inner[0], otherwise)
     except InputError:
-        return index
+        return otherwise
 
 
 def bad_row(raw: RawRow, row_id: str | int, reason: str, *, malformed: bool = True) -> BadRow:
