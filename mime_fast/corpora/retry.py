@@ -47,7 +47,7 @@ def error_rows(path: str | os.PathLike[str]) -> dict[int, ErrorRow]:
     name = os.fspath(path)
     try:
         with open_stored(Source(plain_path(name))) as stored, io.BufferedReader(Position(stored)) as lines:
-            found = [_number(line, name, place) for place, line in enumerate(lines, start=1) if line.strip()]
+            found = [_error_row(line, name, place) for place, line in enumerate(lines, start=1) if line.strip()]
     except OSError as error:
         raise DataError(f"{name}: cannot be read: {error.strerror or error}") from None
     if not found:
@@ -105,7 +105,7 @@ def _is_same_file(before: str | None, now: str) -> bool:
     return not os.path.exists(before) and os.path.basename(before) == os.path.basename(now)
 
 
-def _number(line: bytes, name: str, place: int) -> ErrorRow:
+def _error_row(line: bytes, name: str, place: int) -> ErrorRow:
     try:
         found = json.loads(line)
         number = found["index"]
