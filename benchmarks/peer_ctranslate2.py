@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import ctranslate2  # type: ignore[import-untyped]
+import ctranslate2
 
 from benchmarks.tasks import Task, Work
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import BartConfig, BartForConditionalGeneration  # type: ignore[import-not-found]
+from transformers import BartConfig, BartForConditionalGeneration
 
 from benchmarks.peer_sizes import ATTENTION, FFN, HEADS, POSITIONS, WIDTH
 from benchmarks.plain_transformer import words_of

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from ctranslate2.specs import transformer_spec  # type: ignore[import-untyped]
+from ctranslate2.specs import transformer_spec
 
 from benchmarks.peer_sizes import ATTENTION, FFN, HEADS, LOGIT_DEVIATION, POSITIONS, WIDTH
 
