@@ -62,7 +62,7 @@ def test_a_list_goes_through_windows(engine: Engine, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(engine.backend, "generate", counting)
     windows = Reading.windows
 
-    def of_five(self: Reading, dialogues: Any, given: Given) -> Iterator[Window]:
+    def of_five(self: Reading, dialogues: Any, given: Given, size: int) -> Iterator[Window]:
         return windows(self, dialogues, given, 5)
 
     monkeypatch.setattr(Reading, "windows", of_five)
