@@ -75,3 +75,16 @@ def start(children: ForkServerContext, job: CorpusJob, file_limit: int | None = 
     child = children.Process(target=run_job, args=(job, file_limit))
     child.start()
     return child
+
+
+def mixed_rows(count: int) -> list[object]:
+    """Some of them bad."""
+    rows: list[object] = list(some_rows(count))
+    for i in range(5, count, 37):
+        rows[i] = '{"context": ['
+    return rows
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return write_rows(tmp_path / "in.jsonl", mixed_rows(400))
