@@ -7,6 +7,7 @@ import io
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -177,12 +178,17 @@ def test_an_input_that_pauses_is_answered(model_dir: Path, command: str) -> None
 
 def test_an_interrupt_while_the_input_pauses(model_dir: Path) -> None:
     argv = [sys.executable, "-m", "mime_fast", "classify", "-", "--model", str(model_dir), "--threads", "1"]
-    with subprocess.Popen(argv, bufsize=0, **PIPES) as process:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background may ignore it
+    try:
+        process = subprocess.Popen(argv, bufsize=0, **PIPES)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with process:
         assert process.stdin and process.stdout and process.stderr
         process.stdin.write(b'{"context": ["hello"]}\n')
         process.stdin.flush()
         assert process.stdout.readline()
-        process.send_signal(2)
+        process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
         assert b"Fatal" not in process.stderr.read()
 
