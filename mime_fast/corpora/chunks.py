@@ -12,7 +12,6 @@ Row = TypeVar("Row")
 
 CHUNK = 512  # rows that the engine gets at once, and sorts by length among themselves
 PAUSE = 0.02  # seconds without a row after which the chunk goes on its way
-LONGEST_WAIT = 0.5  # seconds: Python sees an interrupt that comes just before a wait only after it
 
 
 def full(rows: Iterable[Row]) -> Iterator[list[Row]]:
@@ -58,10 +57,9 @@ def _chunks(coming: queue.Queue[Row | _End], pause: float) -> Iterator[list[Row]
     chunk: list[Row] = []
     while True:
         try:
-            row = coming.get(timeout=pause if chunk else LONGEST_WAIT)
+            row = coming.get(timeout=pause if chunk else None)
         except queue.Empty:
-            if chunk:
-                yield chunk
+            yield chunk
             chunk = []
             continue
         if isinstance(row, _End):
