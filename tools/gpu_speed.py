@@ -1,4 +1,4 @@
-"""The benchmark of the device back end: encoded dialogues in, hypotheses out; eager PyTorch beside it."""
+"""The benchmark of the device back end: encoded dialogues in, columns of hypotheses out; eager PyTorch beside it."""
 
 from __future__ import annotations
 

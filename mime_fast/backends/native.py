@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mime_fast import _native
+from mime_fast.backends.hypotheses import Hypotheses
 from mime_fast.backends.protocol import (
     Contexts,
     EmotionOutputs,
@@ -24,7 +25,6 @@ from mime_fast.checkpoints.shapes import TIED
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.emotions import NEGATIVE_IDS, POSITIVE_IDS
 from mime_fast.errors import BackendError
-from mime_fast.reference.hypothesis import Hypothesis
 from mime_fast.reference.search_checks import no_response
 
 
@@ -66,7 +66,7 @@ class NativeBackend:
         options: GenerationConfig,
         prefixes: Sequence[Sequence[int]] | None = None,
         stop: Stop | None = None,
-    ) -> tuple[EmotionOutputs, list[list[Hypothesis]]]:
+    ) -> tuple[EmotionOutputs, Hypotheses]:
         try:
             outputs, replies = self._model.generate(
                 _arrays(contexts), _keys(requests), options.to_dict(), prefixes, **self._running(stop)
@@ -76,7 +76,7 @@ class NativeBackend:
         except _native.ModelError as error:
             raise BackendError(str(error)).about(error.dialogues) from None
         refuse_nan("emotion logits", outputs[0], np.arange(len(contexts)))
-        return EmotionOutputs(*outputs), _hypotheses(*replies)
+        return EmotionOutputs(*outputs), Hypotheses(*replies)
 
     def score(
         self,
@@ -132,28 +132,3 @@ def _arrays(contexts: Contexts) -> tuple[Ids, Ids, Offsets]:
 
 def _keys(requests: Requests) -> tuple[Any, ...]:
     return requests.seeds, requests.request_ids, requests.emotions, requests.stochastic
-
-
-def _hypotheses(*arrays: Any) -> list[list[Hypothesis]]:
-    """Per dialogue its hypotheses, out of the flat arrays that the extension returns."""
-    counts, lengths, token_ids, token_logprobs, logprobs, scores, ended = (array.tolist() for array in arrays)
-    found: list[list[Hypothesis]] = []
-    place = start = 0
-    for count in counts:
-        each = []
-        for i in range(place, place + count):
-            end = start + lengths[i]
-            last = end - 1 if ended[i] else end
-            each.append(
-                Hypothesis(
-                    tuple(token_ids[start:last]),
-                    tuple(token_logprobs[start:end]),
-                    logprobs[i],
-                    scores[i],
-                    "eos" if ended[i] else "length",
-                )
-            )
-            start = end
-        place += count
-        found.append(each)
-    return found

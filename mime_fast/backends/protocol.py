@@ -84,8 +84,10 @@ class Backend(Protocol):
         options: GenerationConfig,
         prefixes: Sequence[Sequence[int]] | None = None,
         stop: Stop | None = None,
-    ) -> tuple[EmotionOutputs, list[list[Hypothesis]]]:
+    ) -> tuple[EmotionOutputs, Sequence[list[Hypothesis]]]:
         """What `mime_fast.reference.search.search` returns for each dialogue; `options` are checked already.
+
+        The lists may be made when they are looked at.
 
         Args:
             prefixes: token ids that the responses begin with, one list (or an empty one) a dialogue.

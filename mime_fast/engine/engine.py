@@ -296,7 +296,7 @@ class Engine:
         return Reading(self.tokenizer, self.config.max_positions - 1, strict_turns, truncation, stochastic)
 
     def _replies(self, windows: Iterable[Window], options: GenerationConfig) -> Iterator[Reply]:
-        def work(window: Window, stop: Stop | None) -> tuple[EmotionOutputs, list[list[Hypothesis]]]:
+        def work(window: Window, stop: Stop | None) -> tuple[EmotionOutputs, Sequence[list[Hypothesis]]]:
             return self.backend.generate(window.contexts, window.requests, options, window.prefixes, stop)
 
         for window, (outputs, found) in overlapped(windows, work):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -47,7 +47,7 @@ def asked() -> Asked:
     return random_dialogues(CONFIG, WORDS, 4, pads=True)
 
 
-def assert_alike(found: list[list[Hypothesis]], expected: list[list[Hypothesis]]) -> None:
+def assert_alike(found: Sequence[list[Hypothesis]], expected: Sequence[list[Hypothesis]]) -> None:
     assert [[tokens_of(one) for one in each] for each in found] == [
         [tokens_of(one) for one in each] for each in expected
     ]

@@ -60,7 +60,7 @@ class Case:
 
     def check_generate(
         self, asked: Asked, options: GenerationConfig, prefixes: Sequence[Sequence[int]] | None = None
-    ) -> list[list[Hypothesis]]:
+    ) -> Sequence[list[Hypothesis]]:
         """What is recognised is as exact as PyTorch's, and replies are the reference's; returns the native ones.
 
         Where options leave a dialogue no word (a small vocabulary, none twice), both say so, and there are no replies.

@@ -92,7 +92,7 @@ class CudaBackend:
         options: GenerationConfig,
         prefixes: Sequence[Sequence[int]] | None = None,
         stop: Stop | None = None,
-    ) -> tuple[EmotionOutputs, list[list[Hypothesis]]]:
+    ) -> tuple[EmotionOutputs, Sequence[list[Hypothesis]]]:
         if not len(contexts):
             return EmotionBuffers(0, self.model.device).outputs(), []
         work = Work(self.model, self._understand, contexts, requests, options, prefixes)

@@ -14,11 +14,11 @@ from mime_fast.backends.gpu.batches import batch_of, batches, buckets, longest_f
 from mime_fast.backends.gpu.model import DeviceModel, PaddedContexts, Understood
 from mime_fast.backends.gpu.session import Session
 from mime_fast.backends.gpu.shapes import TOGETHER
+from mime_fast.backends.hypotheses import Hypotheses
 from mime_fast.backends.protocol import Contexts, EmotionOutputs, Requests
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.emotions import LABELS
 from mime_fast.errors import BackendError
-from mime_fast.reference.hypothesis import Hypothesis
 from mime_fast.reference.search_checks import no_response
 from mime_fast.text.special import EOS_ID
 
@@ -59,7 +59,7 @@ class Work:
         items = to_device(np.arange(begin, end), device)
         session.begin(slots, items, self._begun(begin, end), self._keys(begin, end))
 
-    def results(self, *arrays: Any) -> list[list[Hypothesis]]:
+    def results(self, *arrays: Any) -> Hypotheses:
         """Per dialogue its hypotheses.
 
         Raises:
@@ -78,14 +78,19 @@ class Work:
         if self.options.repetition_penalty != 1.0:  # what was summed is not the model's
             within = np.arange(log_probs.shape[-1]) < counts[..., None]
             sums = np.cumsum(np.where(within, log_probs, np.float32(0)), axis=-1, dtype=np.float32)[..., -1]
-        found: list[list[Hypothesis]] = [[] for _ in range(len(self.contexts))]
-        columns = (self.order, sizes[:-1], counts[:-1], words[:-1], log_probs[:-1], sums[:-1], scores[:-1])
-        for dialogue, size, *each in zip(*(column.tolist() for column in columns), strict=True):
-            found[dialogue] += map(_hypothesis, *(column[:size] for column in each))
-        empty = [i for i, each in enumerate(found) if not each]
-        if empty:
-            raise no_response(empty, self.options)
-        return found
+        return self._in_order(sizes[: self.items], counts, words, log_probs, sums, scores)
+
+    def _in_order(self, sizes: Any, *columns: Any) -> Hypotheses:
+        """Of all items, `sizes` [M] hypotheses each, those of a dialogue together; `columns` are [M + 1, n, ...]."""
+        items = np.argsort(self.order, kind="stable")
+        rows, places = np.nonzero(np.arange(columns[0].shape[1]) < sizes[items, None])
+        counts, words, log_probs, sums, scores = (column[items[rows], places] for column in columns)
+        numbers = np.bincount(self.order, sizes, len(self.contexts)).astype(np.int64)
+        if not numbers.all():
+            raise no_response(np.flatnonzero(numbers == 0).tolist(), self.options)
+        there = np.arange(words.shape[1]) < counts[:, None]
+        ended = words[np.arange(len(words)), counts - 1] == EOS_ID
+        return Hypotheses(numbers, counts.astype(np.int64), words[there], log_probs[there], sums, scores, ended)
 
     def _begun(self, first: int, last: int) -> Tensor | None:
         if self.prefixes is None:
@@ -125,15 +130,3 @@ class EmotionBuffers:
 
     def outputs(self) -> EmotionOutputs:
         return EmotionOutputs(*to_host((self.logits, self.mimicked, self.weights, self.mimic_share)))
-
-
-def _hypothesis(count: int, words: list[int], log_probs: list[float], logprob: float, score: float) -> Hypothesis:
-    """A finished one of `count` words, its EOS counted."""
-    ended = words[count - 1] == EOS_ID
-    return Hypothesis(
-        tuple(words[: count - 1 if ended else count]),
-        tuple(log_probs[:count]),
-        logprob,
-        score,
-        "eos" if ended else "length",
-    )
