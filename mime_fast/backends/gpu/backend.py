@@ -13,13 +13,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mime_fast.backends.gpu.batches import batch_of, batches, buckets, padded, to_device, to_host
+from mime_fast.backends.gpu.batches import batch_of, batches, buckets, padded
 from mime_fast.backends.gpu.graphs import Graphs
 from mime_fast.backends.gpu.loop import run_queue
-from mime_fast.backends.gpu.model import DeviceModel, PaddedResponses, exact_float32
+from mime_fast.backends.gpu.model import EMOTION_COLUMNS, DeviceModel, PaddedResponses, emotion_rows, exact_float32
+from mime_fast.backends.gpu.packing import to_device, to_host
 from mime_fast.backends.gpu.session import Session, Shape, ladder
 from mime_fast.backends.gpu.shapes import TOGETHER, Shapes
-from mime_fast.backends.gpu.work import EmotionBuffers, Work
+from mime_fast.backends.gpu.work import Work, emotion_outputs
 from mime_fast.backends.placement import Placement
 from mime_fast.backends.protocol import OPS, Contexts, EmotionOutputs, Floats, Ids, Offsets, Requests, Stop, refuse_nan
 from mime_fast.backends.reference import ReferenceBackend
@@ -76,8 +77,9 @@ class CudaBackend:
             widths = buckets(contexts.offsets, self.model.config.max_positions)[:, None]
             for which, (width,) in self._batches(widths, most, stop):
                 arrays = (contexts.token_ids, contexts.state_ids)
-                ids = (padded(x, contexts.offsets, which, width, device) for x in arrays)
-                logits[to_device(np.array(which), device)] = self.model.classify(*ids)
+                ids, states = (padded(x, contexts.offsets, which, width) for x in arrays)
+                places, ids, states = to_device((torch.tensor(which), ids, states), device)
+                logits[places] = self.model.classify(ids, states)
             return logits
 
         with self._running():
@@ -94,14 +96,14 @@ class CudaBackend:
         stop: Stop | None = None,
     ) -> tuple[EmotionOutputs, Sequence[list[Hypothesis]]]:
         if not len(contexts):
-            return EmotionBuffers(0, self.model.device).outputs(), []
+            return emotion_outputs(np.zeros((0, EMOTION_COLUMNS), np.float32)), []
         work = Work(self.model, self._understand, contexts, requests, options, prefixes)
         with self._running():
             found = self._halving(lambda most: run_queue(self._session(work, most), work.items, work.admit, stop))
-            arrays = to_host([getattr(found, field.name) for field in fields(found)])
-            outputs = work.emotions.outputs()
+            sizes, broken_at, emotions, *pools = to_host([getattr(found, field.name) for field in fields(found)])
+        outputs = work.outputs(emotions)
         refuse_nan("emotion logits", outputs.emotion_logits, np.arange(len(contexts)))
-        return outputs, work.results(*arrays)
+        return outputs, work.results(sizes, broken_at, *pools)
 
     def score(
         self,
@@ -111,26 +113,28 @@ class CudaBackend:
         target_offsets: Offsets,
         stop: Stop | None = None,
     ) -> tuple[EmotionOutputs, Floats]:
-        buffers = EmotionBuffers(len(contexts), self.model.device)
+        device = self.model.device
 
-        def run(most: int) -> Tensor:
-            log_probs = torch.zeros(len(targets), device=self.model.device)
+        def run(most: int) -> tuple[Tensor, Tensor]:
+            emotions = torch.zeros(len(contexts), EMOTION_COLUMNS, device=device)
+            log_probs = torch.zeros(len(targets), device=device)
             longest = self.model.config.max_positions
             widths = np.stack([buckets(x, longest) for x in (contexts.offsets, target_offsets)], axis=1)
             for which, (source, length) in self._batches(widths, min(most, TOGETHER), stop):
-                given = batch_of(contexts, requests, which, source, self.model.device)
+                asked = batch_of(contexts, requests, which, source), padded(targets, target_offsets, which, length)
+                real = _real_ones(which, length, target_offsets)
+                given, ids, wanted, to, places = to_device((*asked, *real, torch.tensor(which)), device)
                 if not length:
-                    buffers.take(which, self._understand(given))
+                    emotions[places] = emotion_rows(self._understand(given))
                     continue
-                ids = padded(targets, target_offsets, which, length, self.model.device)
                 read = self._read(PaddedResponses(given, ids))
-                buffers.take(which, read.understood)
-                self._score(read.hidden, ids, which, target_offsets, log_probs)
-            return log_probs
+                emotions[places] = emotion_rows(read.understood)
+                log_probs[to] = self.model.score(read.hidden.flatten(0, 1)[wanted], ids.flatten()[wanted])
+            return log_probs, emotions
 
         with self._running():
-            found: Floats = self._halving(run).cpu().numpy()
-            outputs = buffers.outputs()
+            found, emotions = to_host(self._halving(run))
+        outputs = emotion_outputs(emotions)
         refuse_nan("emotion logits", outputs.emotion_logits, np.arange(len(contexts)))
         refuse_nan("log-probs", found, np.repeat(np.arange(len(contexts)), np.diff(target_offsets)))
         return outputs, found
@@ -164,14 +168,6 @@ class CudaBackend:
             if stop is not None and stop[0]:
                 raise BackendError("stopped")
             yield each
-
-    def _score(self, hidden: Tensor, ids: Tensor, which: list[int], offsets: Offsets, log_probs: Tensor) -> None:
-        """Log-probs of the real ones of ids [B, T] to their places."""
-        device, lengths = self.model.device, np.diff(offsets)[which]
-        rows, columns = np.nonzero(np.arange(ids.shape[1]) < lengths[:, None])
-        wanted = to_device(rows * ids.shape[1] + columns, device)
-        places = to_device(offsets[which][rows] + columns, device)
-        log_probs[places] = self.model.score(hidden.flatten(0, 1)[wanted], ids.flatten()[wanted])
 
     def _session(self, work: Work, most: int) -> Session:
         slots = min(step for step in ladder(most) if step >= min(work.items, most))
@@ -215,3 +211,9 @@ class CudaBackend:
                     raise BackendError(f"the GPU's memory does not suffice for one dialogue: {error}") from None
                 self.batch_size = -(-self.batch_size // 2)
             torch.cuda.empty_cache()
+
+
+def _real_ones(which: list[int], width: int, offsets: Offsets) -> tuple[Tensor, Tensor]:
+    """Of rows of `width`, which of their flat values are real, and where those are in the call's; int64."""
+    rows, columns = np.nonzero(np.arange(width) < np.diff(offsets)[which][:, None])
+    return torch.from_numpy(rows * width + columns), torch.from_numpy(offsets[which][rows] + columns)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,41 +42,18 @@ def batches(order: Sequence[int], widths: npt.NDArray[np.int64], most: int) -> I
         yield batch, widths[batch[0]].tolist()
 
 
-def padded(flat: Ids, offsets: Offsets, which: Sequence[int], width: int, device: torch.device) -> Tensor:
-    """Rows of ids as int64 [B, width], padded with PAD on the right."""
+def padded(flat: Ids, offsets: Offsets, which: Sequence[int], width: int) -> Tensor:
+    """Rows of ids as int64 [B, width], padded with PAD on the right; on the host."""
     places = np.asarray(which)
     starts, ends = offsets[places][:, None], offsets[places + 1][:, None]
     at = starts + np.arange(width)
     rows = np.where(at < ends, flat[np.minimum(at, len(flat) - 1)], PAD_ID)
-    return to_device(rows.astype(np.int64), device)
+    return torch.from_numpy(rows.astype(np.int64))
 
 
-def to_device(values: npt.NDArray[np.int64] | npt.NDArray[np.int32], device: torch.device) -> Tensor:
-    """Without waiting: by way of pinned memory where the device is a GPU."""
-    tensor = torch.from_numpy(np.ascontiguousarray(values))
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
-
-
-def to_host(tensors: Sequence[Tensor]) -> list[npt.NDArray[Any]]:
-    """Arrays of them, with one wait for all."""
-    if not any(tensor.is_cuda for tensor in tensors):
-        return [tensor.numpy() for tensor in tensors]
-    pinned = [torch.empty(x.shape, dtype=x.dtype, pin_memory=True).copy_(x, non_blocking=True) for x in tensors]
-    torch.cuda.current_stream().synchronize()
-    return [x.numpy().copy() for x in pinned]  # pinned memory is scarce: none of it leaves with the results
-
-
-def batch_of(
-    contexts: Contexts, requests: Requests, which: list[int], width: int, device: torch.device
-) -> PaddedContexts:
-    """Dialogues on the device."""
-    ids, states = (padded(x, contexts.offsets, which, width, device) for x in (contexts.token_ids, contexts.state_ids))
-    seeds, request_ids = (x[which].view(np.int64) for x in (requests.seeds, requests.request_ids))
-    return PaddedContexts(
-        ids,
-        states,
-        to_device(requests.emotions[which].astype(np.int32), device),
-        to_device(seeds, device),
-        to_device(request_ids, device),
-        requests.stochastic,
-    )
+def batch_of(contexts: Contexts, requests: Requests, which: list[int], width: int) -> PaddedContexts:
+    """Dialogues, on the host."""
+    ids, states = (padded(x, contexts.offsets, which, width) for x in (contexts.token_ids, contexts.state_ids))
+    emotions = torch.from_numpy(requests.emotions[which].astype(np.int32))
+    seeds, request_ids = (torch.from_numpy(x[which].view(np.int64)) for x in (requests.seeds, requests.request_ids))
+    return PaddedContexts(ids, states, emotions, seeds, request_ids, requests.stochastic)

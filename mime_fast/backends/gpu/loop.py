@@ -24,6 +24,7 @@ class Found:
 
     sizes: Tensor  # int32 [M + 1]
     broken_at: Tensor  # int32 [M + 1], the step at which the model gave NaN, or -1
+    emotions: Tensor  # float32 [M + 1, 66], as in `emotion_rows`
     counts: Tensor  # int32 [M + 1, n]
     sums: Tensor  # float32 [M + 1, n]
     scores: Tensor  # float64 [M + 1, n]
@@ -38,6 +39,7 @@ class Found:
         return cls(
             state.pool_sizes.new_zeros(items + 1),
             state.broken_at.new_full((items + 1,), -1),
+            session.emotions.new_zeros(items + 1, session.emotions.shape[1]),
             *(pool.new_zeros(items + 1, kept, *pool.shape[2:]) for pool in pools),
         )
 
@@ -46,6 +48,7 @@ class Found:
         state, owner = session.state, session.owner[:slots]
         self.sizes[owner] = state.pool_sizes[:slots].clamp(max=self.counts.shape[1])
         self.broken_at[owner] = state.broken_at[:slots]
+        self.emotions[owner] = session.emotions[:slots]
         pools = (state.pool_counts, state.pool_sums, state.pool_scores, state.pool_words, state.pool_log_probs)
         mine = (self.counts, self.sums, self.scores, self.words, self.log_probs)
         for to, pool in zip(mine, pools, strict=True):

@@ -47,6 +47,14 @@ class Understood:
     real: Tensor  # bool [B, S']
 
 
+EMOTION_COLUMNS = 66  # of `emotion_rows`
+
+
+def emotion_rows(of: Understood) -> Tensor:
+    """Logits, the mimicked emotion, weights and share next to each other: float32 [B, 66]."""
+    return torch.cat([of.emotion_logits, of.mimicked[:, None].float(), of.weights, of.mimic_share[:, None]], dim=1)
+
+
 @dataclass(frozen=True)
 class PaddedResponses:
     """Contexts, and a response to each."""

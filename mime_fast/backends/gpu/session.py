@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mime_fast.backends.gpu.graphs import Capture, Step
-from mime_fast.backends.gpu.model import DeviceModel, Understood
+from mime_fast.backends.gpu.model import EMOTION_COLUMNS, DeviceModel, Understood, emotion_rows
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.kernels.beam_state import BeamSizes, BeamState
 from mime_fast.kernels.plain_decoder import History
@@ -65,6 +65,7 @@ class Session:
         )
         self.memory_masked = torch.ones(shape.slots, shape.source, dtype=torch.uint8, device=device)
         self.memory_lengths = torch.zeros(shape.slots, dtype=torch.int32, device=device)
+        self.emotions = torch.zeros(shape.slots, EMOTION_COLUMNS, device=device)
         self.owner = torch.zeros(shape.slots, dtype=torch.int64, device=device)
         self.suppressed: Tensor | None = None
         if options.suppress_tokens:
@@ -113,7 +114,8 @@ class Session:
         self._advance(slots, *(found[:3] if forced is None else self._forced(hidden, forced, *found)))
 
     def remember(self, slots: Tensor, understood: Understood, which: Tensor) -> None:
-        """Give slots, int64 [m], the memories of these rows of `understood`, int64 [m]."""
+        """Give slots, int64 [m], the emotions and memories of these rows of `understood`, int64 [m]."""
+        self.emotions[slots] = emotion_rows(understood)[which]
         length = understood.fused.shape[1]
         self.memory_masked[slots, :length] = (~understood.real[which]).to(torch.uint8)
         self.memory_masked[slots, length:] = 1
@@ -123,19 +125,18 @@ class Session:
             cache.memory_keys[slots, :length] = key
             cache.memory_values[slots, :length] = value
 
-    def begin(self, slots: Tensor, items: Tensor, prefixes: Tensor | None, keys: tuple[Tensor, Tensor, Tensor]) -> None:
+    def begin(self, slots: Tensor, items: Tensor, prefixes: Tensor | None, draws: Draws) -> None:
         """Begin searches in free slots that have their memories.
 
         Args:
             slots: int64 [m]. items: what to call their results, int64 [m].
             prefixes: int32 [m, T] where the shape has them.
-            keys: seeds, request ids and sequence numbers, int64 [m]; only sampling looks at them.
+            draws: int64 [m]; only sampling looks at them.
         """
         self.owner[slots] = items
         if self.sampling is not None:
-            mine = self.sampling.seeds, self.sampling.request_ids, self.sampling.sequences
-            for x, given in zip(mine, keys, strict=True):
-                x[slots] = given
+            for field in fields(Draws):
+                getattr(self.sampling, field.name)[slots] = getattr(draws, field.name)
         self.state.start(slots, prefixes)
 
     def free(self, slots: int, count: int) -> Tensor:
@@ -153,7 +154,7 @@ class Session:
                 x[:, : len(rows)] = x[:, rows]
             for x in (cache.memory_keys, cache.memory_values):
                 x[:slots] = x[order]
-        own = [self.owner, self.memory_masked, self.memory_lengths]
+        own = [self.owner, self.emotions, self.memory_masked, self.memory_lengths]
         if self.sampling is not None:
             own += [self.sampling.seeds, self.sampling.request_ids, self.sampling.sequences]
         for x in own:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
 from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
 from mime_fast.backends.gpu.graphs import Capture
+from mime_fast.backends.gpu.packing import each, leaves
 from mime_fast.backends.gpu.session import ladder
 
 TOGETHER = 128  # dialogues; the largest batch, and the top of the ladder of sizes
 SHAPES = 64  # kept with their buffers and graphs
 Given = TypeVar("Given")
 Found = TypeVar("Found")
-T = TypeVar("T")
 
 
 class Shapes(Generic[Given, Found]):
@@ -37,18 +36,18 @@ class Shapes(Generic[Given, Found]):
     def __call__(self, batch: Given) -> Found:
         if self._capture is None:
             return self._run(batch)
-        leaves = _leaves(batch)
-        count = next(len(x) for x in leaves if isinstance(x, Tensor))
+        every = leaves(batch)
+        count = next(len(x) for x in every if isinstance(x, Tensor))
         rows = min(size for size in ladder(TOGETHER) if size >= count)
-        key = rows, *(x.shape[1:] if isinstance(x, Tensor) else x for x in leaves)
+        key = rows, *(x.shape[1:] if isinstance(x, Tensor) else x for x in every)
         shape = self._shapes.pop(key, None)
         if shape is not None:
             self._shapes[key] = shape  # the last one used
-            return _each(shape.replay(batch, self._capture), lambda x: x[:count])
+            return each(shape.replay(batch, self._capture), lambda x: x[:count])
         while len(self._shapes) >= SHAPES:
             del self._shapes[next(iter(self._shapes))]
-        self._shapes[key] = _Shape(self._run, _each(batch, lambda x: x[torch.arange(rows, device=x.device) % count]))
-        return _each(self._shapes[key].run(), lambda x: x[:count])
+        self._shapes[key] = _Shape(self._run, each(batch, lambda x: x[torch.arange(rows, device=x.device) % count]))
+        return each(self._shapes[key].run(), lambda x: x[:count])
 
     def forget(self) -> None:
         """Give up the memory of all shapes."""
@@ -69,7 +68,7 @@ class _Shape(Generic[Given, Found]):
         return self._found
 
     def replay(self, batch: Given, capture: Capture) -> Found:
-        for mine, given in zip(_leaves(self._given), _leaves(batch), strict=True):
+        for mine, given in zip(leaves(self._given), leaves(batch), strict=True):
             if isinstance(mine, Tensor):
                 mine[: len(given)] = given
         if self._again is None:
@@ -80,19 +79,3 @@ class _Shape(Generic[Given, Found]):
 
     def _step(self) -> None:
         self._found = self._run(self._given)
-
-
-def _leaves(value: Any) -> list[Any]:
-    """The values of a dataclass's fields, those of dataclasses among them in their place."""
-    if not is_dataclass(value):
-        return [value]
-    return [leaf for field in fields(value) for leaf in _leaves(getattr(value, field.name))]
-
-
-def _each(value: T, change: Callable[[Tensor], Tensor]) -> T:
-    """The same with every tensor changed."""
-    if isinstance(value, Tensor):
-        return change(value)  # type: ignore[return-value]
-    if not is_dataclass(value) or isinstance(value, type):
-        return value
-    return type(value)(*(_each(getattr(value, field.name), change) for field in fields(value)))

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mime_fast.backends.gpu.batches import batch_of, batches, buckets, longest_first, to_device, to_host
+from mime_fast.backends.gpu.admission import Admission, Batch, begin
+from mime_fast.backends.gpu.batches import batch_of, batches, buckets, longest_first
 from mime_fast.backends.gpu.model import DeviceModel, PaddedContexts, Understood
+from mime_fast.backends.gpu.packing import to_device
 from mime_fast.backends.gpu.session import Session
 from mime_fast.backends.gpu.shapes import TOGETHER
 from mime_fast.backends.hypotheses import Hypotheses
@@ -19,6 +22,7 @@ from mime_fast.backends.protocol import Contexts, EmotionOutputs, Requests
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.emotions import LABELS
 from mime_fast.errors import BackendError
+from mime_fast.kernels.plain_sampling import Draws
 from mime_fast.reference.search_checks import no_response
 from mime_fast.text.special import EOS_ID
 
@@ -42,22 +46,15 @@ class Work:
         self.items = len(self.order)
         self.widths = buckets(self.contexts.offsets, self.model.config.max_positions)[:, None]
         self.source = int(self.widths.max()) - int(self.model.config.drop_ctx)
-        self.emotions = EmotionBuffers(len(self.contexts), self.model.device)
 
-    def admit(self, session: Session, slots: Tensor, begin: int, end: int) -> None:
-        """Encode the items' dialogues, and begin their searches."""
-        device, first = self.model.device, begin
-        unique = list(dict.fromkeys(self.order[begin:end].tolist()))
-        for which, (width,) in batches(unique, self.widths, TOGETHER):
-            understood = self.understand(batch_of(self.contexts, self.requests, which, width, device))
-            self.emotions.take(which, understood)
-            row_of = {dialogue: row for row, dialogue in enumerate(which)}
-            last = first + sum(dialogue in row_of for dialogue in self.order[first:end].tolist())
-            rows = np.array([row_of[dialogue] for dialogue in self.order[first:last].tolist()])
-            session.remember(slots[first - begin : last - begin], understood, to_device(rows, device))
-            first = last
-        items = to_device(np.arange(begin, end), device)
-        session.begin(slots, items, self._begun(begin, end), self._keys(begin, end))
+    def admit(self, session: Session, slots: Tensor, first: int, last: int) -> None:
+        """Begin the searches of items `first` to `last` - 1 in these slots."""
+        begin(session, self.understand, to_device(self._admission(first, last), self.model.device), slots)
+
+    def outputs(self, emotions: npt.NDArray[np.float32]) -> EmotionOutputs:
+        """Of the dialogues; `emotions` as in `emotion_rows`, of all items."""
+        one_each = np.unique(self.order, return_index=True)[1]
+        return emotion_outputs(emotions[one_each])
 
     def results(self, *arrays: Any) -> Hypotheses:
         """Per dialogue its hypotheses.
@@ -92,41 +89,33 @@ class Work:
         ended = words[np.arange(len(words)), counts - 1] == EOS_ID
         return Hypotheses(numbers, counts.astype(np.int64), words[there], log_probs[there], sums, scores, ended)
 
-    def _begun(self, first: int, last: int) -> Tensor | None:
+    def _admission(self, first: int, last: int) -> Admission:
+        """On the host; a dialogue's searches lie together."""
+        dialogues = self.order[first:last]
+        numbers = np.cumsum(np.diff(dialogues, prepend=-1) != 0) - 1  # of each search, which dialogue of these
+        found, begun = [], 0
+        for which, (width,) in batches(list(dict.fromkeys(dialogues.tolist())), self.widths, TOGETHER):
+            start, stop = np.searchsorted(numbers, (begun, begun + len(which)))
+            rows = torch.from_numpy(numbers[start:stop] - begun)
+            found.append(Batch(batch_of(self.contexts, self.requests, which, width), rows))
+            begun += len(which)
+        keys = self.requests.seeds, self.requests.request_ids
+        seeds, request_ids = (torch.from_numpy(x[dialogues].view(np.int64)) for x in keys)
+        draws = Draws(seeds, request_ids, torch.arange(first, last) % self.sequences)
+        return Admission(tuple(found), torch.arange(first, last), draws, self._begun(dialogues))
+
+    def _begun(self, dialogues: npt.NDArray[np.int64]) -> Tensor | None:
         if self.prefixes is None:
             return None
-        rows = np.full((last - first, self.options.max_new_tokens + 1), -1, np.int32)
-        for row, dialogue in zip(rows, self.order[first:last], strict=True):
+        rows = np.full((len(dialogues), self.options.max_new_tokens + 1), -1, np.int32)
+        for row, dialogue in zip(rows, dialogues, strict=True):
             prefix = self.prefixes[dialogue]
             row[: len(prefix)] = prefix
-        return to_device(rows, self.model.device)
-
-    def _keys(self, first: int, last: int) -> tuple[Tensor, Tensor, Tensor]:
-        dialogues = self.order[first:last]
-        columns = (
-            self.requests.seeds[dialogues].view(np.int64),
-            self.requests.request_ids[dialogues].view(np.int64),
-            np.arange(first, last) % self.sequences,
-        )
-        return tuple(to_device(column, self.model.device) for column in columns)  # type: ignore[return-value]
+        return torch.from_numpy(rows)
 
 
-class EmotionBuffers:
-    """`EmotionOutputs` as it comes, on the device."""
-
-    def __init__(self, count: int, device: torch.device) -> None:
-        self.device = device
-        self.logits = torch.zeros(count, len(LABELS), device=device)
-        self.mimicked = torch.zeros(count, dtype=torch.int32, device=device)
-        self.weights = torch.zeros(count, len(LABELS), device=device)
-        self.mimic_share = torch.zeros(count, device=device)
-
-    def take(self, which: list[int], understood: Understood) -> None:
-        places = to_device(np.array(which), self.device)
-        self.logits[places] = understood.emotion_logits
-        self.mimicked[places] = understood.mimicked
-        self.weights[places] = understood.weights
-        self.mimic_share[places] = understood.mimic_share
-
-    def outputs(self) -> EmotionOutputs:
-        return EmotionOutputs(*to_host((self.logits, self.mimicked, self.weights, self.mimic_share)))
+def emotion_outputs(rows: npt.NDArray[np.float32]) -> EmotionOutputs:
+    """What `emotion_rows` put together, apart again."""
+    logits, mimicked, weights, share = np.split(rows, np.cumsum([len(LABELS), 1, len(LABELS)]), axis=1)
+    logits, weights = np.ascontiguousarray(logits), np.ascontiguousarray(weights)
+    return EmotionOutputs(logits, mimicked[:, 0].astype(np.int32), weights, share[:, 0].copy())
