@@ -20,7 +20,8 @@ std::uint32_t bfloat16_bits(float x) {
   return (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16;
 }
 
-constexpr float kMostOfFour = 256.0f;  // 258 (* 127 < 2^15), less what four roundings may add
+// 258 (* 127 < 2^15), less four for ~w in place of -w (vec_avx2.h) and two that roundings may add.
+constexpr float kMostOfFour = 252.0f;
 
 // The largest sum of four magnitudes whose products are added in 16 bits (matrix.h).
 float heaviest_four(const float* weight, std::size_t inputs) {

@@ -34,7 +34,7 @@ std::size_t row_words(Precision precision, std::size_t inputs) {
   const std::size_t words = words_of(precision, inputs);
   return precision == Precision::kFloat32    ? words
          : precision == Precision::kBfloat16 ? words * DotBfloat16::kLeftWords
-                                             : words * DotInt8::kLeftWords;
+                                             : words * DotInt8::kLeftWords + DotInt8::kSumWords;
 }
 
 void prepare(Precision precision, const float* x, std::size_t x_stride, std::size_t rows, std::size_t inputs,

@@ -41,17 +41,22 @@ inline void quantize_int8(const float* x, std::size_t inputs, float scale, std::
   }
 }
 
-// A row of int8 as DotInt8 reads it; returns its scale.
+// A row of int8 as DotInt8 reads it, with the sum of its negative values at the end where that is needed; returns its
+// scale.
 inline float prepare_int8(const float* x, std::size_t inputs, std::uint32_t* words) {
   constexpr std::size_t kTogether = 256;
   const float scale = int8_scale(x, inputs);
   alignas(64) std::uint32_t some[kTogether / 4];
+  std::uint32_t negative = 0;
   for (std::size_t i = 0; i < inputs; i += kTogether) {
     const std::size_t count = std::min(kTogether, inputs - i), count_words = words_of(Precision::kInt8, count);
     some[count_words - 1] = 0;
     quantize_int8(x + i, count, scale, reinterpret_cast<std::uint8_t*>(some));
-    DotInt8::arrange(some, count_words, words + i / 4 * DotInt8::kLeftWords);
+    std::uint32_t* arranged = words + i / 4 * DotInt8::kLeftWords;
+    DotInt8::arrange(some, count_words, arranged);
+    if constexpr (DotInt8::kSumWords > 0) negative += negative_sum(arranged, count_words);
   }
+  if constexpr (DotInt8::kSumWords > 0) words[words_of(Precision::kInt8, inputs) * DotInt8::kLeftWords] = negative;
   return scale;
 }
 

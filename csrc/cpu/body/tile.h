@@ -35,11 +35,12 @@ inline __attribute__((always_inline)) void add_parts(typename Dot::Acc* acc, con
   (add_step<Dot, kPart, kVectors>(acc, a, a_stride, b, panel_words, vectors, rows), ...);
 }
 
-// Where the sum of one vector of outputs starts, and what it becomes: y = x W^T + bias.
+// Where the sum of a row `a` with one vector of outputs starts, and what it becomes: y = x W^T + bias.
 template <typename Dot>
-inline __attribute__((always_inline)) typename Dot::Acc start_sum(const PackedMatrix& weight, std::size_t output) {
+inline __attribute__((always_inline)) typename Dot::Acc start_sum(const PackedMatrix& weight, std::size_t output,
+                                                                  const std::uint32_t* a) {
   if constexpr (std::is_same_v<Dot, DotInt8>) {
-    return Dot::load_start(weight.correction.data() + output);
+    return Dot::start(weight.correction.data() + output, a + weight.words * Dot::kLeftWords);
   } else {
     return Vec::load(weight.bias.data() + output);
   }
@@ -78,7 +79,8 @@ inline __attribute__((always_inline)) void multiply_in(const PackedMatrix& weigh
   const std::size_t words = weight.words, panel_words = words * kPanelWidth, stride = x.stride;
   const std::uint32_t* a = x.words + row * stride;
   const std::uint32_t* b = weight.panels.data() + output / kPanelWidth * panel_words + output % kPanelWidth;
-  typename Dot::Acc acc[] = {start_sum<Dot>(weight, output + (kIndex % kVectors) * Vec::kWidth)...};
+  typename Dot::Acc acc[] = {
+      start_sum<Dot>(weight, output + (kIndex % kVectors) * Vec::kWidth, a + (kIndex / kVectors) * stride)...};
   std::size_t word = 0;
   for (; word + Dot::kWords <= words; word += Dot::kWords) {
     if constexpr (kStreams) {

@@ -110,7 +110,7 @@ struct DotInt8 {
   static constexpr Isa kIsa = Isa::kAvx2Vnni;
   static constexpr int kLook = 4;
   static constexpr int kRows = 6, kVectors = 2, kVectorsOf1 = 8, kVectorsOf3 = 2;
-  static constexpr int kParts = 1, kWords = 1, kLeftWords = 1;
+  static constexpr int kParts = 1, kWords = 1, kLeftWords = 1, kSumWords = 0;
   static constexpr auto arrange = arrange_unsigned;
   using Acc = __m256i;
   using Left = __m256i;
@@ -128,36 +128,41 @@ struct DotInt8 {
     asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc) : "x"(a), "x"(b));
     return acc;
   }
-  static Acc load_start(const std::int32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+  static Acc start(const std::int32_t* correction, const std::uint32_t*) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(correction));
+  }
   static Vec::F to_float(Acc acc) { return _mm256_cvtepi32_ps(acc); }
 };
 #else
-// Magnitudes of the activations by weights that take their signs. Two words' products are added in 16 bits: pack()
-// makes sure that they fit. Three rows: with four GCC 12 runs out of registers.
+// Magnitudes of the activations by weights that take their signs: ~w = -w - 1 in place of -w costs less than vpsignb,
+// and a row's sum starts with what all these ones make. Two words' products are added in 16 bits: pack() makes sure
+// that they fit. Weights are read where they are used: there are no registers for them beside eight sums.
 struct DotInt8 {
   static constexpr Isa kIsa = Isa::kAvx2;
   static constexpr int kLook = 8;
-  static constexpr int kRows = 3, kVectors = 2, kVectorsOf1 = 2, kVectorsOf3 = 2;
-  static constexpr int kParts = 1, kWords = 2, kLeftWords = 2;
+  static constexpr int kRows = 2, kVectors = 4, kVectorsOf1 = 2, kVectorsOf3 = 2;
+  static constexpr int kParts = 1, kWords = 2, kLeftWords = 2, kSumWords = 1;
   static constexpr auto arrange = arrange_magnitudes;
   using Acc = __m256i;
 
   struct Last {  // one word
     using Acc = __m256i;
     struct Left {
-      __m256i value, magnitude;
+      __m256i sign, magnitude;
     };
-    using Right = __m256i;
+    using Right = const __m256i*;
     template <int>
     static Left left(const std::uint32_t* p) {
       return {_mm256_set1_epi32(static_cast<int>(p[0])), _mm256_set1_epi32(static_cast<int>(p[1]))};
     }
     template <int>
     static Right right(const std::uint32_t* p) {
-      return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+      return reinterpret_cast<const __m256i*>(p);
     }
     static __m256i products(const Left& a, Right b) {
-      return _mm256_maddubs_epi16(a.magnitude, _mm256_sign_epi8(b, a.value));
+      __m256i turned;
+      asm("vpxor %2, %1, %0" : "=x"(turned) : "x"(a.sign), "m"(*b));
+      return _mm256_maddubs_epi16(a.magnitude, turned);
     }
     static Acc mad(Acc acc, const Left& a, Right b) { return widen(acc, products(a, b)); }
   };
@@ -179,7 +184,7 @@ struct DotInt8 {
     return widen(acc, _mm256_add_epi16(Last::products(a.first, b.first), Last::products(a.second, b.second)));
   }
   friend inline __attribute__((always_inline)) void hide(Left& x) {
-    hide(x.first.value), hide(x.second.value);
+    hide(x.first.sign), hide(x.second.sign);
     hide(x.first.magnitude), hide(x.second.magnitude);
   }
   static Acc widen(Acc acc, __m256i sums) {
@@ -187,7 +192,9 @@ struct DotInt8 {
     asm("vpaddd %1, %0, %0" : "+x"(acc) : "x"(_mm256_madd_epi16(sums, _mm256_set1_epi16(1))));
     return acc;
   }
-  static Acc load_start(const std::int32_t*) { return _mm256_setzero_si256(); }
+  static Acc start(const std::int32_t*, const std::uint32_t* negative) {
+    return _mm256_set1_epi32(static_cast<int>(*negative));
+  }
   static Vec::F to_float(Acc acc) { return _mm256_cvtepi32_ps(acc); }
 };
 #endif

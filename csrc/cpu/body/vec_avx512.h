@@ -82,7 +82,7 @@ struct DotFloat32 {
 struct WordLoads {
   static constexpr int kLook = 4;
   static constexpr int kRows = 6, kVectors = 4, kVectorsOf1 = 4, kVectorsOf3 = 4;
-  static constexpr int kParts = 1, kWords = 1, kLeftWords = 1;
+  static constexpr int kParts = 1, kWords = 1, kLeftWords = 1, kSumWords = 0;
   using Left = __m512i;
   using Right = __m512i;
   template <int>
@@ -129,7 +129,7 @@ struct DotInt8 : WordLoads {
     asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));  // GCC 12 stores every sum that the intrinsic makes
     return acc;
   }
-  static Acc load_start(const std::int32_t* p) { return _mm512_loadu_si512(p); }
+  static Acc start(const std::int32_t* correction, const std::uint32_t*) { return _mm512_loadu_si512(correction); }
   static Vec::F to_float(Acc acc) { return _mm512_cvtepi32_ps(acc); }
 };
 #else
@@ -138,7 +138,7 @@ struct DotInt8 {
   static constexpr Isa kIsa = Isa::kAvx512;
   static constexpr int kLook = 4;
   static constexpr int kRows = 6, kVectors = 2, kVectorsOf1 = 2, kVectorsOf3 = 2;
-  static constexpr int kParts = 1, kWords = 2, kLeftWords = 2;
+  static constexpr int kParts = 1, kWords = 2, kLeftWords = 2, kSumWords = 0;
   static constexpr auto arrange = arrange_magnitudes;
   using Acc = __m512i;
 
@@ -188,7 +188,7 @@ struct DotInt8 {
     asm("vpaddd %1, %0, %0" : "+v"(acc) : "v"(_mm512_madd_epi16(sums, _mm512_set1_epi16(1))));
     return acc;
   }
-  static Acc load_start(const std::int32_t*) { return _mm512_setzero_si512(); }
+  static Acc start(const std::int32_t*, const std::uint32_t*) { return _mm512_setzero_si512(); }
   static Vec::F to_float(Acc acc) { return _mm512_cvtepi32_ps(acc); }
 };
 #endif

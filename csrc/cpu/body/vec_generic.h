@@ -135,7 +135,7 @@ struct DotInt8 {
   static constexpr Isa kIsa = Isa::kGeneric;
   static constexpr int kLook = 4;
   static constexpr int kRows = 6, kVectors = 1, kVectorsOf1 = 1, kVectorsOf3 = 1;
-  static constexpr int kParts = 1, kWords = 2, kLeftWords = 2;
+  static constexpr int kParts = 1, kWords = 2, kLeftWords = 2, kSumWords = 0;
   static constexpr auto arrange = arrange_halves;
   using Acc = Ints;
 
@@ -184,7 +184,7 @@ struct DotInt8 {
     const Words words = reinterpret_cast<Words>(sums);
     return acc + (reinterpret_cast<Ints>(words << 16) >> 16) + (reinterpret_cast<Ints>(words) >> 16);
   }
-  static Acc load_start(const std::int32_t*) { return Ints{}; }
+  static Acc start(const std::int32_t*, const std::uint32_t*) { return Ints{}; }
   static Floats to_float(Acc acc) { return __builtin_convertvector(acc, Floats); }
 };
 

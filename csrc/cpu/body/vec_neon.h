@@ -114,7 +114,7 @@ struct DotInt8 {
   static constexpr Isa kIsa = Isa::kNeonDotprod;
   static constexpr int kLook = 4;
   static constexpr int kRows = 6, kVectors = 4, kVectorsOf1 = 8, kVectorsOf3 = 4;
-  static constexpr int kParts = 1, kWords = 1, kLeftWords = 1;
+  static constexpr int kParts = 1, kWords = 1, kLeftWords = 1, kSumWords = 0;
   static constexpr auto arrange = arrange_signed;
   using Acc = int32x4_t;
   using Left = int8x16_t;
@@ -131,7 +131,7 @@ struct DotInt8 {
     asm("sdot %0.4s, %1.16b, %2.16b" : "+w"(acc) : "w"(a), "w"(b));  // Clang's arm_neon.h has it with -march only
     return acc;
   }
-  static Acc load_start(const std::int32_t*) { return vdupq_n_s32(0); }
+  static Acc start(const std::int32_t*, const std::uint32_t*) { return vdupq_n_s32(0); }
   static Vec::F to_float(Acc acc) { return vcvtq_f32_s32(acc); }
 };
 inline void hide(int8x16_t& x) { hide_vector(x); }
@@ -142,7 +142,7 @@ struct DotInt8 {
   static constexpr Isa kIsa = Isa::kNeon;
   static constexpr int kLook = 4;
   static constexpr int kRows = 4, kVectors = 2, kVectorsOf1 = 2, kVectorsOf3 = 2;
-  static constexpr int kParts = 1, kWords = 2, kLeftWords = 2;
+  static constexpr int kParts = 1, kWords = 2, kLeftWords = 2, kSumWords = 0;
   static constexpr auto arrange = arrange_halves;
   using Acc = int32x4_t;
 
@@ -189,7 +189,7 @@ struct DotInt8 {
     hide_vector(x.first.even), hide_vector(x.first.odd);
     hide_vector(x.second.even), hide_vector(x.second.odd);
   }
-  static Acc load_start(const std::int32_t*) { return vdupq_n_s32(0); }
+  static Acc start(const std::int32_t*, const std::uint32_t*) { return vdupq_n_s32(0); }
   static Vec::F to_float(Acc acc) { return vcvtq_f32_s32(acc); }
 };
 #endif
