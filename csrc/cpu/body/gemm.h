@@ -35,7 +35,20 @@ inline void store_outputs(const GemmArgs& args, std::size_t row, std::size_t out
 template <typename Dot, int kVectors>
 __attribute__((noinline)) void store_tile(const GemmArgs& args, std::size_t row, std::size_t rows, std::size_t output,
                                           const typename Dot::Acc* sums) {
-  for (std::size_t r = 0; r < rows; ++r) store_outputs<Dot>(args, row + r, output, sums + r * kVectors, kVectors);
+  if (args.activation != Activation::kNone || output + kVectors * Vec::kWidth > args.weight->outputs) {
+    for (std::size_t r = 0; r < rows; ++r) store_outputs<Dot>(args, row + r, output, sums + r * kVectors, kVectors);
+    return;
+  }
+  for (std::size_t r = row; r < row + rows; ++r, sums += kVectors) {
+    float* out = args.out + r * args.out_stride + output;
+    const float* residual = args.residual == nullptr ? nullptr : args.residual + r * args.residual_stride + output;
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      Vec::F y = finish_sum<Dot>(sums[v], *args.weight, output + v * Vec::kWidth, args.x, r);
+      if (residual != nullptr) y = Vec::add(y, Vec::load(residual + v * Vec::kWidth));
+      Vec::store(out + v * Vec::kWidth, y);
+    }
+  }
 }
 
 template <typename Dot, int kVectors>

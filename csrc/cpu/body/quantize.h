@@ -5,18 +5,23 @@
 
 namespace mime_fast::MIME_FAST_SET {
 
+inline void look_for_largest(Vec::F value, Vec::F& largest, Vec::F& broken) {
+  largest = Vec::max(largest, Vec::max(value, Vec::sub(Vec::zero(), value)));
+  broken = Vec::add(broken, Vec::mul(value, Vec::zero()));  // stays 0 but for infinities and NaN
+}
+
 // What a row's int8 values are multiples of: its largest magnitude / 127; 0 where all are zero or denormal, NaN where
-// one is not finite.
+// one is not finite. Two chains of each, as pointwise.h has them.
 inline float int8_scale(const float* x, std::size_t inputs) {
-  Vec::F largest = Vec::zero();
-  Vec::F broken = Vec::zero();  // stays 0 but for infinities and NaN
-  for (std::size_t i = 0; i < inputs; i += Vec::kWidth) {
-    const Vec::F value = load_some(x + i, inputs - i);
-    largest = Vec::max(largest, Vec::max(value, Vec::sub(Vec::zero(), value)));
-    broken = Vec::add(broken, Vec::mul(value, Vec::zero()));
+  Vec::F largest = Vec::zero(), broken = Vec::zero(), other_largest = Vec::zero(), other_broken = Vec::zero();
+  std::size_t i = 0;
+  for (; i + 2 * Vec::kWidth <= inputs; i += 2 * Vec::kWidth) {
+    look_for_largest(Vec::load(x + i), largest, broken);
+    look_for_largest(Vec::load(x + i + Vec::kWidth), other_largest, other_broken);
   }
-  if (Vec::sum_lanes(broken) != 0.0f) return std::numeric_limits<float>::quiet_NaN();
-  const float scale = Vec::max_lanes(largest) / 127.0f;
+  for (; i < inputs; i += Vec::kWidth) look_for_largest(load_some(x + i, inputs - i), largest, broken);
+  if (Vec::sum_lanes(Vec::add(broken, other_broken)) != 0.0f) return std::numeric_limits<float>::quiet_NaN();
+  const float scale = Vec::max_lanes(Vec::max(largest, other_largest)) / 127.0f;
   return 1.0f / scale <= std::numeric_limits<float>::max() ? scale : 0.0f;
 }
 
@@ -28,16 +33,14 @@ inline void quantize_int8(const float* x, std::size_t inputs, float scale, std::
     return;
   }
   const Vec::F factor = Vec::set1(1.0f / scale), round = Vec::set1(kRound);
-  for (std::size_t i = 0; i < inputs; i += Vec::kWidth) {
-    const std::size_t left = inputs - i;
-    const Vec::F rounded = Vec::fma(load_some(x + i, left), factor, round);
-    if (left >= Vec::kWidth) {
-      Vec::store_low_bytes(bytes + i, rounded);
-    } else {
-      std::uint8_t part[Vec::kWidth];
-      Vec::store_low_bytes(part, rounded);
-      std::memcpy(bytes + i, part, left);
-    }
+  std::size_t i = 0;
+  for (; i + Vec::kWidth <= inputs; i += Vec::kWidth) {
+    Vec::store_low_bytes(bytes + i, Vec::fma(Vec::load(x + i), factor, round));
+  }
+  if (i < inputs) {
+    std::uint8_t part[Vec::kWidth];
+    Vec::store_low_bytes(part, Vec::fma(load_some(x + i, inputs - i), factor, round));
+    std::memcpy(bytes + i, part, inputs - i);
   }
 }
 

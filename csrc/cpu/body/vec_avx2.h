@@ -53,9 +53,10 @@ struct Vec {
     return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
   }
   static void store_low_bytes(std::uint8_t* p, F x) {
-    std::uint32_t lanes[kWidth];
-    std::memcpy(lanes, &x, sizeof x);
-    for (int i = 0; i < kWidth; ++i) p[i] = static_cast<std::uint8_t>(lanes[i]);
+    const __m256i low = _mm256_set1_epi32(0x0C080400);  // of each half, four times
+    const __m256i fours = _mm256_shuffle_epi8(_mm256_castps_si256(x), low);
+    const __m128i both = _mm_unpacklo_epi32(_mm256_castsi256_si128(fours), _mm256_extracti128_si256(fours, 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), both);
   }
 
  private:
