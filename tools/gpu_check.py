@@ -50,7 +50,7 @@ STAGES = (
     Stage("machine", "a", 30, 5, "versions and the card"),
     Stage("build", "a", 150, 10, "imports the extensions, or builds them in place"),
     Stage("kernels", "a", 120, 20, "every kernel once, at shipped sizes, against its twin; compiled in parallel", True),
-    Stage("smoke", "a", 60, 15, "eight dialogues without and with CUDA graphs, against the CPU", True),
+    Stage("smoke", "a", 60, 15, "twelve dialogues, and two, without and with CUDA graphs, against the CPU", True),
     Stage("speed", "a", 90, 20, "bfloat16, batches of 1 and 1,024", True),
     Stage("profile", "a", 45, 15, "kernels of a decoding step by their time", True),
     Stage("parity", "a", 120, 25, "replies of the shipped weights, and the gap where they differ from the CPU's", True),

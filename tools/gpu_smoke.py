@@ -1,4 +1,4 @@
-"""The first thing to see on a GPU: every kernel against its twin, then eight dialogues against the CPU.
+"""The first thing to see on a GPU: every kernel against its twin, then twelve dialogues against the CPU, and two.
 
 python tools/gpu_smoke.py kernel vocab_topk bfloat16    one kernel
 python tools/gpu_smoke.py generate                      one eager `generate` of a small model, for a sanitizer
@@ -191,12 +191,15 @@ CASES: dict[str, Callable[[Setting, torch.dtype], Case]] = {
 
 
 def dialogues(setting: Setting) -> Iterator[Row]:
-    """Eight made-up ones, without graphs, then with them; twice each, so that the second call captures."""
+    """Made-up ones, without graphs, then with them; three times, so that the second call captures.
+
+    Twelve go through the queue, two have graphs of their own.
+    """
     import mime_fast
     from benchmarks.tasks import made_up_dialogues
     from tools import gpu_parity
 
-    given, _ = made_up_dialogues(2 if setting.dry else 8)
+    given, _ = made_up_dialogues(2 if setting.dry else 12)
     lengths: dict[str, Any] = {"max_new_tokens": 3} if setting.dry else {"max_new_tokens": 20}
     cpu = mime_fast.load(device="cpu")
     for graphs in (False, True) if setting.graphs else (False,):
@@ -204,10 +207,11 @@ def dialogues(setting: Setting) -> Iterator[Row]:
         for name, way in gpu_parity.WAYS.items():
             expected = cpu.generate(given, **way, **lengths)
             for call in ("first", "second", "third") if graphs else ("first",):
-                found = engine.generate(given, **way, **lengths)
-                row = gpu_parity.compare(cpu, given, found, expected, name)
-                captures = engine.backend.describe()["cuda_graphs"]
-                yield {"search": name, "call": call, "cuda graphs": captures, **row}
+                for asked in (given, given[: 1 if setting.dry else 2]):
+                    found = engine.generate(asked, **way, **lengths)
+                    row = gpu_parity.compare(cpu, asked, found, expected[: len(asked)], name)
+                    captures = engine.backend.describe()["cuda_graphs"]
+                    yield {"search": name, "call": call, "cuda graphs": captures, **row}
                 if graphs and captures != "on" and not setting.dry:
                     yield {"cuda graphs": captures, "result": "failed"}
 
@@ -220,8 +224,8 @@ def one_generate(setting: Setting) -> str:
 
     small = Setting.of(True).config
     backend = CudaBackend(random_mime(small).to(setting.device), torch.float32, 3, setting.ops, setting.captures(False))
-    _, found = gpu_speed.work(small, "beam 5", backend, 3)()
-    return f"replies of {[len(each[0].token_ids) for each in found]} words"
+    found = [gpu_speed.work(small, "beam 5", backend, count)()[1] for count in (5, 3)]  # by the queue, and without it
+    return f"replies of {[len(each[0].token_ids) for replies in found for each in replies]} words"
 
 
 def main() -> None:

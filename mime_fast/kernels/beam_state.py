@@ -121,17 +121,11 @@ class BeamState:
         """Begin searches in these free slots, int64 [m]; prefixes, int32 [m, T], where the state has them."""
         beams = self.sizes.beams
         rows = (slots[:, None] * beams + torch.arange(beams, device=slots.device)).flatten()
-        self.active[slots] = 1
-        self.broken_at[slots] = -1
-        self.live[slots] = 1
-        self.pool_sizes[slots] = 0
-        self.positions[rows] = 0
-        self.sums[rows] = 0.0
-        self.words[rows, 0] = SOS_ID
+        _fill(slots, (self.active, 1), (self.broken_at, -1), (self.live, 1), (self.pool_sizes, 0))
+        _fill(rows, (self.positions, 0), (self.sums, 0.0), (self.words[:, 0], SOS_ID))
         self.ancestry[rows, 0] = (rows % beams).int()
         if self.sizes.bans:
-            self.banned[rows] = -1
-            self.banned[rows, 0] = self.sizes.eos if self.sizes.min_new_tokens else -1
+            _fill(rows, (self.banned, -1), (self.banned[:, 0], self.sizes.eos if self.sizes.min_new_tokens else -1))
         if self.prefixes is not None:
             assert prefixes is not None
             self.prefixes[slots] = prefixes
@@ -143,6 +137,12 @@ class BeamState:
         for x in self.by_slot():
             x[: len(order)] = x[order]
         self.active[len(order) :] = 0
+
+
+def _fill(places: Tensor, *columns: tuple[Tensor, float]) -> None:
+    """Numbers at some places of each; `x[places] = 1` would copy the 1 to the device, and wait for it."""
+    for x, value in columns:
+        x.index_fill_(0, places, value)
 
 
 def addresses(state: BeamState) -> tuple[dict[str, Any], dict[str, int], dict[str, Tensor]]:

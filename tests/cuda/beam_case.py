@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -54,14 +54,31 @@ def searched(
     for state in states:
         state.start(torch.arange(count), begun)
     steps = [kind(state) for kind, state in zip(kinds, states, strict=True)]
+    offer = offered(states[0], distribution, vocab_size, options)
     while int(states[0].live_count) > 0:
         offer = offered(states[0], distribution, vocab_size, options)
         for step in steps:
             step(count, *(x.clone() for x in offer))
         for state in states[1:]:
             assert seen(state) == seen(states[0])
+    for state, step in zip(states, steps, strict=True):
+        assert_over(state, step, offer)
     found = [hypotheses(states[0], slot)[: options.num_return_sequences] for slot in range(count)]
     return [[_summed(one) for one in each] for each in found]
+
+
+def assert_over(state: BeamState, step: Advance, offer: tuple[Tensor, ...]) -> None:
+    """Steps after the end of all searches change nothing, whatever they are offered."""
+    before = all_of(state)
+    for given in (offer, [torch.full_like(x, torch.nan) if x.is_floating_point() else x for x in offer]):
+        step(len(state.active), *(x.clone() for x in given))
+        assert all_of(state) == before
+
+
+def all_of(state: BeamState) -> dict[str, bytes]:
+    """Every array, bit for bit."""
+    values = {field.name: getattr(state, field.name) for field in fields(state)}
+    return {name: x.cpu().numpy().tobytes() for name, x in values.items() if isinstance(x, Tensor)}
 
 
 def offered(

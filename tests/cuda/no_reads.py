@@ -6,11 +6,23 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mime_fast.backends.gpu.graphs import Graphs
 
 READS = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "equal", "is_nonzero")
+
+
+class NoNumbers(TorchFunctionMode):
+    """Raises at `x[places] = 1`: PyTorch would make a tensor of the number on the host, copy it, and wait."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is Tensor.__setitem__ and not isinstance(args[2], Tensor):
+            places = args[1] if isinstance(args[1], tuple) else (args[1],)
+            assert not any(isinstance(place, Tensor) for place in places), "a number is copied to the device"
+        return func(*args, **(kwargs or {}))
 
 
 class NoReads(TorchDispatchMode):
@@ -19,6 +31,16 @@ class NoReads(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.ops: list[str] = []
+        self._numbers = NoNumbers()
+
+    def __enter__(self) -> NoReads:
+        self._numbers.__enter__()  # type: ignore[no-untyped-call]
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+        self._numbers.__exit__(*error)  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.__name__.partition(".")[0]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields, replace
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from mime_fast.backends.gpu.batches import batch_of, batches, buckets, padded
+from mime_fast.backends.gpu.few import FEW, Few
 from mime_fast.backends.gpu.graphs import Graphs
 from mime_fast.backends.gpu.loop import run_queue
 from mime_fast.backends.gpu.model import EMOTION_COLUMNS, DeviceModel, PaddedResponses, emotion_rows, exact_float32
@@ -44,6 +45,13 @@ RUNS = {  # the kernel that runs each op that `describe` names; PyTorch runs the
 T = TypeVar("T")
 
 
+class _Searches(NamedTuple):
+    """Two ways to search with the same buffers."""
+
+    session: Session
+    few: Few
+
+
 class CudaBackend:
     """A model on a GPU. See `Backend` for the methods.
 
@@ -66,7 +74,7 @@ class CudaBackend:
         capture = graphs.new_pool()
         self._understand = Shapes(self.model.understand, capture)
         self._read = Shapes(self.model.read, capture)
-        self._sessions: dict[Shape, Session] = {}
+        self._sessions: dict[Shape, _Searches] = {}
         self._lock = Lock()
 
     def classify(self, contexts: Contexts, stop: Stop | None = None) -> Floats:
@@ -99,8 +107,7 @@ class CudaBackend:
             return emotion_outputs(np.zeros((0, EMOTION_COLUMNS), np.float32)), []
         work = Work(self.model, self._understand, contexts, requests, options, prefixes)
         with self._running():
-            found = self._halving(lambda most: run_queue(self._session(work, most), work.items, work.admit, stop))
-            sizes, broken_at, emotions, *pools = to_host([getattr(found, field.name) for field in fields(found)])
+            sizes, broken_at, emotions, *pools = self._halving(lambda most: self._search(work, most, stop))
         outputs = work.outputs(emotions)
         refuse_nan("emotion logits", outputs.emotion_logits, np.arange(len(contexts)))
         return outputs, work.results(sizes, broken_at, *pools)
@@ -159,7 +166,7 @@ class CudaBackend:
 
     def last_session(self) -> Session:
         """What the last call of `generate` decoded with; for profiles."""
-        return next(reversed(self._sessions.values()))
+        return next(reversed(self._sessions.values())).session
 
     def _batches(
         self, widths: npt.NDArray[np.int64], most: int, stop: Stop | None
@@ -169,20 +176,29 @@ class CudaBackend:
                 raise BackendError("stopped")
             yield each
 
-    def _session(self, work: Work, most: int) -> Session:
+    def _search(self, work: Work, most: int, stop: Stop | None) -> list[npt.NDArray[Any]]:
+        """Arrays like the fields of `Found`, on the host."""
+        searches = self._searches(work, most)
+        if work.items <= min(FEW, searches.session.shape.slots):
+            return searches.few.run(work.admission(0, work.items), stop)
+        found = run_queue(searches.session, work.items, work.admit, stop)
+        return to_host([getattr(found, field.name) for field in fields(found)])
+
+    def _searches(self, work: Work, most: int) -> _Searches:
         slots = min(step for step in ladder(most) if step >= min(work.items, most))
         shape = Shape(work.options, slots, work.source, work.prefixes is not None)
         alike = [one for one in self._sessions if replace(one, source=shape.source) == shape]
         shape = max([shape, *alike], key=lambda one: one.source)  # one for longer memories does for shorter ones
-        session = self._sessions.pop(shape, None)
-        if session is None:
+        searches = self._sessions.pop(shape, None)
+        if searches is None:
             for shorter in alike:
                 del self._sessions[shorter]
             while len(self._sessions) >= SESSIONS:
                 del self._sessions[next(iter(self._sessions))]
             session = Session(self.model, shape, self._graphs.new_pool())
-        self._sessions[shape] = session
-        return session
+            searches = _Searches(session, Few(session))
+        self._sessions[shape] = searches
+        return searches
 
     @contextmanager
     def _running(self) -> Iterator[None]:

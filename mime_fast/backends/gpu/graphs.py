@@ -71,6 +71,25 @@ class _Pool:
         return step
 
 
+class Repeated:
+    """A step that is run again and again: at first eagerly, which also compiles its kernels, from then on as a graph.
+
+    Args:
+        capture: what makes the graph; None: there is none.
+    """
+
+    def __init__(self, step: Step, capture: Capture | None) -> None:
+        self._step = step
+        self._capture = capture
+        self._ran = False
+
+    def __call__(self) -> None:
+        if self._ran and self._capture is not None:
+            self._step, self._capture = self._capture(self._step), None
+        self._ran = True
+        self._step()
+
+
 @cache
 def capture_stream(device: int) -> torch.cuda.Stream:
     """The device's one: each stream that products are captured on keeps a workspace of cuBLAS for good."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
+from mime_fast.backends.gpu.packing import Arrival
 from mime_fast.backends.gpu.session import Session, ladder
 from mime_fast.backends.protocol import Stop
 from mime_fast.errors import BackendError
@@ -34,13 +34,13 @@ class Found:
     @classmethod
     def empty(cls, session: Session, items: int) -> Found:
         """Room for what the session's searches return."""
-        state, kept = session.state, min(session.options.num_return_sequences, session.sizes.beams)
+        state = session.state
         pools = (state.pool_counts, state.pool_sums, state.pool_scores, state.pool_words, state.pool_log_probs)
         return cls(
             state.pool_sizes.new_zeros(items + 1),
             state.broken_at.new_full((items + 1,), -1),
             session.emotions.new_zeros(items + 1, session.emotions.shape[1]),
-            *(pool.new_zeros(items + 1, kept, *pool.shape[2:]) for pool in pools),
+            *(pool.new_zeros(items + 1, session.kept, *pool.shape[2:]) for pool in pools),
         )
 
     def take(self, session: Session, slots: int) -> None:
@@ -55,24 +55,16 @@ class Found:
             to[owner] = pool[:slots, : to.shape[1]]
 
 
-class _LiveCount:
-    """Room for a count on its way to the host."""
+class _LiveCount(Arrival):
+    """A count of live searches."""
 
-    def __init__(self, count: Tensor) -> None:
-        self._value = torch.empty(1, dtype=count.dtype, pin_memory=count.is_cuda)
-        self._arrived = torch.cuda.Event() if count.is_cuda else None
-
-    def send(self, count: Tensor) -> None:
+    def send(self, tensor: Tensor) -> None:
         self.admitted = 0  # since it left
-        self._value.copy_(count, non_blocking=True)
-        if self._arrived is not None:
-            self._arrived.record()
+        super().send(tensor)
 
     def read(self) -> int:
         """No fewer than are live now."""
-        if self._arrived is not None:
-            self._arrived.synchronize()
-        return int(self._value) + self.admitted
+        return int(self.wait()) + self.admitted
 
 
 def run_queue(session: Session, items: int, admit: Admit, stop: Stop | None) -> Found:

@@ -37,12 +37,22 @@ def each(value: T, change: Callable[[Tensor], Tensor]) -> T:
 
 def to_device(value: T, device: torch.device) -> T:
     """Its tensors, which are on the host, as parts of one on the device, without waiting."""
-    tensors = [leaf for leaf in leaves(value) if isinstance(leaf, Tensor)]
+    return unpacked(pack(value, device).to(device, non_blocking=True), value)
+
+
+def pack(value: Any, device: torch.device) -> Tensor:
+    """The bytes of its tensors, which are on the host, on their way to a device: uint8, pinned if that is a GPU."""
+    tensors = _tensors(value)
     packed = torch.empty(_parts(tensors)[-1], dtype=torch.uint8, pin_memory=device.type == "cuda")
     for to, tensor in zip(_views(packed, tensors), tensors, strict=True):
         to.copy_(tensor)
-    there = iter(_views(packed.to(device, non_blocking=True), tensors))
-    return each(value, lambda _: next(there))
+    return packed
+
+
+def unpacked(packed: Tensor, like: T) -> T:
+    """A value of these types and shapes whose tensors are parts of a packed one."""
+    parts = iter(_views(packed, _tensors(like)))
+    return each(like, lambda _: next(parts))
 
 
 def to_host(tensors: Sequence[Tensor]) -> list[npt.NDArray[Any]]:
@@ -70,6 +80,30 @@ def apart(packed: Tensor, tensors: Sequence[Tensor]) -> list[npt.NDArray[Any]]:
         found.append(flat.reshape(x.shape).copy())
         start += x.nbytes
     return found
+
+
+class Arrival:
+    """Room on the host for a tensor that is on its way to it, again and again."""
+
+    def __init__(self, like: Tensor) -> None:
+        self._value = torch.empty(like.shape, dtype=like.dtype, pin_memory=like.is_cuda)
+        self._arrived = torch.cuda.Event() if like.is_cuda else None
+
+    def send(self, tensor: Tensor) -> None:
+        """Without waiting."""
+        self._value.copy_(tensor, non_blocking=True)
+        if self._arrived is not None:
+            self._arrived.record()
+
+    def wait(self) -> Tensor:
+        """What was sent last; it is there until the next is sent."""
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        return self._value
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    return [leaf for leaf in leaves(value) if isinstance(leaf, Tensor)]
 
 
 def _parts(tensors: Sequence[Tensor]) -> list[int]:

@@ -12,7 +12,7 @@ from math import inf
 import torch
 from torch import Tensor
 
-from mime_fast.backends.gpu.graphs import Capture, Step
+from mime_fast.backends.gpu.graphs import Capture, Repeated
 from mime_fast.backends.gpu.model import EMOTION_COLUMNS, DeviceModel, Understood, emotion_rows
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.kernels.beam_state import BeamSizes, BeamState
@@ -56,6 +56,7 @@ class Session:
         self.shape = shape
         self.options = options
         self.sizes = BeamSizes.of(options, model.config.vocab_size)
+        self.kept = min(options.num_return_sequences, self.sizes.beams)  # hypotheses of a search that are returned
         self.sampling = Draws.empty(shape.slots, device) if options.do_sample else None
         self.state = BeamState.empty(self.sizes, shape.slots, options.length_penalty, device, prefixes=shape.prefixes)
         rows = shape.slots * self.sizes.beams
@@ -73,22 +74,14 @@ class Session:
             self.suppressed[list(options.suppress_tokens)] = 1
         self._advance = model.ops.beam_step(self.state)
         self._topk = topk_of(model.ops, self.sizes.candidates)
-        self._capture = capture
-        self._captured: dict[int, Step] = {}
-        self._seen: set[int] = set()
+        self.capture = capture
+        self._steps: dict[int, Repeated] = {}
 
     def run(self, slots: int) -> None:
-        """One step of the first slots, a size of the ladder.
-
-        The first one of a size is eager, which also compiles kernels; the second is captured.
-        """
-        step = self._captured.get(slots)
-        if step is None:
-            step = partial(self.step, slots)
-            if self._capture is not None and slots in self._seen:
-                step = self._captured[slots] = self._capture(step)
-            self._seen.add(slots)
-        step()
+        """One step of the first slots, a size of the ladder."""
+        if slots not in self._steps:
+            self._steps[slots] = Repeated(partial(self.step, slots), self.capture)
+        self._steps[slots]()
 
     def step(self, slots: int) -> None:
         """The same without a graph; reads nothing back, allocates shapes that only `slots` decides."""
@@ -118,7 +111,7 @@ class Session:
         self.emotions[slots] = emotion_rows(understood)[which]
         length = understood.fused.shape[1]
         self.memory_masked[slots, :length] = (~understood.real[which]).to(torch.uint8)
-        self.memory_masked[slots, length:] = 1
+        self.memory_masked[:, length:].index_fill_(0, slots, 1)
         places = torch.arange(1, length + 1, device=slots.device)
         self.memory_lengths[slots] = (understood.real * places).amax(dim=1).int()[which]  # after the last real one
         for cache, (key, value) in zip(self.caches, self.model.memory(understood.fused[which]), strict=True):

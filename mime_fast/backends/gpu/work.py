@@ -49,7 +49,7 @@ class Work:
 
     def admit(self, session: Session, slots: Tensor, first: int, last: int) -> None:
         """Begin the searches of items `first` to `last` - 1 in these slots."""
-        begin(session, self.understand, to_device(self._admission(first, last), self.model.device), slots)
+        begin(session, self.understand, to_device(self.admission(first, last), self.model.device), slots)
 
     def outputs(self, emotions: npt.NDArray[np.float32]) -> EmotionOutputs:
         """Of the dialogues; `emotions` as in `emotion_rows`, of all items."""
@@ -89,8 +89,8 @@ class Work:
         ended = words[np.arange(len(words)), counts - 1] == EOS_ID
         return Hypotheses(numbers, counts.astype(np.int64), words[there], log_probs[there], sums, scores, ended)
 
-    def _admission(self, first: int, last: int) -> Admission:
-        """On the host; a dialogue's searches lie together."""
+    def admission(self, first: int, last: int) -> Admission:
+        """What the searches of items `first` to `last` - 1 need, on the host; those of a dialogue lie together."""
         dialogues = self.order[first:last]
         numbers = np.cumsum(np.diff(dialogues, prepend=-1) != 0) - 1  # of each search, which dialogue of these
         found, begun = [], 0
