@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mime_fast.kernels.plain_decoder import History, decoder_step, memory_attention, self_attention
+from mime_fast.kernels.plain_encoder import Sequences, encoder
 from mime_fast.kernels.plain_noise import standard_normal
 from mime_fast.kernels.plain_sampling import Draws, sample_tokens
 from mime_fast.kernels.weights import PriorWeights, wide
@@ -21,7 +22,9 @@ from mime_fast.kernels.weights import PriorWeights, wide
 __all__ = [
     "Draws",
     "History",
+    "Sequences",
     "decoder_step",
+    "encoder",
     "gate_fusion",
     "memory_attention",
     "response_emotion",

@@ -41,6 +41,7 @@ class Ops:
     """What runs each op. Signatures and contracts: `mime_fast.kernels.plain` and `beam_step_plain`."""
 
     decoder_step: Callable[..., Tensor]
+    encoder: Callable[..., tuple[Tensor, Tensor]]
     gate_fusion: Callable[..., tuple[Tensor, Tensor]]
     response_emotion: Callable[..., tuple[Tensor, Tensor, Tensor]]
     sample_tokens: Callable[..., tuple[Tensor, Tensor]]
@@ -56,6 +57,7 @@ def plain_ops(reason: str) -> Ops:
     """The twins, which run anywhere."""
     return Ops(
         plain.decoder_step,
+        plain.encoder,
         plain.gate_fusion,
         plain.response_emotion,
         plain.sample_tokens,
@@ -63,7 +65,7 @@ def plain_ops(reason: str) -> Ops:
         plain.vocab_score,
         plain.vocab_topk,
         plain_beam_step,
-        {op: ("plain", reason) for op in (*KERNELS, "beam_step")},
+        {op: ("plain", reason) for op in (*KERNELS, "encoder", "beam_step")},
         score_rows=2048,
     )
 
@@ -72,7 +74,8 @@ def device_ops() -> Ops:
     """Triton and CUDA C++; `why_no_device_ops` is empty."""
     found = {name: getattr(import_module(f"mime_fast.kernels.{name}"), name) for name in KERNELS}
     choices = {name: ("triton", "a GPU can be used") for name in KERNELS} | {"beam_step": ("cuda", "CUDA C++")}
-    return Ops(**found, beam_step=device_beam_step, choices=choices, score_rows=1 << 18)
+    choices["encoder"] = ("torch", "it has no kernel")
+    return Ops(**found, encoder=plain.encoder, beam_step=device_beam_step, choices=choices, score_rows=1 << 18)
 
 
 def topk_of(ops: Ops, k: int) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:

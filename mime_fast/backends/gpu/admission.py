@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from mime_fast.backends.gpu.model import PaddedContexts, Understood
+from mime_fast.backends.gpu.model import Dialogues, Understood
 from mime_fast.backends.gpu.session import Session
 from mime_fast.kernels.plain_sampling import Draws
 
@@ -16,7 +16,7 @@ from mime_fast.kernels.plain_sampling import Draws
 class Batch:
     """Dialogues that are encoded together."""
 
-    contexts: PaddedContexts
+    dialogues: Dialogues
     rows: Tensor  # int64 [m], which of them each of m searches is about
 
 
@@ -30,13 +30,11 @@ class Admission:
     prefixes: Tensor | None  # int32 [M, T] where the session's shape has them
 
 
-def begin(
-    session: Session, understand: Callable[[PaddedContexts], Understood], admission: Admission, slots: Tensor
-) -> None:
+def begin(session: Session, understand: Callable[[Dialogues], Understood], admission: Admission, slots: Tensor) -> None:
     """Encode the dialogues, and begin the searches in these free slots, int64 [M]."""
     first = 0
     for batch in admission.batches:
         last = first + len(batch.rows)
-        session.remember(slots[first:last], understand(batch.contexts), batch.rows)
+        session.remember(slots[first:last], understand(batch.dialogues), batch.rows)
         first = last
     session.begin(slots, admission.items, admission.prefixes, admission.draws)

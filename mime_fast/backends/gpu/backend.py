@@ -13,14 +13,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mime_fast.backends.gpu.batches import batch_of, batches, buckets, padded
+from mime_fast.backends.gpu.batches import batches, buckets, dialogues_of, flattened, padded
 from mime_fast.backends.gpu.few import FEW, Few
 from mime_fast.backends.gpu.graphs import Graphs
 from mime_fast.backends.gpu.loop import run_queue
 from mime_fast.backends.gpu.model import EMOTION_COLUMNS, DeviceModel, PaddedResponses, emotion_rows, exact_float32
 from mime_fast.backends.gpu.packing import to_device, to_host
 from mime_fast.backends.gpu.session import Session, Shape, ladder
-from mime_fast.backends.gpu.shapes import TOGETHER, Shapes
+from mime_fast.backends.gpu.shapes import Shapes
 from mime_fast.backends.gpu.work import Work, emotion_outputs
 from mime_fast.backends.placement import Placement
 from mime_fast.backends.protocol import OPS, Contexts, EmotionOutputs, Floats, Ids, Offsets, Requests, Stop, refuse_nan
@@ -36,6 +36,7 @@ from mime_fast.reference.mime import Mime
 SESSIONS = 4  # kept with their buffers and graphs
 STATUS = "experimental: this back end has not run on a GPU yet"
 RUNS = {  # the kernel that runs each op that `describe` names; PyTorch runs the others
+    "encode": "encoder",
     "response_emotion": "response_emotion",
     "gate_fusion": "gate_fusion",
     "decode": "decoder_step",
@@ -82,12 +83,9 @@ class CudaBackend:
 
         def run(most: int) -> Tensor:
             logits = torch.zeros(len(contexts), len(LABELS), device=device)
-            widths = buckets(contexts.offsets, self.model.config.max_positions)[:, None]
-            for which, (width,) in self._batches(widths, most, stop):
-                arrays = (contexts.token_ids, contexts.state_ids)
-                ids, states = (padded(x, contexts.offsets, which, width) for x in arrays)
-                places, ids, states = to_device((torch.tensor(which), ids, states), device)
-                logits[places] = self.model.classify(ids, states)
+            for which in self._batches(contexts, np.zeros(len(contexts), np.int64), most, stop):
+                places, given = to_device((torch.tensor(which), flattened(contexts, which)), device)
+                logits[places] = self.model.classify(given)[: len(which)]
             return logits
 
         with self._running():
@@ -125,17 +123,17 @@ class CudaBackend:
         def run(most: int) -> tuple[Tensor, Tensor]:
             emotions = torch.zeros(len(contexts), EMOTION_COLUMNS, device=device)
             log_probs = torch.zeros(len(targets), device=device)
-            longest = self.model.config.max_positions
-            widths = np.stack([buckets(x, longest) for x in (contexts.offsets, target_offsets)], axis=1)
-            for which, (source, length) in self._batches(widths, min(most, TOGETHER), stop):
-                asked = batch_of(contexts, requests, which, source), padded(targets, target_offsets, which, length)
+            lengths = buckets(target_offsets, self.model.config.max_positions)
+            for which in self._batches(contexts, lengths, most, stop):
+                length, count = int(lengths[which[0]]), len(which)
+                asked = dialogues_of(contexts, requests, which), padded(targets, target_offsets, which, length)
                 real = _real_ones(which, length, target_offsets)
                 given, ids, wanted, to, places = to_device((*asked, *real, torch.tensor(which)), device)
                 if not length:
-                    emotions[places] = emotion_rows(self._understand(given))
+                    emotions[places] = emotion_rows(self._understand(given))[:count]
                     continue
                 read = self._read(PaddedResponses(given, ids))
-                emotions[places] = emotion_rows(read.understood)
+                emotions[places] = emotion_rows(read.understood)[:count]
                 log_probs[to] = self.model.score(read.hidden.flatten(0, 1)[wanted], ids.flatten()[wanted])
             return log_probs, emotions
 
@@ -169,12 +167,14 @@ class CudaBackend:
         return next(reversed(self._sessions.values())).session
 
     def _batches(
-        self, widths: npt.NDArray[np.int64], most: int, stop: Stop | None
-    ) -> Iterator[tuple[list[int], list[int]]]:
-        for each in batches(np.lexsort(-widths.T[::-1]).tolist(), widths, most):
+        self, contexts: Contexts, alike: npt.NDArray[np.int64], most: int, stop: Stop | None
+    ) -> Iterator[list[int]]:
+        """Dialogues for which `alike` [N] is equal, longest contexts first."""
+        order = np.lexsort((-np.diff(contexts.offsets), -alike))
+        for batch in batches(order.tolist(), contexts.offsets, alike, most):
             if stop is not None and stop[0]:
                 raise BackendError("stopped")
-            yield each
+            yield batch
 
     def _search(self, work: Work, most: int, stop: Stop | None) -> list[npt.NDArray[Any]]:
         """Arrays like the fields of `Found`, on the host."""

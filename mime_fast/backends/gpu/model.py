@@ -1,7 +1,7 @@
-"""A model as the device back end runs it: the encoders of the reference, products in the precision; weights packed.
+"""A model as the device back end runs it: weights packed once; products and activations in the precision.
 
-What is not a product of a big matrix is float32 in every precision: embeddings, norms, attention, the emotion
-classifier and the sampling. B dialogues, S positions of a context with CTX, T of a response, C hidden, V words.
+Embeddings, norms, sums, the residual, the emotion classifier and the sampling are float32 in every precision. B
+dialogues, N positions of their contexts with CTX, T of a response, C hidden, V words.
 """
 
 from __future__ import annotations
@@ -9,26 +9,45 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mime_fast.config.model import MimeConfig
+from mime_fast.kernels.encoder_weights import EncoderWeights
+from mime_fast.kernels.plain_encoder import Sequences
 from mime_fast.kernels.select import Ops
-from mime_fast.kernels.weights import DecoderWeights, PriorWeights, pack_vocab
-from mime_fast.reference.dialogue_model import Context
-from mime_fast.reference.layers import Positions
+from mime_fast.kernels.weights import DecoderWeights, PriorWeights, Tensors, pack_vocab
+from mime_fast.reference.decoder import Decoder, Memory, unseen
 from mime_fast.reference.mime import Mime
-from mime_fast.text.special import PAD_ID, SOS_ID
+from mime_fast.text.special import CLS_ID, PAD_ID, SOS_ID, USR_ID
+
+STATES = CLS_ID + 1  # ids of who says a word
+PARTS = ("key", "value")
 
 
 @dataclass(frozen=True)
-class PaddedContexts:
-    """Encoded dialogues of similar length on the device, and what their response emotions are drawn from."""
+class FlatContexts:
+    """Encoded dialogues on the device, one after the other; then rows and dialogues that only fill the shape."""
 
-    context_ids: Tensor  # int64 [B, S], padded with PAD
-    state_ids: Tensor  # int64 [B, S]
+    context_ids: Tensor  # int32 [N], then PAD
+    state_ids: Tensor  # int32 [N]
+    starts: Tensor  # int32 [B], each dialogue's CTX; of those that fill the shape, the row after the last real one
+    ends: Tensor  # int32 [B], the row after its last
+    longest: int  # no dialogue has more rows
+
+    def sequences(self) -> Sequences:
+        """All rows of each dialogue."""
+        return Sequences(self.starts, self.ends, (self.context_ids != PAD_ID).to(torch.uint8), self.longest)
+
+
+@dataclass(frozen=True)
+class Dialogues:
+    """Contexts, and what their response emotions are drawn from."""
+
+    contexts: FlatContexts
     emotions: Tensor  # int32 [B], -1: the classifier's
     seeds: Tensor  # int64 [B], the bits
     request_ids: Tensor  # int64 [B], the bits
@@ -43,8 +62,8 @@ class Understood:
     mimicked: Tensor  # int32 [B]
     weights: Tensor  # float32 [B, 32]
     mimic_share: Tensor  # float32 [B]
-    fused: Tensor  # [B, S', C], S' without CTX where that is dropped
-    real: Tensor  # bool [B, S']
+    fused: Tensor  # [N, C], the memories' rows and others
+    memories: Sequences  # without CTX where that is dropped
 
 
 EMOTION_COLUMNS = 66  # of `emotion_rows`
@@ -57,9 +76,9 @@ def emotion_rows(of: Understood) -> Tensor:
 
 @dataclass(frozen=True)
 class PaddedResponses:
-    """Contexts, and a response to each."""
+    """Dialogues, and a response to each."""
 
-    contexts: PaddedContexts
+    dialogues: Dialogues
     target_ids: Tensor  # int64 [B, T], padded with PAD
 
 
@@ -84,6 +103,7 @@ class DeviceModel:
         self.dtype = dtype
         self.ops = ops
         self.device = model.fc_decode.weight.device
+        self.depth = model.config.attention_depth // model.config.num_heads
         tensors = model.state_dict()
         self.vocab_weight, self.vocab_bias = pack_vocab(model.fc_decode.weight, model.fc_decode.bias, dtype)
         columns = self.vocab_weight.shape[1]
@@ -99,46 +119,60 @@ class DeviceModel:
                 fusion.fc_fused.bias,
             )
         )
-        keys, values = (
-            [
-                tensors[f"decoder.layers.{i}.memory_attention.{part}.weight"].to(dtype)
-                for i in range(len(self.decoder.layers))
-            ]
-            for part in ("key", "value")
-        )
-        self.memory_matrices = list(zip(keys, values, strict=True))
-        self.layers = _narrowed(model, dtype)
+        layers = range(len(self.decoder.layers))
+        matrices = [tensors[f"decoder.layers.{i}.memory_attention.{part}.weight"] for i in layers for part in PARTS]
+        self.memory_matrix = torch.cat(matrices).to(dtype)  # keys and values of each layer, [2 L * H * D, C]
+        self._prepare_encoders(model, columns)
+        self.layers = _narrowed(model.decoder, dtype)
 
-    def classify(self, context_ids: Tensor, state_ids: Tensor) -> Tensor:
+    def _prepare_encoders(self, model: Mime, columns: int) -> None:
+        """Tables that eq. 1 and the projections make of words and speakers; the projections of eq. 20-21 in two."""
+        config, tensors, size = self.config, model.state_dict(), self.config.hidden_size
+        encoders = [f"response_encoders.{i}" for i in range(len(model.response_encoders))]
+        to_hidden, to_emotion = torch.stack([tensors[f"{each}.projection.weight"] for each in encoders]).split(size, -1)
+        self.emotion_matrices = to_emotion.transpose(1, 2).contiguous()  # of m and m~, [E, C, C]
+        given = config, self.dtype, self.device, columns
+        self.context_encoder = _encoder(tensors, ["context_encoder"], config.num_context_layers, given, to_hidden)
+        self.response_encoders = _encoder(tensors, encoders, config.num_layers, given, None)
+        speakers = tensors["word_embedding.weight"][:STATES]
+        if config.speaker_table:
+            speakers = tensors["speaker_embedding.weight"][torch.arange(STATES).clamp(min=USR_ID) - USR_ID]
+        projection = tensors["context_encoder.projection.weight"].T * size**0.5
+        self.words, self.speakers = (x @ projection for x in (tensors["word_embedding.weight"], speakers))  # [., C]
+        self.emotion_logits = model.emotion_logits
+
+    def classify(self, contexts: FlatContexts) -> Tensor:
         """Emotion logits, float32 [B, 32]."""
-        return self.layers.encode(context_ids, state_ids).emotion_logits
+        return self.emotion_logits(self._encode(contexts)[1])
 
-    def understand(self, batch: PaddedContexts) -> Understood:
+    def understand(self, batch: Dialogues) -> Understood:
         """Eq. 1-4 and 7-27, without reading anything back."""
-        context = self.layers.encode(batch.context_ids, batch.state_ids)
-        guess = context.emotion_logits.argmax(dim=1).int()
-        mimicked = torch.where(batch.emotions < 0, guess, batch.emotions)
-        weights, m, m_other = self.ops.response_emotion(
-            context.c.contiguous(), batch.seeds, batch.request_ids, mimicked, self.prior, batch.stochastic
+        contexts = batch.contexts
+        projected, c = self._encode(contexts)
+        logits = self.emotion_logits(c)
+        mimicked = torch.where(batch.emotions < 0, logits.argmax(dim=1).int(), batch.emotions)
+        weights, *emotions = self.ops.response_emotion(
+            c, batch.seeds, batch.request_ids, mimicked, self.prior, batch.stochastic
         )
-        fused, share, real = self._fuse(context, m, m_other)
-        words = real.clone()
-        if not self.config.drop_ctx:
-            words[:, :1] = False
-        mimic_share = torch.where(words, share, 0.0).sum(dim=1) / words.sum(dim=1)
-        return Understood(context.emotion_logits, mimicked, weights, mimic_share, fused, real)
+        sequences = memories = contexts.sequences()
+        if self.config.drop_ctx:
+            memories = replace(sequences, starts=torch.minimum(sequences.starts + 1, sequences.ends))
+        refined = self._refine(projected, torch.stack(emotions), memories)
+        fused, share = self.ops.gate_fusion(*refined, *self.fusion)
+        rows, there = memories.places()
+        words = there & (memories.seen[rows] != 0) & (rows > sequences.starts[:, None])
+        mimic_share = torch.where(words, share[rows], 0.0).sum(dim=1) / words.sum(dim=1)
+        return Understood(logits, mimicked, weights, mimic_share, fused, memories)
 
     def read(self, batch: PaddedResponses) -> Read:
         """Eq. 1-4 and 7-28: all positions of the responses at once, without reading anything back."""
-        understood, targets = self.understand(batch.contexts), batch.target_ids
+        understood, targets = self.understand(batch.dialogues), batch.target_ids
         inputs = torch.cat([torch.full_like(targets[:, :1], SOS_ID), targets[:, :-1]], dim=1)
         x = self.decoder.words[inputs] + self.decoder.positions[: inputs.shape[1]]
-        future = torch.ones(inputs.shape[1], inputs.shape[1], dtype=torch.bool, device=x.device).triu(1)
-        masked = (future | (inputs == PAD_ID)[:, None])[:, None]
-        memory, memory_masked = understood.fused.float(), ~understood.real[:, None, None]
-        for layer in self.layers.decoder.layers:
-            x = layer(x, masked, memory, memory_masked)
-        hidden = self.layers.decoder.norm(x).to(self.dtype)
+        rows, there = understood.memories.places()
+        seen = there & (understood.memories.seen[rows] != 0)
+        memory = torch.where(there[..., None], understood.fused[rows], 0).float()
+        hidden = self.layers.refine(x, unseen(inputs), Memory(memory, seen)).to(self.dtype)
         return Read(understood, F.pad(hidden, (0, self.decoder.columns - hidden.shape[2])))
 
     def score(self, hidden: Tensor, targets: Tensor) -> Tensor:
@@ -147,17 +181,47 @@ class DeviceModel:
         return torch.cat([self.ops.vocab_score(h, self.vocab_weight, self.vocab_bias, t) for h, t in parts])
 
     def memory(self, fused: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Keys and values of the memory [B, S', C] for each layer of the decoder, [B, S', H, D]."""
-        shape = *fused.shape[:2], self.config.num_heads, -1
-        for key, value in self.memory_matrices:
-            yield F.linear(fused, key).view(shape), F.linear(fused, value).view(shape)
+        """Keys and values of the memories' rows [N, C] for each layer of the decoder, [N, H, D]."""
+        products = F.linear(fused, self.memory_matrix).view(
+            len(fused), -1, len(PARTS), self.config.num_heads, self.depth
+        )
+        for layer in products.unbind(dim=1):
+            key, value = layer.unbind(dim=1)
+            yield key, value
 
-    def _fuse(self, context: Context, m: Tensor, m_other: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """M_fused [B, S', C], the mimic share of each position [B, S'], and which positions are real."""
-        refined = self.layers.refine(context, m, m_other)
-        both = (x.to(self.dtype).flatten(0, 1) for x in (refined.mimic, refined.other))
-        fused, share = self.ops.gate_fusion(*both, *self.fusion)
-        return fused.view(refined.mimic.shape), share.view(refined.real.shape), refined.real
+    def _encode(self, contexts: FlatContexts) -> tuple[Tensor, Tensor]:
+        """H (eq. 2) as the response encoders take it, [N, E * C], and c (eq. 3), float32 [B, C]."""
+        ids, states = contexts.context_ids[None], contexts.state_ids[None]
+        projected, c = self.ops.encoder(
+            self.words, ids, self.speakers, states, contexts.sequences(), self.context_encoder
+        )
+        return projected[0], c[0]
+
+    def _refine(self, projected: Tensor, emotions: Tensor, memories: Sequences) -> Tensor:
+        """M and M~ (eq. 20-23) for m and m~, float32 [2, B, C]: [2, N, C]."""
+        streams, dialogues, size = emotions.shape
+        encoders = len(self.emotion_matrices)
+        stream = torch.arange(streams, device=self.device)[:, None]
+        own = emotions @ self.emotion_matrices
+        rows = torch.arange(len(projected), device=self.device) * encoders + stream % encoders
+        owners = memories.owners()[0] + stream * dialogues
+        refined, _ = self.ops.encoder(
+            projected.view(-1, size), rows.int(), own.view(-1, size), owners.int(), memories, self.response_encoders
+        )
+        return refined
+
+
+def _encoder(
+    tensors: Tensors,
+    names: list[str],
+    num_layers: int,
+    given: tuple[MimeConfig, torch.dtype, torch.device, int],
+    onward: Tensor | None,
+) -> EncoderWeights:
+    """Weights of encoders of these names; `onward` is [E, C, C]."""
+    config, dtype, device, columns = given
+    matrix = None if onward is None else onward.flatten(0, 1)
+    return EncoderWeights.pack(tensors, config, names, num_layers, dtype, device, columns, matrix)
 
 
 class _Linear(nn.Module):
@@ -189,30 +253,16 @@ class _Convolution(nn.Module):
         return F.linear(window, self.weight, self.bias).to(x.dtype).transpose(1, 2)
 
 
-class _Positions(nn.Module):
-    """E_P kept here: what a CUDA graph reads must neither go away nor be made anew while one is captured."""
-
-    def __init__(self, table: Tensor) -> None:
-        super().__init__()
-        self.rows = table
-
-    def forward(self, x: Tensor, start: int = 0) -> Tensor:
-        return x + self.rows[start : start + x.shape[1]]
-
-
-def _narrowed(model: Mime, dtype: torch.dtype) -> Mime:
-    """The model with its layers' products in `dtype`; tensors that stay as they are are shared."""
-    kept = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
-    narrowed = copy.deepcopy(model, memo=kept)
-    stacks: list[nn.Module] = [narrowed.context_encoder, narrowed.response_encoders, narrowed.decoder]
-    for parent in [module for stack in stacks for module in stack.modules()]:
+def _narrowed(decoder: Decoder, dtype: torch.dtype) -> Decoder:
+    """The decoder with its layers' products in `dtype`; tensors that stay as they are are shared."""
+    kept = {id(tensor): tensor for tensor in (*decoder.parameters(), *decoder.buffers())}
+    narrowed = copy.deepcopy(decoder, memo=kept)
+    for parent in list(narrowed.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.Linear):
                 setattr(parent, name, _Linear(child, dtype))
             elif isinstance(child, nn.Conv1d):
                 setattr(parent, name, _Convolution(child, dtype))
-            elif isinstance(child, Positions):
-                setattr(parent, name, _Positions(child.table(model.fc_decode.weight)))
     return narrowed
 
 

@@ -107,16 +107,19 @@ class Session:
         self._advance(slots, *(found[:3] if forced is None else self._forced(hidden, forced, *found)))
 
     def remember(self, slots: Tensor, understood: Understood, which: Tensor) -> None:
-        """Give slots, int64 [m], the emotions and memories of these rows of `understood`, int64 [m]."""
+        """Give slots, int64 [m], the emotions and memories of these dialogues of `understood`, int64 [m]."""
         self.emotions[slots] = emotion_rows(understood)[which]
-        length = understood.fused.shape[1]
-        self.memory_masked[slots, :length] = (~understood.real[which]).to(torch.uint8)
-        self.memory_masked[:, length:].index_fill_(0, slots, 1)
-        places = torch.arange(1, length + 1, device=slots.device)
-        self.memory_lengths[slots] = (understood.real * places).amax(dim=1).int()[which]  # after the last real one
-        for cache, (key, value) in zip(self.caches, self.model.memory(understood.fused[which]), strict=True):
-            cache.memory_keys[slots, :length] = key
-            cache.memory_values[slots, :length] = value
+        memories = understood.memories
+        places = torch.arange(self.shape.source, device=slots.device)
+        rows = memories.starts[which][:, None] + places  # [m, S]
+        there = rows < memories.ends[which][:, None]
+        rows = rows.clamp(max=len(memories.seen) - 1)
+        seen = there & (memories.seen[rows] != 0)
+        self.memory_masked[slots] = (~seen).to(torch.uint8)
+        self.memory_lengths[slots] = (seen * (places + 1)).amax(dim=1).int()  # after the last one that is seen
+        for cache, (key, value) in zip(self.caches, self.model.memory(understood.fused), strict=True):
+            cache.memory_keys[slots] = key[rows]
+            cache.memory_values[slots] = value[rows]
 
     def begin(self, slots: Tensor, items: Tensor, prefixes: Tensor | None, draws: Draws) -> None:
         """Begin searches in free slots that have their memories.

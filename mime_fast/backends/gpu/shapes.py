@@ -5,26 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-import torch
 from torch import Tensor
 
 from mime_fast.backends.gpu.graphs import Capture
 from mime_fast.backends.gpu.packing import each, leaves
-from mime_fast.backends.gpu.session import ladder
 
-TOGETHER = 128  # dialogues; the largest batch, and the top of the ladder of sizes
 SHAPES = 64  # kept with their buffers and graphs
 Given = TypeVar("Given")
 Found = TypeVar("Found")
 
 
 class Shapes(Generic[Given, Found]):
-    """`run` for up to `TOGETHER` dialogues: the first time of a shape eagerly, then as a graph.
+    """`run`: the first time of a shape eagerly, then as a graph.
 
     What it returns is good until the next call, by which the same memory may have something else in it.
 
     Args:
-        run: of a dataclass to one; their fields are tensors [B, ...], or such dataclasses, or plain values.
+        run: of a dataclass to one; their fields are tensors, or such dataclasses, or plain values.
         capture: what makes graphs; None: there are none.
     """
 
@@ -36,18 +33,15 @@ class Shapes(Generic[Given, Found]):
     def __call__(self, batch: Given) -> Found:
         if self._capture is None:
             return self._run(batch)
-        every = leaves(batch)
-        count = next(len(x) for x in every if isinstance(x, Tensor))
-        rows = min(size for size in ladder(TOGETHER) if size >= count)
-        key = rows, *(x.shape[1:] if isinstance(x, Tensor) else x for x in every)
+        key = tuple(x.shape if isinstance(x, Tensor) else x for x in leaves(batch))
         shape = self._shapes.pop(key, None)
         if shape is not None:
             self._shapes[key] = shape  # the last one used
-            return each(shape.replay(batch, self._capture), lambda x: x[:count])
+            return shape.replay(batch, self._capture)
         while len(self._shapes) >= SHAPES:
             del self._shapes[next(iter(self._shapes))]
-        self._shapes[key] = _Shape(self._run, each(batch, lambda x: x[torch.arange(rows, device=x.device) % count]))
-        return each(self._shapes[key].run(), lambda x: x[:count])
+        self._shapes[key] = _Shape(self._run, each(batch, Tensor.clone))
+        return self._shapes[key].run()
 
     def forget(self) -> None:
         """Give up the memory of all shapes."""
@@ -70,7 +64,7 @@ class _Shape(Generic[Given, Found]):
     def replay(self, batch: Given, capture: Capture) -> Found:
         for mine, given in zip(leaves(self._given), leaves(batch), strict=True):
             if isinstance(mine, Tensor):
-                mine[: len(given)] = given
+                mine.copy_(given)
         if self._again is None:
             self._again = capture(self._step)
         self._again()

@@ -12,11 +12,10 @@ import torch
 from torch import Tensor
 
 from mime_fast.backends.gpu.admission import Admission, Batch, begin
-from mime_fast.backends.gpu.batches import batch_of, batches, buckets, longest_first
-from mime_fast.backends.gpu.model import DeviceModel, PaddedContexts, Understood
+from mime_fast.backends.gpu.batches import batches, buckets, dialogues_of, longest_first
+from mime_fast.backends.gpu.model import DeviceModel, Dialogues, Understood
 from mime_fast.backends.gpu.packing import to_device
 from mime_fast.backends.gpu.session import Session
-from mime_fast.backends.gpu.shapes import TOGETHER
 from mime_fast.backends.hypotheses import Hypotheses
 from mime_fast.backends.protocol import Contexts, EmotionOutputs, Requests
 from mime_fast.config.generation import GenerationConfig
@@ -32,7 +31,7 @@ class Work:
     """A call of `generate`: its items are dialogues, or each sampled sequence of each, longest contexts first."""
 
     model: DeviceModel
-    understand: Callable[[PaddedContexts], Understood]
+    understand: Callable[[Dialogues], Understood]
     contexts: Contexts
     requests: Requests
     options: GenerationConfig
@@ -44,8 +43,8 @@ class Work:
         self.sequences = self.options.num_return_sequences if self.options.do_sample else 1
         self.order = np.repeat(longest_first(self.contexts.offsets), self.sequences)
         self.items = len(self.order)
-        self.widths = buckets(self.contexts.offsets, self.model.config.max_positions)[:, None]
-        self.source = int(self.widths.max()) - int(self.model.config.drop_ctx)
+        widths = buckets(self.contexts.offsets, self.model.config.max_positions)
+        self.source = int(widths.max()) - int(self.model.config.drop_ctx)
 
     def admit(self, session: Session, slots: Tensor, first: int, last: int) -> None:
         """Begin the searches of items `first` to `last` - 1 in these slots."""
@@ -94,10 +93,11 @@ class Work:
         dialogues = self.order[first:last]
         numbers = np.cumsum(np.diff(dialogues, prepend=-1) != 0) - 1  # of each search, which dialogue of these
         found, begun = [], 0
-        for which, (width,) in batches(list(dict.fromkeys(dialogues.tolist())), self.widths, TOGETHER):
+        order, alike = list(dict.fromkeys(dialogues.tolist())), np.zeros(len(self.contexts), np.int64)
+        for which in batches(order, self.contexts.offsets, alike, len(order)):
             start, stop = np.searchsorted(numbers, (begun, begun + len(which)))
             rows = torch.from_numpy(numbers[start:stop] - begun)
-            found.append(Batch(batch_of(self.contexts, self.requests, which, width), rows))
+            found.append(Batch(dialogues_of(self.contexts, self.requests, which), rows))
             begun += len(which)
         keys = self.requests.seeds, self.requests.request_ids
         seeds, request_ids = (torch.from_numpy(x[dialogues].view(np.int64)) for x in keys)
