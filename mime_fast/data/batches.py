@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import mime_fast.needs_torch
 
@@ -21,6 +22,15 @@ from mime_fast.text.tokenizer import Tokenizer
 POOL_BATCHES = 50  # batches whose examples are sorted by length together
 
 
+class Sized(Protocol):
+    """What batches of similar length are made of."""
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """How long its texts are, the one that costs most first."""
+        ...
+
+
 @dataclass(frozen=True)
 class Example:
     """One context-response pair in ids."""
@@ -30,6 +40,10 @@ class Example:
     target_ids: list[int]  # words and EOS
     emotion: int
     teacher: npt.NDArray[np.float32] | None = None  # [32], what a teacher of L_cls says of the context
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return len(self.context_ids), len(self.target_ids)
 
 
 @dataclass(frozen=True)
@@ -83,24 +97,20 @@ def decoder_inputs(target_ids: Tensor) -> Tensor:
     return F.pad(target_ids[:, :-1], (1, 0), value=SOS_ID)
 
 
-def epoch_order(examples: Sequence[Example], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+def epoch_order(examples: Sequence[Sized], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
     """Index lists of an epoch's batches: shuffled, of similar length inside a batch; a function of (seed, epoch)."""
     generator = np.random.default_rng([seed, epoch])
     order = generator.permutation(len(examples))
     batches: list[list[int]] = []
     for start in range(0, len(order), POOL_BATCHES * batch_size):
-        pool = sorted(order[start : start + POOL_BATCHES * batch_size].tolist(), key=lambda i: _size(examples[i]))
+        pool = sorted(order[start : start + POOL_BATCHES * batch_size].tolist(), key=lambda i: examples[i].size)
         batches += _cut(pool, batch_size)
     return [batches[i] for i in generator.permutation(len(batches))]
 
 
-def length_order(examples: Sequence[Example], batch_size: int) -> list[list[int]]:
+def length_order(examples: Sequence[Sized], batch_size: int) -> list[list[int]]:
     """Index lists that cover the examples once, longest first."""
-    return list(_cut(sorted(range(len(examples)), key=lambda i: _size(examples[i]), reverse=True), batch_size))
-
-
-def _size(example: Example) -> tuple[int, int]:
-    return len(example.context_ids), len(example.target_ids)
+    return list(_cut(sorted(range(len(examples)), key=lambda i: examples[i].size, reverse=True), batch_size))
 
 
 def _cut(order: Sequence[int], batch_size: int) -> Iterable[list[int]]:

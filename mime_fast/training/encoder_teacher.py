@@ -14,7 +14,7 @@ from mime_fast.data.batches import Batch, Example, collate, length_order
 from mime_fast.emotions import LABELS
 from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.training.answers import keep_answers, kept_answers
-from mime_fast.training.loop import Loop
+from mime_fast.training.dialogue_loop import DialogueLoop
 from mime_fast.training.losses import LossTerms, classifier_terms
 from mime_fast.training.recipe import Stage
 
@@ -71,7 +71,7 @@ def teach_by_encoders(
     return probs
 
 
-class FoldTraining(Loop):
+class FoldTraining(DialogueLoop):
     """Trains encoder and classifier on what is outside a fold."""
 
     def __init__(

@@ -1,7 +1,8 @@
-"""The training loop of stages and of the teachers they train: resumable at any step."""
+"""The training loop: steps over batches, resumable at any of them; its kinds say what is trained, and by which loss."""
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import io
 import math
@@ -10,21 +11,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from mime_fast.data.batches import Batch, Example, collate, epoch_order
+from mime_fast.data.batches import Sized, epoch_order
 from mime_fast.errors import CheckpointError, MimeFastError
 from mime_fast.files import whole_file
 from mime_fast.progress import Bar
-from mime_fast.reference.dialogue_model import DialogueModel
-from mime_fast.reference.models import frozen_copy
 from mime_fast.streams import tell
-from mime_fast.training.augmentation import drop_words
-from mime_fast.training.losses import LossTerms, reached_by_classifier
 from mime_fast.training.recipe import Stage
-from mime_fast.training.schedule import kl_weight, learning_rate
+from mime_fast.training.schedule import learning_rate
 
 PLAIN_EVERY = 60.0  # seconds between lines about the steps, where there is no bar
 
@@ -43,7 +41,11 @@ class Progress:
     reply_length: float = 0.0  # a running mean of the risk's; 0: none yet
 
 
-class Loop(ABC):
+ModelT = TypeVar("ModelT", bound=nn.Module)
+ExampleT = TypeVar("ExampleT", bound=Sized)
+
+
+class Loop(ABC, Generic[ModelT, ExampleT]):
     """Steps over shuffled batches with AdamW, a schedule, clipping and averaged weights.
 
     What was killed goes on from its last saved state when it is started again with the same arguments; on a CPU with
@@ -53,7 +55,7 @@ class Loop(ABC):
     def __init__(
         self,
         stage: Stage,
-        model: DialogueModel,
+        model: ModelT,
         state: Path,
         *,
         title: str | None = None,
@@ -67,7 +69,7 @@ class Loop(ABC):
         self.save_every_seconds = save_every_seconds
         self.show_progress = show_progress
         self.device = next(model.parameters()).device
-        self.average = frozen_copy(model).to(self.device) if stage.ema_decay else None
+        self.average = copy.deepcopy(model).eval().requires_grad_(False) if stage.ema_decay else None
         self.progress = Progress()
         self._told = time.monotonic()
 
@@ -77,12 +79,25 @@ class Loop(ABC):
         """The step that is the last one."""
 
     @abstractmethod
-    def examples(self, epoch: int) -> Sequence[Example]:
+    def examples(self, epoch: int) -> Sequence[ExampleT]:
         """What an epoch goes over."""
 
     @abstractmethod
-    def terms(self, batch: Batch, indices: Sequence[int]) -> LossTerms:
-        """The loss of a batch, the examples at `indices`."""
+    def loss(self, indices: Sequence[int]) -> tuple[Tensor, dict[str, float]]:
+        """The loss of `epoch_examples` at `indices`, and the terms of it by their names."""
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """The model's hidden size, which one schedule depends on."""
+
+    def parameter_groups(self) -> tuple[list[list[nn.Parameter]], list[float]]:
+        """All parameters in groups, and each group's share of the learning rate."""
+        return [list(self.model.parameters())], [1.0]
+
+    def shown(self, losses: dict[str, float]) -> dict[str, str]:
+        """What the bar says of a step."""
+        return {name: f"{value:.4g}" for name, value in losses.items()}
 
     def after_step(self, losses: dict[str, float]) -> bool:
         """What else a step asks for; whether the state should be saved now."""
@@ -93,14 +108,14 @@ class Loop(ABC):
         return True
 
     @property
-    def trained(self) -> DialogueModel:
+    def trained(self) -> ModelT:
         """The averaged model, or the model itself."""
         return self.average or self.model
 
     def run(self) -> Progress:
         """Train to the end: all steps, or until `progress.stopped`."""
         self.state.parent.mkdir(parents=True, exist_ok=True)
-        groups, self.rate_shares = self._parameter_groups()
+        groups, self.rate_shares = self.parameter_groups()
         self.optimizer = torch.optim.AdamW(
             [{"params": group} for group in groups],
             betas=self.stage.betas,
@@ -124,20 +139,11 @@ class Loop(ABC):
             self._save()
         return self.progress
 
-    def begin(self) -> None:  # noqa: B027 (nothing, where a kind of training has nothing to do)
+    def begin(self) -> None:
         """What comes before the first step, of a new run or of one that goes on."""
 
     def epoch_steps(self, epoch: int) -> int:
         return math.ceil(len(self.examples(epoch)) / self.stage.batch_size)
-
-    def _parameter_groups(self) -> tuple[list[list[nn.Parameter]], list[float]]:
-        """All parameters in groups, and each group's share of the learning rate."""
-        if self.stage.encoder_rate == 1:
-            return [list(self.model.parameters())], [1.0]
-        slow = reached_by_classifier(self.model, collate(self.examples(0), [0], self.device))
-        known = set(map(id, slow))
-        rest = [parameter for parameter in self.model.parameters() if id(parameter) not in known]
-        return [slow, rest], [self.stage.encoder_rate, 1.0]
 
     def _run_epoch(self, bar: Bar) -> None:
         self.epoch_examples = self.examples(self.progress.epoch)
@@ -147,10 +153,10 @@ class Loop(ABC):
             losses = self._step(indices)
             self.progress.seconds += time.monotonic() - started
             started = time.monotonic()
-            bar.update(1, **self._shown(losses))
+            bar.update(1, **self.shown(losses))
             if self.show_progress and not bar.shown and started - self._told > PLAIN_EVERY:
                 self._told = started
-                figures = ", ".join(f"{name}={value}" for name, value in self._shown(losses).items())
+                figures = ", ".join(f"{name}={value}" for name, value in self.shown(losses).items())
                 tell(f"{self.title or 'training'}: step {self.progress.step:,} of {self.total_steps:,}, {figures}")
             due = self.after_step(losses)
             if self.can_save() and (due or time.monotonic() - saved > self.save_every_seconds):
@@ -161,34 +167,24 @@ class Loop(ABC):
         self.progress.epoch += 1
         self.progress.batch = 0
 
-    def _shown(self, losses: dict[str, float]) -> dict[str, str]:
-        """The loss and the terms of it that this stage has."""
-        stage = self.stage
-        weights = {"classification": stage.alpha, "kl": stage.beta, "reconstruction": stage.beta}
-        weights |= {"response": stage.gamma, "mixture": stage.mixture_weight, "risk": stage.risk_weight}
-        return {name: f"{value:.4g}" for name, value in losses.items() if value and weights.get(name, 1)}
-
     def _step(self, indices: Sequence[int]) -> dict[str, float]:
         stage, progress = self.stage, self.progress
         progress.step += 1
         progress.batch += 1
         self.model.train()
-        batch = drop_words(collate(self.epoch_examples, indices, self.device), stage.word_dropout)
-        terms = self.terms(batch, indices)
-        kl = kl_weight(stage, progress.step)
-        total = terms.total(stage.alpha, stage.beta, stage.gamma, kl, stage.mixture_weight, stage.risk_weight)
+        total, terms = self.loss(indices)
         if not torch.isfinite(total):
             raise MimeFastError(f"step {progress.step}: the loss is {total.item()}; a lower learning rate may help")
         self.optimizer.zero_grad(set_to_none=True)
         total.backward()
         if stage.max_grad_norm:
             nn.utils.clip_grad_norm_(self.model.parameters(), stage.max_grad_norm)
-        rate = learning_rate(stage, progress.step, self.total_steps, self.model.config.hidden_size)
+        rate = learning_rate(stage, progress.step, self.total_steps, self.width)
         for group, share in zip(self.optimizer.param_groups, self.rate_shares, strict=True):
             group["lr"] = rate * share
         self.optimizer.step()
         self._update_average()
-        return {"loss": total.item(), **{name: _number(value) for name, value in vars(terms).items()}}
+        return {"loss": total.item(), **terms}
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -228,7 +224,3 @@ class Loop(ABC):
                 torch.cuda.set_rng_state(state["random_cuda"])
         except Exception as error:
             raise CheckpointError(f"{self.state}: not a readable training state ({error})") from None
-
-
-def _number(value: Tensor | float) -> float:
-    return value.item() if isinstance(value, Tensor) else value

@@ -22,7 +22,7 @@ from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.noise import training_noise
 from mime_fast.text.tokenizer import Tokenizer
 from mime_fast.training.candidates import FOLLOW_STEPS, CandidateSource
-from mime_fast.training.loop import Loop
+from mime_fast.training.dialogue_loop import DialogueLoop
 from mime_fast.training.losses import LossTerms, classifier_terms, loss_terms
 from mime_fast.training.recipe import ExtraPairs, Stage
 from mime_fast.training.risk import CandidateBatch, word_cost
@@ -31,7 +31,7 @@ from mime_fast.training.schedule import gold_listener_chance
 STATE, METRICS = "training_state.pt", "metrics.jsonl"
 
 
-class Trainer(Loop):
+class Trainer(DialogueLoop):
     """Trains a model into `out`: the best weights so far as a model folder, the state to go on from, metrics.jsonl."""
 
     def __init__(

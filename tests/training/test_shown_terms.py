@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mime_fast.training.loop import Loop
+from mime_fast.training.dialogue_loop import DialogueLoop
 from mime_fast.training.recipe import Stage
 from tests.reference.tiny import tiny_model
 
@@ -22,7 +22,7 @@ LOSSES = {
 }
 
 
-class Idle(Loop):
+class Idle(DialogueLoop):
     """A loop that is never run."""
 
     total_steps = examples = terms = after_step = None  # type: ignore[assignment]
@@ -38,5 +38,5 @@ class Idle(Loop):
 )
 def test_terms_that_are_off_are_not_shown(tmp_path: Path, stage: dict[str, float], terms: list[str]) -> None:
     loop = Idle(Stage(**stage), tiny_model(), tmp_path / "state")  # type: ignore[arg-type]
-    shown = loop._shown(LOSSES)
+    shown = loop.shown(LOSSES)
     assert list(shown) == terms and shown.get("kl") == "0.00012"

@@ -115,7 +115,7 @@ def test_a_killed_run_goes_on_bit_for_bit(
     out, step = tmp_path / "broken", Loop._step
     kills: Counter[Path] = Counter()
 
-    def dying(self: Loop, indices: Any) -> dict[str, float]:
+    def dying(self: Loop[Any, Any], indices: Any) -> dict[str, float]:
         deadlines = (3,) if "fold" in self.state.name else (3, 6, 9, 15)
         if kills[self.state] < len(deadlines) and self.progress.step >= deadlines[kills[self.state]]:
             kills[self.state] += 1
