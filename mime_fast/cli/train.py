@@ -30,6 +30,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="PATH",
         help="word vectors to start from: text as GloVe, word2vec or fastText write it, or a gzip of it",
     )
+    parser.add_argument(
+        "--sentence-encoder",
+        metavar="DIR",
+        help="folder of the BERT model that a recipe's sentence_teacher_steps tune (default: the installed MiniLM)",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     parser.add_argument(
         "--threads", type=int, metavar="N", help="CPU threads (default: OMP_NUM_THREADS, or all cores that may be used)"
@@ -59,6 +64,7 @@ def run(args: Namespace) -> int:
         args.data,
         args.out,
         vectors=args.vectors,
+        sentence_encoder=args.sentence_encoder,
         reading=data_reading_of(args),
         device=torch_device(args.device),
         show_progress=not args.quiet,

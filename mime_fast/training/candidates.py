@@ -1,4 +1,4 @@
-"""The replies that a model's beams find for training pairs, with what each is worth in BLEU, for the risk."""
+"""Replies that a model's own searches find for training pairs, with what each is worth, for the risk."""
 
 from __future__ import annotations
 
@@ -15,58 +15,73 @@ from mime_fast.data.batches import pad_rows
 from mime_fast.data.empathetic_dialogues import Pair
 from mime_fast.engine.engine import Engine
 from mime_fast.engine.results import Candidate
-from mime_fast.evaluation.metrics.bleu import MAX_ORDER, count_matches
 from mime_fast.evaluation.searches import BEAM
 from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.models import frozen_copy
 from mime_fast.text.special import EOS_ID, SPECIAL_TOKENS
 from mime_fast.text.tokenizer import Tokenizer
+from mime_fast.training.gains import BleuGain, Gain
 from mime_fast.training.risk import CandidateBatch
 
-SEARCHES: tuple[dict[str, Any], ...] = (BEAM, BEAM | {"no_repeat_ngram_size": 3})
+BEAMS: tuple[dict[str, Any], ...] = (  # for the risk in BLEU: what plain beams say, and what without repeats
+    BEAM | {"num_return_sequences": 4},
+    BEAM | {"num_return_sequences": 4, "no_repeat_ngram_size": 3},
+)
+DRAWS: tuple[dict[str, Any], ...] = (  # for the risk of an answer: many different ones
+    BEAM | {"num_return_sequences": 4, "no_repeat_ngram_size": 3, "length_penalty": 0.0},
+    {"do_sample": True, "num_return_sequences": 6, "temperature": 0.8, "top_p": 0.9, "no_repeat_ngram_size": 3},
+)
 FOLLOW_STEPS = 10  # training steps between two looks at the weights
 NOT_SAID = tuple(i for i in range(len(SPECIAL_TOKENS)) if i != EOS_ID)
-KEPT = 4  # best candidates of each search; what both find counts once
-SAMPLE = 2000  # first training pairs, whose replies give the corpus' totals
+SAMPLE = 2000  # first training pairs, whose replies give BLEU's totals
+
+
+def quick_engine(model: DialogueModel, tokenizer: Tokenizer) -> Engine:
+    """An engine with a copy of these weights: the native back end, in int8."""
+    twin = frozen_copy(model)
+    folder = ModelFolder(ModelWeights.of(twin), tokenizer, GenerationConfig(suppress_tokens=NOT_SAID))
+    return Engine(folder, "candidates", choose(folder.weights, Wanted("cpu", "int8", torch.get_num_threads())))
 
 
 class CandidateSource:
-    """Candidates for training pairs, made when they are asked for, by weights that it is shown from time to time.
+    """Candidates for training pairs, made when they are asked for, by weights that it is shown from time to time."""
 
-    A candidate's gain is BLEU's logarithm to first order (Tromble et al. 2008), 1/4 sum_n m_n / M_n: m_n of its n-grams
-    are the reference's (clipped), and M_n are so in a mean reply. What its length costs is given by `risk.word_cost`.
-    """
-
-    def __init__(self, model: DialogueModel, tokenizer: Tokenizer, pairs: Sequence[Pair], seed: int) -> None:
-        """`model` says what a mean reply is, and the candidates until `follow` is called."""
+    def __init__(
+        self,
+        model: DialogueModel,
+        tokenizer: Tokenizer,
+        pairs: Sequence[Pair],
+        seed: int,
+        answers: Gain | None = None,
+    ) -> None:
+        """
+        Args:
+            model: says what a mean reply is, and the candidates until `follow` is called.
+            answers: what candidates are worth, which are then beams and draws; without it, beams by BLEU.
+        """
         self.tokenizer = tokenizer
         self.contexts = [pair.context for pair in pairs]
-        self.references = tokenizer.tokenize_batch([pair.response for pair in pairs])
-        self.follow(model)
+        references = tokenizer.tokenize_batch([pair.response for pair in pairs])
+        self.mean_length = float(np.mean([len(reference) for reference in references]))
         self.seed = seed
-        sample = range(min(SAMPLE, len(pairs)))
-        replies = self._search(sample, BEAM | {"num_return_sequences": 1})
-        counts = [count_matches(reply[0].tokens, self.references[i]) for i, reply in zip(sample, replies, strict=True)]
-        self.mean_matches = np.maximum(np.mean([correct for correct, _ in counts], axis=0), 1 / len(counts))
-        self.mean_length = float(np.mean([len(reference) for reference in self.references]))
+        self.follow(model)
+        self.searches = DRAWS if answers else BEAMS
+        self.gain = answers or BleuGain(references, self._best(range(min(SAMPLE, len(pairs)))))
 
     def follow(self, model: DialogueModel) -> None:
-        """Take a copy of this model's weights for the candidates to come; the native back end searches, in int8."""
-        twin = frozen_copy(model)
-        folder = ModelFolder(ModelWeights.of(twin), self.tokenizer, GenerationConfig(suppress_tokens=NOT_SAID))
-        threads = torch.get_num_threads()
-        self.engine = Engine(folder, "candidates", choose(folder.weights, Wanted("cpu", "int8", threads)))
+        """Take a copy of this model's weights for the candidates to come."""
+        self.engine = quick_engine(model, self.tokenizer)
 
     def __call__(self, indices: Sequence[int]) -> CandidateBatch:
         """The candidates of the pairs at `indices`."""
-        found = [self._search(indices, search | {"num_return_sequences": KEPT}) for search in SEARCHES]
+        found = [self._search(indices, search) for search in self.searches]
         rows: list[int] = []
         kept: list[Candidate] = []
         for row, several in enumerate(zip(*found, strict=True)):
             distinct = {(*each.token_ids, each.finish_reason): each for replies in several for each in replies}
             rows += [row] * len(distinct)
             kept += distinct.values()
-        gains = [self._gain(each.tokens, self.references[indices[row]]) for row, each in zip(rows, kept, strict=True)]
+        gains = self.gain([indices[row] for row in rows], kept)
         ends = {"eos": [EOS_ID], "length": []}
         ids = [each.token_ids + ends[each.finish_reason] for each in kept]
         return CandidateBatch(
@@ -82,6 +97,5 @@ class CandidateSource:
         replies = self.engine.generate(contexts, seed=self.seed, request_ids=indices, strict_turns=False, **options)
         return [reply.candidates for reply in replies]
 
-    def _gain(self, tokens: Sequence[str], reference: Sequence[str]) -> float:
-        correct, _ = count_matches(tokens, reference)
-        return float((np.array(correct) / self.mean_matches).sum()) / MAX_ORDER
+    def _best(self, indices: Sequence[int]) -> list[Candidate]:
+        return [replies[0] for replies in self._search(indices, BEAM | {"num_return_sequences": 1})]

@@ -27,19 +27,19 @@ def check_sklearn() -> None:
         raise BackendError(f"emotion_teacher needs scikit-learn ({error}): pip install mime-fast[train]") from None
 
 
-def dialogue_folds(pairs: Sequence[Pair]) -> npt.NDArray[np.int64]:
-    """The fold of every pair, [n], 0 to 4; all pairs of a dialogue are in one.
+def dialogue_folds(pairs: Sequence[Pair], count: int = FOLDS) -> npt.NDArray[np.int64]:
+    """The fold of every pair, [n], from 0; all pairs of a dialogue are in one.
 
     Raises:
-        ConfigError: fewer than five dialogues.
+        ConfigError: fewer dialogues than folds.
     """
     from sklearn.model_selection import GroupKFold
 
     dialogues = [pair.conv_id for pair in pairs]
-    if len(set(dialogues)) < FOLDS:
-        raise ConfigError(f"emotion_teacher: {len(set(dialogues))} dialogues; must be {FOLDS} or more")
+    if len(set(dialogues)) < count:
+        raise ConfigError(f"emotion_teacher: {len(set(dialogues))} dialogues; must be {count} or more")
     folds = np.empty(len(pairs), dtype=np.int64)
-    for fold, (_, held_out) in enumerate(GroupKFold(FOLDS).split(dialogues, groups=dialogues)):
+    for fold, (_, held_out) in enumerate(GroupKFold(count).split(dialogues, groups=dialogues)):
         folds[held_out] = fold
     return folds
 

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from torch import Tensor
@@ -20,6 +21,7 @@ from mime_fast.text.tokenizer import Tokenizer
 from mime_fast.text.vocabulary import build_vocabulary
 from mime_fast.training.augmentation import extra_pairs
 from mime_fast.training.recipe import EXTRA_PAIRS, ExtraPairs, Stage
+from mime_fast.training.sentence_encoder import sentence_encoder_folder
 from mime_fast.training.vectors import read_vectors
 
 Path_ = str | os.PathLike[str]
@@ -34,6 +36,12 @@ class Inputs:
     extra: dict[ExtraPairs, list[Pair]]
     tokenizer: Tokenizer
     vectors: dict[str, Tensor] | None
+    sentence_encoder: Path | None = None  # its folder, where a stage has a teacher made of it
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """The training pairs, then those of each kind of `extra`."""
+        return [*self.train, *(pair for pairs in self.extra.values() for pair in pairs)]
 
     def fingerprints(self) -> dict[str, str | None]:
         """A hash of each part, by what people call it."""
@@ -43,6 +51,7 @@ class Inputs:
             "validation data": fingerprint_pairs(self.valid),
             "vocabulary": fingerprint(self.tokenizer.words),
             "word vectors": None if self.vectors is None else fingerprint_vectors(self.vectors),
+            "sentence encoder": None if self.sentence_encoder is None else fingerprint_encoder(self.sentence_encoder),
         }
 
 
@@ -50,11 +59,15 @@ def read_inputs(
     stages: Sequence[Stage],
     data: Path_,
     vectors: Path_ | None,
+    sentence_encoder: Path_ | None = None,
     *,
     reading: Reading | None = None,
     show_progress: bool = False,
 ) -> Inputs:
     """Read what the stages of a run need."""
+    encoder = None
+    if any(stage.sentence_teacher_steps for stage in stages):
+        encoder = sentence_encoder_folder(sentence_encoder)
     stage = stages[0]
     style: Literal["true", "released"] = "released" if stage.preset == "released" else "true"
     train = read_pairs(data, "train", style, reading=reading)
@@ -62,7 +75,7 @@ def read_inputs(
     counted = [train]
     if stage.vocabulary_splits == "all":
         counted += [valid, read_pairs(data, "test", style, reading=reading)]
-    taught = any(stage.emotion_teacher for stage in stages)
+    taught = any(stage.emotion_teacher or stage.sentence_teacher_steps for stage in stages)
     named = {kind for stage in stages for kind in stage.extra_epochs}
     kinds = [kind for kind in EXTRA_PAIRS if taught or kind in named]
     tokenizer = make_tokenizer(stage, counted)
@@ -73,7 +86,7 @@ def read_inputs(
             text = f"{os.fspath(vectors)}: found {len(found):,} of {len(tokenizer.words):,} words"
             tqdm.write(text, file=sys.stderr)
     extra = {kind: extra_pairs(kind, data, train, style, reading) for kind in kinds}
-    return Inputs(train, valid, extra, tokenizer, found)
+    return Inputs(train, valid, extra, tokenizer, found, encoder)
 
 
 def make_tokenizer(stage: Stage, splits: Sequence[Sequence[Pair]]) -> Tokenizer:
@@ -100,6 +113,11 @@ def fingerprint_pairs(pairs: Iterable[Pair]) -> str:
 
 def fingerprint_vectors(vectors: Mapping[str, Tensor]) -> str:
     return fingerprint([[word, vectors[word].numpy().tobytes().hex()] for word in sorted(vectors)])
+
+
+def fingerprint_encoder(folder: Path) -> str:
+    """A hash of a sentence encoder's weights."""
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
 
 
 def fingerprint(value: object) -> str:

@@ -17,7 +17,7 @@ from mime_fast.reference.mime import Mime, Refined
 from mime_fast.reference.moel import Moel
 from mime_fast.reference.response_emotion import GROUPS, Gaussian, Mixture, group_names
 from mime_fast.text.special import PAD_ID
-from mime_fast.training.risk import CandidateBatch, risk
+from mime_fast.training.risk import CandidateBatch, risk, vocabulary_logits
 
 RELEASED_SMOOTHING = 0.1
 
@@ -87,7 +87,7 @@ def loss_terms(
     response = _response_loss(model, batch, memory, label_smoothing, bfloat16_projection)
     expected, reply_length = response.new_zeros(()), 0.0
     if candidates is not None:
-        expected, reply_length = risk(model, memory, candidates, word_cost)
+        expected, reply_length = risk(model, memory, candidates, word_cost, bfloat16_projection)
         expected = expected / len(batch.emotion)
     if model.config.preset == "paper":
         size = len(batch.emotion)
@@ -235,9 +235,5 @@ def _response_loss(
 ) -> Tensor:
     out = model.decode(decoder_inputs(batch.target_ids), memory)
     real = batch.target_ids != PAD_ID
-    logits = _bfloat16_linear(model.fc_decode, out[real]) if bfloat16_projection else model.fc_decode(out[real])
+    logits = vocabulary_logits(model, out[real], bfloat16_projection)
     return smoothed_nll(logits, batch.target_ids[real], label_smoothing)
-
-
-def _bfloat16_linear(layer: nn.Linear, x: Tensor) -> Tensor:
-    return F.linear(*(tensor.to(torch.bfloat16) for tensor in (x, layer.weight, layer.bias)))

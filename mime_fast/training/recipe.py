@@ -17,6 +17,7 @@ from mime_fast.errors import ConfigError, DataError
 
 Schedule = Literal["noam", "cosine", "constant"]
 ExtraPairs = Literal["speaker_turns", "situations"]
+TEACHER_STEPS = "encoder_teacher_steps", "sentence_teacher_steps"
 EXTRA_PAIRS: tuple[ExtraPairs, ...] = get_args(ExtraPairs)
 
 
@@ -48,12 +49,14 @@ class Stage(Config):
     emotion_smoothing: float = 0.0  # label smoothing of L_cls
     emotion_teacher: float = 0.0  # share of L_cls that a linear classifier gives (training/emotion_teacher.py)
     encoder_teacher_steps: int = 0  # of MIME's own encoder beside it, a fold (training/encoder_teacher.py); 0: none
+    sentence_teacher_steps: int = 0  # of a sentence encoder, a fold (training/sentence_teacher.py); 0: none
     bfloat16_projection: bool = False  # of the decoder's output on the vocabulary, in training only
     alpha: float = 1.0  # weight of L_cls, eq. 32
     beta: float = 1.0  # weight of the ELBOs
     gamma: float = 1.0  # weight of L_resp
     mixture_weight: float = 0.0  # of -log d_g[e] for the labelled emotion e, a term that eq. 32 lacks
-    risk_weight: float = 0.0  # of its own beams' expected loss in BLEU, another such term (training/risk.py)
+    risk_weight: float = 0.0  # of its own replies' expected loss, another such term (training/risk.py)
+    risk_gain: Literal["bleu", "answer"] = "bleu"  # what is lost: words of the reference, or an answer (gains.py)
     reply_length: float = 0.0  # words per reply above which the risk counts length; 0: the training responses' mean
     gold_listener_steps: int = 0  # of MoEL: the decay of its oracle's chance (training/schedule.py); 0: no oracle
     kl_warmup_steps: int = 0  # steps in which the KL term's weight grows from 0 to 1
@@ -67,7 +70,7 @@ class Stage(Config):
         object.__setattr__(self, "betas", tuple(self.betas))
         for name in ("batch_size", "max_epochs", "eval_every_steps", "patience", "min_count"):
             check_int(name, getattr(self, name), 1)
-        for name in ("max_words", "max_steps", "kl_warmup_steps", "gold_listener_steps", "encoder_teacher_steps"):
+        for name in ("max_words", "max_steps", "kl_warmup_steps", "gold_listener_steps", *TEACHER_STEPS):
             check_int(name, getattr(self, name), 0)
         for name in ("min_steps", "seed"):
             check_int(name, getattr(self, name), 0)
@@ -84,6 +87,7 @@ class Stage(Config):
             ("preset", ("paper", "released")),
             ("schedule", ("noam", "cosine", "constant")),
             ("vocabulary_splits", ("train", "all")),
+            ("risk_gain", ("bleu", "answer")),
         ):
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{name}={getattr(self, name)!r}: must be {' or '.join(map(repr, allowed))}")
@@ -98,6 +102,16 @@ class Stage(Config):
             raise ConfigError(
                 f"encoder_teacher_steps={self.encoder_teacher_steps} with emotion_teacher=0: it must be above 0"
             )
+        answers = bool(self.risk_weight) and self.risk_gain == "answer"
+        if answers and not self.sentence_teacher_steps:
+            raise ConfigError("risk_gain='answer' with sentence_teacher_steps=0: it must be above 0")
+        if answers and self.reply_length:
+            raise ConfigError(f"risk_gain='answer' with reply_length={self.reply_length}: that is for 'bleu'")
+        if self.sentence_teacher_steps and not (answers or self.emotion_teacher):
+            raise ConfigError(
+                f"sentence_teacher_steps={self.sentence_teacher_steps} with neither emotion_teacher nor"
+                " risk_gain='answer': one of them must be asked for"
+            )
         self.model_config(7)
         GenerationConfig.from_dict(self.generation, where="generation")
 
@@ -108,8 +122,8 @@ class Stage(Config):
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed; `max_steps` cuts a teacher's steps, too."""
-        steps = changes.get("max_steps", 0) or self.encoder_teacher_steps
-        cut = {"encoder_teacher_steps": min(self.encoder_teacher_steps, steps)}
+        most = changes.get("max_steps", 0)
+        cut = {name: min(getattr(self, name), most or getattr(self, name)) for name in TEACHER_STEPS}
         return super().replace(**(cut | changes))
 
     def model_config(self, vocab_size: int) -> ModelConfig:

