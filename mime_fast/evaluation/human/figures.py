@@ -58,7 +58,8 @@ def study_figures(
     percentile intervals of `number` resamples of the dialogues, drawn by `seed`.
 
     Args:
-        voters: one for each annotator of the first round; None where nobody said who they are.
+        voters: one for each annotator of the first round; None where nobody said who they are. Those of whom no answer
+            came are left out.
 
     Returns:
         `study` (what was judged, by how many), `ratings` [model][group][criterion] with `value`, `low`, `high` and
@@ -75,7 +76,7 @@ def study_figures(
     tables = {model: _table(study, answers, model) for model in study.rated_models}
     ratings = {model: _means(study, table, weights) for model, table in tables.items()}
     return {
-        "study": _about(study, voters, number, seed),
+        "study": _about(study, answers, voters, number, seed),
         "ratings": ratings,
         "best": {criterion: _best(ratings, criterion) for criterion in CRITERIA} if ratings else {},
         "differences": [
@@ -90,14 +91,17 @@ def study_figures(
     }
 
 
-def _about(study: Study, voters: Sequence[Voter] | None, number: int, seed: int) -> About:
+def _about(study: Study, answers: Answers, voters: Sequence[Voter] | None, number: int, seed: int) -> About:
+    answered = {annotator for annotator, _ in (*answers.ratings, *answers.choices)}
     return {
         "tag": study.tag,
         "split": study.split,
         "draw": study.draw,
         "seed": study.seed,
         "annotators": study.annotators,
-        "voters": None if voters is None else [asdict(voter) for voter in voters],
+        "voters": None
+        if voters is None
+        else [asdict(voters[annotator - 1]) for annotator in sorted(answered) if annotator <= len(voters)],
         "instances": len(study.instances),
         "systems": study.systems,
         "resamples": number,

@@ -40,6 +40,12 @@ def test_a_record_holds_every_vote_and_no_text(desk: Desk, study: Study, tmp_pat
     assert not any(word in text for word in ("answer 1", "Something happened", "talk:", "gold words", "models/"))
 
 
+def test_an_annotator_of_whom_nothing_came_is_no_voter(desk: Desk, study: Study) -> None:
+    desk.sheets["ab-2.csv"] = desk.sheets["ratings-2.csv"] = []
+    record = record_of(study, desk, "model:First", "model:Second", "model:Third")
+    assert [voter["name"] for voter in record["voters"]] == ["First", "Third"]
+
+
 def test_the_table_of_studies(desk: Desk, study: Study) -> None:
     record = record_of(study, desk, "person", "person", "model:Some|Model")
     text = format_records({"first": record | {"draw": "develop"}, "second": record})
