@@ -1,7 +1,9 @@
 #include "engine/encode.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <utility>
 
 #include "engine/encoder.h"
 #include "engine/response_emotion.h"
@@ -53,49 +55,38 @@ Encoded encode_contexts(const Model& model, Scratch& scratch, const Contexts& co
 // s of eq. 4, or what takes its place, [N, 32].
 AlignedVector<float> emotion_logits(const Model& model, Scratch& scratch, const Encoded& encoded) {
   const std::size_t size = model.config.hidden_size, count = encoded.layout.count();
-  const float* query = encoded.first.data();
-  if (model.config.model_type == ModelType::kMime) {
-    float* queries = scratch.base.need(count * size);
-    scratch.linear(model.emotion_query, {query, size}, count, queries, size);
-    query = queries;
-  }
   AlignedVector<float> logits(count * kEmotions);
-  scratch.linear(model.emotion_logits, {query, size}, count, logits.data(), kEmotions);
+  scratch.linear(model.emotion_logits, {encoded.first.data(), size}, count, logits.data(), kEmotions);
   return logits;
 }
 
-// M or M~ (eq. 20-23) into out, with m [N, C] and W_h H [rows, C].
+// Whose emotions m and m~ mix (eq. 18-19).
+std::array<const EmotionGroup*, 2> mimicry(const Model& model, std::int32_t mimicked) {
+  std::array<const EmotionGroup*, 2> groups{&model.groups.front(), &model.groups.back()};
+  if (model.config.emotion_mimicry && !model.config.is_positive(mimicked)) std::swap(groups[0], groups[1]);
+  return groups;
+}
+
+// M or M~ (eq. 15, 20-23) into out, with each dialogue's group and d_g [N, 32], and W_h H [rows, C].
 void refine(const Model& model, Scratch& scratch, const Encoder& encoder, const Layout& layout,
-            const AlignedVector<float>& m, const float* base, float* out, std::size_t out_stride) {
+            const std::vector<const EmotionGroup*>& groups, const AlignedVector<float>& weights, const float* base,
+            float* out, std::size_t out_stride) {
   const std::size_t size = model.config.hidden_size;
-  AlignedVector<float> shift(layout.count() * size);
-  scratch.linear(encoder.emotion_projection, {m.data(), size}, layout.count(), shift.data(), size);
+  AlignedVector<float> shift(size);
   float* x = scratch.hidden.need(layout.rows() * size);
   for (std::size_t n = 0; n < layout.count(); ++n) {
+    std::fill(shift.begin(), shift.end(), 0.0f);
+    for (const std::int32_t emotion : groups[n]->emotions) {
+      const float weight = weights[n * kEmotions + static_cast<std::size_t>(emotion)];
+      const float* part = encoder.emotion_parts.data() + static_cast<std::size_t>(emotion) * size;
+      for (std::size_t c = 0; c < size; ++c) shift[c] += weight * part[c];
+    }
     for (std::size_t i = 0; i < layout.length(n); ++i) {
       const std::size_t row = (layout.first[n] + i) * size;
-      for (std::size_t c = 0; c < size; ++c) {
-        x[row + c] = base[row + c] + shift[n * size + c] + model.positions[i * size + c];
-      }
+      for (std::size_t c = 0; c < size; ++c) x[row + c] = base[row + c] + shift[c] + model.positions[i * size + c];
     }
   }
   run_encoder(model, scratch, encoder, layout, x, out, out_stride);
-}
-
-// m and m~ (eq. 18-19).
-std::array<AlignedVector<float>, 2> mimicry(const Model& model, const Mixture& mixture, const std::int32_t* mimicked,
-                                            const std::size_t* which, std::size_t count) {
-  const std::size_t size = model.config.hidden_size;
-  const AlignedVector<float>& first = mixture.emotions.front();
-  const AlignedVector<float>& last = mixture.emotions.back();
-  std::array<AlignedVector<float>, 2> chosen{first, last};
-  if (!model.config.emotion_mimicry) return chosen;
-  for (std::size_t n = 0; n < count; ++n) {
-    if (model.config.is_positive(mimicked[which[n]])) continue;
-    std::copy_n(last.data() + n * size, size, chosen[0].data() + n * size);
-    std::copy_n(first.data() + n * size, size, chosen[1].data() + n * size);
-  }
-  return chosen;
 }
 
 // The rows that refinement reads: all, or those after CTX.
@@ -120,16 +111,15 @@ AlignedVector<float> without_ctx(const Encoded& encoded, std::size_t size) {
   return words;
 }
 
-// M_fused (eq. 24-27) [rows, C]; the words' shares and their mean go to the dialogues' places.
-AlignedVector<float> fuse(const Model& model, Scratch& scratch, const Layout& layout, float* both,
-                          const Contexts& contexts, const std::size_t* which, const EmotionOutputs& outputs) {
+// M_fused (eq. 24-27) [rows, C], or what it is made of, [rows, 2C], where the decoder reads that; the words' shares and
+// their mean go to the dialogues' places.
+const float* fuse(const Model& model, Scratch& scratch, const Layout& layout, float* both, const Contexts& contexts,
+                  const std::size_t* which, const EmotionOutputs& outputs) {
   const std::size_t size = model.config.hidden_size, rows = layout.rows();
   float* gate = scratch.gate.need(rows * 2 * size);
   scratch.linear(model.fc_contrib, {both, 2 * size}, rows, gate, 2 * size, {Activation::kSigmoid});
   AlignedVector<float> shares(rows);
   scratch.kernels.apply_gate(gate, both, rows, size, shares.data());
-  AlignedVector<float> fused(rows * size);
-  scratch.linear(model.fc_fused, {both, 2 * size}, rows, fused.data(), size);
   for (std::size_t n = 0; n < layout.count(); ++n) {
     float total = 0;
     std::size_t words = 0;
@@ -143,24 +133,28 @@ AlignedVector<float> fuse(const Model& model, Scratch& scratch, const Layout& la
     const std::int64_t first = contexts.offsets[which[n]] + (model.config.drop_ctx ? 1 : 0);
     std::copy_n(shares.data() + layout.first[n], layout.length(n), outputs.mimic_shares + first);
   }
+  if (!model.fc_fused) return both;
+  float* fused = scratch.base.need(rows * size);
+  scratch.linear(*model.fc_fused, {both, 2 * size}, rows, fused, size);
   return fused;
 }
 
-// Eq. 7-27; of `encoded` stay the rows that refinement reads.
-AlignedVector<float> refine_and_fuse(const Model& model, Scratch& scratch, Encoded& encoded, const Contexts& contexts,
-                                     const Requests& requests, const std::size_t* which,
-                                     const EmotionOutputs& outputs) {
+// Eq. 7-27, as `fuse` returns it; of `encoded` stay the rows that refinement reads.
+const float* refine_and_fuse(const Model& model, Scratch& scratch, Encoded& encoded, const Contexts& contexts,
+                             const Requests& requests, const std::size_t* which, const EmotionOutputs& outputs) {
   const std::size_t size = model.config.hidden_size, count = encoded.layout.count();
-  const Mixture mixture = sample(model, scratch, encoded.first, requests, which);
+  const AlignedVector<float> weights = sample(model, scratch, encoded.first, requests, which);
+  std::array<std::vector<const EmotionGroup*>, 2> groups;
   for (std::size_t n = 0; n < count; ++n) {
-    std::copy_n(mixture.weights.data() + n * kEmotions, kEmotions, outputs.weights + which[n] * kEmotions);
+    std::copy_n(weights.data() + n * kEmotions, kEmotions, outputs.weights + which[n] * kEmotions);
+    const auto chosen = mimicry(model, outputs.mimicked[which[n]]);
+    for (std::size_t branch = 0; branch < 2; ++branch) groups[branch].push_back(chosen[branch]);
   }
   if (model.config.drop_ctx) {
     encoded.hidden = without_ctx(encoded, size);
     encoded.layout = words_only(encoded.layout);
   }
   const Layout& layout = encoded.layout;
-  const auto chosen = mimicry(model, mixture, outputs.mimicked, which, count);
   float* both = scratch.both.need(layout.rows() * 2 * size);
   float* base = scratch.base.need(layout.rows() * size);
   for (std::size_t branch = 0; branch < 2; ++branch) {
@@ -168,7 +162,7 @@ AlignedVector<float> refine_and_fuse(const Model& model, Scratch& scratch, Encod
     if (branch == 0 || model.response_encoders.size() > 1) {
       scratch.linear(encoder.projection, {encoded.hidden.data(), size}, layout.rows(), base, size);
     }
-    refine(model, scratch, encoder, layout, chosen[branch], base, both + branch * size, 2 * size);
+    refine(model, scratch, encoder, layout, groups[branch], weights, base, both + branch * size, 2 * size);
   }
   return fuse(model, scratch, layout, both, contexts, which, outputs);
 }
@@ -209,8 +203,8 @@ std::vector<Memory> encode(const Model& model, Scratch& scratch, const Contexts&
   if (model.config.model_type != ModelType::kMime) {
     return remember(model, scratch, encoded.layout, encoded.hidden.data(), logits.data());
   }
-  const AlignedVector<float> fused = refine_and_fuse(model, scratch, encoded, contexts, requests, which, outputs);
-  return remember(model, scratch, encoded.layout, fused.data(), logits.data());
+  const float* fused = refine_and_fuse(model, scratch, encoded, contexts, requests, which, outputs);
+  return remember(model, scratch, encoded.layout, fused, logits.data());
 }
 
 }  // namespace mime_fast

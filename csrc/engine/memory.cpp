@@ -44,24 +44,24 @@ struct Goer {
 };
 
 // Rows of some dialogues, one dialogue after the other; all of them lie that way already.
-const float* gather(Scratch& scratch, const Layout& layout, const std::vector<Goer>& goers, const float* fused,
+const float* gather(Scratch& scratch, const Layout& layout, const std::vector<Goer>& goers, const float* x,
                     std::size_t size) {
-  if (goers.size() == layout.count()) return fused;
+  if (goers.size() == layout.count()) return x;
   std::size_t rows = 0;
   for (const Goer& goer : goers) rows += layout.length(goer.dialogue);
   float* gathered = scratch.hidden.need(rows * size);
   float* out = gathered;
   for (const Goer& goer : goers) {
-    out = std::copy_n(fused + layout.first[goer.dialogue] * size, layout.length(goer.dialogue) * size, out);
+    out = std::copy_n(x + layout.first[goer.dialogue] * size, layout.length(goer.dialogue) * size, out);
   }
   return gathered;
 }
 
 }  // namespace
 
-std::vector<Memory> remember(const Model& model, Scratch& scratch, const Layout& layout, const float* fused,
+std::vector<Memory> remember(const Model& model, Scratch& scratch, const Layout& layout, const float* read,
                              const float* emotion_logits) {
-  const std::size_t size = model.config.hidden_size, depth = model.config.attention_depth;
+  const std::size_t depth = model.config.attention_depth;
   std::vector<Memory> memories(layout.count());
   std::vector<std::vector<Goer>> goers(model.layers());
   for (std::size_t n = 0; n < layout.count(); ++n) {
@@ -78,8 +78,9 @@ std::vector<Memory> remember(const Model& model, Scratch& scratch, const Layout&
     std::size_t rows = 0;
     for (const Goer& goer : goers[l]) rows += layout.length(goer.dialogue);
     if (rows == 0) continue;
-    const float* x = gather(scratch, layout, goers[l], fused, size);
-    scratch.linear(model.layer(l).memory_key_value, {x, size}, rows, projected, 2 * depth);
+    const PackedMatrix& weight = model.layer(l).memory_key_value;
+    const float* x = gather(scratch, layout, goers[l], read, weight.inputs);
+    scratch.linear(weight, {x, weight.inputs}, rows, projected, 2 * depth);
     const float* row = projected;
     for (const Goer& goer : goers[l]) {
       Memory& memory = memories[goer.dialogue];

@@ -25,8 +25,8 @@ struct Memory {
   std::vector<Layer> layers;
 };
 
-// Memories of dialogues whose rows are fused [rows, C]; emotion_logits [N, 32] choose the listeners.
-std::vector<Memory> remember(const Model& model, Scratch& scratch, const Layout& layout, const float* fused,
+// Memories of dialogues by what memory_key_value read, [rows, C or 2C]; emotion_logits [N, 32] choose the listeners.
+std::vector<Memory> remember(const Model& model, Scratch& scratch, const Layout& layout, const float* read,
                              const float* emotion_logits);
 
 }  // namespace mime_fast

@@ -9,6 +9,21 @@
 namespace mime_fast {
 namespace {
 
+// A B in float64, [rows, columns]: two linear layers, one right after the other, are one.
+AlignedVector<float> product(const float* a, const float* b, std::size_t rows, std::size_t inner, std::size_t columns) {
+  AlignedVector<float> out(rows * columns);
+  std::vector<double> sums(columns);
+  for (std::size_t row = 0; row < rows; ++row) {
+    std::fill(sums.begin(), sums.end(), 0.0);
+    for (std::size_t i = 0; i < inner; ++i) {
+      const auto factor = static_cast<double>(a[row * inner + i]);
+      for (std::size_t c = 0; c < columns; ++c) sums[c] += factor * static_cast<double>(b[i * columns + c]);
+    }
+    for (std::size_t c = 0; c < columns; ++c) out[row * columns + c] = static_cast<float>(sums[c]);
+  }
+  return out;
+}
+
 class Maker {
  public:
   Maker(const ModelConfig& config, Precision precision, const FindTensor& find)
@@ -21,11 +36,7 @@ class Maker {
 
   // One matrix of several linear layers without biases, one below the other.
   PackedMatrix stacked(const std::vector<std::string>& names, std::size_t outputs, std::size_t inputs) const {
-    AlignedVector<float> rows;
-    for (const std::string& name : names) {
-      const TensorValues weight = find_(name + ".weight", {outputs, inputs});
-      rows.insert(rows.end(), weight.get(), weight.get() + outputs * inputs);
-    }
+    const AlignedVector<float> rows = rows_of(names, outputs, inputs);
     return pack(precision_, rows.data(), outputs * names.size(), inputs, inputs, nullptr);
   }
 
@@ -64,13 +75,17 @@ class Maker {
 
   Encoder context_encoder() const { return layers_of("context_encoder", config_.context_layers); }
 
-  Encoder response_encoder(const std::string& name) const {
+  // emotions: E_E, [32, C].
+  Encoder response_encoder(const std::string& name, const float* emotions) const {
     const std::size_t size = config_.hidden_size;
-    const TensorValues values = find_(name + ".projection.weight", {size, 2 * size});
-    const float* projection = values.get();
+    const TensorValues projection = find_(name + ".projection.weight", {size, 2 * size});
     Encoder encoder = layers_of(name, config_.num_layers);
-    encoder.projection = pack(precision_, projection, size, size, 2 * size, nullptr);
-    encoder.emotion_projection = pack(precision_, projection + size, size, size, 2 * size, nullptr);
+    encoder.projection = pack(precision_, projection.get(), size, size, 2 * size, nullptr);
+    AlignedVector<float> turned(size * size);  // what m is multiplied by, [inputs, outputs]
+    for (std::size_t out = 0; out < size; ++out) {
+      for (std::size_t in = 0; in < size; ++in) turned[in * size + out] = projection.get()[(2 * out + 1) * size + in];
+    }
+    encoder.emotion_parts = product(emotions, turned.data(), kEmotions, size, size);
     return encoder;
   }
 
@@ -112,6 +127,23 @@ class Maker {
     return encoder;
   }
 
+  // Whether keys and values of M_fused (eq. 27) take fewer products straight from what it is made of.
+  bool contains_fused() const {
+    const std::size_t size = config_.hidden_size, keys_values = 2 * config_.attention_depth * config_.num_layers;
+    return config_.model_type == ModelType::kMime && keys_values * 2 * size <= (2 * size + keys_values) * size;
+  }
+
+  PackedMatrix memory_key_value(const std::string& attention) const {
+    const std::size_t size = config_.hidden_size, depth = config_.attention_depth;
+    const std::vector<std::string> names = {attention + ".key", attention + ".value"};
+    if (!contains_fused()) return stacked(names, depth, size);
+    const AlignedVector<float> rows = rows_of(names, depth, size);
+    const TensorValues weight = find_("fusion.fc_fused.weight", {size, 2 * size});
+    const TensorValues bias = find_("fusion.fc_fused.bias", {size});
+    return pack(precision_, product(rows.data(), weight.get(), 2 * depth, size, 2 * size).data(), 2 * depth, 2 * size,
+                2 * size, product(rows.data(), bias.get(), 2 * depth, size, 1).data());
+  }
+
   DecoderLayer decoder_layer(const std::string& name) const {
     const std::size_t size = config_.hidden_size, depth = config_.attention_depth;
     const std::string self = name + ".self_attention", memory = name + ".memory_attention";
@@ -120,18 +152,25 @@ class Maker {
             stacked({self + ".output"}, size, depth),
             norm(name + ".norm_memory_attention"),
             stacked({memory + ".query"}, depth, size),
-            stacked({memory + ".key", memory + ".value"}, depth, size),
+            memory_key_value(memory),
             stacked({memory + ".output"}, size, depth),
             norm(name + ".norm_ffn"),
             ffn(name + ".ffn")};
   }
 
   EmotionGroup group(const std::string& name, const std::string& sigma, std::vector<std::int32_t> emotions) const {
-    const std::size_t size = config_.hidden_size;
-    const std::size_t count = emotions.size();
-    return {std::move(emotions), linear("prior.fc_mu." + name, size, size, Precision::kFloat32),
-            linear("prior.fc_sigma." + sigma, size, size, Precision::kFloat32),
-            linear("prior.fc_d." + name, count, size, Precision::kFloat32)};
+    const std::size_t size = config_.hidden_size, count = emotions.size();
+    const TensorValues mu = find_("prior.fc_mu." + name + ".weight", {size, size});
+    const TensorValues mu_bias = find_("prior.fc_mu." + name + ".bias", {size});
+    const TensorValues d = find_("prior.fc_d." + name + ".weight", {count, size});
+    const TensorValues d_bias = find_("prior.fc_d." + name + ".bias", {count});
+    AlignedVector<float> bias = product(d.get(), mu_bias.get(), count, size, 1);
+    for (std::size_t i = 0; i < count; ++i) bias[i] += d_bias.get()[i];
+    return {
+        std::move(emotions),
+        pack(Precision::kFloat32, product(d.get(), mu.get(), count, size, size).data(), count, size, size, bias.data()),
+        linear("prior.fc_sigma." + sigma, size, size, Precision::kFloat32),
+        pack(Precision::kFloat32, d.get(), count, size, size, nullptr)};
   }
 
   static AlignedVector<float> copy(const TensorValues& values, std::size_t count) {
@@ -139,6 +178,15 @@ class Maker {
   }
 
  private:
+  AlignedVector<float> rows_of(const std::vector<std::string>& names, std::size_t outputs, std::size_t inputs) const {
+    AlignedVector<float> rows;
+    for (const std::string& name : names) {
+      const TensorValues weight = find_(name + ".weight", {outputs, inputs});
+      rows.insert(rows.end(), weight.get(), weight.get() + outputs * inputs);
+    }
+    return rows;
+  }
+
   const ModelConfig& config_;
   Precision precision_;
   const FindTensor& find_;
@@ -175,18 +223,17 @@ std::vector<EmotionGroup> make_groups(const ModelConfig& config, const Maker& ma
 void add_mime_parts(Model& model, const Maker& maker, const FindTensor& find) {
   const ModelConfig& config = model.config;
   const std::size_t size = config.hidden_size;
-  model.emotion_query =
-      pack(Precision::kFloat32, find("emotion_query.weight", {size, size}).get(), size, size, size, nullptr);
   const TensorValues emotions = find("emotion_embedding.weight", {kEmotions, size});
-  model.emotion_logits = pack(Precision::kFloat32, emotions.get(), kEmotions, size, size, nullptr);
-  model.emotions = Maker::copy(emotions, kEmotions * size);
+  const TensorValues query = find("emotion_query.weight", {size, size});
+  model.emotion_logits = pack(Precision::kFloat32, product(emotions.get(), query.get(), kEmotions, size, size).data(),
+                              kEmotions, size, size, nullptr);
   model.fc_sample = maker.linear("prior.fc_sample", size, size, Precision::kFloat32);
   model.groups = make_groups(config, maker);
   for (int i = 0; i < (config.shared_response_encoder ? 1 : 2); ++i) {
-    model.response_encoders.push_back(maker.response_encoder("response_encoders." + std::to_string(i)));
+    model.response_encoders.push_back(maker.response_encoder("response_encoders." + std::to_string(i), emotions.get()));
   }
   model.fc_contrib = maker.linear("fusion.fc_contrib", 2 * size, 2 * size, model.precision);
-  model.fc_fused = maker.linear("fusion.fc_fused", size, 2 * size, model.precision);
+  if (!maker.contains_fused()) model.fc_fused = maker.linear("fusion.fc_fused", size, 2 * size, model.precision);
 }
 
 void add_baseline_parts(Model& model, const Maker& maker, const FindTensor& find) {

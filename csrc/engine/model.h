@@ -80,8 +80,8 @@ struct EncoderLayer {
 };
 
 struct Encoder {
-  PackedMatrix projection;          // of H, in the emotion encoders
-  PackedMatrix emotion_projection;  // of m (eq. 20-21), there as well
+  PackedMatrix projection;             // of H (eq. 20-21), in the emotion encoders
+  AlignedVector<float> emotion_parts;  // [32, C], of each emotion in place of m, there as well
   std::vector<EncoderLayer> layers;
   Norm norm;
 };
@@ -92,16 +92,19 @@ struct DecoderLayer {
   PackedMatrix self_output;
   Norm norm_memory_attention;
   PackedMatrix memory_query;
-  PackedMatrix memory_key_value;  // [2A, C]
+  PackedMatrix memory_key_value;  // [2A, C], or [2A, 2C] where it contains fc_fused
   PackedMatrix memory_output;
   Norm norm_ffn;
   FeedForward ffn;
 };
 
-// One emotion group of the prior, always in float32.
+// One emotion group of the prior, always in float32. d_g is linear in z: what mu gives it is one product, `mean`, and
+// only the noise times its deviation is left to `d`.
 struct EmotionGroup {
   std::vector<std::int32_t> emotions;
-  PackedMatrix mu, sigma, d;
+  PackedMatrix mean;  // fc_d after fc_mu, [n, C]
+  PackedMatrix sigma;
+  PackedMatrix d;  // [n, C], without its bias
 };
 
 struct Model {
@@ -116,15 +119,14 @@ struct Model {
   AlignedVector<float> response_words;    // [V, C]
   AlignedVector<float> positions;         // [max_positions, C]
   Encoder context_encoder;
-  PackedMatrix emotion_logits;  // [32, C], float32
+  PackedMatrix emotion_logits;  // [32, C], float32; in MIME E_E W_E (eq. 4)
 
   // Only MIME.
-  PackedMatrix emotion_query;     // float32
-  AlignedVector<float> emotions;  // [32, C]
-  PackedMatrix fc_sample;         // float32
+  PackedMatrix fc_sample;  // float32
   std::vector<EmotionGroup> groups;
   std::vector<Encoder> response_encoders;
-  PackedMatrix fc_contrib, fc_fused;
+  PackedMatrix fc_contrib;
+  std::optional<PackedMatrix> fc_fused;  // none: the decoder's memory_key_value contain it
 
   std::vector<DecoderLayer> listeners;  // MoEL: one for each emotion, and the shared one
   std::vector<DecoderLayer> decoder_layers;

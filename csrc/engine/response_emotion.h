@@ -1,9 +1,8 @@
-// Response-emotion sampling from the prior (eq. 7-15), always in float32.
+// Response-emotion sampling from the prior (eq. 7-14), always in float32.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 #include "engine/scratch.h"
 
@@ -16,17 +15,11 @@ struct Requests {
   bool stochastic;
 };
 
-// d_g by emotion [N, 32], and e_g for each group [N, C] (eq. 7-15).
-struct Mixture {
-  AlignedVector<float> weights;
-  std::vector<AlignedVector<float>> emotions;
-};
-
 // In place.
 void softmax(float* values, std::size_t count);
 
-// c: eq. 3, [N, C]; `which` says where the dialogues' requests are.
-Mixture sample(const Model& model, Scratch& scratch, const AlignedVector<float>& c, const Requests& requests,
-               const std::size_t* which);
+// d_g by emotion, [N, 32] (eq. 7-14). c: eq. 3, [N, C]; `which` says where the dialogues' requests are.
+AlignedVector<float> sample(const Model& model, Scratch& scratch, const AlignedVector<float>& c,
+                            const Requests& requests, const std::size_t* which);
 
 }  // namespace mime_fast
