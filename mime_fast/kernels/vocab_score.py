@@ -36,7 +36,7 @@ def vocab_score_kernel(
     n = tl.program_id(0).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
     v = tile * BLOCK_V + tl.arange(0, BLOCK_V)
     logits = logits_tile(hidden, weight, bias, n, v, rows, C, V, BLOCK_N, BLOCK_V, BLOCK_K, INTERPRETED)
-    store_sums(logits, largest, sums, n, tile, rows, TILES, INTERPRETED)
+    store_sums(logits, tl.max(logits, axis=1), largest, sums, n, tile, rows, TILES, INTERPRETED)
     target = tl.load(targets + n, mask=n < rows, other=-1)
     mine = (target >= tile * BLOCK_V) & (target < tile * BLOCK_V + BLOCK_V)
     logit = tl.sum(tl.where(v[None, :] == target[:, None], logits, 0.0), axis=1)

@@ -55,9 +55,8 @@ def logits_tile(
 
 
 @triton.jit
-def store_sums(logits, largest, sums, n, tile, rows, TILES: tl.constexpr, INTERPRETED: tl.constexpr):
-    """A tile's largest logits and sums of exponentials above them, to [rows, TILES]; NaN stays NaN in the sum."""
-    top = tl.max(logits, axis=1)
+def store_sums(logits, top, largest, sums, n, tile, rows, TILES: tl.constexpr, INTERPRETED: tl.constexpr):
+    """A tile's largest logits, `top`, and sums of exponentials above them, to [rows, TILES]; NaN stays in the sum."""
     shift = tl.where(top == -float("inf"), 0.0, top)
     tl.store(largest + n * TILES + tile, top, mask=n < rows)
     tl.store(sums + n * TILES + tile, tl.sum(exp_of_few(logits - shift[:, None], INTERPRETED), axis=1), mask=n < rows)

@@ -27,7 +27,7 @@ from mime_fast.kernels.vocab_tiles import (
 
 MAX_K = 32
 AT_ONCE = 264  # programs that an H100 runs at a time, two on each multiprocessor
-WARM_UP = 2  # what a program's first tiles cost more than later ones, in tiles: they enter many words
+WARM_UP = 4  # what a program's first tile costs more than later ones, in tiles: k rounds, or a bound by k maxima
 
 
 @lru_cache(maxsize=256)
@@ -44,26 +44,52 @@ def tiles_a_program(row_blocks: int, tiles: int) -> int:
 
 
 @triton.jit
-def enter_best(logits, keys, v, banned, n, rows, BANNED: tl.constexpr):
-    """Each row's list of keys [N, K padded] after a tile [N, BLOCK_V] of words v, all of which are beyond the list's.
+def count_columns(banned, n, rows, BANNED: tl.constexpr):
+    """How many columns of `banned` [rows, BANNED] have a word for any of the rows n: none come after them."""
+    last = tl.zeros_like(n).to(tl.int32)
+    for i in range(BANNED):
+        last = tl.where(tl.load(banned + n * BANNED + i, mask=n < rows, other=-1) >= 0, i + 1, last)
+    return tl.max(last, axis=0)
 
-    One word a row and round, until no row has one that its list lacks: an equal one that comes later has the higher id.
-    Only a word that would enter is looked for among the row's bans.
+
+@triton.jit
+def lower_bound(logits, best, first, last, banned, bans, n, rows, K: tl.constexpr, BANNED: tl.constexpr):
+    """What no row's K-th best word lies below: the K-th largest of the different logits of words `first` to `last` - 1.
+
+    Words that the row may not take are among them: with each it is the next one.
     """
-    floor = tl.min(keys, axis=1)
-    best = tl.max(logits, axis=1)
-    wanted = best > key_value(floor)
+    count = tl.zeros_like(best).to(tl.int32) + K
+    for i in range(bans):
+        word = tl.load(banned + n * BANNED + i, mask=n < rows, other=-1)
+        count += ((word >= first) & (word < last)).to(tl.int32)
+    bound = best
+    for i in range(1, tl.max(count, axis=0)):
+        logits = tl.where(logits == best[:, None], -float("inf"), logits)
+        best = tl.max(logits, axis=1)
+        bound = tl.where(i < count, best, bound)
+    return bound
+
+
+@triton.jit
+def enter_best(logits, best, keys, floor, threshold, v, banned, bans, n, rows, BANNED: tl.constexpr):
+    """Lists of keys [N, K padded], the least of each, and thresholds [N] after a tile [N, BLOCK_V] of words v.
+
+    One word per row and round, until no row has one above its threshold: the value of the list's least key, or more.
+    Words v are beyond the list's, so that an equal one that comes later has the higher id. Only a word that would enter
+    is looked for among the row's bans.
+    """
+    wanted = best > threshold
     while tl.max(wanted.to(tl.int32), axis=0) > 0:
-        at_best = tl.where(logits == best[:, None], v[None, :], NO_WORD)
-        word = tl.min(at_best, axis=1)
-        for i in range(BANNED):
-            wanted = wanted & (tl.load(banned + n * BANNED + i, mask=wanted & (n < rows), other=-1) != word)
+        word = tl.min(tl.where(logits == best[:, None], v[None, :], NO_WORD), axis=1)
+        for i in range(bans):
+            wanted = wanted & (tl.load(banned + n * BANNED + i, mask=n < rows, other=-1) != word)
         keys = tl.where(wanted[:, None] & (keys == floor[:, None]), sort_key(best, word)[:, None], keys)
         logits = tl.where(v[None, :] == word[:, None], -float("inf"), logits)
         floor = tl.min(keys, axis=1)
+        threshold = tl.maximum(threshold, key_value(floor))
         best = tl.max(logits, axis=1)
-        wanted = best > key_value(floor)
-    return keys
+        wanted = best > threshold
+    return keys, floor, threshold
 
 
 @triton.jit(do_not_specialize=["rows", "tiles_a_program"])
@@ -94,16 +120,30 @@ def vocab_topk_kernel(
     lane = tl.arange(0, K_PADDED)
     nothing = tl.where(lane < K, NO_KEY + lane.to(tl.int64), 0x7FFFFFFFFFFFFFFF)  # all different; no room beyond K
     keys = tl.zeros([BLOCK_N, K_PADDED], tl.int64) + nothing[None, :]
+    floor = tl.min(keys, axis=1)
+    threshold = tl.where(n < rows, -float("inf"), float("inf"))
+    bans = count_columns(banned, n, rows, BANNED)
     first = tl.program_id(1) * tiles_a_program
-    for tile in range(first, min(first + tiles_a_program, TILES)):
+    begin = tl.where((first > 0) & (tiles_a_program > 1), first - 1, first)
+    for step in range(begin, min(first + tiles_a_program, TILES)):
+        tile = tl.where(step < first, 0, step)
         v = tile * BLOCK_V + tl.arange(0, BLOCK_V)
         logits = logits_tile(hidden, weight, bias, n, v, rows, C, V, BLOCK_N, BLOCK_V, BLOCK_K, INTERPRETED)
-        store_sums(logits, largest, sums, n, tile, rows, TILES, INTERPRETED)
-        if SUPPRESSED:
-            away = tl.load(suppressed + v, mask=v < V, other=0) != 0
-            logits = tl.where(away[None, :], -float("inf"), logits)
-        logits = tl.where((n < rows)[:, None], logits, -float("inf"))
-        keys = enter_best(logits, keys, v, banned, n, rows, BANNED)
+        best = tl.max(logits, axis=1)
+        if step >= first:
+            store_sums(logits, best, largest, sums, n, tile, rows, TILES, INTERPRETED)
+        if tl.max((best > threshold).to(tl.int32), axis=0) > 0:
+            if SUPPRESSED:
+                away = tl.load(suppressed + v, mask=v < V, other=0) != 0
+                logits = tl.where(away[None, :], -float("inf"), logits)
+                best = tl.max(logits, axis=1)
+            if step < first:
+                bound = lower_bound(logits, best, 0, BLOCK_V, banned, bans, n, rows, K, BANNED)
+                threshold = tl.maximum(threshold, bound)
+            else:
+                keys, floor, threshold = enter_best(
+                    logits, best, keys, floor, threshold, v, banned, bans, n, rows, BANNED
+                )
     here = (n * tl.num_programs(1) + tl.program_id(1))[:, None] * K + lane[None, :]
     tl.store(candidates + here, keys, mask=(n < rows)[:, None] & (lane < K)[None, :])
 

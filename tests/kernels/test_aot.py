@@ -74,8 +74,11 @@ def test_a_ladder_of_batches_compiles_once(built: dict[int, list[dict[str, Any]]
 
 
 def test_a_tile_of_the_packed_vocabulary_is_read_straight_on(built: dict[int, list[dict[str, Any]]]) -> None:
-    """Without masks in a loop over its depth: no more instructions than these; docs/gpu.md has the counts."""
-    for kernel, most in (("vocab_score_kernel", 1200), ("vocab_logits_kernel", 900), ("vocab_topk_kernel", 2000)):
+    """Without masks in a loop over its depth, by one product: no more instructions than these.
+
+    docs/gpu.md has the counts. Of `vocab_topk`'s a tile that no word enters from takes 850.
+    """
+    for kernel, most in (("vocab_score_kernel", 1200), ("vocab_logits_kernel", 900), ("vocab_topk_kernel", 2500)):
         (counts,) = (
             one["instructions"]
             for one in built[90]
@@ -83,7 +86,7 @@ def test_a_tile_of_the_packed_vocabulary_is_read_straight_on(built: dict[int, li
             and one["case"].endswith(" bfloat16")
             and " N=" not in one["case"].replace(" N=5120", "")
         )
-        assert counts["all"] <= most
+        assert counts["all"] <= most and counts["HGMMA"] == 20
 
 
 def test_sampling_is_one_compilation_for_all_numbers(built: dict[int, list[dict[str, Any]]]) -> None:

@@ -162,3 +162,33 @@ def test_all_candidates_of_many_programs_are_merged(device: str) -> None:
     cut = Tiles(rows=16, columns=16, depth=16, warps=4, stages=2)
     found = vocab_topk(hidden, weight, bias, None, None, 32, tiles=cut, programs=40)
     assert torch.equal(found[1], plain.vocab_topk(hidden, weight, bias, None, None, 32)[1])
+
+
+@pytest.mark.parametrize("k", [3, 32])
+@pytest.mark.parametrize("front", ["frequent", "rare", "absent"])
+def test_thresholds_that_the_first_tile_gives(front: str, k: int, device: str) -> None:
+    """Whether its words are the best, the worst or not there at all; ties, and bans that are most of it."""
+    words, rows = 16 * 6 + 11, 9
+    random, cut = Random(k), Tiles(rows=16, columns=16, depth=16, warps=4, stages=2)
+    steps = torch.arange(words).div(20, rounding_mode="floor")
+    bias = (-steps if front == "frequent" else steps).float()
+    bias[: 16 if front == "absent" else 0] = -inf
+    hidden, weight = ((random.ids(3, *shape) - 1).float() for shape in ((rows, 4), (words, 4)))
+    hidden[5] = 0.0  # only ties
+    banned = random.ids(40, rows, 20) - 1
+    banned[:6] = -1
+    banned[1, 4:20] = torch.arange(16)
+    banned[2, 1:9] = 3
+    banned[3, :5] = torch.arange(16, 21)
+    banned[4, 7] = 0
+    suppressed = torch.zeros(words, dtype=torch.uint8)
+    suppressed[[0, 5, 17, 60]] = 1
+    hidden, weight, bias, suppressed, banned = move((hidden, weight, bias, suppressed, banned), torch.float32, device)
+    given = hidden, weight, bias, suppressed, banned
+    expected = plain.vocab_topk(*given, k)
+    for programs in (2, 3):
+        found = vocab_topk(*given, k, tiles=cut, programs=programs)
+        assert torch.equal(found[1], expected[1])
+        torch.testing.assert_close(found[0], expected[0], atol=1e-4, rtol=0)
+    bare = vocab_topk(hidden, weight, bias, None, None, k, tiles=cut, programs=2)
+    assert torch.equal(bare[1], plain.vocab_topk(hidden, weight, bias, None, None, k)[1])
