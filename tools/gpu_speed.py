@@ -92,7 +92,13 @@ def eager_ops(dry: bool) -> Ops:
     """Plain PyTorch as one would write it: torch.topk, not the twin's stable sort; the beam step is ours in both."""
 
     def vocab_topk(
-        hidden: Tensor, weight: Tensor, bias: Tensor, suppressed: Tensor | None, banned: Tensor | None, k: int
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        suppressed: Tensor | None,
+        banned: Tensor | None,
+        k: int,
+        active: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         logits = torch.nn.functional.linear(hidden.to(weight.dtype), weight).float() + bias
         total = logits.logsumexp(dim=-1)

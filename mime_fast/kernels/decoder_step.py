@@ -17,7 +17,7 @@ from torch import Tensor
 from mime_fast.kernels.decoder_attention import attend_history, attend_memory
 from mime_fast.kernels.decoder_rows import feed_forward, norm_rows, project_rows
 from mime_fast.kernels.plain_decoder import History
-from mime_fast.kernels.tiles import INTERPRETED, Tiles, blocks, linear_tile, narrow, padded
+from mime_fast.kernels.tiles import INTERPRETED, Tiles, active_rows, blocks, linear_tile, narrow, padded
 from mime_fast.kernels.weights import DecoderCache, DecoderLayerWeights, DecoderWeights
 
 POSITIONS = 16  # of a block of keys
@@ -37,6 +37,7 @@ def decoder_layer_kernel(
     words,
     ancestry,
     positions,
+    active,
     memory_masked,
     memory_lengths,
     word_table,
@@ -79,6 +80,7 @@ def decoder_layer_kernel(
     CONV2_DEPTH: tl.constexpr,  # CHANNELS, and the zeros after them
     UNBIASED: tl.constexpr,
     FINAL_RELU: tl.constexpr,
+    EVERY: tl.constexpr,
     FIRST: tl.constexpr,
     LAST: tl.constexpr,
     COLUMNS: tl.constexpr,  # C', of matrices that C columns go into, and of the normed rows: 0 beyond C
@@ -95,6 +97,8 @@ def decoder_layer_kernel(
     HD: tl.constexpr = H * D
     SCRATCH: tl.constexpr = COLUMNS + 2 * HD
     n = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
+    if tl.max(active_rows(n, rows, active, beams, EVERY).to(tl.int32), axis=0) == 0:
+        return
     c, d = tl.arange(0, C_PADDED), tl.arange(0, D_PADDED)
     live = (n < rows)[:, None]
     whole, deep = live & (c < C)[None, :], live & (c < COLUMNS)[None, :]
@@ -172,6 +176,7 @@ def decoder_step(
     memory_lengths: Tensor,
     weights: DecoderWeights,
     caches: tuple[DecoderCache, ...],
+    active: Tensor | None = None,
     *,
     tiles: Tiles | None = None,
 ) -> Tensor:
@@ -184,7 +189,7 @@ def decoder_step(
     for i, (layer, cache) in enumerate(zip(weights.layers, caches, strict=True)):
         if rows:
             first, last = i == 0, i == len(caches) - 1
-            _launch(x, hidden, history, memory_masked, memory_lengths, weights, layer, cache, first, last, cut)
+            _launch(x, hidden, history, active, memory_masked, memory_lengths, weights, layer, cache, first, last, cut)
     return hidden
 
 
@@ -192,6 +197,7 @@ def _launch(
     x: Tensor,
     hidden: Tensor,
     history: History,
+    active: Tensor | None,
     memory_masked: Tensor,
     memory_lengths: Tensor,
     weights: DecoderWeights,
@@ -215,6 +221,7 @@ def _launch(
         history.words,
         history.ancestry,
         history.positions,
+        history.positions if active is None else active,
         memory_masked,
         memory_lengths,
         weights.words,
@@ -257,6 +264,7 @@ def _launch(
         CONV2_DEPTH=layer.conv2.shape[2],
         UNBIASED=weights.unbiased_norm,
         FINAL_RELU=weights.final_relu,
+        EVERY=active is None,
         FIRST=first,
         LAST=last,
         COLUMNS=weights.columns,

@@ -93,18 +93,25 @@ def response_emotion(
     return torch.stack(each).sum(dim=0), m, m_other
 
 
-def vocab_logits(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def vocab_logits(hidden: Tensor, weight: Tensor, bias: Tensor, active: Tensor | None = None) -> Tensor:
     """O W^T + b (eq. 29), wide [N, V]: its sums are never rounded to a narrower dtype.
 
     Args:
         hidden: O, [N, C]; weight: [V, C]; bias: [V].
+        active: as in `vocab_topk`.
     """
     hidden, weight, bias = (x.to(wide(hidden.dtype)) for x in (hidden, weight, bias))
     return F.linear(hidden, weight) + bias
 
 
 def vocab_topk(
-    hidden: Tensor, weight: Tensor, bias: Tensor, suppressed: Tensor | None, banned: Tensor | None, k: int
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    suppressed: Tensor | None,
+    banned: Tensor | None,
+    k: int,
+    active: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The k most probable next tokens of each row (eq. 29), most probable first.
 
@@ -116,6 +123,7 @@ def vocab_topk(
         suppressed: uint8 [V], not 0 where a word is never taken; None: nowhere.
         banned: int32 [N, M], words that the row does not take, -1: none; None: none at all.
         k: 1 to 32.
+        active: int32 [B], 0 where nobody looks at what the slot's N / B rows get; None: nowhere.
 
     Returns:
         Log-probs, wide [N, k], ids, int32 [N, k] (-inf and 0 where fewer words are allowed and above -inf), and the

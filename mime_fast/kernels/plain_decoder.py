@@ -69,6 +69,7 @@ def decoder_step(
     memory_lengths: Tensor,
     weights: DecoderWeights,
     caches: tuple[DecoderCache, ...],
+    active: Tensor | None = None,
 ) -> Tensor:
     """O of the position that is fed (eq. 28), [N, C'] in the weights' dtype, 0 beyond C; later steps read the caches.
 
@@ -76,6 +77,7 @@ def decoder_step(
         history: the token to feed is words[n, positions[n]].
         memory_masked, memory_lengths: as in `memory_attention`.
         caches: one a layer.
+        active: int32 [B], 0 where nobody looks at what a dialogue's rows get, here and in their caches; None: nowhere.
     """
     at = history.positions.long()
     tokens = history.words.gather(1, at[:, None])[:, 0].long()

@@ -38,13 +38,14 @@ def sample_tokens(
     suppressed: Tensor | None,
     banned: Tensor | None,
     forced: Tensor | None,
+    active: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """One token per row; nothing is read back.
 
     Args:
         logits: wide [N, V].
         history: the tokens so far, which a repetition penalty is about; their number is a draw's step.
-        suppressed, banned: as in `vocab_topk`. forced: int32 [N], the only token, or -1.
+        suppressed, banned, active: as in `vocab_topk`, of N slots. forced: int32 [N], the only token, or -1.
 
     Returns:
         Log-probs, wide [N, 1], and tokens, int32 [N, 1]; -inf where no token is left, NaN where the model broke.

@@ -20,7 +20,7 @@ from mime_fast.kernels import plain_noise
 from mime_fast.kernels.philox import philox4x32
 from mime_fast.kernels.plain_decoder import History
 from mime_fast.kernels.plain_sampling import Draws
-from mime_fast.kernels.tiles import FUSED, INTERPRETED, exp_of_few
+from mime_fast.kernels.tiles import FUSED, INTERPRETED, active_rows, exp_of_few
 from mime_fast.kernels.vocab_tiles import NO_WORD, ordered_bits
 
 WHOLE = 1 << 30  # the shares of all words
@@ -92,6 +92,7 @@ def sample_tokens_kernel(
     suppressed,
     banned,
     forced,
+    active,  # [N]
     log_probs,
     ids,
     temperature_bits,  # of its float64
@@ -104,6 +105,7 @@ def sample_tokens_kernel(
     BANNED: tl.constexpr,  # columns of `banned`
     SUPPRESSED: tl.constexpr,
     FORCED: tl.constexpr,
+    EVERY: tl.constexpr,
     TOP_K: tl.constexpr,
     TOP_P: tl.constexpr,
     PENALTY: tl.constexpr,
@@ -111,6 +113,8 @@ def sample_tokens_kernel(
     INTERPRETED: tl.constexpr,
 ):
     row = tl.program_id(0).to(tl.int64)
+    if active_rows(row, row + 1, active, 1, EVERY).to(tl.int32) == 0:
+        return
     v = tl.arange(0, V_PADDED)
     step = tl.load(positions + row)
     logit = tl.load(logits + row * V + v, mask=v < V, other=-float("inf"))
@@ -181,6 +185,7 @@ def sample_tokens(
     suppressed: Tensor | None,
     banned: Tensor | None,
     forced: Tensor | None,
+    active: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Contract of `plain_sampling.sample_tokens`, for float32 logits.
 
@@ -201,6 +206,7 @@ def sample_tokens(
             logits if suppressed is None else suppressed,
             logits if banned is None else banned,
             logits if forced is None else forced,
+            logits if active is None else active,
             found,
             ids,
             int(np.float64(options.temperature).view(np.int64)),
@@ -213,6 +219,7 @@ def sample_tokens(
             BANNED=0 if banned is None else banned.shape[1],
             SUPPRESSED=suppressed is not None,
             FORCED=forced is not None,
+            EVERY=active is None,
             TOP_K=0 < options.top_k < words,
             TOP_P=options.top_p < 1.0,
             PENALTY=options.repetition_penalty != 1.0,

@@ -17,6 +17,7 @@ def sorted_topk(
     suppressed: Tensor | None,
     banned: Tensor | None,
     k: int,
+    active: Tensor | None = None,
     *,
     vocab_logits: Callable[..., Tensor],
 ) -> tuple[Tensor, Tensor, Tensor]:

@@ -45,6 +45,14 @@ def blocks(size: int, block: int) -> int:
 
 
 @triton.jit
+def active_rows(n, rows, active, beams, EVERY: tl.constexpr):
+    """Which of rows n are below `rows` and of active slots [B], `beams` rows each; EVERY: all slots are active."""
+    if EVERY:
+        return n < rows
+    return tl.load(active + n.to(tl.int32) // beams, mask=n < rows, other=0) != 0
+
+
+@triton.jit
 def multiply_add(a, b, out, INTERPRETED: tl.constexpr):
     """out + a b in float32: [n, k], [k, j], [n, j]. Float32 factors are taken as they are, not cut to TF32."""
     if INTERPRETED:  # its bfloat16 products are wrong; in float32 they are the device's, exact before they are added

@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mime_fast.kernels.tiles import FUSED, INTERPRETED, Tiles, blocks
+from mime_fast.kernels.tiles import FUSED, INTERPRETED, Tiles, active_rows, blocks
 from mime_fast.kernels.vocab_tiles import (
     NO_KEY,
     NO_WORD,
@@ -92,23 +92,26 @@ def enter_best(logits, best, keys, floor, threshold, v, banned, bans, n, rows, B
     return keys, floor, threshold
 
 
-@triton.jit(do_not_specialize=["rows", "tiles_a_program"])
+@triton.jit(do_not_specialize=["rows", "tiles_a_program", "beams"])
 def vocab_topk_kernel(
     hidden,
     weight,
     bias,
     suppressed,
     banned,
+    active,
     largest,  # [rows, TILES]
     sums,  # [rows, TILES]
     candidates,  # int64 keys, [rows, programs, K]
     rows,
     tiles_a_program,
+    beams,
     C: tl.constexpr,
     V: tl.constexpr,
     K: tl.constexpr,
     BANNED: tl.constexpr,  # columns of `banned`
     SUPPRESSED: tl.constexpr,
+    EVERY: tl.constexpr,  # row counts, and `active` is not there
     TILES: tl.constexpr,
     K_PADDED: tl.constexpr,
     BLOCK_N: tl.constexpr,
@@ -117,11 +120,14 @@ def vocab_topk_kernel(
     INTERPRETED: tl.constexpr,
 ):
     n = tl.program_id(0).to(tl.int64) * BLOCK_N + tl.arange(0, BLOCK_N)
+    counts = active_rows(n, rows, active, beams, EVERY)
+    if tl.max(counts.to(tl.int32), axis=0) == 0:
+        return
     lane = tl.arange(0, K_PADDED)
     nothing = tl.where(lane < K, NO_KEY + lane.to(tl.int64), 0x7FFFFFFFFFFFFFFF)  # all different; no room beyond K
     keys = tl.zeros([BLOCK_N, K_PADDED], tl.int64) + nothing[None, :]
     floor = tl.min(keys, axis=1)
-    threshold = tl.where(n < rows, -float("inf"), float("inf"))
+    threshold = tl.where(counts, -float("inf"), float("inf"))
     bans = count_columns(banned, n, rows, BANNED)
     first = tl.program_id(1) * tiles_a_program
     begin = tl.where((first > 0) & (tiles_a_program > 1), first - 1, first)
@@ -148,22 +154,27 @@ def vocab_topk_kernel(
     tl.store(candidates + here, keys, mask=(n < rows)[:, None] & (lane < K)[None, :])
 
 
-@triton.jit(do_not_specialize=["count"])
+@triton.jit(do_not_specialize=["count", "beams"])
 def merge_kernel(
     largest,
     sums,
     candidates,
+    active,
     log_probs,
     ids,
     totals,
     count,  # of the row's candidates
+    beams,
     K: tl.constexpr,
+    EVERY: tl.constexpr,
     TILES: tl.constexpr,
     TILES_PADDED: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """The K best of each row's candidates, whose keys differ: each time the largest below the last one."""
     row = tl.program_id(0).to(tl.int64)
+    if active_rows(row, row + 1, active, beams, EVERY).to(tl.int32) == 0:
+        return
     total = log_sum_exp(largest, sums, row, TILES, TILES_PADDED)
     tl.store(totals + row, total)
     i = tl.arange(0, BLOCK)
@@ -188,6 +199,7 @@ def vocab_topk(
     suppressed: Tensor | None,
     banned: Tensor | None,
     k: int,
+    active: Tensor | None = None,
     *,
     tiles: Tiles | None = None,
     programs: int | None = None,
@@ -203,6 +215,7 @@ def vocab_topk(
     number = blocks(words, cut.columns)
     a_program = blocks(number, programs) if programs else tiles_a_program(blocks(rows, cut.rows), number)
     programs = blocks(number, a_program)
+    beams = 1 if active is None else rows // len(active)
     largest, sums = (torch.empty((rows, number), dtype=torch.float32, device=hidden.device) for _ in range(2))
     candidates = torch.empty((rows, programs, k), dtype=torch.int64, device=hidden.device)
     log_probs = torch.empty((rows, k), dtype=torch.float32, device=hidden.device)
@@ -215,16 +228,19 @@ def vocab_topk(
             bias,
             weight if suppressed is None else suppressed,
             weight if banned is None else banned,
+            weight if active is None else active,
             largest,
             sums,
             candidates,
             rows,
             a_program,
+            beams,
             C=size,
             V=words,
             K=k,
             BANNED=0 if banned is None else banned.shape[1],
             SUPPRESSED=suppressed is not None,
+            EVERY=active is None,
             TILES=number,
             K_PADDED=triton.next_power_of_2(k),
             BLOCK_N=cut.rows,
@@ -237,11 +253,14 @@ def vocab_topk(
             largest,
             sums,
             candidates,
+            candidates if active is None else active,
             log_probs,
             ids,
             totals,
             programs * k,
+            beams,
             K=k,
+            EVERY=active is None,
             TILES=number,
             TILES_PADDED=triton.next_power_of_2(number),
             BLOCK=256 if programs * k <= 256 else 1024,

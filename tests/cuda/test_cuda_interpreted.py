@@ -15,7 +15,7 @@ from mime_fast.config.generation import GenerationConfig
 from mime_fast.config.model import MimeConfig
 from mime_fast.kernels.beam_state import BeamState
 from mime_fast.kernels.select import BeamStep, Ops, device_ops
-from tests.cuda.beam_case import compiled
+from tests.cuda.beam_case import all_of, compiled
 from tests.cuda.device_case import DeviceCase, torch_mime
 from tests.native.parity_case import parts
 from tests.native.random_models import SMALL, Tensors, random_dialogues, random_tensors
@@ -77,3 +77,27 @@ def test_scores_are_the_reference_s() -> None:
     outputs = [backend.score(*parts(asked), targets, np.array([0, 4, 6])) for backend in case.all]
     assert_as_exact(*(torch.from_numpy(log_probs) for _, log_probs in outputs))
     case.check_outputs(outputs[0][0], asked)
+
+
+@pytest.mark.parametrize("way", ["beams", "sampling"])
+def test_steps_after_the_end_leave_everything_alone(way: str) -> None:
+    """The search's state and all caches, whatever lies in them: no program does anything."""
+    config = MimeConfig.paper(75, **SMALL)
+    asked = random_dialogues(config, [3], 5, pads=True)
+    backend = InterpretedCase(config, random_tensors(config, 6, logits=1.0, eos=3.0)).native
+    assert isinstance(backend, CudaBackend)
+    backend.generate(*parts(asked), WAYS[way])
+    session = backend.last_session()
+    assert not int(session.state.live_count)
+
+    def everything() -> list[bytes]:
+        caches = [x for cache in session.caches for x in vars(cache).values()]
+        return [*all_of(session.state).values(), *(x.numpy().tobytes() for x in caches)]
+
+    with torch.inference_mode():
+        for cache in session.caches:
+            for x in vars(cache).values():
+                x.fill_(77.0)
+        before = everything()
+        session.step(session.shape.slots)
+    assert everything() == before

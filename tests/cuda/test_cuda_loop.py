@@ -20,7 +20,7 @@ from mime_fast.backends.protocol import Backend
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.config.model import MimeConfig
 from mime_fast.errors import BackendError, ConfigError
-from mime_fast.kernels.select import plain_ops
+from mime_fast.kernels.select import Ops, plain_ops
 from mime_fast.reference import layers
 from mime_fast.reference.hypothesis import Hypothesis
 from tests.cuda.device_case import ON_DEVICE, DeviceCase, device_backend, torch_mime
@@ -271,6 +271,35 @@ def test_what_earlier_searches_left_changes_nothing(
 
     monkeypatch.setattr(Session, "__init__", poisoned)
     assert_alike(device_backend(CONFIG, TENSORS, 4).generate(*parts(asked), options)[1], expected)
+
+
+@every_way
+def test_nobody_looks_at_what_free_slots_get(asked: Asked, options: GenerationConfig) -> None:
+    """Kernels leave them alone: here they get NaN, and words that do not exist."""
+    ops, seen = plain_ops("for tests"), set()
+
+    def spoilt(name: str) -> Callable[..., Any]:
+        def run(*given: Any) -> Any:
+            found = getattr(ops, name)(*given)
+            active = given[-1]
+            seen.add((name, bool(active.all())))
+            for x in found if isinstance(found, tuple) else (found,):
+                free = (active == 0).repeat_interleave(len(x) // len(active))
+                x[free] = torch.nan if x.is_floating_point() else 2**30
+            return found
+
+        return run
+
+    searched = ["vocab_logits", "sample_tokens"] if options.do_sample else ["vocab_topk"]
+    names = ["decoder_step", *(searched if options.repetition_penalty == 1.0 else [])]
+    changed: Ops = replace(ops, **dict[str, Any]((name, spoilt(name)) for name in names))
+    backend = CudaBackend(torch_mime(CONFIG, TENSORS), torch.float32, 8, changed, Graphs("for tests"))
+    prefixes = [[7, 8][: i % 3] for i in range(len(asked))]
+    for each in (list(range(len(asked))), [2, 5, 7]):  # by the queue, and without it
+        given, begun = parts(asked.only(each)), [prefixes[i] for i in each]
+        _, found = backend.generate(*given, options, begun)
+        assert_alike(found, device_backend(CONFIG, TENSORS, 8).generate(*given, options, begun)[1])
+    assert seen == {(name, each) for name in names for each in (True, False)}
 
 
 @every_way

@@ -165,7 +165,7 @@ def caught() -> Iterator[list[Launch]]:
 
 
 def cases(dtype: torch.dtype, more: bool) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Every launcher with the sizes of the shipped models; `more`: other options and numbers of rows, too."""
+    """Every launcher with the sizes of the shipped models, as a search calls it; `more`: other options, too."""
     size, words = 300, 24_704
 
     def real(*shape: int) -> Tensor:
@@ -190,14 +190,14 @@ def cases(dtype: torch.dtype, more: bool) -> Iterator[tuple[str, Callable[[], ob
     columns = weight.shape[1]
 
     def best(rows: int, k: int, suppressed: Tensor | None, banned: Tensor | None) -> object:
-        return vocab_topk(real(rows, columns), weight, bias, suppressed, banned, k)
+        return vocab_topk(real(rows, columns), weight, bias, suppressed, banned, k, ids(-(-rows // 5)))
 
     for rows, k, bans in ((5120, 10, 1), (5, 10, 0), (1024, 1, 0), (160, 32, 30), (640, 10, 1), (5, 10, 1))[
         : 1 + 5 * more
     ]:
         ban = (torch.zeros(words, dtype=torch.uint8), ids(rows, bans)) if bans else (None, None)
         yield f"vocab_topk N={rows} k={k} bans={bans}", partial(best, rows, k, *ban)
-    yield "vocab_logits", lambda: vocab_logits(real(9, columns), weight, bias)
+    yield "vocab_logits", lambda: vocab_logits(real(9, columns), weight, bias, ids(9))
     yield "vocab_score", lambda: vocab_score(real(9, columns), weight, bias, ids(9))
     if dtype == torch.float32:  # whatever the weights are
         yield from sampling_cases()
@@ -223,7 +223,7 @@ def sampling_cases() -> Iterator[tuple[str, Callable[[], object]]]:
         masks = torch.zeros(words, dtype=torch.uint8), torch.zeros(9, 31, dtype=torch.int32)
         logits = torch.zeros(9, words)
         name = f"sample_tokens V={words} {' '.join(f'{key}={value}' for key, value in way.items())}".strip()
-        yield name, partial(sample_tokens, logits, draws, history, options, *masks, None)
+        yield name, partial(sample_tokens, logits, draws, history, options, *masks, None, words_fed[:, 0])
 
 
 def decoder_case(config: MimeConfig, dtype: torch.dtype) -> Callable[[], object]:
@@ -235,7 +235,7 @@ def decoder_case(config: MimeConfig, dtype: torch.dtype) -> Callable[[], object]
     words, ancestry = (torch.zeros((10, 17), dtype=torch.int32) for _ in range(2))
     history = History(words, ancestry, torch.zeros(10, dtype=torch.int32))
     masked, lengths = torch.zeros((2, 9), dtype=torch.uint8), torch.zeros(2, dtype=torch.int32)
-    return lambda: decoder_step(history, masked, lengths, weights, (cache,) * config.num_layers)
+    return lambda: decoder_step(history, masked, lengths, weights, (cache,) * config.num_layers, lengths)
 
 
 def main(target: int, chosen: str = "") -> None:

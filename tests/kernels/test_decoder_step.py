@@ -177,3 +177,21 @@ def test_a_dialogue_depends_on_itself_alone(dtype: torch.dtype, device: str) -> 
     for cache, other in zip(case.caches, some.caches, strict=True):
         for name in ("keys", "values", "taps", "hiddens"):
             assert torch.equal(getattr(cache, name)[:, rows], getattr(other, name)), name
+
+
+def test_rows_of_inactive_dialogues_are_left_alone(device: str) -> None:
+    """Where a program has no others; those of active ones get the same bits beside them."""
+    config, beams, lengths = MimeConfig.paper(29, **CONFIGS[0]), 8, [5, 18, 1, 2, 7]
+    every, some = (Case.random(config, beams, lengths, torch.float32, device) for _ in range(2))
+    history = move(histories(len(lengths), beams, 29)[0], torch.float32, device)
+    active = torch.tensor([1, 0, 0, 0, 1], dtype=torch.int32, device=device)
+    expected = every.step(decoder_step, history)
+    given = (history, some.masked, some.lengths, some.weights, some.caches)
+    found = decoder_step(*given, active)
+    rows = active.repeat_interleave(beams) != 0
+    assert torch.equal(found[rows], expected[rows])
+    for one, other in zip(some.caches, every.caches, strict=True):
+        for name in ("keys", "values", "taps", "hiddens"):
+            mine, all_of_them = getattr(one, name)[0], getattr(other, name)[0]
+            assert torch.equal(mine[rows], all_of_them[rows])
+            assert mine[16:32].isnan().all() and not all_of_them[16:32].isnan().any()

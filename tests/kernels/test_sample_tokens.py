@@ -111,3 +111,16 @@ def test_no_rows(device: str) -> None:
     draws, history = given(0, 5, device)
     found = sample_tokens(torch.zeros(0, 5, device=device), draws, history, options(), None, None, None)
     assert [tuple(x.shape) for x in found] == [(0, 1), (0, 1)]
+
+
+def test_rows_of_inactive_slots_are_left_alone(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    logits = Random(1)(5, 19).float().to(device)
+    draws, history = given(5, 19, device)
+    active = torch.tensor([1, 0, 1, 0, 0], dtype=torch.int32, device=device)
+    mine = active != 0
+    asked = draws, history, options(top_p=0.7), None, None, None
+    expected = sample_tokens(logits, *asked)
+    logits[~mine] = nan
+    monkeypatch.setattr(torch, "empty", lambda shape, **kind: torch.full(shape, 77, **kind))
+    for one, other in zip(sample_tokens(logits, *asked, active), expected, strict=True):
+        assert torch.equal(one[mine], other[mine]) and (one[~mine] == 77).all()

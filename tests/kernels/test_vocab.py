@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import inf, nan
+from typing import Any
 
 import pytest
 import torch
@@ -120,6 +121,31 @@ def test_a_row_depends_on_itself_alone(dtype: torch.dtype, device: str) -> None:
         )
         for result, other in zip(results, again, strict=True):
             assert torch.equal(result[order], other)
+
+
+def full_of_77(shape: int | tuple[int, ...], **kind: Any) -> Tensor:
+    """Stands for `torch.empty`."""
+    return torch.full(shape if isinstance(shape, tuple) else (shape,), 77, **kind)
+
+
+@pytest.mark.usefixtures("products_in_order")
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16], ids=str)
+def test_rows_of_inactive_slots_are_left_alone(kind: torch.dtype, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of active ones get the same bits beside them, whatever the others' hidden states are."""
+    beams, words, k = 30, 300, 3
+    active = torch.tensor([0, 1, 0, 0, 0], dtype=torch.int32, device=device)
+    hidden, weight, bias = move(inputs(len(active) * beams, 34, words), kind, device)
+    banned = bans(len(hidden), words)[1].to(device)
+    mine = active.repeat_interleave(beams) != 0
+    expected = [x[mine] for x in vocab_topk(hidden, weight, bias, None, banned, k)]
+    logits = vocab_logits(hidden, weight, bias)[mine]
+    hidden[~mine] = nan
+    monkeypatch.setattr(torch, "empty", full_of_77)
+    found = vocab_topk(hidden, weight, bias, None, banned, k, active)
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one[mine], other) and (one[~mine] == 77).all()
+    all_logits = vocab_logits(hidden, weight, bias, active)
+    assert torch.equal(all_logits[mine], logits) and (all_logits[64:] == 77).all()
 
 
 def test_no_rows(device: str) -> None:

@@ -87,23 +87,24 @@ class Session:
         """The same without a graph; reads nothing back, allocates shapes that only `slots` decides."""
         state, model = self.state, self.model
         rows = slots * self.sizes.beams
+        active = state.active[:slots]
         history = History(state.words[:rows], state.ancestry[:rows], state.positions[:rows])
         caches = tuple(_first(cache, rows, slots) for cache in self.caches)
         hidden = model.ops.decoder_step(
-            history, self.memory_masked[:slots], self.memory_lengths[:slots], model.decoder, caches
+            history, self.memory_masked[:slots], self.memory_lengths[:slots], model.decoder, caches, active
         )
         banned = state.banned[:rows] if self.sizes.bans else None
         forced = state.forced[:rows] if self.shape.prefixes else None
         if self.sampling is not None:
             draws = Draws(*(getattr(self.sampling, field.name)[:slots] for field in fields(Draws)))
-            logits = model.ops.vocab_logits(hidden, model.vocab_weight, model.vocab_bias)
+            logits = model.ops.vocab_logits(hidden, model.vocab_weight, model.vocab_bias, active)
             log_probs, ids = model.ops.sample_tokens(
-                logits, draws, history, self.options, self.suppressed, banned, forced
+                logits, draws, history, self.options, self.suppressed, banned, forced, active
             )
             self._advance(slots, log_probs, ids, log_probs)
             return
         penalised = self.options.repetition_penalty != 1.0
-        found = self._penalised(hidden, banned, history) if penalised else self._best(hidden, banned)
+        found = self._penalised(hidden, banned, history) if penalised else self._best(hidden, banned, active)
         self._advance(slots, *(found[:3] if forced is None else self._forced(hidden, forced, *found)))
 
     def remember(self, slots: Tensor, understood: Understood, which: Tensor) -> None:
@@ -161,11 +162,11 @@ class Session:
         self.state.active.zero_()
         self.state.live_count.zero_()
 
-    def _best(self, hidden: Tensor, banned: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _best(self, hidden: Tensor, banned: Tensor | None, active: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Log-probs, words and values of each row's best, [N, k], and log-sum-exps, [N]."""
         model = self.model
         log_probs, ids, total = self._topk(
-            hidden, model.vocab_weight, model.vocab_bias, self.suppressed, banned, self.sizes.candidates
+            hidden, model.vocab_weight, model.vocab_bias, self.suppressed, banned, self.sizes.candidates, active
         )
         return log_probs, ids, log_probs, total
 
