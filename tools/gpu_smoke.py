@@ -25,6 +25,7 @@ from torch import Tensor  # noqa: E402
 
 from mime_fast.config.generation import GenerationConfig  # noqa: E402
 from mime_fast.kernels import plain  # noqa: E402
+from mime_fast.kernels.encoder_weights import EncoderWeights  # noqa: E402
 from mime_fast.kernels.weights import VOCAB_TILES, DecoderCache, DecoderWeights, PriorWeights, pack_vocab, wide  # noqa: E402
 from mime_fast.reference.mime import Mime  # noqa: E402
 from tests.kernels.cases import Random, move  # noqa: E402
@@ -33,6 +34,7 @@ from tools.gpu_setting import Setting  # noqa: E402
 
 NAMES = (
     "decoder_step",
+    "encoder",
     "vocab_topk",
     "vocab_logits",
     "sample_tokens",
@@ -172,6 +174,26 @@ def _decoder_step(setting: Setting, dtype: torch.dtype) -> Case:
     return (tuple(state.values()), words, *memory, torch.zeros(1, dtype=torch.float64)), call
 
 
+def _encoder(setting: Setting, dtype: torch.dtype) -> Case:
+    """M and M~ of dialogues of 1 to 120 words, and of none."""
+    random, config = Random(6), setting.config
+    lengths = torch.tensor([3, 0, 1]) if setting.dry else random.ids(121, 64)
+    ends, size = lengths.cumsum(0).int(), config.hidden_size
+    rows, starts, state = int(ends[-1]), ends - lengths.int(), _model(setting)
+    columns = -(-size // VOCAB_TILES[dtype][0]) * VOCAB_TILES[dtype][0]
+    encoders = 1 if config.shared_response_encoder else 2
+    names = [f"response_encoders.{i}" for i in range(encoders)]
+
+    def call(op: Callable[..., Any], given: Any) -> list[Tensor]:
+        tensors, first, a, second, b, starts, ends, seen = given
+        full = {name: x.to(wide(first.dtype)) for name, x in zip(state, tensors, strict=True)}
+        made = EncoderWeights.pack(full, config, names, config.num_layers, first.dtype, seen.device, columns)
+        return list(op(first, a, second, b, plain.Sequences(starts, ends, seen, 128), made))
+
+    tables = random(40, size), random.ids(40, 2, rows), random(7, size), random.ids(7, 2, rows)
+    return (tuple(state.values()), *tables, starts, ends, (random.ids(5, rows) > 0).to(torch.uint8)), call
+
+
 def _plainly(op: Callable[..., Any], given: Any) -> list[Tensor]:
     return list(op(*given))
 
@@ -187,6 +209,7 @@ CASES: dict[str, Callable[[Setting, torch.dtype], Case]] = {
     "gate_fusion": _gate_fusion,
     "response_emotion": _response_emotion,
     "decoder_step": _decoder_step,
+    "encoder": _encoder,
 }
 
 

@@ -26,6 +26,7 @@ ON_A_GPU = (  # tests that show more where there is one
     "tests/cuda/test_cuda_loop.py",
     "tests/cuda/test_cuda_parity.py",
     "tests/kernels/test_decoder_step.py",
+    "tests/kernels/test_encoder.py",
     "tests/kernels/test_gate_fusion.py",
     "tests/kernels/test_response_emotion.py",
     "tests/kernels/test_vocab.py",

@@ -58,9 +58,8 @@ def encoder(
         first_rows, second_rows: int32 [G, N], in range for all rows of sequences.
 
     Returns:
-        The last norm's rows, or what they are `onward`, [G, N, columns] in the dtype of the matrices, where rows of no
-        sequence are not defined; and the last norm's first row of each sequence, wide [G, B, C], not defined where it
-        has none.
+        The last norm's rows, or what they are `onward`, [G, N, columns] in the dtype of the matrices, 0 in rows of no
+        sequence; and the last norm's first row of each sequence, wide [G, B, C], 0 where it has none.
     """
     streams = [
         _stream(first[a.long()], second[b.long()], sequences, weights, g % len(weights.matrices))
@@ -91,6 +90,7 @@ def _stream(
         x = x + (out.relu() if weights.final_relu else out)
     x = norm(x, weights.norm_weight[e], weights.norm_bias[e], unbiased)
     vectors = x[sequences.starts.clamp(max=len(x) - 1).long()]
+    vectors = torch.where((sequences.starts < sequences.ends)[:, None], vectors, 0)
     out = torch.where((place >= 0)[:, None], x, 0).to(dtype)
     return out if weights.onward is None else _product(out, weights.onward), vectors
 

@@ -20,6 +20,7 @@ from mime_fast.kernels.sorted_topk import sorted_topk
 MAX_TOPK = 32  # candidates of a row that the kernel of vocab_topk can keep
 KERNELS = (
     "decoder_step",
+    "encoder",
     "gate_fusion",
     "response_emotion",
     "sample_tokens",
@@ -65,7 +66,7 @@ def plain_ops(reason: str) -> Ops:
         plain.vocab_score,
         plain.vocab_topk,
         plain_beam_step,
-        {op: ("plain", reason) for op in (*KERNELS, "encoder", "beam_step")},
+        {op: ("plain", reason) for op in (*KERNELS, "beam_step")},
         score_rows=2048,
     )
 
@@ -74,8 +75,7 @@ def device_ops() -> Ops:
     """Triton and CUDA C++; `why_no_device_ops` is empty."""
     found = {name: getattr(import_module(f"mime_fast.kernels.{name}"), name) for name in KERNELS}
     choices = {name: ("triton", "a GPU can be used") for name in KERNELS} | {"beam_step": ("cuda", "CUDA C++")}
-    choices["encoder"] = ("torch", "it has no kernel")
-    return Ops(**found, encoder=plain.encoder, beam_step=device_beam_step, choices=choices, score_rows=1 << 18)
+    return Ops(**found, beam_step=device_beam_step, choices=choices, score_rows=1 << 18)
 
 
 def topk_of(ops: Ops, k: int) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:

@@ -247,7 +247,7 @@ def test_stopped(asked: Asked) -> None:
 
 def test_what_runs_is_described() -> None:
     told = device_backend(CONFIG, TENSORS).describe()["implementations"]
-    wanted = {"torch", "triton", "cuda"} if ON_DEVICE else {"torch", "plain"}
+    wanted = {"triton", "cuda"} if ON_DEVICE else {"plain"}
     assert {found["choice"] for found in told.values()} == wanted
 
 

@@ -29,8 +29,10 @@ from mime_fast.config.generation import GenerationConfig
 from mime_fast.config.model import MimeConfig
 from mime_fast.kernels.decoder_attention import memory_attention, self_attention
 from mime_fast.kernels.decoder_step import decoder_step
+from mime_fast.kernels.encoder import encoder
+from mime_fast.kernels.encoder_weights import EncoderWeights
 from mime_fast.kernels.gate_fusion import gate_fusion
-from mime_fast.kernels.plain import Draws, History
+from mime_fast.kernels.plain import Draws, History, Sequences
 from mime_fast.kernels.response_emotion import response_emotion
 from mime_fast.kernels.sample_tokens import sample_tokens
 from mime_fast.kernels.vocab_logits import vocab_logits
@@ -203,6 +205,9 @@ def cases(dtype: torch.dtype, more: bool) -> Iterator[tuple[str, Callable[[], ob
         yield from sampling_cases()
     config = MimeConfig.released(11, num_layers=2) if more else paper
     yield f"decoder_step {config.preset}", decoder_case(config, dtype)
+    for config in (MimeConfig.paper(11, context_layers=2), MimeConfig.released(11))[: 1 + more]:
+        for part in ("context", "response"):
+            yield f"encoder {part} {config.preset}", encoder_case(part, config, dtype)
     query, history = real(10, 2, 20), History(ids(10, 17), ids(10, 17), ids(10))
     yield "self_attention", lambda: self_attention(query, real(17, 10, 2, 20), real(17, 10, 2, 20), history, 2)
     masked, memory = torch.zeros((2, 9), dtype=torch.uint8), real(2, 9, 2, 20)
@@ -236,6 +241,22 @@ def decoder_case(config: MimeConfig, dtype: torch.dtype) -> Callable[[], object]
     history = History(words, ancestry, torch.zeros(10, dtype=torch.int32))
     masked, lengths = torch.zeros((2, 9), dtype=torch.uint8), torch.zeros(2, dtype=torch.int32)
     return lambda: decoder_step(history, masked, lengths, weights, (cache,) * config.num_layers, lengths)
+
+
+def encoder_case(part: str, config: MimeConfig, dtype: torch.dtype) -> Callable[[], object]:
+    """The encoder of contexts, from tables of float32, or those of m and m~, from what it gives."""
+    size, columns, tensors = config.hidden_size, 304 if dtype == torch.float32 else 320, Mime(config).state_dict()
+    encoders = 1 if config.shared_response_encoder else 2
+    names, layers, streams = ["context_encoder"], config.num_context_layers, 1
+    onward: Tensor | None = torch.zeros(encoders * size, size)
+    first, second = torch.zeros(11, size), torch.zeros(7, size)
+    if part == "response":
+        names, layers, streams, onward = [f"response_encoders.{i}" for i in range(encoders)], config.num_layers, 2, None
+        first = torch.zeros(11, size, dtype=dtype)
+    weights = EncoderWeights.pack(tensors, config, names, layers, dtype, "cpu", columns, onward)
+    rows, (starts, ends) = torch.zeros(streams, 96, dtype=torch.int32), torch.zeros(2, 3, dtype=torch.int32)
+    sequences = Sequences(starts, ends, torch.zeros(96, dtype=torch.uint8), 64)
+    return lambda: encoder(first, rows, second, rows, sequences, weights)
 
 
 def main(target: int, chosen: str = "") -> None:

@@ -25,6 +25,7 @@ KERNELS = {
     "vocab_score_kernel",
     "finish_kernel",
     "decoder_layer_kernel",
+    "encoder_kernel",
     "self_attention_kernel",
     "memory_attention_kernel",
 }

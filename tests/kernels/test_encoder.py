@@ -1,8 +1,10 @@
-"""Encoders of flattened sequences: the twin against the reference's encoder."""
+"""Encoders of flattened sequences: the twin against the reference's encoder, the Triton kernel against the twin."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -16,8 +18,10 @@ from mime_fast.kernels.plain import Sequences
 from mime_fast.reference.layers import Encoder
 from mime_fast.reference.mime import Mime
 from tests.cuda.no_reads import NoReads
-from tests.kernels.cases import Random
+from tests.kernels.cases import DTYPES, Random, check_exactness, move
 
+KERNEL = "there is no kernel without Triton"
+needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason=KERNEL)
 LENGTHS = [70, 17, 1, 0, 16]
 CONFIGS: list[dict[str, Any]] = [
     {"hidden_size": 12, "attention_depth": 8, "ffn_channels": 5, "num_layers": 2},
@@ -25,6 +29,12 @@ CONFIGS: list[dict[str, Any]] = [
     {"final_relu": True, "context_layers": 2},
 ]
 Given = tuple[Any, ...]
+
+
+def kernel() -> Callable[..., Any]:
+    from mime_fast.kernels.encoder import encoder
+
+    return encoder
 
 
 def sequences_of(lengths: list[int], gap: int = 0, seed: int = 0) -> Sequences:
@@ -52,17 +62,23 @@ def names_of(encoders: int) -> list[str]:
     return [f"response_encoders.{i}" for i in range(encoders)]
 
 
-def call(op: Callable[..., Any], *given: Any) -> tuple[Tensor, Tensor]:
-    """`op` of them, each row of no sequence 0, and so each vector of none."""
+def arguments(*given: Any) -> tuple[Any, ...]:
+    """What an op takes."""
     (first, second), (a, b), tensors, matrix, sequences, config, names, encoders = given
     state = dict(zip(names, tensors, strict=True))
     columns = config.hidden_size + (-config.hidden_size % 64 if first.dtype != torch.float32 else 0)
     packed = EncoderWeights.pack(
         state, config, names_of(encoders), config.num_layers, first.dtype, first.device, columns, matrix
     )
-    found, vectors = op(first, a, second, b, sequences, packed)
-    outside, nothing = sequences.owners()[1] < 0, sequences.starts == sequences.ends
-    return found.masked_fill(outside[:, None], 0.0), vectors.masked_fill(nothing[:, None], 0.0)
+    return first, a, second, b, sequences, packed
+
+
+def call(op: Callable[..., Any], *given: Any) -> tuple[Tensor, Tensor]:
+    """`op` of them; what is of no sequence is 0."""
+    found, vectors = op(*arguments(*given))
+    sequences = given[4]
+    assert not found[:, sequences.owners()[1] < 0].any() and not vectors[:, sequences.starts == sequences.ends].any()
+    return found, vectors
 
 
 @pytest.mark.parametrize("changes", CONFIGS, ids=str)
@@ -100,8 +116,50 @@ def test_the_twin_reads_nothing_back() -> None:
     """The same operations whatever the lengths are."""
     ran = []
     for lengths in ([5, 20, 7], [30, 1, 1]):
-        given = inputs(CONFIGS[0], 2, 2, sequences_of(lengths))
+        given = arguments(*inputs(CONFIGS[0], 2, 2, sequences_of(lengths)))
         with NoReads() as mode:
-            call(plain.encoder, *given)
+            plain.encoder(*given)
         ran.append(mode.ops)
     assert ran[0] == ran[1]
+
+
+@needs_triton
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(
+    ("changes", "encoders", "onward", "lengths"), [(CONFIGS[0], 2, 0, LENGTHS), (CONFIGS[1], 1, 99, [1, 35])]
+)
+def test_as_exact_as_pytorch(
+    changes: dict[str, Any], encoders: int, onward: int, lengths: list[int], dtype: torch.dtype, device: str
+) -> None:
+    given = inputs(changes, encoders, 2, sequences_of(lengths, gap=1), onward)
+    check_exactness(partial(call, kernel()), partial(call, plain.encoder), given, dtype, device)
+
+
+@needs_triton
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_the_shipped_sizes(dtype: torch.dtype, device: str) -> None:
+    given = inputs(CONFIGS[2], 1, 1, sequences_of([3]), 300)
+    check_exactness(partial(call, kernel()), partial(call, plain.encoder), given, dtype, device)
+
+
+@needs_triton
+@pytest.mark.usefixtures("products_in_order")
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_a_sequence_depends_on_itself_alone(dtype: torch.dtype, device: str) -> None:
+    """Bit for bit: alone, and among others wherever it lies; what lies outside of all may be NaN."""
+    lengths = [20, 3, 66]
+    sequences = sequences_of(lengths)
+    given = move(inputs(CONFIGS[0], 2, 2, sequences), dtype, device)
+    found, vectors = call(kernel(), *given)
+    for i, (start, end) in enumerate(zip(sequences.starts.tolist(), sequences.ends.tolist(), strict=True)):
+        (first, second), ids, *others = given
+        before = 5 * i
+        a, b = (torch.nn.functional.pad(x[:, start:end], (before, 9)) for x in ids)
+        broken = torch.cat([first, torch.full_like(first[:1], torch.nan)])
+        a[:, :before] = a[:, -9:] = len(first)
+        bounds = torch.tensor([[before], [end - start + before]], dtype=torch.int32, device=device)
+        seen = torch.nn.functional.pad(given[4].seen[start:end], (before, 9), value=1)
+        alone = Sequences(bounds[0], bounds[1], seen, 128)
+        again, vector = call(kernel(), (broken, second), (a, b), *others[:2], alone, *others[3:])
+        assert torch.equal(again[:, before : before + end - start], found[:, start:end])
+        assert torch.equal(vector[:, 0], vectors[:, i])

@@ -35,7 +35,7 @@ from mime_fast.reference.mime import Mime
 
 SESSIONS = 4  # kept with their buffers and graphs
 STATUS = "experimental: this back end has not run on a GPU yet"
-RUNS = {  # the kernel that runs each op that `describe` names; PyTorch runs the others
+RUNS = {  # the kernel that runs each op that `describe` names
     "encode": "encoder",
     "response_emotion": "response_emotion",
     "gate_fusion": "gate_fusion",
@@ -152,8 +152,7 @@ class CudaBackend:
 
     def describe(self) -> dict[str, Any]:
         choices = self.model.ops.choices
-        torch_runs = "torch", f"products in {str(self.model.dtype).removeprefix('torch.')}"
-        found = {op: choices[RUNS[op]] if op in RUNS else torch_runs for op in OPS}
+        found = {op: choices[RUNS[op]] for op in OPS}
         # The batch size may have been halved since `load`.
         return {
             "batch_size": self.batch_size,
