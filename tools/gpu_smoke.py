@@ -114,12 +114,12 @@ def _vocab(setting: Setting, dtype: torch.dtype, name: str) -> Case:
     size, words, rows = config.hidden_size, config.vocab_size, 5 if setting.dry else 160
     weight, bias = pack_vocab(random(words, size, scale=2 * size**-0.5), random(words), dtype)
     hidden = torch.nn.functional.pad(random(rows, size), (0, weight.shape[1] - size))
-    inputs = hidden, weight.double(), bias.double()
+    inputs, active = (hidden, weight.double(), bias.double()), torch.ones(rows // 5, dtype=torch.int32)
     if name == "vocab_topk":
         banned = random.ids(words + 1, rows, 1) - 1
-        return (*inputs, banned), lambda op, x: [op(*x[:3], None, x[3], 10)[i] for i in (0, 2)]
-    targets = random.ids(words, rows)
-    return (*inputs, targets), lambda op, x: [op(*x) if name == "vocab_score" else op(*x[:3])]
+        return (*inputs, banned, active), lambda op, x: [op(*x[:3], None, x[3], 10, x[4])[i] for i in (0, 2)]
+    more = random.ids(words, rows) if name == "vocab_score" else active
+    return (*inputs, more), lambda op, x: [op(*x)]
 
 
 def _sample_tokens(setting: Setting, _: torch.dtype) -> Case:
@@ -128,8 +128,9 @@ def _sample_tokens(setting: Setting, _: torch.dtype) -> Case:
     keys, fed = torch.arange(rows), random.ids(words, rows, 31)
     banned, history = random.ids(words + 1, rows, 31) - 1, plain.History(fed, fed, random.ids(31, rows))
     options = GenerationConfig(num_beams=1, do_sample=True, top_p=0.5, temperature=0.6)
-    inputs = (random(rows, words, scale=3.0), plain.Draws(keys, keys, keys), history, banned)
-    return inputs, lambda op, x: list(op(*x[:3], options, None, x[3], None))
+    active = torch.ones(rows, dtype=torch.int32)
+    inputs = (random(rows, words, scale=3.0), plain.Draws(keys, keys, keys), history, banned, active)
+    return inputs, lambda op, x: list(op(*x[:3], options, None, x[3], None, x[4]))
 
 
 def _gate_fusion(setting: Setting, _: torch.dtype) -> Case:
@@ -164,11 +165,11 @@ def _decoder_step(setting: Setting, dtype: torch.dtype) -> Case:
             cache.memory_values.copy_(values)
         ancestry = (torch.arange(2 * beams, device=words.device) % beams).int()[:, None].expand(-1, 17).contiguous()
         masked = torch.zeros(2, 9, dtype=torch.uint8, device=words.device)
-        lengths = torch.tensor([9, 4], dtype=torch.int32, device=words.device)
+        lengths, active = (torch.tensor(x, dtype=torch.int32, device=words.device) for x in ([9, 4], [1, 1]))
         found = []
         for step in range(3):
             positions = torch.full((2 * beams,), step, dtype=torch.int32, device=words.device)
-            found.append(op(plain.History(words, ancestry, positions), masked, lengths, weights, caches))
+            found.append(op(plain.History(words, ancestry, positions), masked, lengths, weights, caches, active))
         return found
 
     return (tuple(state.values()), words, *memory, torch.zeros(1, dtype=torch.float64)), call
