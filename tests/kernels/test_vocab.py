@@ -218,3 +218,16 @@ def test_thresholds_that_the_first_tile_gives(front: str, k: int, device: str) -
         torch.testing.assert_close(found[0], expected[0], atol=1e-4, rtol=0)
     bare = vocab_topk(hidden, weight, bias, None, None, k, tiles=cut, programs=2)
     assert torch.equal(bare[1], plain.vocab_topk(hidden, weight, bias, None, None, k)[1])
+
+
+def test_bans_in_the_first_tile_lower_its_bound(device: str) -> None:
+    """Its words are the best of all, and a row may take none of them, or one: the others are another program's."""
+    bias = torch.zeros(16 * 4, device=device)
+    bias[:16], bias[48:] = (torch.linspace(high, high - 1, 16, device=device) for high in (9.0, 5.0))
+    hidden, weight = torch.zeros(3, 4, device=device), torch.zeros(64, 4, device=device)
+    banned = torch.full((3, 17), -1, dtype=torch.int32, device=device)
+    banned[0, :16] = torch.arange(16)
+    banned[1, 1:16] = torch.arange(1, 16)
+    cut = Tiles(rows=16, columns=16, depth=16, warps=4, stages=2)
+    found = vocab_topk(hidden, weight, bias, None, banned, 3, tiles=cut, programs=2)
+    assert found[1].tolist() == [[48, 49, 50], [0, 48, 49], [0, 1, 2]]
