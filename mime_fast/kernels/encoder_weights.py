@@ -13,8 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mime_fast.config.model import ModelConfig
-from mime_fast.kernels.weights import CHANNEL_TILE, Tensors, wide
-from mime_fast.reference import layers
+from mime_fast.kernels.weights import CHANNEL_TILE, Tensors, positions, wide
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class EncoderWeights:
 
         parts = [stack(f"attention.{name}.weight") for name in ("query", "key", "value")]
         return cls(
-            layers.sinusoidal_positions(config.max_positions, config.hidden_size, full, torch.device(device)),
+            positions(config, full, device),
             vector("norm_attention.weight"),
             vector("norm_attention.bias"),
             put(torch.stack(parts, dim=2), dtype, depth),

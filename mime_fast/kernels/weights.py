@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mime_fast.config.model import MimeConfig
+from mime_fast.config.model import MimeConfig, ModelConfig
 from mime_fast.emotions import LABELS, NEGATIVE_IDS, POSITIVE_IDS
 from mime_fast.reference import layers
 
@@ -25,6 +25,11 @@ MASKED_SCORE = layers.MASKED_SCORE  # of a masked key: low, but not -inf
 def wide(dtype: torch.dtype) -> torch.dtype:
     """The dtype of sums."""
     return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def positions(config: ModelConfig, dtype: torch.dtype, device: torch.device | str) -> Tensor:
+    """E_P, [max_positions, C]."""
+    return layers.sinusoidal_positions(config.max_positions, config.hidden_size, dtype, torch.device(device))
 
 
 VOCAB_TILES = {torch.float32: (16, 64), torch.float16: (64, 128), torch.bfloat16: (64, 128)}  # depth, words
@@ -189,7 +194,7 @@ class DecoderWeights:
             )
         return cls(
             words.to(device=device, dtype=full).contiguous(),
-            layers.sinusoidal_positions(config.max_positions, config.hidden_size, full, torch.device(device)),
+            positions(config, full, device),
             tuple(stack),
             put("norm.weight", full),
             put("norm.bias", full),
