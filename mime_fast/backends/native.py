@@ -69,7 +69,7 @@ class NativeBackend:
     ) -> tuple[EmotionOutputs, Hypotheses]:
         try:
             outputs, replies = self._model.generate(
-                _arrays(contexts), _keys(requests), options.to_dict(), prefixes, **self._running(stop)
+                _arrays(contexts), _keys(requests), options.to_search(), prefixes, **self._running(stop)
             )
         except _native.NoResponse as error:
             raise no_response(error.dialogues, options) from None

@@ -32,12 +32,14 @@ class Option:
         check: raises ConfigError for a name and a value that must not be.
         mime: whether `search="mime"` takes it.
         sampling: whether it does nothing without `do_sample`.
+        engine: whether the engine sees to it, above the back ends, which never get it.
     """
 
     help: str
     check: Callable[[str, Any], None]
     mime: bool = False
     sampling: bool = False
+    engine: bool = False
 
 
 def _about(help: str, check: Callable[[str, Any], None], **which: bool) -> dict[str, Option]:
@@ -119,6 +121,15 @@ class GenerationConfig(Config):
             mime=True,
         ),
     )
+    best_of: int = field(
+        default=1,
+        metadata=_about(
+            "sample so many replies, and keep the likely ones in which the recognised emotion is heard; 1: off",
+            _whole(1, MAX_HYPOTHESES),
+            sampling=True,
+            engine=True,
+        ),
+    )
     suppress_tokens: tuple[int, ...] = field(
         default=(), metadata=_about("ids of tokens that are never generated", _check_ids, mime=True)
     )
@@ -141,6 +152,10 @@ class GenerationConfig(Config):
             )
         if self.do_sample and self.num_beams > 1:
             raise ConfigError(f"do_sample=True with num_beams={self.num_beams}: sampling takes num_beams=1")
+        if self.do_sample and 1 < self.best_of < self.num_return_sequences:
+            raise ConfigError(
+                f"num_return_sequences={self.num_return_sequences}: must be at most best_of={self.best_of}"
+            )
         if not self.do_sample and self.num_return_sequences > self.num_beams:
             raise ConfigError(
                 f"num_return_sequences={self.num_return_sequences}: must be at most num_beams={self.num_beams} "
@@ -155,6 +170,10 @@ class GenerationConfig(Config):
             if changed:
                 taken = ", ".join(name for name, option in OPTIONS.items() if option.mime and name != "search")
                 raise ConfigError(f"search='mime' is the released beam: it takes {taken}, not {', '.join(changed)}")
+
+    def to_search(self) -> dict[str, Any]:
+        """A JSON-ready dict of what a back end's search takes."""
+        return {name: value for name, value in self.to_dict().items() if not OPTIONS[name].engine}
 
 
 class SearchOptions(TypedDict, total=False):
@@ -171,6 +190,7 @@ class SearchOptions(TypedDict, total=False):
     no_repeat_ngram_size: int | None
     repetition_penalty: float | None
     num_return_sequences: int | None
+    best_of: int | None
     suppress_tokens: Sequence[int] | None
     search: Search | None
 

@@ -15,6 +15,7 @@ from mime_fast.config.checks import check_bool, check_int
 from mime_fast.config.generation import GenerationConfig, SearchOptions
 from mime_fast.config.model import ModelConfig
 from mime_fast.engine.assemble import classifications_of, replies_of, scores_of
+from mime_fast.engine.choice import search
 from mime_fast.engine.inputs import Dialogue, Truncation
 from mime_fast.engine.options import others_of, refuse_unknown, resolve_options
 from mime_fast.engine.overlap import overlapped, watched
@@ -297,7 +298,8 @@ class Engine:
 
     def _replies(self, windows: Iterable[Window], options: GenerationConfig) -> Iterator[Reply]:
         def work(window: Window, stop: Stop | None) -> tuple[EmotionOutputs, Sequence[list[Hypothesis]]]:
-            return self.backend.generate(window.contexts, window.requests, options, window.prefixes, stop)
+            asked = window.contexts, window.requests, options, window.prefixes, stop
+            return search(self.backend, self.config.max_positions, *asked)
 
         for window, (outputs, found) in overlapped(windows, work):
             yield from replies_of(outputs, found, self.tokenizer, window.begun)

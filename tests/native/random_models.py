@@ -224,7 +224,7 @@ def running(threads: int = 1, batch_size: int = 64) -> dict[str, Any]:
 
 def options(**changes: Any) -> dict[str, Any]:
     """The keys of a GenerationConfig."""
-    return GenerationConfig(**changes).to_dict()
+    return GenerationConfig(**changes).to_search()
 
 
 def tokens_of(replies: Any) -> list[list[int]]:

@@ -54,7 +54,7 @@ def native(
     arrays = _native_dev.search(
         lambda dialogue, words: np.array(distribution(dialogue, tuple(words)), np.float32),
         vocab_size,
-        options.to_dict(),
+        options.to_search(),
         np.array(seeds, np.uint64),
         np.arange(count, dtype=np.uint64),
         prefixes,
