@@ -30,7 +30,7 @@ def resolve_options(defaults: GenerationConfig, given: Mapping[str, Any], max_po
 
     `search="mime"` starts from those of the defaults that it takes (from the paper's 5 beams where they sample). Where
     only one of `do_sample` and `num_beams` is given, the other gives way: sampling has one beam, several beams do not
-    sample.
+    sample. Where more replies are asked for than the model's `best_of`, so many are drawn.
 
     Raises:
         ConfigError: an option, or a combination of them, is not allowed.
@@ -71,8 +71,15 @@ def _released(defaults: GenerationConfig) -> GenerationConfig:
     return GenerationConfig(**(taken | {"search": "mime"}))
 
 
+def _samples(defaults: GenerationConfig, chosen: Mapping[str, Any]) -> bool:
+    return bool(chosen.get("do_sample", defaults.do_sample and chosen.get("num_beams", defaults.num_beams) == 1))
+
+
 def _settle(defaults: GenerationConfig, chosen: dict[str, Any]) -> dict[str, Any]:
     """The call's options with what follows from them; options that would have no effect are refused."""
+    several = chosen.get("num_return_sequences", 1)
+    if "best_of" not in chosen and 1 < defaults.best_of < several:
+        chosen = {**chosen, "best_of": several} if _samples(defaults, chosen) else chosen
     if chosen.get("do_sample") and "num_beams" not in chosen:
         return {**chosen, "num_beams": 1}
     beams = chosen.get("num_beams", defaults.num_beams)

@@ -43,6 +43,17 @@ def test_sampling_options_without_sampling_are_refused() -> None:
     assert resolve(SAMPLING, temperature=0.5).temperature == 0.5
 
 
+def test_more_replies_than_the_models_best_of_are_so_many_draws() -> None:
+    several = SAMPLING.replace(best_of=8)
+    assert resolve(several, num_return_sequences=3) == several.replace(num_return_sequences=3)
+    assert resolve(several, num_return_sequences=9) == several.replace(num_return_sequences=9, best_of=9)
+    assert resolve(several, num_return_sequences=9, num_beams=9).best_of == 8  # beams: of no effect
+    assert resolve(SAMPLING, num_return_sequences=9).best_of == 1
+    assert resolve(several, best_of=1, num_return_sequences=9).best_of == 1
+    with pytest.raises(ConfigError, match=r"num_return_sequences=9: must be at most best_of=4"):
+        resolve(several, best_of=4, num_return_sequences=9)
+
+
 def test_the_released_beam_takes_beams_lengths_and_suppressed_tokens() -> None:
     assert resolve(BEAMS, "mime") == GenerationConfig(num_beams=4, max_new_tokens=20, search="mime")
     obeyed = GenerationConfig(num_beams=5, max_new_tokens=20, suppress_tokens=(0, 1), search="mime")
