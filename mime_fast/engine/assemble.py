@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import repeat
 
 import numpy as np
+import numpy.typing as npt
 
 from mime_fast.backends.protocol import EmotionOutputs, Floats
 from mime_fast.emotions import LABELS, NEGATIVE, NEGATIVE_IDS, POSITIVE, POSITIVE_IDS, polarity
@@ -44,11 +45,15 @@ def classifications_of(emotion_logits: Floats) -> Iterator[Classification]:
         yield Classification(emotion, probs, polarity(LABELS.index(emotion)))
 
 
+def emotion_probs(logits: Floats) -> npt.NDArray[np.float64]:
+    """P(e) of logits [N, 32]."""
+    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
 def _emotions_of(logits: Floats) -> Iterator[tuple[str, dict[str, float]]]:
     """The classifier's first choice and all 32 probabilities, for each dialogue."""
-    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    probs = powers / powers.sum(axis=1, keepdims=True)
-    named = (dict(zip(LABELS, row, strict=True)) for row in probs.tolist())
+    named = (dict(zip(LABELS, row, strict=True)) for row in emotion_probs(logits).tolist())
     return zip([LABELS[i] for i in logits.argmax(axis=1).tolist()], named, strict=True)
 
 

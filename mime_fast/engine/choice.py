@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mime_fast.backends.protocol import Backend, Contexts, EmotionOutputs, Floats, Requests, Stop
+from mime_fast.backends.protocol import Backend, Contexts, EmotionOutputs, Requests, Stop
 from mime_fast.config.generation import GenerationConfig
+from mime_fast.engine.assemble import emotion_probs
 from mime_fast.engine.reading import flatten
 from mime_fast.reference.hypothesis import Hypothesis
 from mime_fast.text.special import CLS_ID, USR_ID
@@ -49,7 +50,7 @@ def search(
 
 def _wanted(outputs: EmotionOutputs, requests: Requests) -> Probs:
     """P(e given context), [N, 32]."""
-    probs = _softmax(outputs.emotion_logits)
+    probs = emotion_probs(outputs.emotion_logits)
     given = np.flatnonzero(requests.emotions >= 0)
     probs[given] = 0.0
     probs[given, requests.emotions[given]] = 1.0
@@ -65,7 +66,9 @@ def _agreements(
     rows = {reply: row for row, reply in enumerate(words)}
     token_ids, offsets = flatten([[CLS_ID, *reply] for reply in words])
     state_ids, _ = flatten([[CLS_ID, *[USR_ID] * len(reply)] for reply in words])
-    read = _softmax(backend.classify(Contexts(token_ids, state_ids, offsets), stop)) if words else np.zeros((0, 32))
+    read = (
+        emotion_probs(backend.classify(Contexts(token_ids, state_ids, offsets), stop)) if words else np.zeros((0, 32))
+    )
     return [
         [float(read[rows[one.token_ids[:kept]]] @ probs) if one.token_ids else 0.0 for one in hypotheses]
         for probs, hypotheses in zip(wanted, drawn, strict=True)
@@ -82,8 +85,3 @@ def _best(hypotheses: Sequence[Hypothesis], agreements: Sequence[float], count: 
     again = [first.setdefault(one.token_ids, place) != place for place, one in enumerate(worth)]
     order = sorted(range(len(worth)), key=lambda place: (again[place], -worth[place].score))
     return [worth[place] for place in order[:count]]
-
-
-def _softmax(logits: Floats) -> Probs:
-    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
