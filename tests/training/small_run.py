@@ -6,9 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import pytest
 import torch
 
-from mime_fast.training import trainer
+from mime_fast.training import run, trainer
 from mime_fast.training.recipe import Stage
 
 SMALL = {"hidden_size": 8, "attention_depth": 4, "ffn_channels": 3, "dropout": 0.1}
@@ -42,6 +45,19 @@ def stage(**changes: Any) -> Stage:
         "max_grad_norm": 1.0,
     }
     return Stage(**(values | changes))
+
+
+def taught_targets(monkeypatch: pytest.MonkeyPatch) -> list[npt.NDArray[np.float32]]:
+    """What the teachers say of the listener's pairs, [n, 32], of each stage that begins from now on."""
+    found: list[npt.NDArray[np.float32]] = []
+
+    class Listener(trainer.Trainer):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            found.append(np.stack([each.teacher for each in self.train_examples if each.teacher is not None]))
+
+    monkeypatch.setattr(run, "Trainer", Listener)
+    return found
 
 
 def state_of(out: Path) -> dict[str, Any]:

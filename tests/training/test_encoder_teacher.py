@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 
@@ -18,9 +16,8 @@ from mime_fast.reference.mime import Mime
 from mime_fast.text.special import CLS_ID, EOS_ID, USR_ID
 from mime_fast.training import encoder_teacher, run
 from mime_fast.training.encoder_teacher import teach_by_encoders
-from mime_fast.training.trainer import Trainer
 from tests.reference.tiny import tiny_model
-from tests.training.small_run import stage
+from tests.training.small_run import stage, taught_targets
 
 WORDS = 60
 
@@ -100,14 +97,7 @@ def test_only_what_the_classifier_needs_is_trained(tmp_path: Path) -> None:
 
 
 def test_a_run_listens_to_the_mean_of_both(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    heard: list[npt.NDArray[np.float32]] = []
-
-    class Listener(Trainer):
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            super().__init__(*arguments, **options)
-            heard.append(np.stack([each.teacher for each in self.train_examples if each.teacher is not None]))
-
-    monkeypatch.setattr(run, "Trainer", Listener)
+    heard = taught_targets(monkeypatch)
     plan = stage(max_steps=1, emotion_teacher=0.5)
     for name, each in (("linear", plan), ("both", dataclasses.replace(plan, encoder_teacher_steps=3))):
         run.train([each], data, tmp_path / name, show_progress=False)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 
@@ -17,8 +16,7 @@ from mime_fast.errors import CheckpointError, ConfigError
 from mime_fast.training import run, sentence_teacher
 from mime_fast.training.sentence_encoder import given_replies, wanted_replies
 from mime_fast.training.sentence_teacher import SentenceTraining, answer_loss, teach_by_sentences
-from mime_fast.training.trainer import Trainer
-from tests.training.small_run import stage
+from tests.training.small_run import stage, taught_targets
 from tests.training.tiny_encoder import WORDS, write_encoder
 
 SECRETS = [f"secret{i}" for i in range(8)]
@@ -117,14 +115,7 @@ def test_kept_weights_that_are_damaged(encoder: Path, tmp_path: Path) -> None:
 def test_a_run_listens_to_the_mean_of_both(
     data: Path, encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heard: list[npt.NDArray[np.float32]] = []
-
-    class Listener(Trainer):
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            super().__init__(*arguments, **options)
-            heard.append(np.stack([each.teacher for each in self.train_examples if each.teacher is not None]))
-
-    monkeypatch.setattr(run, "Trainer", Listener)
+    heard = taught_targets(monkeypatch)
     plan = stage(max_steps=1, emotion_teacher=0.5)
     run.train([plan], data, tmp_path / "linear", show_progress=False)
     both = [dataclasses.replace(plan, sentence_teacher_steps=3)] * 2
