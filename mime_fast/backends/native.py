@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,12 +52,7 @@ class NativeBackend:
         self._model = _native.Model(config, groups, _Named(weights.tensors, tied), precision, isa)
 
     def classify(self, contexts: Contexts, stop: Stop | None = None) -> Floats:
-        try:
-            logits = self._model.classify(_arrays(contexts), **self._running(stop))
-        except _native.ModelError as error:
-            raise BackendError(str(error)).about(error.dialogues) from None
-        refuse_nan("emotion logits", logits, np.arange(len(logits)))
-        return logits
+        return self._of_contexts(self._model.classify, "emotion logits", contexts, stop)
 
     def generate(
         self,
@@ -110,6 +105,15 @@ class NativeBackend:
             "isa": self._model.isa,
             "implementations": {op: {"choice": self.name, "reason": why} for op in self._ops},
         }
+
+    def _of_contexts(self, run: Callable[..., Floats], what: str, contexts: Contexts, stop: Stop | None) -> Floats:
+        """`what` a method of the extension finds in contexts, [N, columns]."""
+        try:
+            found = run(_arrays(contexts), **self._running(stop))
+        except _native.ModelError as error:
+            raise BackendError(str(error)).about(error.dialogues) from None
+        refuse_nan(what, found, np.arange(len(found)))
+        return found
 
     def _running(self, stop: Stop | None) -> dict[str, Any]:
         return {"stop": stop, "threads": self.threads, "batch_size": self.batch_size}

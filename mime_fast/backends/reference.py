@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import mime_fast.needs_torch
@@ -61,12 +61,7 @@ class ReferenceBackend:
         self.reason = reason
 
     def classify(self, contexts: Contexts, stop: Stop | None = None) -> Floats:
-        logits = self._room(len(contexts), len(LABELS))
-        with torch_running(self.threads):
-            for batch in self._batches(contexts, stop):
-                logits[batch] = _numbers(self._encode(contexts, batch).emotion_logits)
-        refuse_nan("emotion logits", logits, np.arange(len(logits)))
-        return logits
+        return self._of_contexts(lambda context: context.emotion_logits, "emotion logits", len(LABELS), contexts, stop)
 
     def generate(
         self,
@@ -131,6 +126,17 @@ class ReferenceBackend:
     def describe(self) -> dict[str, Any]:
         found = {"choice": self.name, "reason": self.reason}
         return {"implementations": {op: dict(found) for op in ops_of(self.model.config)}}
+
+    def _of_contexts(
+        self, read: Callable[[Context], Tensor], what: str, columns: int, contexts: Contexts, stop: Stop | None
+    ) -> Floats:
+        """`what` is read of the encoded contexts, [N, columns]."""
+        found = self._room(len(contexts), columns)
+        with torch_running(self.threads):
+            for batch in self._batches(contexts, stop):
+                found[batch] = _numbers(read(self._encode(contexts, batch)))
+        refuse_nan(what, found, np.arange(len(found)))
+        return found
 
     def _batches(self, contexts: Contexts, stop: Stop | None) -> Iterator[list[int]]:
         """Indices of dialogues that go together, longest first."""

@@ -177,13 +177,7 @@ class PyModel {
 
   py::array classify(const py::tuple& contexts, const py::object& stop, std::size_t threads,
                      std::size_t batch_size) const {
-    const CheckedContexts checked(contexts, model_.config);
-    Array<float> logits({checked.count, kEmotions});
-    float* out = logits.mutable_data();
-    Interruption interruption(stop);
-    run_released(interruption, threads, batch_size,
-                 [&](const RunOptions& run) { run_classify(model_, run, checked.view(), checked.count, out); });
-    return std::move(logits);
+    return of_contexts(run_classify, kEmotions, contexts, stop, threads, batch_size);
   }
 
   py::array mimic_shares(const py::tuple& contexts, const py::tuple& requests, const py::object& stop,
@@ -245,6 +239,18 @@ class PyModel {
   }
 
  private:
+  // What `work` finds in each context, [N, columns].
+  py::array of_contexts(decltype(run_classify)* work, std::size_t columns, const py::tuple& contexts,
+                        const py::object& stop, std::size_t threads, std::size_t batch_size) const {
+    const CheckedContexts checked(contexts, model_.config);
+    Array<float> found({checked.count, columns});
+    float* out = found.mutable_data();
+    Interruption interruption(stop);
+    run_released(interruption, threads, batch_size,
+                 [&](const RunOptions& run) { work(model_, run, checked.view(), checked.count, out); });
+    return std::move(found);
+  }
+
   Model model_;
 };
 

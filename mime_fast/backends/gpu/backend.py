@@ -17,7 +17,14 @@ from mime_fast.backends.gpu.batches import batches, buckets, dialogues_of, flatt
 from mime_fast.backends.gpu.few import FEW, Few
 from mime_fast.backends.gpu.graphs import Graphs
 from mime_fast.backends.gpu.loop import run_queue
-from mime_fast.backends.gpu.model import EMOTION_COLUMNS, DeviceModel, PaddedResponses, emotion_rows, exact_float32
+from mime_fast.backends.gpu.model import (
+    EMOTION_COLUMNS,
+    DeviceModel,
+    FlatContexts,
+    PaddedResponses,
+    emotion_rows,
+    exact_float32,
+)
 from mime_fast.backends.gpu.packing import to_device, to_host
 from mime_fast.backends.gpu.session import Session, Shape, ladder
 from mime_fast.backends.gpu.shapes import Shapes
@@ -79,19 +86,7 @@ class CudaBackend:
         self._lock = Lock()
 
     def classify(self, contexts: Contexts, stop: Stop | None = None) -> Floats:
-        device = self.model.device
-
-        def run(most: int) -> Tensor:
-            logits = torch.zeros(len(contexts), len(LABELS), device=device)
-            for which in self._batches(contexts, np.zeros(len(contexts), np.int64), most, stop):
-                places, given = to_device((torch.tensor(which), flattened(contexts, which)), device)
-                logits[places] = self.model.classify(given)[: len(which)]
-            return logits
-
-        with self._running():
-            found: Floats = self._halving(run).cpu().numpy()
-        refuse_nan("emotion logits", found, np.arange(len(found)))
-        return found
+        return self._of_contexts(self.model.classify, "emotion logits", len(LABELS), contexts, stop)
 
     def generate(
         self,
@@ -164,6 +159,24 @@ class CudaBackend:
     def last_session(self) -> Session:
         """What the last call of `generate` decoded with; for profiles."""
         return next(reversed(self._sessions.values())).session
+
+    def _of_contexts(
+        self, read: Callable[[FlatContexts], Tensor], what: str, columns: int, contexts: Contexts, stop: Stop | None
+    ) -> Floats:
+        """`what` is read of contexts, float32 [N, columns]."""
+        device = self.model.device
+
+        def run(most: int) -> Tensor:
+            rows = torch.zeros(len(contexts), columns, device=device)
+            for which in self._batches(contexts, np.zeros(len(contexts), np.int64), most, stop):
+                places, given = to_device((torch.tensor(which), flattened(contexts, which)), device)
+                rows[places] = read(given)[: len(which)]
+            return rows
+
+        with self._running():
+            found: Floats = self._halving(run).cpu().numpy()
+        refuse_nan(what, found, np.arange(len(found)))
+        return found
 
     def _batches(
         self, contexts: Contexts, alike: npt.NDArray[np.int64], most: int, stop: Stop | None
