@@ -51,6 +51,9 @@ class Model:
     def classify(
         self, contexts: _Contexts, *, stop: npt.NDArray[np.uint8] | None, threads: int, batch_size: int
     ) -> npt.NDArray[np.float32]: ...
+    def context_vectors(
+        self, contexts: _Contexts, *, stop: npt.NDArray[np.uint8] | None, threads: int, batch_size: int
+    ) -> npt.NDArray[np.float32]: ...
     def mimic_shares(
         self,
         contexts: _Contexts,

@@ -189,6 +189,27 @@ void classify(const Model& model, Scratch& scratch, const Contexts& contexts, co
   }
 }
 
+void context_vectors(const Model& model, Scratch& scratch, const Contexts& contexts, const std::size_t* which,
+                     std::size_t count, float* vectors) {
+  const std::size_t size = model.config.hidden_size;
+  const Encoded encoded = encode_contexts(model, scratch, contexts, which, count);
+  const Layout& layout = encoded.layout;
+  for (std::size_t n = 0; n < count; ++n) {
+    float* c = vectors + which[n] * 2 * size;
+    std::copy_n(encoded.first.data() + n * size, size, c);
+    float* mean = c + size;
+    std::fill_n(mean, size, 0.0f);
+    std::size_t positions = 0;
+    for (std::size_t row = layout.first[n]; row < layout.first[n + 1]; ++row) {
+      if (layout.real[row] == 0) continue;
+      const float* hidden = encoded.hidden.data() + row * size;
+      for (std::size_t i = 0; i < size; ++i) mean[i] += hidden[i];
+      ++positions;
+    }
+    for (std::size_t i = 0; i < size; ++i) mean[i] /= static_cast<float>(positions);
+  }
+}
+
 std::vector<Memory> encode(const Model& model, Scratch& scratch, const Contexts& contexts, const Requests& requests,
                            const std::size_t* which, std::size_t count, const EmotionOutputs& outputs) {
   Encoded encoded = encode_contexts(model, scratch, contexts, which, count);

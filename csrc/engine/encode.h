@@ -36,6 +36,10 @@ std::size_t encode_together(const Contexts& contexts, const std::size_t* which, 
 void classify(const Model& model, Scratch& scratch, const Contexts& contexts, const std::size_t* which,
               std::size_t count, float* emotion_logits);
 
+// Of the dialogues `which` [count]: c, then the mean of H over all positions but PAD, [N, 2C].
+void context_vectors(const Model& model, Scratch& scratch, const Contexts& contexts, const std::size_t* which,
+                     std::size_t count, float* vectors);
+
 // Memories of the dialogues `which` [count]; what is recognised goes to their places.
 std::vector<Memory> encode(const Model& model, Scratch& scratch, const Contexts& contexts, const Requests& requests,
                            const std::size_t* which, std::size_t count, const EmotionOutputs& outputs);

@@ -36,6 +36,10 @@ struct RunOptions {
 void run_classify(const Model& model, const RunOptions& run, const Contexts& contexts, std::size_t count,
                   float* emotion_logits);
 
+// [count, 2C].
+void run_context_vectors(const Model& model, const RunOptions& run, const Contexts& contexts, std::size_t count,
+                         float* vectors);
+
 // Everything up to the decoder, for what is recognised.
 void run_hear(const Model& model, const RunOptions& run, const Contexts& contexts, const Requests& requests,
               std::size_t count, const EmotionOutputs& outputs);

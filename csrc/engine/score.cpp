@@ -143,6 +143,13 @@ void run_classify(const Model& model, const RunOptions& run, const Contexts& con
   });
 }
 
+void run_context_vectors(const Model& model, const RunOptions& run, const Contexts& contexts, std::size_t count,
+                         float* vectors) {
+  run_encodings(model, run, contexts, count, [&](Scratch& scratch, const std::size_t* which, std::size_t together) {
+    context_vectors(model, scratch, contexts, which, together, vectors);
+  });
+}
+
 void run_hear(const Model& model, const RunOptions& run, const Contexts& contexts, const Requests& requests,
               std::size_t count, const EmotionOutputs& outputs) {
   run_encodings(model, run, contexts, count, [&](Scratch& scratch, const std::size_t* which, std::size_t together) {

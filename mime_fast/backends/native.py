@@ -54,6 +54,9 @@ class NativeBackend:
     def classify(self, contexts: Contexts, stop: Stop | None = None) -> Floats:
         return self._of_contexts(self._model.classify, "emotion logits", contexts, stop)
 
+    def context_vectors(self, contexts: Contexts, stop: Stop | None = None) -> Floats:
+        return self._of_contexts(self._model.context_vectors, "context vectors", contexts, stop)
+
     def generate(
         self,
         contexts: Contexts,

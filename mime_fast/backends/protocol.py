@@ -77,6 +77,12 @@ class Backend(Protocol):
     def classify(self, contexts: Contexts, stop: Stop | None = None) -> Floats:
         """Emotion logits, [N, 32]."""
 
+    def context_vectors(self, contexts: Contexts, stop: Stop | None = None) -> Floats:
+        """What the context encoder made of each context (eq. 2), [N, 2 C].
+
+        Its first state, c of eq. 3, then the mean of its states H over all positions, CTX included and PAD not.
+        """
+
     def generate(
         self,
         contexts: Contexts,

@@ -63,6 +63,10 @@ class ReferenceBackend:
     def classify(self, contexts: Contexts, stop: Stop | None = None) -> Floats:
         return self._of_contexts(lambda context: context.emotion_logits, "emotion logits", len(LABELS), contexts, stop)
 
+    def context_vectors(self, contexts: Contexts, stop: Stop | None = None) -> Floats:
+        columns = 2 * self.model.config.hidden_size
+        return self._of_contexts(lambda context: context.vectors, "context vectors", columns, contexts, stop)
+
     def generate(
         self,
         contexts: Contexts,

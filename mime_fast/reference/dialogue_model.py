@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import mime_fast.needs_torch
 
+import torch
 from torch import Tensor, nn
 
 from mime_fast.config.model import ModelConfig
@@ -32,6 +33,12 @@ class Context:
     def c(self) -> Tensor:
         """Eq. 3, [B, C]."""
         return self.hidden[:, 0]
+
+    @property
+    def vectors(self) -> Tensor:
+        """c, then the mean of H over all positions but padding, [B, 2 C]."""
+        totals = self.hidden.masked_fill(~self.real[..., None], 0).sum(dim=1)
+        return torch.cat([self.c, totals / self.real.sum(dim=1, keepdim=True)], dim=1)
 
 
 class DialogueModel(nn.Module):

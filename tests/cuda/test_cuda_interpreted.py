@@ -79,6 +79,12 @@ def test_scores_are_the_reference_s() -> None:
     case.check_outputs(outputs[0][0], asked)
 
 
+def test_context_vectors_are_the_reference_s() -> None:
+    asked = random_dialogues(CONFIG, [1, 7, 2, 20], 5, pads=True)
+    case = InterpretedCase(CONFIG, random_tensors(CONFIG, 6))
+    assert_as_exact(*(torch.from_numpy(backend.context_vectors(parts(asked)[0])) for backend in case.all))
+
+
 @pytest.mark.parametrize("way", ["beams", "sampling"])
 def test_steps_after_the_end_leave_everything_alone(way: str) -> None:
     """The search's state and all caches, whatever lies in them: no program does anything."""

@@ -203,6 +203,12 @@ def test_nan_in_the_context(call: Callable[[Backend, GenerationConfig], Any], wa
     errors.both_fail(BackendError, [1, 4], case, call, **way)
 
 
+def test_nan_in_the_context_vectors() -> None:
+    case = DeviceCase(errors.CONFIG, errors.broken("word_embedding.weight", 59))
+    reference, device = errors.both_fail(BackendError, [1, 4], case, errors.context_vectors)
+    assert device == reference
+
+
 @pytest.mark.parametrize("name", ["emotion_query.weight", "fc_decode.bias"])
 @pytest.mark.parametrize("call", errors.CALLS.values(), ids=errors.CALLS)
 def test_nan_elsewhere(call: Callable[[Backend, GenerationConfig], Any], name: str) -> None:
@@ -243,6 +249,8 @@ def test_stopped(asked: Asked) -> None:
         backend.generate(*parts(asked), GenerationConfig(), None, stop)
     with pytest.raises(BackendError, match="stopped"):
         backend.classify(parts(asked)[0], stop)
+    with pytest.raises(BackendError, match="stopped"):
+        backend.context_vectors(parts(asked)[0], stop)
 
 
 def test_what_runs_is_described() -> None:
@@ -326,6 +334,7 @@ def test_tables_are_the_backend_s_own(asked: Asked, monkeypatch: pytest.MonkeyPa
         backend.generate(*parts(asked), WAYS["sampling"])
         backend.score(*parts(asked), *nothing)
         backend.classify(parts(asked)[0])
+        backend.context_vectors(parts(asked)[0])
 
 
 def test_shapes_of_the_prefill_are_bounded(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,10 +11,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn import functional as F
 
+from mime_fast.backends.gpu.model import means
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.config.model import MimeConfig
 from mime_fast.kernels import plain
+from mime_fast.kernels.plain_encoder import Sequences
 from mime_fast.kernels.select import plain_ops, topk_of
 from mime_fast.text.special import EOS_ID, PAD_ID, UNK_ID
 from tests.cuda.device_case import ON_DEVICE, DeviceCase, device_backend
@@ -55,6 +58,25 @@ def test_scores_and_emotions(data: st.DataObject, config: MimeConfig, seed: int,
         others = (logprobs(backend, one, targets[start:end].tolist()) for backend in (case.plain, case.exact))
         assert_as_exact(torch.from_numpy(log_probs[start:end]), *others)
     assert_as_exact(*(torch.from_numpy(backend.classify(parts(asked)[0])) for backend in case.all))
+    assert_as_exact(*(torch.from_numpy(backend.context_vectors(parts(asked)[0])) for backend in case.all))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_the_mean_of_a_sequence_depends_on_itself_alone(dtype: torch.dtype) -> None:
+    """Bit for bit: alone, and among longer ones; what lies outside of it, or is not seen, may be NaN."""
+    source = torch.Generator().manual_seed(1)
+    bounds = torch.tensor([0, 30, 31, 131, 140], dtype=torch.int32)
+    seen = (torch.rand(150, generator=source) > 0.2).to(torch.uint8)
+    seen[bounds.long()] = 1
+    x = torch.randn(150, 7, generator=source).to(dtype)
+    x[(seen == 0) | (torch.arange(150) >= 140)] = torch.nan
+    found = means(x, Sequences(bounds[:-1], bounds[1:], seen, 128))
+    for i, (start, end) in enumerate(itertools.pairwise(bounds.tolist())):
+        first, last = torch.tensor([[3], [end - start + 3]], dtype=torch.int32)
+        own, longest = slice(start, end), max(16, 1 << (end - start - 1).bit_length())
+        alone = Sequences(first, last, F.pad(seen[own], (3, 5)), longest)
+        assert torch.equal(means(F.pad(x[own], (0, 0, 3, 5), value=torch.nan), alone)[0], found[i])
+        torch.testing.assert_close(found[i], x[own][seen[own] != 0].double().mean(dim=0).float())
 
 
 @pytest.mark.parametrize("preset", [MimeConfig.paper, MimeConfig.released])
@@ -98,6 +120,7 @@ def test_no_dialogues() -> None:
     asked = random_dialogues(config, [])
     assert backend.generate(*parts(asked), GenerationConfig())[1] == []
     assert backend.classify(parts(asked)[0]).shape == (0, 32)
+    assert backend.context_vectors(parts(asked)[0]).shape == (0, 24)
     assert backend.score(*parts(asked), np.zeros(0, np.int32), np.zeros(1, np.int64))[1].shape == (0,)
 
 
@@ -117,6 +140,8 @@ def test_small_dtypes_stay_near_float32(dtype: torch.dtype) -> None:
     assert np.abs(errors).max() < FARTHEST * bound
     for name in ("emotion_logits", "weights", "mimic_share"):
         assert np.abs(getattr(outputs, name) - getattr(exact, name)).max() < FARTHEST * bound
+    vectors, exactly = (backend.context_vectors(parts(asked)[0]) for backend in backends)
+    assert 0 < np.abs(vectors - exactly).max() < FARTHEST * bound
     options = GenerationConfig(num_beams=1, max_new_tokens=1)
     first, wanted = (backend.generate(*parts(asked), options)[1] for backend in backends)
     assert sum(one[0].token_ids == other[0].token_ids for one, other in zip(first, wanted, strict=True)) > 10

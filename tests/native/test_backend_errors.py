@@ -58,6 +58,15 @@ def test_nan_in_the_context(call: Callable[[Backend, GenerationConfig], Any], wa
     both_fail(BackendError, [1, 4], Case(CONFIG, broken("word_embedding.weight", 59)), call, **way)
 
 
+def context_vectors(backend: Backend, _: GenerationConfig) -> Any:
+    return backend.context_vectors(parts(ASKED)[0])
+
+
+def test_nan_in_the_context_vectors() -> None:
+    messages = both_fail(BackendError, [1, 4], Case(CONFIG, broken("word_embedding.weight", 59)), context_vectors)
+    assert set(messages) == {"the model produced NaN in the context vectors of dialogues [1, 4] of this batch"}
+
+
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_nan_in_the_emotions_alone(call: Callable[[Backend, GenerationConfig], Any]) -> None:
     case = Case(CONFIG, broken("emotion_query.weight"))
@@ -110,3 +119,5 @@ def test_stopped() -> None:
     for backend in (case.native, case.plain):
         with pytest.raises(BackendError, match="stopped"):
             backend.generate(*parts(ASKED), GenerationConfig(), None, np.ones(1, np.uint8))
+        with pytest.raises(BackendError, match="stopped"):
+            backend.context_vectors(parts(ASKED)[0], np.ones(1, np.uint8))

@@ -148,6 +148,8 @@ def test_arrays(model: _native.Model, name: str, value: Any, error: Errors, mess
     if name not in ("seeds", "request_ids", "emotions", "stochastic"):
         with refused(message, error):
             model.classify(contexts, **run)
+        with refused(message, error):
+            model.context_vectors(contexts, **run)
 
 
 @pytest.mark.parametrize(("key", "value", "error", "message"), OPTIONS)

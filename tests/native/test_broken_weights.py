@@ -114,7 +114,8 @@ def test_a_word_that_is_broken_is_named_where_it_stands(
     asked.token_ids[asked.offsets[1:3] + 2] = 59
     with pytest.raises(_native.ModelError, match=r"dialogues \[1, 2\] of this batch"):
         model.generate(asked.contexts, asked.requests, way, None, **running(2))
-    assert np.isnan(model.classify(asked.contexts, **running())).any(axis=1).tolist() == [False, True, True, False]
+    for call in (model.classify, model.context_vectors):
+        assert np.isnan(call(asked.contexts, **running())).any(axis=1).tolist() == [False, True, True, False]
     targets = np.full(4, EOS_ID, np.int32), np.arange(5)
     _, log_probs = model.score(asked.contexts, asked.requests, *targets, **running())
     assert np.isnan(log_probs).tolist() == [False, True, True, False]

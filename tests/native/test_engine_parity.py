@@ -16,7 +16,7 @@ from mime_fast.config.model import MimeConfig, ModelConfig, MoelConfig, MultiTas
 from mime_fast.text.special import EOS_ID, PAD_ID, UNK_ID
 from tests.native.parity_case import Case, logprobs, parts
 from tests.native.random_models import KINDS, SMALL, configs, random_dialogues, random_tensors
-from tests.parity import assert_as_exact
+from tests.parity import assert_as_exact, assert_close
 
 SWITCHES: list[dict[str, Any]] = [
     {},
@@ -111,6 +111,24 @@ def test_scores_and_emotions(kind: type[ModelConfig], data: st.DataObject, seed:
         assert_as_exact(torch.from_numpy(log_probs[start:end]), *others)
     contexts = parts(asked)[0]
     assert_as_exact(*(torch.from_numpy(backend.classify(contexts)) for backend in case.all))
+    assert_as_exact(*(torch.from_numpy(backend.context_vectors(contexts)) for backend in case.all))
+
+
+@by_kind
+def test_context_vectors_by_hand(kind: type[ModelConfig]) -> None:
+    """The first state, then the mean of those that are not of PAD, of each context by itself."""
+    config = kind.paper(301, **SMALL)
+    asked = random_dialogues(config, [1, 30, 7], 5, pads=True)
+    assert PAD_ID in asked.token_ids
+    case = Case(config, random_tensors(config, 6))
+    found = [torch.from_numpy(backend.context_vectors(parts(asked)[0])) for backend in case.all]
+    for i in range(len(asked)):
+        ids, states = (torch.from_numpy(x).long()[None] for x in asked.only([i]).contexts[:2])
+        hidden = case.exact.model.encode(ids, states).hidden[0].detach()
+        real = [state for state, token in zip(hidden, ids[0].tolist(), strict=True) if token != PAD_ID]
+        expected = torch.cat([hidden[0], torch.stack(real).mean(dim=0)])
+        for each in found:
+            assert_close(each[i], expected)
 
 
 @pytest.mark.parametrize("preset", ["paper", "released"])
@@ -177,4 +195,5 @@ def test_no_dialogues(kind: type[ModelConfig]) -> None:
     asked = random_dialogues(config, [])
     assert case.native.generate(*parts(asked), GenerationConfig())[1] == []
     assert case.native.classify(parts(asked)[0]).shape == (0, 32)
+    assert [backend.context_vectors(parts(asked)[0]).shape for backend in case.all] == [(0, 24)] * 3
     assert case.native.score(*parts(asked), np.zeros(0, np.int32), np.zeros(1, np.int64))[1].shape == (0,)

@@ -95,7 +95,7 @@ def test_generate(model: _native.Model, asked: Asked, way: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_score_and_classify(model: _native.Model, asked: Asked, threads: int) -> None:
+def test_score_and_classify_and_context_vectors(model: _native.Model, asked: Asked, threads: int) -> None:
     lengths = [1, 40, 7, 33, 16, 2, 90, 5, 3, 17]
     targets = np.random.default_rng(1).integers(0, 4800, sum(lengths)).astype(np.int32)
     offsets = np.cumsum([0, *lengths])
@@ -105,10 +105,10 @@ def test_score_and_classify(model: _native.Model, asked: Asked, threads: int) ->
         tokens = np.concatenate([targets[offsets[i] : offsets[i + 1]] for i in which])
         ends = np.cumsum([0, *(lengths[i] for i in which)])
         outputs, log_probs = model.score(some.contexts, some.requests, tokens, ends, **run)
-        logits = model.classify(some.contexts, **run)
+        logits, vectors = (call(some.contexts, **run) for call in (model.classify, model.context_vectors))
         assert np.array_equal(logits, outputs[0])
         return [
-            (*(array[n].tobytes() for array in made(outputs)), log_probs[ends[n] : ends[n + 1]].tobytes())
+            (*(array[n].tobytes() for array in (*made(outputs), vectors)), log_probs[ends[n] : ends[n + 1]].tobytes())
             for n in range(len(which))
         ]
 

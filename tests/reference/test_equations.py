@@ -30,6 +30,7 @@ def test_context_encoding_and_classification(preset: str, layers: int) -> None:
     logits = array(model.emotion_embedding.weight) @ (array(model.emotion_query.weight) @ hidden[0])
     assert_close(context.emotion_logits[0], torch.from_numpy(logits))
     assert_close(context.c[0], torch.from_numpy(hidden[0]))
+    assert_close(context.vectors[0], torch.from_numpy(np.concatenate([hidden[0], sum(hidden) / 7])))
 
 
 @pytest.mark.parametrize("preset", ["paper", "released"])

@@ -61,6 +61,16 @@ def test_a_padded_batch_equals_its_singles(kind: type[ModelConfig], changes: dic
 
 
 @MODELS
+def test_padding_is_not_in_the_mean_of_a_context(kind: type[ModelConfig], changes: dict[str, Any]) -> None:
+    model = tiny(kind, **changes)
+    ids, states = random_contexts(LENGTHS)
+    vectors = model.encode(ids, states).vectors
+    for i, length in enumerate(LENGTHS):
+        rows = slice(0, length + 1)
+        assert_close(vectors[i], model.encode(ids[i : i + 1, rows], states[i : i + 1, rows]).vectors[0])
+
+
+@MODELS
 def test_padding_changes_no_log_prob(kind: type[ModelConfig], changes: dict[str, Any]) -> None:
     model = tiny(kind, **changes)
     batch, _ = remember(model, LENGTHS, slice(None))

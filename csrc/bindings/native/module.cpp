@@ -180,6 +180,11 @@ class PyModel {
     return of_contexts(run_classify, kEmotions, contexts, stop, threads, batch_size);
   }
 
+  py::array context_vectors(const py::tuple& contexts, const py::object& stop, std::size_t threads,
+                            std::size_t batch_size) const {
+    return of_contexts(run_context_vectors, 2 * model_.config.hidden_size, contexts, stop, threads, batch_size);
+  }
+
   py::array mimic_shares(const py::tuple& contexts, const py::tuple& requests, const py::object& stop,
                          std::size_t threads, std::size_t batch_size) const {
     if (model_.config.model_type != ModelType::kMime) throw py::value_error("a baseline has no gate");
@@ -291,6 +296,8 @@ PYBIND11_MODULE(_native, module) {
       .def_property_readonly("screened", &PyModel::screened)
       .def("classify", &PyModel::classify, py::arg("contexts"), py::kw_only(), py::arg("stop"), py::arg("threads"),
            py::arg("batch_size"))
+      .def("context_vectors", &PyModel::context_vectors, py::arg("contexts"), py::kw_only(), py::arg("stop"),
+           py::arg("threads"), py::arg("batch_size"))
       .def("mimic_shares", &PyModel::mimic_shares, py::arg("contexts"), py::arg("requests"), py::kw_only(),
            py::arg("stop"), py::arg("threads"), py::arg("batch_size"))
       .def("generate", &PyModel::generate, py::arg("contexts"), py::arg("requests"), py::arg("options"),

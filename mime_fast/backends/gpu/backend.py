@@ -88,6 +88,10 @@ class CudaBackend:
     def classify(self, contexts: Contexts, stop: Stop | None = None) -> Floats:
         return self._of_contexts(self.model.classify, "emotion logits", len(LABELS), contexts, stop)
 
+    def context_vectors(self, contexts: Contexts, stop: Stop | None = None) -> Floats:
+        columns = 2 * self.model.config.hidden_size
+        return self._of_contexts(self.model.context_vectors, "context vectors", columns, contexts, stop)
+
     def generate(
         self,
         contexts: Contexts,

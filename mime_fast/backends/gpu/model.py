@@ -143,12 +143,17 @@ class DeviceModel:
 
     def classify(self, contexts: FlatContexts) -> Tensor:
         """Emotion logits, float32 [B, 32]."""
-        return self.emotion_logits(self._encode(contexts)[1])
+        return self.emotion_logits(self._encode(contexts, self.context_encoder)[1])
+
+    def context_vectors(self, contexts: FlatContexts) -> Tensor:
+        """c (eq. 3), then the mean of H (eq. 2, in the precision) over the rows that are seen: float32 [B, 2 C]."""
+        hidden, c = self._encode(contexts, replace(self.context_encoder, onward=None))
+        return torch.cat([c, means(hidden, contexts.sequences())], dim=1)
 
     def understand(self, batch: Dialogues) -> Understood:
         """Eq. 1-4 and 7-27, without reading anything back."""
         contexts = batch.contexts
-        projected, c = self._encode(contexts)
+        projected, c = self._encode(contexts, self.context_encoder)
         logits = self.emotion_logits(c)
         mimicked = torch.where(batch.emotions < 0, logits.argmax(dim=1).int(), batch.emotions)
         weights, *emotions = self.ops.response_emotion(
@@ -189,13 +194,11 @@ class DeviceModel:
             key, value = layer.unbind(dim=1)
             yield key, value
 
-    def _encode(self, contexts: FlatContexts) -> tuple[Tensor, Tensor]:
-        """H (eq. 2) as the response encoders take it, [N, E * C], and c (eq. 3), float32 [B, C]."""
+    def _encode(self, contexts: FlatContexts, weights: EncoderWeights) -> tuple[Tensor, Tensor]:
+        """H (eq. 2), [N, C], or as the response encoders take it, [N, E * C]; and c (eq. 3), float32 [B, C]."""
         ids, states = contexts.context_ids[None], contexts.state_ids[None]
-        projected, c = self.ops.encoder(
-            self.words, ids, self.speakers, states, contexts.sequences(), self.context_encoder
-        )
-        return projected[0], c[0]
+        found, c = self.ops.encoder(self.words, ids, self.speakers, states, contexts.sequences(), weights)
+        return found[0], c[0]
 
     def _refine(self, projected: Tensor, emotions: Tensor, memories: Sequences) -> Tensor:
         """M and M~ (eq. 20-23) for m and m~, float32 [2, B, C]: [2, N, C]."""
@@ -209,6 +212,21 @@ class DeviceModel:
             projected.view(-1, size), rows.int(), own.view(-1, size), owners.int(), memories, self.response_encoders
         )
         return refined
+
+
+def means(x: Tensor, sequences: Sequences) -> Tensor:
+    """Of the rows of x [N, C] that are seen, float32 [B, C]; `longest` is a power of two.
+
+    Halves are added to each other: the order of a sequence's sum depends on its own rows only, and in what is longer
+    zeros are added to them first.
+    """
+    rows, there = sequences.places()
+    seen = there & (sequences.seen[rows] != 0)
+    totals = torch.where(seen[..., None], x[rows].float(), 0.0)
+    while totals.shape[1] > 1:
+        first, second = totals.chunk(2, dim=1)
+        totals = first + second
+    return totals[:, 0] / seen.sum(dim=1, keepdim=True)
 
 
 def _encoder(
