@@ -1,4 +1,7 @@
-"""The project's checkpoint: a folder of config.json, generation_config.json, tokenizer.json and model.safetensors."""
+"""The project's checkpoint: a folder of config.json, generation_config.json, tokenizer.json and model.safetensors.
+
+A reranker.safetensors may lie beside them.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from mime_fast.checkpoints.reranker import Reranker, load_reranker
 from mime_fast.checkpoints.shapes import check_tensors, expected_shapes
 from mime_fast.checkpoints.tensor_file import Floats, TensorFile
 from mime_fast.config.generation import GenerationConfig
@@ -70,6 +74,7 @@ class ModelFolder:
     weights: ModelWeights
     tokenizer: Tokenizer
     generation: GenerationConfig
+    reranker: Reranker | None = None
 
     @property
     def config(self) -> ModelConfig:
@@ -102,7 +107,8 @@ def load_model_folder(path: str | os.PathLike[str]) -> ModelFolder:
     tensors, where = TensorFile(folder / WEIGHTS), str(folder / WEIGHTS)
     found = tensors.found()
     check_tensors(found, expected_shapes(config, found, where=where), where=where)
-    return ModelFolder(ModelWeights(config, tensors), tokenizer, generation)
+    reranker = load_reranker(folder, config.hidden_size)
+    return ModelFolder(ModelWeights(config, tensors), tokenizer, generation, reranker)
 
 
 def save_model_folder(

@@ -124,7 +124,7 @@ class GenerationConfig(Config):
     best_of: int = field(
         default=1,
         metadata=_about(
-            "sample so many replies, and keep the likely ones in which the recognised emotion is heard; 1: off",
+            "sample so many replies, and keep the best by the model's reranker, or by likelihood and emotion; 1: off",
             _whole(1, MAX_HYPOTHESES),
             sampling=True,
             engine=True,

@@ -89,15 +89,12 @@ class Task:
 
     def run(self, engine: Engine, ready: Ready) -> Any:
         """What the back end makes of them; everything else is left to other threads."""
-        from mime_fast.engine.choice import search
-
         window = ready.window
         if self.kind == "classify":
             return engine.backend.classify(window.contexts)
         if self.kind == "score":
             return engine.backend.score(window.contexts, window.requests, *ready.targets)
-        options = engine.search_options(self.search)
-        return search(engine.backend, engine.config.max_positions, window.contexts, window.requests, options)
+        return engine.search_window(engine.search_options(self.search), window)
 
     def answers(self, engine: Engine, ready: Ready, found: Any) -> Iterator[Score | Reply | Classification]:
         """One answer per row, of what `run` returned."""

@@ -1,14 +1,16 @@
-"""Which of several draws is said: a likely one, in which the person's emotion is heard."""
+"""Which of several draws is said: a likely one that answers, or in which the person's emotion is heard."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from mime_fast.backends.protocol import Backend, Contexts, EmotionOutputs, Requests, Stop
+from mime_fast.checkpoints.reranker import Reranker
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.engine.assemble import emotion_probs
 from mime_fast.engine.reading import flatten
@@ -18,12 +20,13 @@ from mime_fast.text.special import CLS_ID, USR_ID
 MIMICRY = 8.0  # what the logarithm of the agreement counts beside log P
 LEAST = 1e-6  # is added to an agreement, which so has a logarithm; that of a reply without words
 
-Probs = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.float64]
 
 
 def search(
     backend: Backend,
     max_positions: int,
+    reranker: Reranker | None,
     contexts: Contexts,
     requests: Requests,
     options: GenerationConfig,
@@ -32,23 +35,44 @@ def search(
 ) -> tuple[EmotionOutputs, Sequence[list[Hypothesis]]]:
     """As `Backend.generate`; with `best_of` the best of so many draws.
 
-    A reply is worth log P(reply given context) + MIMICRY log sum_e P(e given context) P(e given reply). The emotion of
-    a reply is what the model's own classifier recognises in it, read as a speaker's turn; the context's is that of the
-    request where one is given.
+    A reply is worth log P(reply given context), and beside it what the reranker says of it; without a reranker
+    MIMICRY log sum_e P(e given context) P(e given reply). The emotion of a reply is what the model's own classifier
+    recognises in it; the context's is that of the request where one is given. A reply is read as a speaker's turn.
     """
     if not options.do_sample or options.best_of == 1:
         return backend.generate(contexts, requests, options, prefixes, stop)
     draws = options.replace(num_return_sequences=options.best_of, best_of=1)
     outputs, found = backend.generate(contexts, requests, draws, prefixes, stop)
-    drawn = list(found)
-    agreements = _agreements(backend, max_positions, _wanted(outputs, requests), drawn, stop)
+    drawn = [list(hypotheses) for hypotheses in found]
+    replies = _Replies(drawn, max_positions - 1)
+    if reranker is None:
+        worth = _mimicry(backend, _wanted(outputs, requests), replies, stop)
+    else:
+        worth = _answers(backend, reranker, contexts, replies, stop)
     return outputs, [
-        _best(hypotheses, agreement, options.num_return_sequences)
-        for hypotheses, agreement in zip(drawn, agreements, strict=True)
+        _best(hypotheses, worth[rows], options.num_return_sequences)
+        for hypotheses, rows in zip(drawn, replies.rows, strict=True)
     ]
 
 
-def _wanted(outputs: EmotionOutputs, requests: Requests) -> Probs:
+class _Replies:
+    """The replies of several contexts, one after the other; the same words of different contexts are read once."""
+
+    def __init__(self, drawn: Sequence[Sequence[Hypothesis]], kept: int) -> None:
+        """`kept`: words of a reply that are read."""
+        words = [one.token_ids[:kept] for hypotheses in drawn for one in hypotheses]
+        places = {reply: place for place, reply in enumerate(dict.fromkeys(reply for reply in words if reply))}
+        counts = [len(hypotheses) for hypotheses in drawn]
+        token_ids, offsets = flatten([[CLS_ID, *reply] for reply in places])
+        state_ids, _ = flatten([[CLS_ID, *[USR_ID] * len(reply)] for reply in places])
+        self.read = Contexts(token_ids, state_ids, offsets)  # the different ones that have words
+        self.owners = np.repeat(np.arange(len(drawn)), counts)  # the context of each reply, [n]
+        self.places = np.array([places.get(reply, -1) for reply in words], np.int64)  # in `read`, -1: no words, [n]
+        self.said = np.flatnonzero(self.places >= 0)  # the replies that have words
+        self.rows = [slice(*ends) for ends in pairwise(np.cumsum([0, *counts]).tolist())]  # of each context
+
+
+def _wanted(outputs: EmotionOutputs, requests: Requests) -> Numbers:
     """P(e given context), [N, 32]."""
     probs = emotion_probs(outputs.emotion_logits)
     given = np.flatnonzero(requests.emotions >= 0)
@@ -57,31 +81,33 @@ def _wanted(outputs: EmotionOutputs, requests: Requests) -> Probs:
     return probs
 
 
-def _agreements(
-    backend: Backend, max_positions: int, wanted: Probs, drawn: Sequence[Sequence[Hypothesis]], stop: Stop | None
-) -> list[list[float]]:
-    """sum_e P(e given context) P(e given reply), of each hypothesis; the same words are read once."""
-    kept = max_positions - 1  # beside CTX
-    words = dict.fromkeys(one.token_ids[:kept] for hypotheses in drawn for one in hypotheses if one.token_ids)
-    rows = {reply: row for row, reply in enumerate(words)}
-    token_ids, offsets = flatten([[CLS_ID, *reply] for reply in words])
-    state_ids, _ = flatten([[CLS_ID, *[USR_ID] * len(reply)] for reply in words])
-    read = (
-        emotion_probs(backend.classify(Contexts(token_ids, state_ids, offsets), stop)) if words else np.zeros((0, 32))
-    )
-    return [
-        [float(read[rows[one.token_ids[:kept]]] @ probs) if one.token_ids else 0.0 for one in hypotheses]
-        for probs, hypotheses in zip(wanted, drawn, strict=True)
-    ]
+def _mimicry(backend: Backend, wanted: Numbers, replies: _Replies, stop: Stop | None) -> Numbers:
+    """MIMICRY times the logarithm of sum_e P(e given context) P(e given reply), of each reply: [n]."""
+    agreements = np.zeros(len(replies.places))
+    if len(replies.read):
+        given = emotion_probs(backend.classify(replies.read, stop))
+        for place in replies.said:
+            agreements[place] = given[replies.places[place]] @ wanted[replies.owners[place]]
+    return MIMICRY * np.log(agreements + LEAST)
 
 
-def _best(hypotheses: Sequence[Hypothesis], agreements: Sequence[float], count: int) -> list[Hypothesis]:
+def _answers(backend: Backend, reranker: Reranker, contexts: Contexts, replies: _Replies, stop: Stop | None) -> Numbers:
+    """The cosine of what each reply's context wants and what it gives, times the reranker's weight: [n]."""
+    cosines = np.full(len(replies.places), -1.0)
+    if len(replies.read):
+        wanted = reranker.wanted(backend.context_vectors(contexts, stop))
+        given = reranker.given(backend.context_vectors(replies.read, stop))
+        said = replies.said
+        cosines[said] = reranker.cosines(wanted[replies.owners[said]], given[replies.places[said]])
+    return reranker.weight * cosines
+
+
+def _best(hypotheses: Sequence[Hypothesis], worth: Numbers, count: int) -> list[Hypothesis]:
     """The best first, with what they are worth as their score; what was drawn again comes after all others."""
-    worth = [
-        dataclasses.replace(one, score=one.logprob + MIMICRY * float(np.log(agreement + LEAST)))
-        for one, agreement in zip(hypotheses, agreements, strict=True)
+    scored = [
+        dataclasses.replace(one, score=one.logprob + float(more)) for one, more in zip(hypotheses, worth, strict=True)
     ]
     first: dict[tuple[int, ...], int] = {}
-    again = [first.setdefault(one.token_ids, place) != place for place, one in enumerate(worth)]
-    order = sorted(range(len(worth)), key=lambda place: (again[place], -worth[place].score))
-    return [worth[place] for place in order[:count]]
+    again = [first.setdefault(one.token_ids, place) != place for place, one in enumerate(scored)]
+    order = sorted(range(len(scored)), key=lambda place: (again[place], -scored[place].score))
+    return [scored[place] for place in order[:count]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
 from mime_fast._version import __version__
@@ -41,6 +42,7 @@ class Engine:
         generation_config: the model's default search options.
         tokenizer: text to tokens and ids.
         backend: what runs the calls.
+        reranker: what `best_of` chooses by; None where the model has none.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Engine:
         self.tokenizer = folder.tokenizer
         self.name = name
         self.backend = choice.backend
+        self.reranker = folder.reranker
         self._weights = folder.weights
         self._choice = choice
         self._reload = reload
@@ -277,6 +280,7 @@ class Engine:
             "contract": CONTRACTS[choice.placement.precision],
             "threads": choice.threads,
             "batch_size": choice.batch_size,
+            "reranker": self.reranker is not None,
             **self.backend.describe(),
         }
 
@@ -296,12 +300,15 @@ class Engine:
         """How dialogues are made ready for `backend`. ConfigError: a value is not allowed."""
         return Reading(self.tokenizer, self.config.max_positions - 1, strict_turns, truncation, stochastic)
 
-    def _replies(self, windows: Iterable[Window], options: GenerationConfig) -> Iterator[Reply]:
-        def work(window: Window, stop: Stop | None) -> tuple[EmotionOutputs, Sequence[list[Hypothesis]]]:
-            asked = window.contexts, window.requests, options, window.prefixes, stop
-            return search(self.backend, self.config.max_positions, *asked)
+    def search_window(
+        self, options: GenerationConfig, window: Window, stop: Stop | None = None
+    ) -> tuple[EmotionOutputs, Sequence[list[Hypothesis]]]:
+        """What the back end finds for a window, with checked options; see `mime_fast.engine.choice.search`."""
+        asked = window.contexts, window.requests, options, window.prefixes, stop
+        return search(self.backend, self.config.max_positions, self.reranker, *asked)
 
-        for window, (outputs, found) in overlapped(windows, work):
+    def _replies(self, windows: Iterable[Window], options: GenerationConfig) -> Iterator[Reply]:
+        for window, (outputs, found) in overlapped(windows, partial(self.search_window, options)):
             yield from replies_of(outputs, found, self.tokenizer, window.begun)
 
     def _scores(self, windows: Iterable[Window]) -> Iterator[Score]:

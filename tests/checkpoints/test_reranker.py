@@ -1,0 +1,106 @@
+"""The reranker's file: what is written comes back, what it says by hand, and every broken file is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from mime_fast.checkpoints.model_folder import load_model_folder, save_model_folder
+from mime_fast.checkpoints.reranker import PARTS, RERANKER, Reranker, Tower, load_reranker, save_reranker
+from mime_fast.config.generation import GenerationConfig
+from mime_fast.errors import CheckpointError
+from mime_fast.text.tokenizer import Tokenizer
+from tests.reference.tiny import tiny_model
+
+INPUTS, HIDDEN, WIDTH = 24, 5, 3
+
+
+def drawn(seed: int = 0) -> Reranker:
+    random = np.random.default_rng(seed)
+
+    def tower() -> Tower:
+        shapes = (HIDDEN, INPUTS), (HIDDEN,), (WIDTH, HIDDEN), (WIDTH,)
+        return Tower(*(random.normal(size=shape).astype(np.float32) for shape in shapes))
+
+    return Reranker(tower(), tower(), 12.5)
+
+
+def test_what_is_written_comes_back(tmp_path: Path) -> None:
+    reranker = drawn()
+    save_reranker(tmp_path, reranker)
+    loaded = load_reranker(tmp_path, INPUTS // 2)
+    assert loaded is not None and loaded.weight == 12.5
+    vectors = np.random.default_rng(1).normal(size=(4, INPUTS))
+    for name in ("wanted", "given"):
+        np.testing.assert_array_equal(getattr(loaded, name)(vectors), getattr(reranker, name)(vectors))
+    save_reranker(tmp_path, reranker, "float16")
+    assert {each.dtype for each in load_file(tmp_path / RERANKER).values()} == {np.dtype(np.float16)}
+    half = load_reranker(tmp_path, INPUTS // 2)
+    assert half is not None
+    np.testing.assert_allclose(half.wanted(vectors), reranker.wanted(vectors), atol=2e-2)
+
+
+def test_a_tower_by_hand() -> None:
+    tower = drawn().wanted
+    weight1, bias1, weight2, bias2 = (np.asarray(getattr(tower, part), np.float64) for part in PARTS)
+    vectors = np.random.default_rng(1).normal(size=(4, INPUTS)).astype(np.float32)
+    for row, found in zip(vectors.astype(np.float64), tower(vectors), strict=True):
+        hidden = np.array([max(0.0, weight1[i] @ row + bias1[i]) for i in range(HIDDEN)])
+        out = np.array([weight2[i] @ hidden + bias2[i] for i in range(WIDTH)])
+        np.testing.assert_allclose(found, out / np.sqrt((out**2).sum()), rtol=1e-12)
+    nothing = Tower(np.zeros((2, 4)), np.zeros(2), np.zeros((3, 2)), np.zeros(3))
+    np.testing.assert_array_equal(nothing(np.ones((1, 4))), np.zeros((1, 3)))
+
+
+def test_cosines_do_not_depend_on_their_neighbours() -> None:
+    reranker = drawn()
+    vectors = np.random.default_rng(2).normal(size=(50, INPUTS)).astype(np.float32)
+    together = reranker.cosines(reranker.wanted(vectors), reranker.given(vectors))
+    alone = [reranker.cosines(reranker.wanted(row[None]), reranker.given(row[None]))[0] for row in vectors]
+    assert together.tolist() == alone
+    assert np.abs(together).max() <= 1 and np.abs(together).max() > 0.1
+
+
+def test_a_model_folder_may_have_one(tmp_path: Path) -> None:
+    tokenizer = Tokenizer.from_words(["i", "lost", "my", "kite", "."])
+    model = tiny_model(vocab_size=tokenizer.vocab_size)
+    save_model_folder(tmp_path, model, tokenizer, GenerationConfig())
+    assert load_model_folder(tmp_path).reranker is None
+    inputs = 2 * model.config.hidden_size
+    tower = Tower(np.ones((2, inputs)), np.zeros(2), np.ones((1, 2)), np.zeros(1))
+    save_reranker(tmp_path, Reranker(tower, tower, 3.0))
+    found = load_model_folder(tmp_path).reranker
+    assert found is not None and found.weight == 3.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"weight": None}, r"missing weight \(1,\)"),
+        ({"given.bias1": np.zeros(7, np.float32)}, r"given.bias1 has shape \(7,\), expected \(5,\)"),
+        ({"wanted.weight1": np.zeros((5, 22), np.float32)}, r"wanted.weight1 has shape \(5, 22\), expected \(5, 24\)"),
+        ({"wanted.bias1": np.zeros((5, 1), np.float32)}, r"must have one axis, got .*\(5, 1\)"),
+        ({"given.weight2": np.full((3, 5), np.nan, np.float32)}, r"given.weight2 has 15 values that are NaN"),
+        ({"wanted.bias2": np.zeros(3, np.int64)}, r"wanted.bias2 is int64, expected a floating-point type"),
+        ({"other": np.zeros(3, np.float32)}, r"unexpected other \(3,\)"),
+        ({name: None for name in ("wanted.bias1", "wanted.bias2")}, r"missing wanted.bias1"),
+    ],
+)
+def test_a_broken_one_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    save_reranker(tmp_path, drawn())
+    tensors: dict[str, Any] = load_file(tmp_path / RERANKER) | changes
+    save_file({name: each for name, each in tensors.items() if each is not None}, tmp_path / RERANKER)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        load_reranker(tmp_path, INPUTS // 2)
+    assert str(tmp_path / RERANKER) in str(caught.value)
+
+
+def test_what_is_no_such_file(tmp_path: Path) -> None:
+    assert load_reranker(tmp_path, 4) is None
+    (tmp_path / RERANKER).write_bytes(b"nothing of the kind")
+    with pytest.raises(CheckpointError, match="not a readable safetensors file"):
+        load_reranker(tmp_path, 4)
