@@ -36,11 +36,11 @@ NOT_SAID = tuple(i for i in range(len(SPECIAL_TOKENS)) if i != EOS_ID)
 SAMPLE = 2000  # first training pairs, whose replies give BLEU's totals
 
 
-def quick_engine(model: DialogueModel, tokenizer: Tokenizer) -> Engine:
-    """An engine with a copy of these weights: the native back end, in int8."""
+def quick_engine(model: DialogueModel, tokenizer: Tokenizer, precision: str = "int8") -> Engine:
+    """An engine with a copy of these weights: the native back end."""
     twin = frozen_copy(model)
     folder = ModelFolder(ModelWeights.of(twin), tokenizer, GenerationConfig(suppress_tokens=NOT_SAID))
-    return Engine(folder, "candidates", choose(folder.weights, Wanted("cpu", "int8", torch.get_num_threads())))
+    return Engine(folder, "candidates", choose(folder.weights, Wanted("cpu", precision, torch.get_num_threads())))
 
 
 class CandidateSource:

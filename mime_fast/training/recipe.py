@@ -57,6 +57,7 @@ class Stage(Config):
     mixture_weight: float = 0.0  # of -log d_g[e] for the labelled emotion e, a term that eq. 32 lacks
     risk_weight: float = 0.0  # of its own replies' expected loss, another such term (training/risk.py)
     risk_gain: Literal["bleu", "answer"] = "bleu"  # what is lost: words of the reference, or an answer (gains.py)
+    reranker_contexts: int = 0  # that a reranker learns from after the stage (training/reranker.py); 0: none
     reply_length: float = 0.0  # words per reply above which the risk counts length; 0: the training responses' mean
     gold_listener_steps: int = 0  # of MoEL: the decay of its oracle's chance (training/schedule.py); 0: no oracle
     kl_warmup_steps: int = 0  # steps in which the KL term's weight grows from 0 to 1
@@ -70,7 +71,14 @@ class Stage(Config):
         object.__setattr__(self, "betas", tuple(self.betas))
         for name in ("batch_size", "max_epochs", "eval_every_steps", "patience", "min_count"):
             check_int(name, getattr(self, name), 1)
-        for name in ("max_words", "max_steps", "kl_warmup_steps", "gold_listener_steps", *TEACHER_STEPS):
+        for name in (
+            "max_words",
+            "max_steps",
+            "kl_warmup_steps",
+            "gold_listener_steps",
+            "reranker_contexts",
+            *TEACHER_STEPS,
+        ):
             check_int(name, getattr(self, name), 0)
         for name in ("min_steps", "seed"):
             check_int(name, getattr(self, name), 0)
@@ -107,13 +115,21 @@ class Stage(Config):
             raise ConfigError("risk_gain='answer' with sentence_teacher_steps=0: it must be above 0")
         if answers and self.reply_length:
             raise ConfigError(f"risk_gain='answer' with reply_length={self.reply_length}: that is for 'bleu'")
-        if self.sentence_teacher_steps and not (answers or self.emotion_teacher):
+        if self.reranker_contexts and not self.sentence_teacher_steps:
+            raise ConfigError(
+                f"reranker_contexts={self.reranker_contexts} with sentence_teacher_steps=0: it must be above 0"
+            )
+        if self.sentence_teacher_steps and not (answers or self.emotion_teacher or self.reranker_contexts):
             raise ConfigError(
                 f"sentence_teacher_steps={self.sentence_teacher_steps} with neither emotion_teacher nor"
-                " risk_gain='answer': one of them must be asked for"
+                " risk_gain='answer' nor reranker_contexts: one of them must be asked for"
             )
         self.model_config(7)
-        GenerationConfig.from_dict(self.generation, where="generation")
+        options = GenerationConfig.from_dict(self.generation, where="generation")
+        if self.reranker_contexts and not options.do_sample:
+            raise ConfigError(
+                f"reranker_contexts={self.reranker_contexts} without do_sample=true in generation: it must be there"
+            )
 
     @property
     def classifier_alone(self) -> bool:

@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from mime_fast.checkpoints.model_folder import load_model_folder
+from mime_fast.checkpoints.reranker import RERANKER, save_reranker
 from mime_fast.data.batches import make_examples
 from mime_fast.data.reading.options import Reading
 from mime_fast.errors import ConfigError
@@ -18,6 +20,7 @@ from mime_fast.training.gains import AnswerGain
 from mime_fast.training.inputs import Inputs, read_inputs
 from mime_fast.training.loop import Progress
 from mime_fast.training.recipe import Stage, check_stages
+from mime_fast.training.reranker import train_reranker
 from mime_fast.training.sentence_teacher import SentenceTeacher
 from mime_fast.training.start import go_on_from, new_weights
 from mime_fast.training.started import check_started
@@ -123,7 +126,14 @@ def _train_stage(
         title=title,
         show_progress=show_progress,
     )
-    return trainer.run()
+    progress = trainer.run()
+    if stage.reranker_contexts and not (out / RERANKER).is_file():
+        assert sentences is not None
+        folder = load_model_folder(out)
+        count = stage.reranker_contexts
+        reranker = train_reranker(folder, inputs.train, sentences, count, seed=stage.seed, show_progress=show_progress)
+        save_reranker(out, reranker)
+    return progress
 
 
 def _candidates(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mime_fast.checkpoints.model_folder import CONFIG, GENERATION, TOKENIZER, WEIGHTS
+from mime_fast.checkpoints.reranker import RERANKER
 from mime_fast.errors import CheckpointError, ConfigError
 from mime_fast.files import naming, write_json
 from mime_fast.training.recipe import Stage
@@ -28,7 +29,7 @@ def check_started(out: Path, stages: Sequence[Stage], fingerprints: Mapping[str,
         there = [
             f"{folder}{name}"
             for folder in ("", *(f"stage-{number}/" for number in range(1, len(stages))))
-            for name in (CONFIG, GENERATION, TOKENIZER, WEIGHTS, METRICS, STATE)
+            for name in (CONFIG, GENERATION, TOKENIZER, WEIGHTS, RERANKER, METRICS, STATE)
             if (out / folder / name).exists()
         ]
         if there:

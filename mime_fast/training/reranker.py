@@ -1,0 +1,239 @@
+"""The reranker of a model's replies, taught by sentence encoders what its own draws are worth as answers.
+
+The model itself stays as it is: two small towers learn to see in what its context encoder makes of a context and of a
+reply how well the one answers the other.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from mime_fast.backends.protocol import Contexts
+from mime_fast.checkpoints.model_folder import ModelFolder
+from mime_fast.checkpoints.reranker import Reranker, Tower
+from mime_fast.data.empathetic_dialogues import Pair
+from mime_fast.engine.engine import Engine
+from mime_fast.engine.reading import flatten
+from mime_fast.training.candidates import quick_engine
+from mime_fast.training.gains import ONLY_ASKS, only_asks
+from mime_fast.training.sentence_encoder import SHARPNESS, given_replies, wanted_replies
+from mime_fast.training.sentence_teacher import SentenceTeacher
+
+DRAWS = 8  # of a context, beside its own response
+HIDDEN, WIDTH = 512, 256  # of each tower
+WEIGHT = 60.0  # of a cosine beside a reply's log-prob: docs/preference.md
+CONTEXTS_A_STEP = 64
+EPOCHS = 8
+LEARNING_RATE, WEIGHT_DECAY, DROPOUT = 2e-3, 0.02, 0.1
+OWN = 2.0  # what telling apart a context's own replies counts, beside telling apart those of all contexts of a step
+HELD_OUT = 20  # every so many contexts teach nothing, and tell how well the towers have learnt
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Contexts of one fold, and the replies of each: its draws and its response, different ones that have words."""
+
+    contexts: Tensor  # what the model made of each context, [n, 2 C]
+    replies: Tensor  # and of each different reply, [m, 2 C]
+    places: list[Tensor]  # among `replies`, of each context's
+    wanted: Tensor  # the teacher's vector of the reply that each context wants, [n, H]
+    given: Tensor  # and of each reply, [m, H]
+    asks: Tensor  # whether a reply only asks, [m]
+
+    def teach(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """What each of the replies at `columns` is worth to each of the contexts at `rows`."""
+        return self.wanted[rows] @ self.given[columns].T - ONLY_ASKS * self.asks[columns]
+
+
+def train_reranker(
+    folder: ModelFolder,
+    pairs: Sequence[Pair],
+    teacher: SentenceTeacher,
+    count: int,
+    *,
+    seed: int = 1234,
+    show_progress: bool = True,
+) -> Reranker:
+    """Draw replies to training contexts as the model's own options say, have them judged, and learn the judgement.
+
+    Args:
+        folder: the trained model; its options must sample.
+        pairs: the training pairs, those that the teacher's folds begin with.
+        teacher: judges a context by the encoder that never saw it.
+        count: contexts, all if there are fewer.
+    """
+    chosen = np.random.default_rng(seed).permutation(len(pairs))[:count]
+    lists = []
+    for fold in range(len(teacher.encoders)):
+        mine = [int(i) for i in chosen if teacher.folds[i] == fold]
+        lists.append(_lists(folder, [pairs[i] for i in mine], mine, teacher, fold, seed))
+    learner = _Learner(lists, seed)
+    learner.run(show_progress)
+    if show_progress:
+        text = f"reranker: correlation with its teacher within the replies to a context {learner.correlation():.3f}"
+        tqdm.write(text, file=sys.stderr)
+    return learner.reranker()
+
+
+def _lists(
+    folder: ModelFolder, pairs: Sequence[Pair], numbers: Sequence[int], teacher: SentenceTeacher, fold: int, seed: int
+) -> Lists:
+    contexts = [pair.context for pair in pairs]
+    drawn = quick_engine(folder.model, folder.tokenizer).generate(
+        contexts, seed=seed, request_ids=numbers, strict_turns=False, **_draws(folder)
+    )
+    several = [
+        dict.fromkeys([*(one.text for one in reply.candidates if one.tokens), pair.response])
+        for reply, pair in zip(drawn, pairs, strict=True)
+    ]
+    texts = list(dict.fromkeys(text for replies in several for text in replies))
+    place = {text: number for number, text in enumerate(texts)}
+    encoder = teacher.encoders[fold]
+    engine = quick_engine(folder.model, folder.tokenizer, "float32")
+    return Lists(
+        _read(engine, contexts),
+        _read(engine, [[text] for text in texts]),
+        [torch.tensor([place[text] for text in replies]) for replies in several],
+        torch.from_numpy(wanted_replies(encoder, teacher.subworder, contexts)),
+        torch.from_numpy(given_replies(encoder, teacher.subworder, texts)),
+        torch.tensor([float(only_asks(text)) for text in texts]),
+    )
+
+
+def _draws(folder: ModelFolder) -> dict[str, Any]:
+    options = folder.generation
+    return {
+        "do_sample": True,
+        "num_return_sequences": DRAWS,
+        "best_of": 1,
+        **{name: getattr(options, name) for name in ("temperature", "top_p", "top_k", "no_repeat_ngram_size")},
+    }
+
+
+def _read(engine: Engine, dialogues: Sequence[Sequence[str]]) -> Tensor:
+    """`Backend.context_vectors` of dialogues, [n, 2 C]."""
+    turns = iter(engine.tokenizer.tokenize_batch([turn for dialogue in dialogues for turn in dialogue]))
+    encoded = [engine.tokenizer.encode_context([next(turns) for _ in dialogue]) for dialogue in dialogues]
+    token_ids, offsets = flatten([ids for ids, _ in encoded])
+    state_ids, _ = flatten([states for _, states in encoded])
+    return torch.from_numpy(engine.backend.context_vectors(Contexts(token_ids, state_ids, offsets)))
+
+
+class _Learner:
+    """Both towers, and what they learn from."""
+
+    def __init__(self, lists: Sequence[Lists], seed: int) -> None:
+        self.lists = [each for each in lists if each.places]
+        self.random = torch.Generator().manual_seed(seed)
+        size = self.lists[0].contexts.shape[1]
+        torch.manual_seed(seed)
+        self.wanted = _tower(size, [each.contexts for each in self.lists])
+        self.given = _tower(size, [each.replies for each in self.lists])
+
+    def run(self, show_progress: bool) -> None:
+        """Steps of contexts of one fold, in an order drawn anew each epoch."""
+        parts = [(lists, torch.arange(len(lists.places))) for lists in self.lists]
+        parts = [(lists, rows[rows % HELD_OUT != 0]) for lists, rows in parts]
+        count = EPOCHS * sum(len(rows.split(CONTEXTS_A_STEP)) for _, rows in parts)
+        parameters = [*self.wanted.parameters(), *self.given.parameters()]
+        optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, max(count, 2))
+        with tqdm(total=count, desc="reranker", unit="step", disable=None if show_progress else True) as bar:
+            for _ in range(EPOCHS):
+                steps = [
+                    (lists, rows[some])
+                    for lists, rows in parts
+                    for some in torch.randperm(len(rows), generator=self.random).split(CONTEXTS_A_STEP)
+                ]
+                for place in torch.randperm(len(steps), generator=self.random).tolist():
+                    loss = self.loss(*steps[place])
+                    optimizer.zero_grad()
+                    loss.backward()
+                    optimizer.step()
+                    schedule.step()
+                    bar.update()
+
+    def loss(self, lists: Lists, rows: Tensor) -> Tensor:
+        """How far the towers are from the teacher in telling apart the replies of all these contexts, and of each."""
+        places = [lists.places[row] for row in rows.tolist()]
+        columns = torch.cat(places)
+        own = torch.repeat_interleave(torch.arange(len(rows)), torch.tensor([len(each) for each in places]))
+        is_own = own[None] == torch.arange(len(rows))[:, None]
+        told = SHARPNESS * lists.teach(rows, columns)
+        seen = SHARPNESS * self.cosines(lists.contexts[rows], lists.replies[columns])
+        return _divergence(told, seen, torch.ones_like(is_own)) + OWN * _divergence(told, seen, is_own)
+
+    def cosines(self, contexts: Tensor, replies: Tensor) -> Tensor:
+        """Of each context with each reply."""
+        wanted, given = self.wanted(contexts), self.given(replies)
+        return F.normalize(wanted, dim=-1) @ F.normalize(given, dim=-1).T
+
+    @torch.no_grad()
+    def correlation(self) -> float:
+        """With the teacher within the replies to a context, the mean over those that were held out."""
+        self.wanted.eval(), self.given.eval()
+        found = []
+        for lists in self.lists:
+            for row in range(0, len(lists.places), HELD_OUT):
+                rows, columns = torch.tensor([row]), lists.places[row]
+                told, seen = lists.teach(rows, columns), self.cosines(lists.contexts[rows], lists.replies[columns])
+                if len(columns) > 2:
+                    found.append(torch.corrcoef(torch.cat([told, seen]))[0, 1].nan_to_num())
+        return float(torch.stack(found).mean()) if found else 0.0
+
+    def reranker(self) -> Reranker:
+        return Reranker(_arrays(self.wanted), _arrays(self.given), WEIGHT)
+
+
+def _tower(size: int, vectors: Sequence[Tensor]) -> nn.Sequential:
+    """Drawn weights, behind a layer that gives each number of `vectors` mean 0 and deviation 1."""
+    everything = torch.cat(list(vectors))
+    deviation, mean = torch.std_mean(everything, dim=0, correction=0)
+    layers = nn.Sequential(
+        _Standardise(mean, deviation + 1e-6),
+        nn.Dropout(DROPOUT),
+        nn.Linear(size, HIDDEN),
+        nn.ReLU(),
+        nn.Dropout(DROPOUT),
+        nn.Linear(HIDDEN, WIDTH),
+    )
+    return layers
+
+
+class _Standardise(nn.Module):
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, mean: Tensor, deviation: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("deviation", deviation)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        return (vectors - self.mean) / self.deviation
+
+
+def _divergence(told: Tensor, seen: Tensor, counts: Tensor) -> Tensor:
+    """KL[softmax(told) || softmax(seen)] over the columns that count, the mean over rows."""
+    logs = [values.masked_fill(~counts, -torch.inf).log_softmax(dim=1) for values in (told, seen)]
+    told, seen = (values.masked_fill(~counts, 0.0) for values in logs)
+    return (told.exp() * counts * (told - seen)).sum(dim=1).mean()
+
+
+def _arrays(tower: nn.Sequential) -> Tower:
+    """The tower's two layers, what standardises its input in the first one."""
+    standard, first, second = tower[0], tower[2], tower[5]
+    assert isinstance(standard, _Standardise) and isinstance(first, nn.Linear) and isinstance(second, nn.Linear)
+    with torch.no_grad():
+        weight = first.weight / standard.deviation
+        bias = first.bias - weight @ standard.mean
+    return Tower(*(each.detach().numpy() for each in (weight, bias, second.weight, second.bias)))
