@@ -14,7 +14,7 @@ from mime_fast.evaluation.metrics.bleu import MAX_ORDER, count_matches
 from mime_fast.training.sentence_encoder import SentenceEncoder, Subworder, given_replies, wanted_replies
 
 LIKELIHOOD = 0.025  # of a reply's log-prob beside a cosine
-ONLY_ASKS = 0.2  # is taken from the cosine of a reply that only asks: readers like it less (docs/preference.md)
+ONLY_ASKS = 0.25  # is taken from the cosine of a reply that only asks: readers like it less (docs/preference.md)
 KNOWN_REPLIES = 100_000  # vectors that are kept, some 150 MB
 
 
