@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <numeric>
 
 #include "engine/dense_rows.h"
 #include "engine/queue.h"
@@ -117,14 +118,9 @@ class Worker {
   void step() {
     rows_.clear();
     owners_.clear();
+    lives_.clear();
     for (std::size_t s = 0; s < slots_.size(); ++s) {
-      Slot& slot = *slots_[s];
-      if (slot.waiting) continue;
-      const auto position = static_cast<std::int32_t>(slot.search.step());
-      for (std::size_t i = 0; i < slot.search.live().size(); ++i) {
-        rows_.push_back({&slot.tree, &slot.memory, slot.search.live()[i].node, position});
-        owners_.push_back({s, i});
-      }
+      if (!slots_[s]->waiting) add_rows(s);
     }
     const std::size_t block = block_rows();
     float* out = out_.need(block * job_.model.config.hidden_size);
@@ -141,6 +137,27 @@ class Worker {
     }
     waited_ = dense_.empty() ? 0 : waited_ + 1;
     while (!dense_.empty() && (waits_suffice() || waited_ >= kLongestWait)) compute_dense_rows();
+  }
+
+  // A row for each node that hypotheses of the dialogue end with.
+  void add_rows(std::size_t s) {
+    Slot& slot = *slots_[s];
+    const std::vector<Live>& live = slot.search.live();
+    const std::size_t first = lives_.size();
+    lives_.resize(first + live.size());
+    const auto begin = lives_.begin() + static_cast<std::ptrdiff_t>(first);
+    std::iota(begin, lives_.end(), std::size_t{0});
+    std::stable_sort(begin, lives_.end(), [&](std::size_t a, std::size_t b) { return live[a].node < live[b].node; });
+    const auto position = static_cast<std::int32_t>(slot.search.step());
+    for (std::size_t i = first; i < lives_.size(); ++i) {
+      const std::int32_t node = live[lives_[i]].node;
+      if (i > first && node == rows_.back().node) {
+        ++owners_.back().count;
+      } else {
+        rows_.push_back({&slot.tree, &slot.memory, node, position});
+        owners_.push_back({s, i, 1});
+      }
+    }
   }
 
   // Take the step, or wait for exact log-sum-exps where approximate ones may decide it otherwise.
@@ -168,34 +185,39 @@ class Worker {
 
   // out: O of the rows from first to last - 1.
   void look_up(std::size_t first, std::size_t last, const float* out) {
-    const bool sampling = job_.options.do_sample, penalised = job_.options.penalises();
+    const bool sampling = job_.options.do_sample;
     lookup_.clear(sampling ? drawn_from_ : job_.options.candidates(), job_.options.beams());
     for (std::size_t row = first; row < last; ++row) {
       const Search& search = slots_[owners_[row].slot]->search;
-      const std::size_t live = owners_[row].live;
+      const std::size_t live = lives_[owners_[row].first];
       lookup_.add(sampling ? search.banned(live) : search.set_apart(live), search.forced(), search.live()[live].total);
     }
     lookup_.run(scratch_, team_, out, keep_);
     for (std::size_t row = first; row < last; ++row) {
       Slot& slot = *slots_[owners_[row].slot];
-      const std::size_t at = row - first, live = owners_[row].live;
-      const double log_sum_exp = lookup_.log_sum_exp(at);
-      if (doubting_) {
-        slot.normalizers.keep(rows_[row].node, out + at * job_.model.config.hidden_size, log_sum_exp,
-                              lookup_.spread(at));
-      }
-      if (!std::isfinite(log_sum_exp)) {
+      const std::size_t at = row - first;
+      const float* x = out + at * job_.model.config.hidden_size;
+      if (doubting_) slot.normalizers.keep(rows_[row].node, x, lookup_.log_sum_exp(at), lookup_.spread(at));
+      if (!std::isfinite(lookup_.log_sum_exp(at))) {
         const std::lock_guard<std::mutex> lock(job_.mutex);
         job_.broken.push_back({slot.search.step(), slot.index});
-      } else if (!sampling && penalised && slot.search.forced() < 0) {
-        slot.search.offer_penalised(live, lookup_.best(at), lookup_.count(at), lookup_.logits(at), log_sum_exp);
-      } else if (sampling && slot.search.forced() < 0) {
-        if (!draw(slot.search, live, at)) {
-          wait({&slot, 0, live, lookup_.banned(at)}, out + at * job_.model.config.hidden_size);
-        }
-      } else {
-        slot.search.offer(live, lookup_.best(at), lookup_.count(at), log_sum_exp);
+        continue;
       }
+      for (std::size_t i = 0; i < owners_[row].count; ++i) offer(slot, lives_[owners_[row].first + i], at, x);
+    }
+  }
+
+  // What the model says of a hypothesis whose row is the one at `at` of the look-up; x: O of the row.
+  void offer(Slot& slot, std::size_t live, std::size_t at, const float* x) {
+    const bool sampling = job_.options.do_sample, penalised = job_.options.penalises();
+    const bool forced = slot.search.forced() >= 0;
+    const double log_sum_exp = lookup_.log_sum_exp(at);
+    if (!sampling && penalised && !forced) {
+      slot.search.offer_penalised(live, lookup_.best(at), lookup_.count(at), lookup_.logits(at), log_sum_exp);
+    } else if (sampling && !forced) {
+      if (!draw(slot.search, live, at)) wait({&slot, 0, live, lookup_.banned(at)}, x);
+    } else {
+      slot.search.offer(live, lookup_.best(at), lookup_.count(at), log_sum_exp);
     }
   }
 
@@ -251,9 +273,11 @@ class Worker {
     return draws_are_short(options) ? KeepLogits::kWhereDense : KeepLogits::kAll;
   }
 
+  // Whose row it is: of the hypotheses lives_[first] to lives_[first + count - 1] of a slot.
   struct Owner {
     std::size_t slot;
-    std::size_t live;
+    std::size_t first;
+    std::size_t count;
   };
 
   Job& job_;
@@ -269,6 +293,7 @@ class Worker {
   std::vector<std::unique_ptr<Slot>> slots_;
   std::vector<Row> rows_, block_;
   std::vector<Owner> owners_;
+  std::vector<std::size_t> lives_;
   std::vector<Scored> best_;
   Buffer out_;
 };

@@ -158,8 +158,15 @@ void Search::go_on(const std::vector<Candidate>& candidates) {
   next.reserve(candidates.size());
   for (const Candidate& candidate : candidates) {
     const Live& from = live_[candidate.row];
-    next.push_back({tree_.add(from.node, candidate.token, candidate.token_logprob, candidate.logit), candidate.total,
-                    from.sequence});
+    const auto is_same = [&](const Live& other) {
+      const Node& node = tree_.node(other.node);
+      return node.parent == from.node && node.token == candidate.token;
+    };
+    const auto same = options_.do_sample ? std::find_if(next.begin(), next.end(), is_same) : next.end();
+    const std::int32_t node = same != next.end()
+                                  ? same->node
+                                  : tree_.add(from.node, candidate.token, candidate.token_logprob, candidate.logit);
+    next.push_back({node, candidate.total, from.sequence});
   }
   live_ = std::move(next);
 }

@@ -40,7 +40,7 @@ struct Reply {
 
 Reply reply_of(const Tree& tree, const Hypothesis& hypothesis);
 
-// A hypothesis that goes on.
+// A hypothesis that goes on. Draws that have said the same words so far share their last one's node.
 struct Live {
   std::int32_t node;
   float total;  // S: what its tokens were ranked by

@@ -161,3 +161,24 @@ def test_any_model(kind: type[ModelConfig], data: st.DataObject, precision: str,
     run = running(data.draw(st.integers(1, 5)), data.draw(st.integers(1, 10)))
     together = generated(model, asked, way, None, run)
     assert [generated(model, asked.only([i]), way, None, running())[0] for i in range(len(words))] == together
+
+
+@pytest.mark.parametrize("way", [{}, {"top_p": 0.9}, {"repetition_penalty": 1.3}])
+def test_a_draw_does_not_depend_on_how_many_there_are(model: _native.Model, asked: Asked, way: dict[str, Any]) -> None:
+    """Draws that begin with the same words share their rows."""
+    all_ways = {"num_beams": 1, "do_sample": True, "top_k": 3, "max_new_tokens": 6, "no_repeat_ngram_size": 2, **way}
+    found = {}
+    for count in (1, 3, 12):
+        search = options(**all_ways, num_return_sequences=count)
+        _, replies = model.generate(asked.contexts, asked.requests, search, None, **running(1, 64))
+        counts, lengths, tokens, logprobs = replies[:4]
+        assert counts.tolist() == [count] * len(WORDS)
+        ends = lengths.cumsum()
+        found[count] = [
+            [(tokens[end - n : end].tobytes(), logprobs[end - n : end].tobytes()) for n, end in zip(*each, strict=True)]
+            for each in zip(lengths.reshape(-1, count), ends.reshape(-1, count), strict=True)
+        ]
+    for one, three, twelve in zip(found[1], found[3], found[12], strict=True):
+        assert one == twelve[:1] and three == twelve[:3]
+    beginnings = [{draw[0][:4] for draw in each} for each in found[12]]
+    assert max(map(len, beginnings)) <= 3 and sum(len(set(each)) for each in found[12]) > len(WORDS)
