@@ -18,7 +18,7 @@ FORMAT = "mime_fast training run 1"
 
 
 def check_started(out: Path, stages: Sequence[Stage], fingerprints: Mapping[str, str | None]) -> None:
-    """Compare with what the run in `out` was started with; a new run is noted there.
+    """Compare with what the run in `out` was started with; a new run is noted there, and new plans for later stages.
 
     Raises:
         CheckpointError: the run was started with another recipe, other data or other vectors, and everything that
@@ -26,21 +26,14 @@ def check_started(out: Path, stages: Sequence[Stage], fingerprints: Mapping[str,
     """
     path = out / STARTED
     if not path.is_file():
-        there = [
-            f"{folder}{name}"
-            for folder in ("", *(f"stage-{number}/" for number in range(1, len(stages))))
-            for name in (CONFIG, GENERATION, TOKENIZER, WEIGHTS, RERANKER, METRICS, STATE)
-            if (out / folder / name).exists()
-        ]
+        there = [f"{folder}{name}" for folder in _folders(len(stages)) for name in _files(out / folder)]
         if there:
             raise CheckpointError(
                 f"{out}: has a {there[0]} but no {STARTED}, which says what a run was started with; give another folder"
             )
         with naming(out):
             out.mkdir(parents=True, exist_ok=True)
-        write_json(
-            path, {"format": FORMAT, "stages": [stage.to_dict() for stage in stages], "inputs": dict(fingerprints)}
-        )
+        _note(path, stages, fingerprints)
         return
     try:
         noted = json.loads(path.read_text(encoding="utf-8"))
@@ -48,19 +41,38 @@ def check_started(out: Path, stages: Sequence[Stage], fingerprints: Mapping[str,
         inputs = {name: noted["inputs"].get(name) for name in fingerprints}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
         raise CheckpointError(f"{path}: not readable ({error}); give another folder") from None
-    changed = _changed(before, stages) + [name for name, value in fingerprints.items() if inputs[name] != value]
+    begun = max((n for n, folder in enumerate(_folders(len(before)), start=1) if _files(out / folder)), default=0)
+    changed = _changed(before, stages, begun) + [name for name, value in fingerprints.items() if inputs[name] != value]
     if changed:
         raise CheckpointError(
             f"{path}: the run was started with another {', '.join(changed)}; give the same as then, or another folder"
         )
+    if list(stages) != before:
+        _note(path, stages, fingerprints)
 
 
-def _changed(before: Sequence[Stage], stages: Sequence[Stage]) -> list[str]:
-    """Which choices differ, and in which stages if not in all."""
-    if len(before) != len(stages):
+def _note(path: Path, stages: Sequence[Stage], fingerprints: Mapping[str, str | None]) -> None:
+    write_json(path, {"format": FORMAT, "stages": [stage.to_dict() for stage in stages], "inputs": dict(fingerprints)})
+
+
+def _folders(count: int) -> list[str]:
+    """Of each stage, within the run's."""
+    return [*(f"stage-{number}/" for number in range(1, count)), ""]
+
+
+def _files(folder: Path) -> list[str]:
+    """Those of a stage that are there."""
+    return [
+        name for name in (CONFIG, GENERATION, TOKENIZER, WEIGHTS, RERANKER, METRICS, STATE) if (folder / name).exists()
+    ]
+
+
+def _changed(before: Sequence[Stage], stages: Sequence[Stage], begun: int) -> list[str]:
+    """Which choices differ, and in which stages if not in all; those that have not begun may be other ones."""
+    if len(before) != len(stages) and begun >= min(len(before), len(stages)):
         return [f"number of stages ({len(before)})"]
     found: dict[str, list[int]] = {}
-    for number, (old, new) in enumerate(zip(before, stages, strict=True), start=1):
+    for number, (old, new) in enumerate(zip(before[:begun], stages[:begun], strict=True), start=1):
         values = old.to_dict()
         for name, value in new.to_dict().items():
             if values[name] != value:

@@ -39,6 +39,30 @@ def test_another_recipe_is_refused(tmp_path: Path, data: Path) -> None:
         run.train([stage(max_steps=1)], data, out, show_progress=False)
 
 
+def test_a_stage_that_has_not_begun_may_be_another(tmp_path: Path, data: Path) -> None:
+    out, fresh = tmp_path / "out", tmp_path / "fresh"
+    first = stage(max_steps=1)
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(run, "go_on_from", killed)
+        run.train([first, stage(max_steps=2)], data, out, show_progress=False)
+    assert (out / "stage-1" / trainer.METRICS).is_file() and not (out / trainer.METRICS).exists()
+    with pytest.raises(CheckpointError, match="another seed of stage 1; give the same"):
+        run.train([stage(max_steps=1, seed=7), stage(max_steps=2)], data, out, show_progress=False)
+    with pytest.raises(CheckpointError, match=r"another number of stages \(2\)"):
+        run.train([first], data, out, show_progress=False)
+    stages = [first, stage(max_steps=2, word_dropout=0.1), stage(max_steps=1)]
+    for folder in (out, fresh):
+        run.train(stages, data, folder, show_progress=False)
+    for name in ("stage-2/model.safetensors", "model.safetensors", STARTED):
+        assert (out / name).read_bytes() == (fresh / name).read_bytes()
+    with pytest.raises(CheckpointError, match="another word_dropout of stage 2; give the same"):
+        run.train([first, stage(max_steps=2), stage(max_steps=1)], data, out, show_progress=False)
+
+
 @pytest.mark.parametrize(
     ("split", "changed", "named"),
     [
