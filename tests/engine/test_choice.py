@@ -1,10 +1,11 @@
-"""`best_of`: which of several draws is said, by hand; what it leaves alone; where it is refused."""
+"""`best_of` without a reranker: which of several draws is said, by hand; what it leaves alone; where it is refused."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import numpy as np
 import pytest
 
 import mime_fast
+from mime_fast.checkpoints.reranker import RERANKER
 from mime_fast.cli.main import main
 from mime_fast.emotions import LABELS
 from mime_fast.engine.choice import LEAST, MIMICRY, search
+from mime_fast.engine.load import find_model
 from mime_fast.engine.reading import Given
 from mime_fast.engine.results import Candidate, Reply
 from mime_fast.errors import ConfigError
@@ -27,11 +30,19 @@ DIALOGUES = [
     ["I am waiting for the results of my exam."],
 ]
 DRAWN: dict[str, Any] = {"do_sample": True, "temperature": 0.9, "top_p": 0.9, "max_new_tokens": 12}
+PLAIN: dict[str, Any] = {**DRAWN, "best_of": 1}
 
 
 @pytest.fixture(scope="module")
-def engine() -> mime_fast.Engine:
-    return mime_fast.load(threads=1, device="cpu")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped model without a reranker, if it has one."""
+    path = tmp_path_factory.mktemp("shipped") / "plain"
+    return Path(shutil.copytree(find_model(None), path, ignore=shutil.ignore_patterns(RERANKER)))
+
+
+@pytest.fixture(scope="module")
+def engine(folder: Path) -> mime_fast.Engine:
+    return mime_fast.load(folder, threads=1, device="cpu")
 
 
 def emotions_of(engine: mime_fast.Engine, words: list[str]) -> np.ndarray[Any, Any]:
@@ -50,7 +61,7 @@ def wanted_of(reply: Reply) -> np.ndarray[Any, Any]:
 
 
 def test_the_best_draw_by_hand(engine: mime_fast.Engine) -> None:
-    draws = engine.generate(DIALOGUES, seed=5, num_return_sequences=8, **DRAWN)
+    draws = engine.generate(DIALOGUES, seed=5, num_return_sequences=8, **PLAIN)
     best = engine.generate(DIALOGUES, seed=5, best_of=8, num_return_sequences=8, **DRAWN)
     for drawn, kept in zip(draws, best, strict=True):
         assert kept.emotion_probs == drawn.emotion_probs
@@ -66,7 +77,7 @@ def test_the_best_draw_by_hand(engine: mime_fast.Engine) -> None:
 
 
 def test_the_chosen_reply_has_more_of_the_emotion(engine: mime_fast.Engine) -> None:
-    draws = engine.generate(DIALOGUES, **DRAWN)
+    draws = engine.generate(DIALOGUES, **PLAIN)
     best = engine.generate(DIALOGUES, best_of=16, **DRAWN)
     heard = [
         [float(emotions_of(engine, reply.tokens) @ wanted_of(reply)) for reply in replies] for replies in (draws, best)
@@ -76,7 +87,7 @@ def test_the_chosen_reply_has_more_of_the_emotion(engine: mime_fast.Engine) -> N
 
 def test_a_given_emotion_is_the_one_that_is_heard(engine: mime_fast.Engine) -> None:
     given = ["sad", "sad", "joyful", None]
-    draws = engine.generate(DIALOGUES, emotions=given, num_return_sequences=6, **DRAWN)
+    draws = engine.generate(DIALOGUES, emotions=given, num_return_sequences=6, **PLAIN)
     best = engine.generate(DIALOGUES, emotions=given, best_of=6, **DRAWN)
     for emotion, drawn, kept in zip(given, draws, best, strict=True):
         wanted = wanted_of(drawn) if emotion is None else np.eye(32)[LABELS.index(emotion)]
@@ -94,19 +105,21 @@ def test_a_reply_depends_on_nothing_beside_it(engine: mime_fast.Engine) -> None:
     assert engine.explain(DIALOGUES[1], best_of=5, request_id=1, **DRAWN).reply.text == together[1].text
 
 
-def test_files_get_the_same_replies(engine: mime_fast.Engine, tmp_path: Path) -> None:
+def test_files_get_the_same_replies(engine: mime_fast.Engine, folder: Path, tmp_path: Path) -> None:
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_text("".join(json.dumps({"context": dialogue}) + "\n" for dialogue in DIALOGUES), encoding="utf-8")
     flags = [str(flag) for name, value in DRAWN.items() for flag in (f"--{name.replace('_', '-')}", value)]
     flags = [flag for flag in flags if flag != "True"]
-    assert main(["generate", str(source), str(out), "--quiet", "--threads", "1", "--best-of", "5", *flags]) == 0
+    command = ["generate", str(source), str(out), "--model", str(folder), "--quiet", "--threads", "1"]
+    assert main([*command, "--best-of", "5", *flags]) == 0
     texts = [json.loads(line)["text"] for line in out.read_text(encoding="utf-8").splitlines()]
     assert texts == [reply.text for reply in engine.generate(DIALOGUES, best_of=5, **DRAWN)]
 
 
 def test_one_draw_is_plain_sampling(engine: mime_fast.Engine) -> None:
-    assert [reply.candidates for reply in engine.generate(DIALOGUES, best_of=1, **DRAWN)] == [
-        reply.candidates for reply in engine.generate(DIALOGUES, **DRAWN)
+    several = engine.generate(DIALOGUES, num_return_sequences=3, **PLAIN)
+    assert [reply.candidates for reply in engine.generate(DIALOGUES, **PLAIN)] == [
+        reply.candidates[:1] for reply in several
     ]
 
 
