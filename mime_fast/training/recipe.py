@@ -137,9 +137,10 @@ class Stage(Config):
         return not any((self.beta, self.gamma, self.mixture_weight, self.risk_weight))
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with some fields changed; `max_steps` cuts a teacher's steps, too."""
+        """A copy with some fields changed; `max_steps` cuts a teacher's steps and a reranker's contexts, too."""
         most = changes.get("max_steps", 0)
-        cut = {name: min(getattr(self, name), most or getattr(self, name)) for name in TEACHER_STEPS}
+        several = *TEACHER_STEPS, "reranker_contexts"
+        cut = {name: min(getattr(self, name), most or getattr(self, name)) for name in several}
         return super().replace(**(cut | changes))
 
     def model_config(self, vocab_size: int) -> ModelConfig:

@@ -138,3 +138,9 @@ def test_a_run_makes_one(
 def test_where_it_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         stage(**changes)
+
+
+def test_few_steps_mean_few_contexts() -> None:
+    whole = stage(generation=DRAWN, sentence_teacher_steps=9, reranker_contexts=500)
+    assert whole.replace(max_steps=3).reranker_contexts == 3
+    assert whole.replace(seed=3).reranker_contexts == 500
