@@ -141,7 +141,7 @@ def test_another_encoder_is_another_run(data: Path, encoder: Path, tmp_path: Pat
         ({"sentence_teacher_steps": -1}, r"sentence_teacher_steps=-1"),
         (
             {"sentence_teacher_steps": 3},
-            r"sentence_teacher_steps=3 with neither emotion_teacher nor risk_gain='answer': one of them must be",
+            r"sentence_teacher_steps=3 with neither emotion_teacher nor risk_gain='answer' nor reranker_contexts: one",
         ),
         ({"risk_gain": "bleu score"}, r"risk_gain='bleu score': must be 'bleu' or 'answer'"),
         (
