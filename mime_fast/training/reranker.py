@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -88,8 +87,9 @@ def _lists(
     folder: ModelFolder, pairs: Sequence[Pair], numbers: Sequence[int], teacher: SentenceTeacher, fold: int, seed: int
 ) -> Lists:
     contexts = [pair.context for pair in pairs]
+    search = folder.generation.replace(num_return_sequences=DRAWS, best_of=1).to_dict()
     drawn = quick_engine(folder.model, folder.tokenizer).generate(
-        contexts, seed=seed, request_ids=numbers, strict_turns=False, **_draws(folder)
+        contexts, seed=seed, request_ids=numbers, strict_turns=False, **search
     )
     several = [
         dict.fromkeys([*(one.text for one in reply.candidates if one.tokens), pair.response])
@@ -107,16 +107,6 @@ def _lists(
         torch.from_numpy(given_replies(encoder, teacher.subworder, texts)),
         torch.tensor([float(only_asks(text)) for text in texts]),
     )
-
-
-def _draws(folder: ModelFolder) -> dict[str, Any]:
-    options = folder.generation
-    return {
-        "do_sample": True,
-        "num_return_sequences": DRAWS,
-        "best_of": 1,
-        **{name: getattr(options, name) for name in ("temperature", "top_p", "top_k", "no_repeat_ngram_size")},
-    }
 
 
 def _read(engine: Engine, dialogues: Sequence[Sequence[str]]) -> Tensor:
