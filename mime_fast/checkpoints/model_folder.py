@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from mime_fast.checkpoints.reranker import Reranker, load_reranker
+from mime_fast.checkpoints.reranker import load_reranker
 from mime_fast.checkpoints.shapes import check_tensors, expected_shapes
 from mime_fast.checkpoints.tensor_file import Floats, TensorFile
 from mime_fast.config.generation import GenerationConfig
@@ -21,6 +21,7 @@ from mime_fast.config.model import ModelConfig, config_class
 from mime_fast.errors import CheckpointError, ConfigError
 from mime_fast.extras import require
 from mime_fast.files import naming, write_bytes, write_json
+from mime_fast.reference.reranker import Reranker
 from mime_fast.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:

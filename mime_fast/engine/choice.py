@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mime_fast.backends.protocol import Backend, Contexts, EmotionOutputs, Requests, Stop
-from mime_fast.checkpoints.reranker import Reranker
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.engine.assemble import emotion_probs
 from mime_fast.engine.reading import flatten
 from mime_fast.reference.hypothesis import Hypothesis
+from mime_fast.reference.reranker import Reranker, cosines
 from mime_fast.text.special import CLS_ID, USR_ID
 
 MIMICRY = 8.0  # what the logarithm of the agreement counts beside log P
@@ -27,6 +27,7 @@ def search(
     backend: Backend,
     max_positions: int,
     reranker: Reranker | None,
+    threads: int,
     contexts: Contexts,
     requests: Requests,
     options: GenerationConfig,
@@ -48,7 +49,7 @@ def search(
     if reranker is None:
         worth = _mimicry(backend, _wanted(outputs, requests), replies, stop)
     else:
-        worth = _answers(backend, reranker, contexts, replies, stop)
+        worth = _answers(backend, reranker, threads, contexts, replies, stop)
     return outputs, [
         _best(hypotheses, worth[rows], options.num_return_sequences)
         for hypotheses, rows in zip(drawn, replies.rows, strict=True)
@@ -91,15 +92,17 @@ def _mimicry(backend: Backend, wanted: Numbers, replies: _Replies, stop: Stop | 
     return MIMICRY * np.log(agreements + LEAST)
 
 
-def _answers(backend: Backend, reranker: Reranker, contexts: Contexts, replies: _Replies, stop: Stop | None) -> Numbers:
+def _answers(
+    backend: Backend, reranker: Reranker, threads: int, contexts: Contexts, replies: _Replies, stop: Stop | None
+) -> Numbers:
     """The cosine of what each reply's context wants and what it gives, times the reranker's weight: [n]."""
-    cosines = np.full(len(replies.places), -1.0)
+    worth = np.full(len(replies.places), -reranker.weight)
     if len(replies.read):
-        wanted = reranker.wanted(backend.context_vectors(contexts, stop))
-        given = reranker.given(backend.context_vectors(replies.read, stop))
+        wanted = reranker.wanted(backend.context_vectors(contexts, stop), threads)
+        given = reranker.given(backend.context_vectors(replies.read, stop), threads)
         said = replies.said
-        cosines[said] = reranker.cosines(wanted[replies.owners[said]], given[replies.places[said]])
-    return reranker.weight * cosines
+        worth[said] = reranker.weight * cosines(wanted[replies.owners[said]], given[replies.places[said]])
+    return worth
 
 
 def _best(hypotheses: Sequence[Hypothesis], worth: Numbers, count: int) -> list[Hypothesis]:

@@ -305,7 +305,7 @@ class Engine:
     ) -> tuple[EmotionOutputs, Sequence[list[Hypothesis]]]:
         """What the back end finds for a window, with checked options; see `mime_fast.engine.choice.search`."""
         asked = window.contexts, window.requests, options, window.prefixes, stop
-        return search(self.backend, self.config.max_positions, self.reranker, *asked)
+        return search(self.backend, self.config.max_positions, self.reranker, self._choice.threads, *asked)
 
     def _replies(self, windows: Iterable[Window], options: GenerationConfig) -> Iterator[Reply]:
         for window, (outputs, found) in overlapped(windows, partial(self.search_window, options)):

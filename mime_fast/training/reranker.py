@@ -18,10 +18,10 @@ from tqdm import tqdm
 
 from mime_fast.backends.protocol import Contexts
 from mime_fast.checkpoints.model_folder import ModelFolder
-from mime_fast.checkpoints.reranker import Reranker, Tower
 from mime_fast.data.empathetic_dialogues import Pair
 from mime_fast.engine.engine import Engine
 from mime_fast.engine.reading import flatten
+from mime_fast.reference.reranker import Reranker, Tower
 from mime_fast.training.candidates import quick_engine
 from mime_fast.training.gains import ONLY_ASKS, only_asks
 from mime_fast.training.sentence_encoder import SHARPNESS, given_replies, wanted_replies
@@ -34,7 +34,7 @@ CONTEXTS_A_STEP = 64
 EPOCHS = 8
 LEARNING_RATE, WEIGHT_DECAY, DROPOUT = 2e-3, 0.02, 0.1
 OWN = 2.0  # what telling apart a context's own replies counts, beside telling apart those of all contexts of a step
-HELD_OUT = 20  # every so many contexts teach nothing, and tell how well the towers have learnt
+HELD_OUT = 20  # one context in so many of a fold teaches nothing, and shows how well the towers have learnt
 
 
 @dataclass(frozen=True)
@@ -72,13 +72,14 @@ def train_reranker(
     """
     chosen = np.random.default_rng(seed).permutation(len(pairs))[:count]
     lists = []
-    for fold in range(len(teacher.encoders)):
+    for fold in np.unique(teacher.folds[chosen]).tolist():
         mine = [int(i) for i in chosen if teacher.folds[i] == fold]
         lists.append(_lists(folder, [pairs[i] for i in mine], mine, teacher, fold, seed))
     learner = _Learner(lists, seed)
     learner.run(show_progress)
-    if show_progress:
-        text = f"reranker: correlation with its teacher within the replies to a context {learner.correlation():.3f}"
+    correlation = learner.correlation()
+    if show_progress and correlation is not None:
+        text = f"reranker: correlation with its teacher within the replies to a context {correlation:.3f}"
         tqdm.write(text, file=sys.stderr)
     return learner.reranker()
 
@@ -122,7 +123,7 @@ class _Learner:
     """Both towers, and what they learn from."""
 
     def __init__(self, lists: Sequence[Lists], seed: int) -> None:
-        self.lists = [each for each in lists if each.places]
+        self.lists = lists
         self.random = torch.Generator().manual_seed(seed)
         size = self.lists[0].contexts.shape[1]
         torch.manual_seed(seed)
@@ -132,11 +133,11 @@ class _Learner:
     def run(self, show_progress: bool) -> None:
         """Steps of contexts of one fold, in an order drawn anew each epoch."""
         parts = [(lists, torch.arange(len(lists.places))) for lists in self.lists]
-        parts = [(lists, rows[rows % HELD_OUT != 0]) for lists, rows in parts]
+        parts = [(lists, rows[rows % HELD_OUT != HELD_OUT - 1]) for lists, rows in parts]
         count = EPOCHS * sum(len(rows.split(CONTEXTS_A_STEP)) for _, rows in parts)
         parameters = [*self.wanted.parameters(), *self.given.parameters()]
         optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, max(count, 2))
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, count)
         with tqdm(total=count, desc="reranker", unit="step", disable=None if show_progress else True) as bar:
             for _ in range(EPOCHS):
                 steps = [
@@ -168,17 +169,18 @@ class _Learner:
         return F.normalize(wanted, dim=-1) @ F.normalize(given, dim=-1).T
 
     @torch.no_grad()
-    def correlation(self) -> float:
-        """With the teacher within the replies to a context, the mean over those that were held out."""
-        self.wanted.eval(), self.given.eval()
+    def correlation(self) -> float | None:
+        """With the teacher within the replies to a context, the mean over those held out; None: there are none."""
+        self.wanted.eval()
+        self.given.eval()
         found = []
         for lists in self.lists:
-            for row in range(0, len(lists.places), HELD_OUT):
+            for row in range(HELD_OUT - 1, len(lists.places), HELD_OUT):
                 rows, columns = torch.tensor([row]), lists.places[row]
                 told, seen = lists.teach(rows, columns), self.cosines(lists.contexts[rows], lists.replies[columns])
                 if len(columns) > 2:
                     found.append(torch.corrcoef(torch.cat([told, seen]))[0, 1].nan_to_num())
-        return float(torch.stack(found).mean()) if found else 0.0
+        return float(torch.stack(found).mean()) if found else None
 
     def reranker(self) -> Reranker:
         return Reranker(_arrays(self.wanted), _arrays(self.given), WEIGHT)

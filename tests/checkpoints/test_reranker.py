@@ -1,4 +1,4 @@
-"""The reranker's file: what is written comes back, what it says by hand, and every broken file is refused."""
+"""The reranker's file: what is written comes back, and every broken one is refused."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from mime_fast.checkpoints.model_folder import load_model_folder, save_model_folder
-from mime_fast.checkpoints.reranker import PARTS, RERANKER, Reranker, Tower, load_reranker, save_reranker
+from mime_fast.checkpoints.reranker import RERANKER, load_reranker, save_reranker
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.errors import CheckpointError
+from mime_fast.reference.reranker import Reranker, Tower
 from mime_fast.text.tokenizer import Tokenizer
 from tests.reference.tiny import tiny_model
 
@@ -42,27 +43,6 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
     half = load_reranker(tmp_path, INPUTS // 2)
     assert half is not None
     np.testing.assert_allclose(half.wanted(vectors), reranker.wanted(vectors), atol=2e-2)
-
-
-def test_a_tower_by_hand() -> None:
-    tower = drawn().wanted
-    weight1, bias1, weight2, bias2 = (np.asarray(getattr(tower, part), np.float64) for part in PARTS)
-    vectors = np.random.default_rng(1).normal(size=(4, INPUTS)).astype(np.float32)
-    for row, found in zip(vectors.astype(np.float64), tower(vectors), strict=True):
-        hidden = np.array([max(0.0, weight1[i] @ row + bias1[i]) for i in range(HIDDEN)])
-        out = np.array([weight2[i] @ hidden + bias2[i] for i in range(WIDTH)])
-        np.testing.assert_allclose(found, out / np.sqrt((out**2).sum()), rtol=1e-12)
-    nothing = Tower(np.zeros((2, 4)), np.zeros(2), np.zeros((3, 2)), np.zeros(3))
-    np.testing.assert_array_equal(nothing(np.ones((1, 4))), np.zeros((1, 3)))
-
-
-def test_cosines_do_not_depend_on_their_neighbours() -> None:
-    reranker = drawn()
-    vectors = np.random.default_rng(2).normal(size=(50, INPUTS)).astype(np.float32)
-    together = reranker.cosines(reranker.wanted(vectors), reranker.given(vectors))
-    alone = [reranker.cosines(reranker.wanted(row[None]), reranker.given(row[None]))[0] for row in vectors]
-    assert together.tolist() == alone
-    assert np.abs(together).max() <= 1 and np.abs(together).max() > 0.1
 
 
 def test_a_model_folder_may_have_one(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_what_is_read(engine: mime_fast.Engine) -> None:
     (window,) = engine.reading(True, None).windows(DIALOGUES[:1], Given.with_list(DIALOGUES[:1], None), 1)
     backend = Noting(engine, [(), (20, 21), (20, 21), (22, 23, 24, 25, 26)])
     options = engine.search_options({"best_of": 4, "num_return_sequences": 4, **DRAWN})
-    _, (found,) = search(backend, 5, None, window.contexts, window.requests, options)  # type: ignore[arg-type]
+    _, (found,) = search(backend, 5, None, 1, window.contexts, window.requests, options)  # type: ignore[arg-type]
     (asked,) = backend.read
     assert asked == (
         [CLS_ID, 20, 21, CLS_ID, 22, 23, 24, 25],
