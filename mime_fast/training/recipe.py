@@ -61,6 +61,7 @@ class Stage(Config):
     reply_length: float = 0.0  # words per reply above which the risk counts length; 0: the training responses' mean
     gold_listener_steps: int = 0  # of MoEL: the decay of its oracle's chance (training/schedule.py); 0: no oracle
     kl_warmup_steps: int = 0  # steps in which the KL term's weight grows from 0 to 1
+    calibrate: bool = False  # scale the logits of what is evaluated and saved (training/calibration.py)
     ema_decay: float = 0.0  # of the averaged weights that are evaluated and saved; 0: the weights themselves
     eval_every_steps: int = 1000
     min_steps: int = 0  # nothing is kept, nor patience lost, before
@@ -105,7 +106,10 @@ class Stage(Config):
             check_int(f"extra_epochs of {kind!r}", epochs, 1, self.max_epochs)
         if self.risk_weight and self.extra_epochs:
             raise ConfigError(f"risk_weight={self.risk_weight} with extra_epochs: must be without them")
-        check_bool("bfloat16_projection", self.bfloat16_projection)
+        for name in ("bfloat16_projection", "calibrate"):
+            check_bool(name, getattr(self, name))
+        if self.calibrate and self.classifier_alone:
+            raise ConfigError("calibrate=true in a stage that decodes nothing: it must learn from responses")
         if self.encoder_teacher_steps and not self.emotion_teacher:
             raise ConfigError(
                 f"encoder_teacher_steps={self.encoder_teacher_steps} with emotion_teacher=0: it must be above 0"

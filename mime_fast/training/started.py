@@ -68,14 +68,17 @@ def _files(folder: Path) -> list[str]:
 
 
 def _changed(before: Sequence[Stage], stages: Sequence[Stage], begun: int) -> list[str]:
-    """Which choices differ, and in which stages if not in all; those that have not begun may be other ones."""
+    """Which choices differ, and in which stages if not in all.
+
+    Stages that have not begun may be other ones; so may the search of a folder between two stages, which trains nothing.
+    """
     if len(before) != len(stages) and begun >= min(len(before), len(stages)):
         return [f"number of stages ({len(before)})"]
     found: dict[str, list[int]] = {}
     for number, (old, new) in enumerate(zip(before[:begun], stages[:begun], strict=True), start=1):
         values = old.to_dict()
         for name, value in new.to_dict().items():
-            if values[name] != value:
+            if values[name] != value and not (name == "generation" and number < len(stages)):
                 found.setdefault(name, []).append(number)
     return [
         name if len(where) == len(stages) else f"{name} of stage {' and '.join(map(str, where))}"

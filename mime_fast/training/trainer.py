@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import os
@@ -21,6 +22,7 @@ from mime_fast.files import json_bytes, naming, write_bytes
 from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.noise import training_noise
 from mime_fast.text.tokenizer import Tokenizer
+from mime_fast.training.calibration import calibrate
 from mime_fast.training.candidates import FOLLOW_STEPS, CandidateSource
 from mime_fast.training.dialogue_loop import DialogueLoop
 from mime_fast.training.losses import LossTerms, classifier_terms, loss_terms
@@ -127,8 +129,9 @@ class Trainer(DialogueLoop):
         return due
 
     def _evaluate(self, losses: dict[str, float]) -> None:
+        model = self._calibrated() if self.stage.calibrate else self.trained
         figures = evaluate_likelihood(
-            self.trained, self.valid_examples, seed=self.stage.seed, show_progress=self.show_progress
+            model, self.valid_examples, seed=self.stage.seed, show_progress=self.show_progress
         )
         self._log(losses, figures)
         if self.progress.step < self.stage.min_steps and self.progress.step != self.total_steps:
@@ -136,10 +139,18 @@ class Trainer(DialogueLoop):
         if figures.ppl < self.progress.best_ppl:
             self.progress.best_ppl, self.progress.bad_evaluations = figures.ppl, 0
             generation = GenerationConfig.from_dict(self.stage.generation)
-            save_model_folder(self.out, self.trained, self.tokenizer, generation)
+            save_model_folder(self.out, model, self.tokenizer, generation)
         else:
             self.progress.bad_evaluations += 1
             self.progress.stopped = self.progress.bad_evaluations >= self.stage.patience
+
+    def _calibrated(self) -> DialogueModel:
+        """A copy: the weights in training stay as they are."""
+        twin = copy.deepcopy(self.trained)
+        factor = calibrate(twin, self.valid_examples, seed=self.stage.seed)
+        if self.show_progress:
+            tqdm.write(f"calibrated: logits times {factor:.3f}", file=sys.stderr)
+        return twin
 
     def _log(self, losses: dict[str, float], figures: Likelihood) -> None:
         row = {

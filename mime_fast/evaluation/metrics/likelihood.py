@@ -137,17 +137,24 @@ def per_pair(
 
 def _score(model: DialogueModel, batch: Batch, seed: int | None, gold_polarity: bool) -> tuple[Tensor, Tensor]:
     """Log-probs of the target words [B, T] and emotion logits [B, 32]."""
+    logits, real, emotion_logits = response_logits(model, batch, seed, gold_polarity)
+    gold = logits.gather(1, batch.target_ids[real][:, None])[:, 0]
+    logprobs = logits.new_zeros(real.shape)
+    logprobs[real] = gold - logits.logsumexp(dim=-1)
+    return logprobs, emotion_logits
+
+
+def response_logits(
+    model: DialogueModel, batch: Batch, seed: int | None, gold_polarity: bool = True
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits of eq. 29 for each target word [n, V], where those are in the batch [B, T], and emotion logits [B, 32]."""
     context = model.encode(batch.context_ids, batch.state_ids)
     noise = None if seed is None else prior_noise(model, [seed] * len(batch.index), batch.index.tolist())
     emotion = batch.emotion if gold_polarity else context.emotion_logits.argmax(dim=1)
     memory, _ = model.decoder_memory(context, emotion, noise)
     hidden = model.decode(decoder_inputs(batch.target_ids), memory)
     real = batch.target_ids != PAD_ID  # only words of the target reach the vocabulary
-    logits = model.fc_decode(hidden[real])
-    gold = logits.gather(1, batch.target_ids[real][:, None])[:, 0]
-    logprobs = hidden.new_zeros(real.shape)
-    logprobs[real] = gold - logits.logsumexp(dim=-1)
-    return logprobs, context.emotion_logits
+    return model.fc_decode(hidden[real]), real, context.emotion_logits
 
 
 def _rank(logits: Tensor, gold: Tensor) -> Tensor:
