@@ -14,13 +14,7 @@ from mime_fast.evaluation.metrics.bleu import MAX_ORDER, count_matches
 from mime_fast.training.sentence_encoder import SentenceEncoder, Subworder, given_replies, wanted_replies
 
 LIKELIHOOD = 0.025  # of a reply's log-prob beside a cosine
-ONLY_ASKS = 0.25  # is taken from the cosine of a reply that only asks: readers like it less (docs/preference.md)
 KNOWN_REPLIES = 100_000  # vectors that are kept, some 150 MB
-
-
-def only_asks(text: str) -> bool:
-    """Whether a reply is a question with nothing said before it."""
-    return text.rstrip().endswith("?") and not set(text) & set(".!,")
 
 
 class Gain(Protocol):
@@ -52,7 +46,7 @@ class BleuGain:
 
 
 class AnswerGain:
-    """How well a reply answers: cos(wanted, given) + LIKELIHOOD log P(reply | context) - ONLY_ASKS if it only asks.
+    """How well a reply answers: cos(wanted, given) + LIKELIHOOD log P(reply | context).
 
     The vectors of the reply that a context wants and of the one given are those of encoders that never saw the context;
     P is that of the weights the stage begins with, so that replies stay what people say, and end where they may.
@@ -88,7 +82,7 @@ class AnswerGain:
             strict_turns=False,
         )
         for n, cosine, score in zip(said, self._cosines(pairs, candidates, said), scores, strict=True):
-            gains[n] = cosine + LIKELIHOOD * score.logprob - ONLY_ASKS * only_asks(candidates[n].text)
+            gains[n] = cosine + LIKELIHOOD * score.logprob
         return [float(gain) for gain in gains]
 
     def _cosines(self, pairs: Sequence[int], candidates: Sequence[Candidate], said: Sequence[int]) -> list[float]:

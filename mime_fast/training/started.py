@@ -70,7 +70,7 @@ def _files(folder: Path) -> list[str]:
 def _changed(before: Sequence[Stage], stages: Sequence[Stage], begun: int) -> list[str]:
     """Which choices differ, and in which stages if not in all.
 
-    Stages that have not begun may be other ones; so may the search of a folder between two stages, which trains nothing.
+    Stages that have not begun may be other ones; so may the search of a folder between two stages: it trains nothing.
     """
     if len(before) != len(stages) and begun >= min(len(before), len(stages)):
         return [f"number of stages ({len(before)})"]

@@ -17,8 +17,7 @@ from mime_fast.errors import ConfigError
 from mime_fast.reference.hypothesis import Hypothesis
 from mime_fast.training import reranker as training
 from mime_fast.training import run
-from mime_fast.training.gains import ONLY_ASKS, only_asks
-from mime_fast.training.reranker import Lists, _divergence, _Learner
+from mime_fast.training.reranker import ONLY_ASKS, Lists, _divergence, _Learner, only_asks
 from mime_fast.training.run import train
 from tests.training.small_run import stage
 from tests.training.tiny_encoder import write_encoder
