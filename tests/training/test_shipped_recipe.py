@@ -1,4 +1,4 @@
-"""The command that makes the shipped weights, its four stages cut to 67 steps each, on the real data."""
+"""The command that makes the shipped weights, its five stages cut to 40 steps each, on the real data."""
 
 from __future__ import annotations
 
@@ -12,28 +12,33 @@ import mime_fast
 from mime_fast.cli.main import main
 from mime_fast.training.run import stage_folder
 from tests.conftest import ROOT
+from tests.training.tiny_encoder import write_encoder
 
 
 def test_200_steps_of_the_shipped_recipe(tmp_path: Path, data_dir: Path) -> None:
+    """A tiny encoder takes the place of MiniLM, which would take most of the time."""
     out = tmp_path / "run"
-    command = ["train", "--recipe", str(ROOT / "recipes" / "mime-ed.toml"), "--max-steps", "67", "--out", str(out)]
+    command = ["train", "--recipe", str(ROOT / "recipes" / "mime-ed.toml"), "--max-steps", "40", "--out", str(out)]
     command += ["--data", str(_with_fewer_to_validate(data_dir / "empatheticdialogues.tar.gz", tmp_path / "data"))]
     command += ["--vectors", str(data_dir / "vectors" / "en_300d.txt.gz")]
+    command += ["--sentence-encoder", str(write_encoder(tmp_path / "encoder"))]
     assert main(command) == 0
-    stages = [stage_folder(out, number, 4) for number in (1, 2, 3, 4)]
-    heard, joint, heard_again, last = (json.loads((each / "metrics.jsonl").read_text("utf-8")) for each in stages)
-    assert [row["step"] for row in (heard, joint, heard_again, last)] == [67] * 4
-    assert last["n"] > 400
+    stages = [stage_folder(out, number, 5) for number in (1, 2, 3, 4, 5)]
+    rows = [json.loads((each / "metrics.jsonl").read_text("utf-8")) for each in stages]
+    heard, joint, heard_again, bleu, answers = rows
+    assert [row["step"] for row in rows] == [40] * 5
+    assert answers["n"] > 400
     assert heard["response"] == heard_again["response"] == 0 < joint["response"]
     assert heard_again["top5"] > heard["top5"] > 5 / 32  # chance
-    assert 16_007 > joint["ppl"] > last["ppl"]
-    assert joint["reply_length"] == 0 < last["reply_length"]
-    assert last["top5"] == heard_again["top5"]  # its encoder learns at a rate of 0
-    kept = sorted(path.name for path in (out / "teachers").iterdir())
-    assert [name.split("-")[0] for name in kept] == ["encoder", "linear"]  # asked once for all stages
-    answers = [np.load(out / "teachers" / name) for name in kept]
-    assert answers[0].shape == answers[1].shape
-    np.testing.assert_allclose(answers[0].sum(axis=1), 1, rtol=1e-4)
+    assert 16_007 > joint["ppl"] > bleu["ppl"] > answers["ppl"]
+    assert joint["reply_length"] == 0 < min(bleu["reply_length"], answers["reply_length"])
+    assert answers["top5"] == bleu["top5"] == heard_again["top5"]  # their encoder learns at a rate of 0
+    kept = sorted(path.name for path in (out / "teachers").glob("*.npy"))
+    assert [name.split("-")[0] for name in kept] == ["linear", "sentence"]  # asked once for all stages
+    probs = [np.load(out / "teachers" / name) for name in kept]
+    assert probs[0].shape == probs[1].shape
+    np.testing.assert_allclose(probs[0].sum(axis=1), 1, rtol=1e-4)
+    assert (out / "reranker.safetensors").is_file()
     engine = mime_fast.load(out, device="cpu")
     assert engine.config.vocab_size == 16_007
     assert engine.generate([["my neighbour brought us soup while i was ill ."]])[0].finish_reason in ("eos", "length")
