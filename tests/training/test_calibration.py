@@ -30,7 +30,7 @@ def trained(tmp_path: Path, data: Path) -> tuple[DialogueModel, list[Example]]:
 
 def scale(model: DialogueModel, factor: float) -> None:
     with torch.no_grad():
-        for each in (model.decoder.norm.weight, model.decoder.norm.bias, model.fc_decode.bias):
+        for each in (*model.decoder.norm.parameters(), model.fc_decode.bias):
             each.mul_(factor)
 
 

@@ -39,6 +39,18 @@ def test_another_recipe_is_refused(tmp_path: Path, data: Path) -> None:
         run.train([stage(max_steps=1)], data, out, show_progress=False)
 
 
+def test_the_search_between_two_stages_may_be_another(tmp_path: Path, data: Path) -> None:
+    """It trains nothing there; the last stage's is the model's own."""
+    out = tmp_path / "out"
+    plans = [[stage(max_steps=1, generation={"num_beams": n}), stage(max_steps=2)] for n in (1, 2)]
+    for plan in plans:
+        run.train(plan, data, out, show_progress=False)
+    noted = json.loads((out / STARTED).read_text(encoding="utf-8"))
+    assert noted["stages"][0]["generation"] == {"num_beams": 2}
+    with pytest.raises(CheckpointError, match="another generation of stage 2; give the same as then"):
+        go(data, out, generation={"num_beams": 2})
+
+
 def test_a_stage_that_has_not_begun_may_be_another(tmp_path: Path, data: Path) -> None:
     out, fresh = tmp_path / "out", tmp_path / "fresh"
     first = stage(max_steps=1)
