@@ -1,4 +1,4 @@
-"""The command that makes the shipped weights, its five stages cut to 40 steps each, on the real data."""
+"""The command that makes the shipped weights, its five stages cut to 40 steps each, on a part of the real data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_200_steps_of_the_shipped_recipe(tmp_path: Path, data_dir: Path) -> None
     """A tiny encoder takes the place of MiniLM, which would take most of the time."""
     out = tmp_path / "run"
     command = ["train", "--recipe", str(ROOT / "recipes" / "mime-ed.toml"), "--max-steps", "40", "--out", str(out)]
-    command += ["--data", str(_with_fewer_to_validate(data_dir / "empatheticdialogues.tar.gz", tmp_path / "data"))]
+    command += ["--data", str(_part_of(data_dir / "empatheticdialogues.tar.gz", tmp_path / "data"))]
     command += ["--vectors", str(data_dir / "vectors" / "en_300d.txt.gz")]
     command += ["--sentence-encoder", str(write_encoder(tmp_path / "encoder"))]
     assert main(command) == 0
@@ -30,7 +30,8 @@ def test_200_steps_of_the_shipped_recipe(tmp_path: Path, data_dir: Path) -> None
     assert answers["n"] > 400
     assert heard["response"] == heard_again["response"] == 0 < joint["response"]
     assert heard_again["top5"] > heard["top5"] > 5 / 32  # chance
-    assert 16_007 > joint["ppl"] > bleu["ppl"] > answers["ppl"]
+    engine = mime_fast.load(out, device="cpu")
+    assert engine.config.vocab_size > joint["ppl"] > bleu["ppl"] > answers["ppl"]
     assert joint["reply_length"] == 0 < min(bleu["reply_length"], answers["reply_length"])
     assert answers["top5"] == bleu["top5"] == heard_again["top5"]  # their encoder learns at a rate of 0
     kept = sorted(path.name for path in (out / "teachers").glob("*.npy"))
@@ -39,16 +40,14 @@ def test_200_steps_of_the_shipped_recipe(tmp_path: Path, data_dir: Path) -> None
     assert probs[0].shape == probs[1].shape
     np.testing.assert_allclose(probs[0].sum(axis=1), 1, rtol=1e-4)
     assert (out / "reranker.safetensors").is_file()
-    engine = mime_fast.load(out, device="cpu")
-    assert engine.config.vocab_size == 16_007
     assert engine.generate([["my neighbour brought us soup while i was ill ."]])[0].finish_reason in ("eos", "length")
 
 
-def _with_fewer_to_validate(archive: Path, folder: Path) -> Path:
-    """The train split, and the first 1,000 rows of the valid one: three evaluations of all take minutes."""
+def _part_of(archive: Path, folder: Path) -> Path:
+    """The first rows of both splits: a linear teacher of all takes minutes, and so do five evaluations."""
     folder.mkdir()
     with tarfile.open(archive) as tar:
-        for name, rows in (("train.csv", None), ("valid.csv", 1001)):
+        for name, rows in (("train.csv", 15_001), ("valid.csv", 1001)):
             (member,) = (each for each in tar.getmembers() if Path(each.name).name == name)
             stream = tar.extractfile(member)
             assert stream is not None
