@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -33,7 +33,7 @@ class Facts:
 def facts(arguments: Iterable[str], isa: str = "", peer_settings: dict[str, str] | None = None) -> Facts:
     cpu = _cpu_info()
     return Facts(
-        processor=cpu.get("model name", platform.processor() or platform.machine()),
+        processor=processor_name(cpu),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         extensions=tuple(name for name in EXTENSIONS if name in cpu.get("flags", "").split()),
         l3=_text("/sys/devices/system/cpu/cpu0/cache/index3/size"),
@@ -50,6 +50,14 @@ def facts(arguments: Iterable[str], isa: str = "", peer_settings: dict[str, str]
 def command(arguments: Iterable[str]) -> str:
     """How pytest was called, without the folders of absolute paths."""
     return shlex.join(["pytest", *(_without_folders(argument) for argument in arguments)])
+
+
+def processor_name(cpu: Mapping[str, str]) -> str:
+    """`cpu`: what /proc/cpuinfo says. A virtual machine's name may be that of several generations ("AMD EPYC")."""
+    name = cpu.get("model name", platform.processor() or platform.machine())
+    if "cpu family" not in cpu or "model" not in cpu:
+        return name
+    return f"{name} (family {cpu['cpu family']}, model {cpu['model']})"
 
 
 def load_average() -> float:

@@ -21,7 +21,7 @@ from benchmarks.figures import (
     Rate,
     TextShare,
 )
-from benchmarks.machine import Facts, command, facts
+from benchmarks.machine import Facts, command, facts, processor_name
 
 FACTS = Facts(
     processor="A processor",
@@ -143,6 +143,12 @@ def test_json_has_rounds_and_what_follows() -> None:
 def test_command_names_no_folder() -> None:
     given = ["--benchmark", "--benchmark-report=/somewhere/of/mine/cpu", "/home/me/benchmarks", "-k", "beam and 64"]
     assert command(given) == "pytest --benchmark --benchmark-report=cpu benchmarks -k 'beam and 64'"
+
+
+def test_processors_of_one_name_are_told_apart() -> None:
+    name = {"model name": "AMD EPYC"}
+    assert processor_name(name | {"cpu family": "25", "model": "17"}) == "AMD EPYC (family 25, model 17)"
+    assert processor_name(name) == "AMD EPYC"
 
 
 def test_facts_of_this_machine() -> None:
