@@ -12,26 +12,23 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from mime_fast.backends.protocol import Contexts
 from mime_fast.checkpoints.model_folder import ModelFolder
 from mime_fast.data.empathetic_dialogues import Pair
-from mime_fast.engine.engine import Engine
-from mime_fast.engine.reading import flatten
-from mime_fast.reference.reranker import Reranker, Tower
+from mime_fast.reference.reranker import Reranker
 from mime_fast.training.candidates import quick_engine
 from mime_fast.training.sentence_encoder import SHARPNESS, given_replies, wanted_replies
 from mime_fast.training.sentence_teacher import SentenceTeacher
+from mime_fast.training.towers import arrays_of, context_vectors, new_tower
 
 DRAWS = 8  # of a context, beside its own response
-HIDDEN, WIDTH = 512, 256  # of each tower
 WEIGHT = 60.0  # of a cosine beside a reply's log-prob: docs/preference.md
 CONTEXTS_A_STEP = 64
 EPOCHS = 8
-LEARNING_RATE, WEIGHT_DECAY, DROPOUT = 2e-3, 0.02, 0.1
+LEARNING_RATE, WEIGHT_DECAY = 2e-3, 0.02
 ONLY_ASKS = 0.25  # is taken from the cosine of a reply that only asks: readers like it less (docs/preference.md)
 OWN = 2.0  # what telling apart a context's own replies counts, beside telling apart those of all contexts of a step
 HELD_OUT = 20  # one context in so many of a fold teaches nothing, and shows how well the towers have learnt
@@ -106,22 +103,13 @@ def _lists(
     encoder = teacher.encoders[fold]
     engine = quick_engine(folder.model, folder.tokenizer, "float32")
     return Lists(
-        _read(engine, contexts),
-        _read(engine, [[text] for text in texts]),
+        context_vectors(engine, contexts),
+        context_vectors(engine, [[text] for text in texts]),
         [torch.tensor([place[text] for text in replies]) for replies in several],
         torch.from_numpy(wanted_replies(encoder, teacher.subworder, contexts)),
         torch.from_numpy(given_replies(encoder, teacher.subworder, texts)),
         torch.tensor([float(only_asks(text)) for text in texts]),
     )
-
-
-def _read(engine: Engine, dialogues: Sequence[Sequence[str]]) -> Tensor:
-    """`Backend.context_vectors` of dialogues, [n, 2 C]."""
-    turns = iter(engine.tokenizer.tokenize_batch([turn for dialogue in dialogues for turn in dialogue]))
-    encoded = [engine.tokenizer.encode_context([next(turns) for _ in dialogue]) for dialogue in dialogues]
-    token_ids, offsets = flatten([ids for ids, _ in encoded])
-    state_ids, _ = flatten([states for _, states in encoded])
-    return torch.from_numpy(engine.backend.context_vectors(Contexts(token_ids, state_ids, offsets)))
 
 
 class _Learner:
@@ -132,8 +120,8 @@ class _Learner:
         self.random = torch.Generator().manual_seed(seed)
         size = self.lists[0].contexts.shape[1]
         torch.manual_seed(seed)
-        self.wanted = _tower(size, [each.contexts for each in self.lists])
-        self.given = _tower(size, [each.replies for each in self.lists])
+        self.wanted = new_tower(size, [each.contexts for each in self.lists])
+        self.given = new_tower(size, [each.replies for each in self.lists])
 
     def run(self, show_progress: bool) -> None:
         """Steps of contexts of one fold, in an order drawn anew each epoch."""
@@ -188,35 +176,7 @@ class _Learner:
         return float(torch.stack(found).mean()) if found else None
 
     def reranker(self) -> Reranker:
-        return Reranker(_arrays(self.wanted), _arrays(self.given), WEIGHT)
-
-
-def _tower(size: int, vectors: Sequence[Tensor]) -> nn.Sequential:
-    """Drawn weights, behind a layer that gives each number of `vectors` mean 0 and deviation 1."""
-    everything = torch.cat(list(vectors))
-    deviation, mean = torch.std_mean(everything, dim=0, correction=0)
-    layers = nn.Sequential(
-        _Standardise(mean, deviation + 1e-6),
-        nn.Dropout(DROPOUT),
-        nn.Linear(size, HIDDEN),
-        nn.ReLU(),
-        nn.Dropout(DROPOUT),
-        nn.Linear(HIDDEN, WIDTH),
-    )
-    return layers
-
-
-class _Standardise(nn.Module):
-    mean: Tensor
-    deviation: Tensor
-
-    def __init__(self, mean: Tensor, deviation: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("mean", mean)
-        self.register_buffer("deviation", deviation)
-
-    def forward(self, vectors: Tensor) -> Tensor:
-        return (vectors - self.mean) / self.deviation
+        return Reranker(arrays_of(self.wanted), arrays_of(self.given), WEIGHT)
 
 
 def _divergence(told: Tensor, seen: Tensor, counts: Tensor) -> Tensor:
@@ -224,13 +184,3 @@ def _divergence(told: Tensor, seen: Tensor, counts: Tensor) -> Tensor:
     logs = [values.masked_fill(~counts, -torch.inf).log_softmax(dim=1) for values in (told, seen)]
     told, seen = (values.masked_fill(~counts, 0.0) for values in logs)
     return (told.exp() * counts * (told - seen)).sum(dim=1).mean()
-
-
-def _arrays(tower: nn.Sequential) -> Tower:
-    """The tower's two layers, what standardises its input in the first one."""
-    standard, first, second = tower[0], tower[2], tower[5]
-    assert isinstance(standard, _Standardise) and isinstance(first, nn.Linear) and isinstance(second, nn.Linear)
-    with torch.no_grad():
-        weight = first.weight / standard.deviation
-        bias = first.bias - weight @ standard.mean
-    return Tower(*(each.detach().numpy() for each in (weight, bias, second.weight, second.bias)))

@@ -16,9 +16,10 @@ from mime_fast.engine.choice import _Replies
 from mime_fast.errors import ConfigError
 from mime_fast.reference.hypothesis import Hypothesis
 from mime_fast.training import reranker as training
-from mime_fast.training import run
+from mime_fast.training import run, towers
 from mime_fast.training.reranker import ONLY_ASKS, Lists, _divergence, _Learner, only_asks
 from mime_fast.training.run import train
+from mime_fast.training.towers import context_vectors
 from tests.training.small_run import stage
 from tests.training.tiny_encoder import write_encoder
 
@@ -42,8 +43,8 @@ def made_up(count: int, seed: int) -> Lists:
 
 
 def test_it_learns_what_the_teacher_tells_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "HIDDEN", 64)
-    monkeypatch.setattr(training, "WIDTH", 16)
+    monkeypatch.setattr(towers, "HIDDEN", 64)
+    monkeypatch.setattr(towers, "WIDTH", 16)
     learner = _Learner([made_up(600, 3), made_up(400, 4)], seed=1)
     before = learner.correlation()
     learner.wanted.train()
@@ -162,7 +163,7 @@ def test_replies_are_read_as_the_search_reads_them(data: Path, tmp_path: Path) -
     said = [one for one in drawn if one.tokens]
     replies = _Replies([[Hypothesis(tuple(one.token_ids), (), 0.0, 0.0, "eos") for one in said]], 99)
     expected = engine.backend.context_vectors(replies.read)
-    found = training._read(engine, [[one.text] for one in said]).numpy()
+    found = context_vectors(engine, [[one.text] for one in said]).numpy()
     np.testing.assert_array_equal(found, expected[replies.places])
 
 

@@ -1,0 +1,63 @@
+"""The towers of a reranker while they learn, and what they read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mime_fast.backends.protocol import Contexts
+from mime_fast.engine.engine import Engine
+from mime_fast.engine.reading import flatten
+from mime_fast.reference.reranker import Tower
+
+HIDDEN, WIDTH = 512, 256  # of each tower
+DROPOUT = 0.1
+
+
+def context_vectors(engine: Engine, dialogues: Sequence[Sequence[str]]) -> Tensor:
+    """`Backend.context_vectors` of dialogues, [n, 2 C]."""
+    turns = iter(engine.tokenizer.tokenize_batch([turn for dialogue in dialogues for turn in dialogue]))
+    encoded = [engine.tokenizer.encode_context([next(turns) for _ in dialogue]) for dialogue in dialogues]
+    token_ids, offsets = flatten([ids for ids, _ in encoded])
+    state_ids, _ = flatten([states for _, states in encoded])
+    return torch.from_numpy(engine.backend.context_vectors(Contexts(token_ids, state_ids, offsets)))
+
+
+def new_tower(size: int, vectors: Sequence[Tensor]) -> nn.Sequential:
+    """Drawn weights, behind a layer that gives each number of `vectors` mean 0 and deviation 1."""
+    everything = torch.cat(list(vectors))
+    deviation, mean = torch.std_mean(everything, dim=0, correction=0)
+    layers = nn.Sequential(
+        _Standardise(mean, deviation + 1e-6),
+        nn.Dropout(DROPOUT),
+        nn.Linear(size, HIDDEN),
+        nn.ReLU(),
+        nn.Dropout(DROPOUT),
+        nn.Linear(HIDDEN, WIDTH),
+    )
+    return layers
+
+
+class _Standardise(nn.Module):
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, mean: Tensor, deviation: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("deviation", deviation)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        return (vectors - self.mean) / self.deviation
+
+
+def arrays_of(tower: nn.Sequential) -> Tower:
+    """The tower's two layers, what standardises its input in the first one."""
+    standard, first, second = tower[0], tower[2], tower[5]
+    assert isinstance(standard, _Standardise) and isinstance(first, nn.Linear) and isinstance(second, nn.Linear)
+    with torch.no_grad():
+        weight = first.weight / standard.deviation
+        bias = first.bias - weight @ standard.mean
+    return Tower(*(each.detach().numpy() for each in (weight, bias, second.weight, second.bias)))
