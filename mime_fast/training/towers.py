@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mime_fast.backends.protocol import Contexts
 from mime_fast.engine.engine import Engine
 from mime_fast.engine.reading import flatten
-from mime_fast.reference.reranker import Tower
+from mime_fast.reference.reranker import PARTS, Tower
 
 HIDDEN, WIDTH = 512, 256  # of each tower
 DROPOUT = 0.1
@@ -27,17 +27,48 @@ def context_vectors(engine: Engine, dialogues: Sequence[Sequence[str]]) -> Tenso
 
 def new_tower(size: int, vectors: Sequence[Tensor]) -> nn.Sequential:
     """Drawn weights, behind a layer that gives each number of `vectors` mean 0 and deviation 1."""
-    everything = torch.cat(list(vectors))
-    deviation, mean = torch.std_mean(everything, dim=0, correction=0)
-    layers = nn.Sequential(
+    return _tower(torch.cat(list(vectors)), size, HIDDEN, WIDTH)
+
+
+def tower_of(arrays: Tower, vectors: Tensor) -> nn.Sequential:
+    """These weights as a tower that learns, behind such a layer; `arrays_of` is the way back."""
+    size, (width, hidden) = vectors.shape[1], arrays.weight2.shape
+    layers = _tower(vectors, size, hidden, width)
+    standard, first, second = _parts(layers)
+    weight1, bias1, weight2, bias2 = (torch.tensor(getattr(arrays, part), dtype=torch.float32) for part in PARTS)
+    with torch.no_grad():
+        first.weight.copy_(weight1 * standard.deviation)
+        first.bias.copy_(bias1 + weight1 @ standard.mean)
+        second.weight.copy_(weight2)
+        second.bias.copy_(bias2)
+    return layers
+
+
+def arrays_of(tower: nn.Sequential) -> Tower:
+    """The tower's two layers, what standardises its input in the first one."""
+    standard, first, second = _parts(tower)
+    with torch.no_grad():
+        weight = first.weight / standard.deviation
+        bias = first.bias - weight @ standard.mean
+    return Tower(*(each.detach().numpy() for each in (weight, bias, second.weight, second.bias)))
+
+
+def _tower(vectors: Tensor, size: int, hidden: int, width: int) -> nn.Sequential:
+    deviation, mean = torch.std_mean(vectors, dim=0, correction=0)
+    return nn.Sequential(
         _Standardise(mean, deviation + 1e-6),
         nn.Dropout(DROPOUT),
-        nn.Linear(size, HIDDEN),
+        nn.Linear(size, hidden),
         nn.ReLU(),
         nn.Dropout(DROPOUT),
-        nn.Linear(HIDDEN, WIDTH),
+        nn.Linear(hidden, width),
     )
-    return layers
+
+
+def _parts(tower: nn.Sequential) -> tuple[_Standardise, nn.Linear, nn.Linear]:
+    standard, first, second = tower[0], tower[2], tower[5]
+    assert isinstance(standard, _Standardise) and isinstance(first, nn.Linear) and isinstance(second, nn.Linear)
+    return standard, first, second
 
 
 class _Standardise(nn.Module):
@@ -51,13 +82,3 @@ class _Standardise(nn.Module):
 
     def forward(self, vectors: Tensor) -> Tensor:
         return (vectors - self.mean) / self.deviation
-
-
-def arrays_of(tower: nn.Sequential) -> Tower:
-    """The tower's two layers, what standardises its input in the first one."""
-    standard, first, second = tower[0], tower[2], tower[5]
-    assert isinstance(standard, _Standardise) and isinstance(first, nn.Linear) and isinstance(second, nn.Linear)
-    with torch.no_grad():
-        weight = first.weight / standard.deviation
-        bias = first.bias - weight @ standard.mean
-    return Tower(*(each.detach().numpy() for each in (weight, bias, second.weight, second.bias)))

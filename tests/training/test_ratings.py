@@ -1,0 +1,180 @@
+"""Rated replies: what a file of them may be, and that a reranker learns to choose by them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import mime_fast
+from mime_fast.checkpoints.reranker import RERANKER
+from mime_fast.data.empathetic_dialogues import read_pairs
+from mime_fast.errors import CheckpointError, ConfigError, DataError
+from mime_fast.reference.reranker import Tower
+from mime_fast.training.ratings import context_hash, read_ratings
+from mime_fast.training.run import train
+from mime_fast.training.towers import arrays_of, tower_of
+from tests.training.small_run import stage
+from tests.training.tiny_encoder import write_encoder
+from tools.rating_sheets import collect, draw
+
+DRAWN = {"do_sample": True, "num_beams": 1, "max_new_tokens": 6, "suppress_tokens": [0, 1, 3, 4, 5, 6], "best_of": 8}
+
+
+def line(data: Path, pair: int = 0, **changes: Any) -> dict[str, Any]:
+    hashed = context_hash(read_pairs(data, "train")[pair])
+    return {"pair": pair, "context": hashed, "replies": ["oh, the dog!", "yes."], "ratings": [7, 2.5]} | changes
+
+
+def write(path: Path, lines: list[Any]) -> Path:
+    path.write_text("".join(json.dumps(each) + "\n" for each in lines), encoding="utf-8")
+    return path
+
+
+def test_a_good_file(data: Path, tmp_path: Path) -> None:
+    pairs = read_pairs(data, "train")
+    path = write(tmp_path / "ratings.jsonl", [line(data), line(data, 3, ratings=[0, -1])])
+    path.write_text(path.read_text() + "\n")
+    first, second = read_ratings(path, pairs)
+    assert (first.pair, first.replies, first.ratings) == (0, ("oh, the dog!", "yes."), (7.0, 2.5))
+    assert (second.pair, second.ratings) == (3, (0.0, -1.0))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"pair": 999}, r"line 2: pair=999: must be an integer from 0 to 44"),
+        ({"pair": True}, r"pair=True: must be an integer"),
+        ({"pair": "1"}, r"pair='1': must be an integer"),
+        (
+            {"context": "0123456789ab"},
+            r"context='0123456789ab': pair 1 of this data has [0-9a-f]{12}; the ratings are of",
+        ),
+        ({"replies": []}, r"replies=\[\]: must be a list of texts"),
+        ({"replies": ["yes.", " "]}, r"replies=\['yes.', ' '\]: must be a list of texts, each with words"),
+        ({"replies": ["yes.", "yes."]}, r"each must be there once"),
+        ({"replies": "yes."}, r"replies='yes.': must be a list"),
+        ({"ratings": [1]}, r"ratings=\[1\]: must be a list of 2 numbers"),
+        ({"ratings": [1, "7"]}, r"'7' must be a number from -1e\+06 to 1e\+06"),
+        ({"ratings": [1, float("nan")]}, r"nan must be a number"),
+        ({"ratings": [1, 1e9]}, r"1000000000.0 must be a number"),
+        ({"rating": [1, 2]}, r"keys .*'rating'; pair, context, replies, ratings are expected"),
+    ],
+)
+def test_a_bad_line_is_named(data: Path, tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    path = write(tmp_path / "ratings.jsonl", [line(data), line(data, 1) | changes])
+    with pytest.raises(DataError, match=message) as caught:
+        read_ratings(path, read_pairs(data, "train"))
+    assert str(path) in str(caught.value)
+
+
+def test_bad_files(data: Path, tmp_path: Path) -> None:
+    pairs = read_pairs(data, "train")
+    with pytest.raises(DataError, match=r"cannot be read: No such file"):
+        read_ratings(tmp_path / "missing.jsonl", pairs)
+    with pytest.raises(DataError, match="no line; one or more rated contexts"):
+        read_ratings(write(tmp_path / "empty.jsonl", []), pairs)
+    with pytest.raises(DataError, match="line 2: pair=0 stands in line 1, too"):
+        read_ratings(write(tmp_path / "twice.jsonl", [line(data), line(data)]), pairs)
+    with pytest.raises(DataError, match=r"line 1: not JSON"):
+        (tmp_path / "text.jsonl").write_text("pair=1\n")
+        read_ratings(tmp_path / "text.jsonl", pairs)
+
+
+def test_towers_there_and_back() -> None:
+    random = np.random.default_rng(3)
+    shapes = (5, 8), (5,), (4, 5), (4,)
+    arrays = Tower(*(random.normal(size=shape).astype(np.float32) for shape in shapes))
+    vectors = torch.tensor(random.normal(2, 3, size=(30, 8)), dtype=torch.float32)
+    tower = tower_of(arrays, vectors).eval()
+    with torch.no_grad():
+        out = torch.nn.functional.normalize(tower(vectors), dim=-1).numpy()
+    np.testing.assert_allclose(out, arrays(vectors.numpy()), atol=1e-5)
+    for part, again in zip(vars(arrays).values(), vars(arrays_of(tower)).values(), strict=True):
+        np.testing.assert_allclose(again, part, atol=1e-5)
+
+
+def test_a_reranker_learns_what_is_rated_higher(data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Of a run whose replies are all possible ones: those with an exclamation mark are made out to be better."""
+    encoder = write_encoder(tmp_path / "encoder")
+    last = stage(max_steps=8, generation=DRAWN, sentence_teacher_steps=1, reranker_contexts=45)
+    train([last], data, tmp_path / "plain", sentence_encoder=encoder, show_progress=False)
+    pairs = read_pairs(data, "train")
+    plain = mime_fast.load(tmp_path / "plain", threads=1, device="cpu")
+    contexts = [pair.context for pair in pairs]
+    drawn = plain.generate(contexts, strict_turns=False, best_of=8, num_return_sequences=8)
+    lines = []
+    for number, reply in enumerate(drawn):
+        texts = list(dict.fromkeys(one.text for one in reply.candidates if one.tokens))
+        lines.append(line(data, number, replies=texts, ratings=[9.0 if "!" in text else 1.0 for text in texts]))
+    assert any(len(set(each["ratings"])) == 2 for each in lines)
+    ratings = write(tmp_path / "ratings.jsonl", lines)
+    taught = last.replace(rating_epochs=60)
+    train([taught], data, tmp_path / "rated", sentence_encoder=encoder, ratings=ratings, show_progress=True)
+    assert "of what held-out ratings differ by is in the right order" in capfd.readouterr().err
+    rated = mime_fast.load(tmp_path / "rated", threads=1, device="cpu")
+    assert (tmp_path / "rated" / "model.safetensors").read_bytes() == (
+        tmp_path / "plain" / "model.safetensors"
+    ).read_bytes()
+
+    def share(engine: mime_fast.Engine) -> float:
+        return float(np.mean(["!" in reply.text for reply in engine.generate(contexts, strict_turns=False, seed=5)]))
+
+    assert share(rated) > share(plain) + 0.1
+    made = (tmp_path / "rated" / RERANKER).read_bytes()
+    (tmp_path / "rated" / RERANKER).unlink()
+    train([taught], data, tmp_path / "rated", sentence_encoder=encoder, ratings=ratings, show_progress=False)
+    assert (tmp_path / "rated" / RERANKER).read_bytes() == made  # a function of the run
+    with pytest.raises(CheckpointError, match="started with another ratings"):
+        other = write(tmp_path / "other.jsonl", lines[1:])
+        train([taught], data, tmp_path / "rated", sentence_encoder=encoder, ratings=other, show_progress=False)
+
+
+def test_ratings_come_with_a_recipe_that_wants_them(data: Path, tmp_path: Path) -> None:
+    encoder = write_encoder(tmp_path / "encoder")
+    asking = stage(max_steps=2, generation=DRAWN, sentence_teacher_steps=1, reranker_contexts=2, rating_epochs=1)
+    with pytest.raises(
+        ConfigError, match=r"rating_epochs in the recipe, but no file of ratings: give it \(--ratings\)"
+    ):
+        train([asking], data, tmp_path / "out", sentence_encoder=encoder, show_progress=False)
+    path = write(tmp_path / "ratings.jsonl", [line(data)])
+    with pytest.raises(ConfigError, match=r"ratings.jsonl: no stage of the recipe has rating_epochs; leave it out"):
+        train([stage(max_steps=2)], data, tmp_path / "out", ratings=path, show_progress=False)
+    with pytest.raises(ConfigError, match="rating_epochs=3 with reranker_contexts=0"):
+        stage(rating_epochs=3)
+    assert asking.replace(rating_epochs=9).replace(max_steps=4).rating_epochs == 4
+    train([asking], data, tmp_path / "out", sentence_encoder=encoder, ratings=path, show_progress=True)
+    assert (tmp_path / "out" / RERANKER).is_file()
+
+
+def test_sheets_become_ratings(data: Path, tmp_path: Path) -> None:
+    sheets, out = tmp_path / "sheets", tmp_path / "ratings.jsonl"
+    draw(data, sheets, "mime-ed", contexts=6, raters=2, skip=0)
+    pairs = read_pairs(data, "train")
+    with pytest.raises(DataError, match="6 items have no rating"):
+        collect(data, sheets, out)
+    shown: dict[str, list[str]] = {}
+    for folder in sheets.glob("rater-*"):
+        lines = []
+        for item in (folder / "dialogues.txt").read_text("utf-8").split("=== item ")[1:]:
+            number, *rest = item.strip().splitlines()
+            shown[number] = [text.split(") ", 1)[1] for text in rest if text.startswith("  ")]
+            lines.append(f"{number} " + " ".join(f"{'abcdefgh'[i]}={i}" for i in range(len(shown[number]))))
+        (folder / "ratings.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert collect(data, sheets, out) == 6
+    found = read_ratings(out, pairs)
+    assert {str(one.pair): list(one.replies) for one in found} == shown
+    assert all(one.ratings == tuple(range(len(one.replies))) and len(one.replies) <= 8 for one in found)
+    more = tmp_path / "more"
+    draw(data, more, "mime-ed", contexts=3, raters=1, skip=6)
+    numbers = (more / "rater-1" / "dialogues.txt").read_text("utf-8").split("=== item ")[1:]
+    assert not {item.split()[0] for item in numbers} & shown.keys()
+    (more / "rater-1" / "ratings.txt").write_text(f"{numbers[0].split()[0]} a=3 b=x\n")
+    with pytest.raises(DataError, match=r"ratings.txt, line 1: .* must be an item's number and"):
+        collect(data, more, out)
+    with pytest.raises(DataError, match="has files already"):
+        draw(data, more, "mime-ed", contexts=3, raters=1, skip=0)
