@@ -52,8 +52,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     sample.add_argument("--split", choices=["valid", "test"], help=f"(default: {SPLIT})")
     sample.add_argument(
         "--draw",
-        choices=["develop", "confirm"],
-        help="one of two fixed draws of 128 validation dialogues, the same for every --seed (docs/preference.md)",
+        choices=["develop", "confirm", "confirm-2"],
+        help="one of the fixed draws of 128 validation dialogues, the same for every --seed (docs/preference.md)",
     )
     sample.add_argument(
         "--models",

@@ -11,9 +11,9 @@ from mime_fast.data.empathetic_dialogues import Pair
 from mime_fast.emotions import LABELS
 from mime_fast.errors import DataError
 
-FIXED_SPLIT: Literal["valid"] = "valid"  # of the two fixed draws; docs/preference.md
+FIXED_SPLIT: Literal["valid"] = "valid"  # of the fixed draws; docs/preference.md
 FIXED_PER_EMOTION, FIXED_SEED = 4, 20
-DRAWS = ("develop", "confirm")
+DRAWS = {"develop": 0, "confirm": 4, "confirm-2": 28}  # conversations of each emotion that come before
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ def draw(pairs: Sequence[Pair], per_emotion: int, seed: int, skip: int = 0) -> l
 
 
 def draw_fixed(pairs: Sequence[Pair], name: str) -> list[Instance]:
-    """One of `DRAWS`, 128 pairs of the validation split each; no conversation is in both."""
-    return draw(pairs, FIXED_PER_EMOTION, FIXED_SEED, FIXED_PER_EMOTION * DRAWS.index(name))
+    """One of `DRAWS`, 128 pairs of the validation split each; no conversation is in two of them."""
+    return draw(pairs, FIXED_PER_EMOTION, FIXED_SEED, DRAWS[name])
 
 
 def draw_places(pairs: Sequence[Pair], per_emotion: int, seed: int, skip: int = 0) -> list[int]:

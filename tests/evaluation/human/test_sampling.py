@@ -58,8 +58,9 @@ def test_what_is_passed_over_is_what_the_seed_draws_first() -> None:
 
 
 def test_the_fixed_draws_share_no_conversation() -> None:
-    develop, confirm = (draw_fixed(make_pairs(9), name) for name in DRAWS)
-    for drawn in develop, confirm:
+    several = {name: draw_fixed(make_pairs(40), name) for name in DRAWS}
+    conversations = {one.id.partition("/")[0] for drawn in several.values() for one in drawn}
+    assert len(conversations) == len(DRAWS) * FIXED_PER_EMOTION * len(LABELS)
+    for name, drawn in several.items():
         assert Counter(one.emotion for one in drawn) == dict.fromkeys(LABELS, FIXED_PER_EMOTION)
-    assert not {one.id.partition("/")[0] for one in develop} & {one.id.partition("/")[0] for one in confirm}
-    assert [one.id for one in develop] == [one.id for one in draw_fixed(make_pairs(9), "develop")]
+        assert [one.id for one in drawn] == [one.id for one in draw_fixed(make_pairs(40), name)]
