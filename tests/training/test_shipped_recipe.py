@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 import mime_fast
+from mime_fast.data.empathetic_dialogues import read_pairs
+from mime_fast.training.ratings import context_hash, read_ratings
 from mime_fast.training.recipe import read_recipe
 from mime_fast.training.run import stage_folder, train
 from tests.conftest import ROOT
@@ -20,13 +22,15 @@ STEPS = 40, 40, 40, 10, 10  # replies of so new a model are long, and slow to dr
 def test_140_steps_of_the_shipped_recipe(tmp_path: Path, data_dir: Path) -> None:
     """A tiny encoder takes the place of MiniLM, which would take most of the time."""
     out = tmp_path / "run"
+    data = _part_of(data_dir / "empatheticdialogues.tar.gz", tmp_path / "data")
     plan = read_recipe(ROOT / "recipes" / "mime-ed.toml")
     train(
         [stage.replace(max_steps=steps) for stage, steps in zip(plan, STEPS, strict=True)],
-        _part_of(data_dir / "empatheticdialogues.tar.gz", tmp_path / "data"),
+        data,
         out,
         vectors=data_dir / "vectors" / "en_300d.txt.gz",
         sentence_encoder=write_encoder(tmp_path / "encoder"),
+        ratings=_ratings(data, tmp_path / "ratings.jsonl"),
         show_progress=False,
     )
     stages = [stage_folder(out, number, 5) for number in (1, 2, 3, 4, 5)]
@@ -47,6 +51,23 @@ def test_140_steps_of_the_shipped_recipe(tmp_path: Path, data_dir: Path) -> None
     np.testing.assert_allclose(probs[0].sum(axis=1), 1, rtol=1e-4)
     assert (out / "reranker.safetensors").is_file()
     assert engine.generate([["my neighbour brought us soup while i was ill ."]])[0].finish_reason in ("eos", "length")
+
+
+def test_the_shipped_ratings_are_of_the_data(data_dir: Path) -> None:
+    pairs = read_pairs(data_dir / "empatheticdialogues.tar.gz", "train")
+    rated = read_ratings(ROOT / "recipes" / "ratings" / "mime-ed.jsonl", pairs)
+    assert len(rated) == 4800 and sum(len(one.replies) for one in rated) == 38_400
+    assert {rating for one in rated for rating in one.ratings} <= set(range(11))
+
+
+def _ratings(data: Path, out: Path) -> Path:
+    """Made up, of the first contexts: the shipped ones are of the whole data."""
+    lines = [
+        {"pair": number, "context": context_hash(pair), "replies": ["i am so sorry.", "what?"], "ratings": [7, 1]}
+        for number, pair in enumerate(read_pairs(data, "train")[:40])
+    ]
+    out.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return out
 
 
 def _part_of(archive: Path, folder: Path) -> Path:
