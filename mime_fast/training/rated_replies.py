@@ -20,10 +20,10 @@ from mime_fast.data.empathetic_dialogues import Pair
 from mime_fast.reference.reranker import Reranker
 from mime_fast.training.candidates import quick_engine
 from mime_fast.training.ratings import Rated
-from mime_fast.training.towers import arrays_of, context_vectors, tower_of
+from mime_fast.training.towers import arrays_of, context_vectors, learn, tower_of
 
 CONTEXTS_A_STEP = 32
-LEARNING_RATE, WEIGHT_DECAY = 3e-4, 0.02
+RATE = 3e-4
 TEMPERATURE = 8.0  # nats that make one of two replies e times as likely to be the better one
 HELD_OUT = 20  # one context in so many teaches nothing, and shows how well the towers have learnt
 
@@ -101,19 +101,12 @@ class _Learner:
         """Steps of some contexts, in an order drawn anew each epoch."""
         rows = torch.arange(len(self.lessons.places))
         rows = rows[rows % HELD_OUT != HELD_OUT - 1]
-        count = epochs * len(rows.split(CONTEXTS_A_STEP))
-        parameters = [*self.wanted.parameters(), *self.given.parameters()]
-        optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, count)
-        with tqdm(total=count, desc="ratings", unit="step", disable=None if show_progress else True) as bar:
-            for _ in range(epochs):
-                for some in rows[torch.randperm(len(rows), generator=self.random)].split(CONTEXTS_A_STEP):
-                    loss = self.loss(some)
-                    optimizer.zero_grad()
-                    loss.backward()
-                    optimizer.step()
-                    schedule.step()
-                    bar.update()
+
+        def epoch() -> list[Tensor]:
+            return list(rows[torch.randperm(len(rows), generator=self.random)].split(CONTEXTS_A_STEP))
+
+        towers = self.wanted, self.given
+        learn(towers, epoch, self.loss, epochs=epochs, rate=RATE, title="ratings", show_progress=show_progress)
 
     def loss(self, rows: Tensor) -> Tensor:
         """The mean over contexts of how improbable the order of two of its replies is, by what their ratings differ."""

@@ -22,13 +22,13 @@ from mime_fast.reference.reranker import Reranker
 from mime_fast.training.candidates import quick_engine
 from mime_fast.training.sentence_encoder import SHARPNESS, given_replies, wanted_replies
 from mime_fast.training.sentence_teacher import SentenceTeacher
-from mime_fast.training.towers import arrays_of, context_vectors, new_tower
+from mime_fast.training.towers import arrays_of, context_vectors, learn, new_tower
 
 DRAWS = 8  # of a context, beside its own response
 WEIGHT = 60.0  # of a cosine beside a reply's log-prob: docs/preference.md
 CONTEXTS_A_STEP = 64
 EPOCHS = 8
-LEARNING_RATE, WEIGHT_DECAY = 2e-3, 0.02
+RATE = 2e-3
 ONLY_ASKS = 0.25  # is taken from the cosine of a reply that only asks: readers like it less (docs/preference.md)
 OWN = 2.0  # what telling apart a context's own replies counts, beside telling apart those of all contexts of a step
 HELD_OUT = 20  # one context in so many of a fold teaches nothing, and shows how well the towers have learnt
@@ -127,24 +127,20 @@ class _Learner:
         """Steps of contexts of one fold, in an order drawn anew each epoch."""
         parts = [(lists, torch.arange(len(lists.places))) for lists in self.lists]
         parts = [(lists, rows[rows % HELD_OUT != HELD_OUT - 1]) for lists, rows in parts]
-        count = EPOCHS * sum(len(rows.split(CONTEXTS_A_STEP)) for _, rows in parts)
-        parameters = [*self.wanted.parameters(), *self.given.parameters()]
-        optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, count)
-        with tqdm(total=count, desc="reranker", unit="step", disable=None if show_progress else True) as bar:
-            for _ in range(EPOCHS):
-                steps = [
-                    (lists, rows[some])
-                    for lists, rows in parts
-                    for some in torch.randperm(len(rows), generator=self.random).split(CONTEXTS_A_STEP)
-                ]
-                for place in torch.randperm(len(steps), generator=self.random).tolist():
-                    loss = self.loss(*steps[place])
-                    optimizer.zero_grad()
-                    loss.backward()
-                    optimizer.step()
-                    schedule.step()
-                    bar.update()
+
+        def epoch() -> list[tuple[Lists, Tensor]]:
+            steps = [
+                (lists, rows[some])
+                for lists, rows in parts
+                for some in torch.randperm(len(rows), generator=self.random).split(CONTEXTS_A_STEP)
+            ]
+            return [steps[place] for place in torch.randperm(len(steps), generator=self.random).tolist()]
+
+        def loss(step: tuple[Lists, Tensor]) -> Tensor:
+            return self.loss(*step)
+
+        towers = self.wanted, self.given
+        learn(towers, epoch, loss, epochs=EPOCHS, rate=RATE, title="reranker", show_progress=show_progress)
 
     def loss(self, lists: Lists, rows: Tensor) -> Tensor:
         """How far the towers are from the teacher in telling apart the replies of all these contexts, and of each."""

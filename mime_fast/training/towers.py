@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import chain
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from mime_fast.backends.protocol import Contexts
 from mime_fast.engine.engine import Engine
@@ -14,6 +17,9 @@ from mime_fast.reference.reranker import PARTS, Tower
 
 HIDDEN, WIDTH = 512, 256  # of each tower
 DROPOUT = 0.1
+WEIGHT_DECAY = 0.02
+
+Batch = TypeVar("Batch")
 
 
 def context_vectors(engine: Engine, dialogues: Sequence[Sequence[str]]) -> Tensor:
@@ -51,6 +57,31 @@ def arrays_of(tower: nn.Sequential) -> Tower:
         weight = first.weight / standard.deviation
         bias = first.bias - weight @ standard.mean
     return Tower(*(each.detach().numpy() for each in (weight, bias, second.weight, second.bias)))
+
+
+def learn(
+    towers: Sequence[nn.Module],
+    epoch: Callable[[], Sequence[Batch]],
+    loss: Callable[[Batch], Tensor],
+    *,
+    epochs: int,
+    rate: float,
+    title: str,
+    show_progress: bool,
+) -> None:
+    """A step for each batch of `epoch`, which draws their order anew; the rate rises to `rate` and falls to nothing."""
+    first = epoch()
+    optimizer = torch.optim.AdamW(chain(*(tower.parameters() for tower in towers)), lr=rate, weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, epochs * len(first))
+    with tqdm(total=epochs * len(first), desc=title, unit="step", disable=None if show_progress else True) as bar:
+        for number in range(epochs):
+            for batch in epoch() if number else first:
+                value = loss(batch)
+                optimizer.zero_grad()
+                value.backward()
+                optimizer.step()
+                schedule.step()
+                bar.update()
 
 
 def _tower(vectors: Tensor, size: int, hidden: int, width: int) -> nn.Sequential:
