@@ -7,8 +7,8 @@ python -m tools.rating_sheets collect DATA SHEETS RATINGS.jsonl
 one that the model's own search would choose, more of its best ones, and others as they were drawn. Give each rater a
 copy of one folder and nothing else; each writes a file `ratings.txt` into it, a line for each conversation. `collect`
 reads them, what is not rated or not readable being an error, and writes JSON lines without any text of the data: the
-number of a training pair, a hash of its context, the replies, the ratings. Contexts of files that are there already
-(RATINGS.jsonl exists) are kept, and added to.
+number of a training pair, a hash of its context, the replies, the ratings. What RATINGS.jsonl has already stays there;
+a context that was rated again has the new ratings.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import json
 import random
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import mime_fast
 from mime_fast.data.empathetic_dialogues import Pair, read_pairs
-from mime_fast.errors import DataError, MimeFastError
+from mime_fast.errors import ConfigError, DataError, MimeFastError
 from mime_fast.evaluation.human.sampling import shuffled
 from mime_fast.files import write_bytes
 from mime_fast.training.ratings import Rated, context_hash, read_ratings
@@ -32,7 +32,7 @@ SEED = 20
 DRAWS, HOTTER = 32, 0.15  # replies as the model's own options draw them, and half as many at a higher temperature
 REPLIES = 8
 BEST, AMONG = 4, 8  # of the replies that are rated: so many of the so many best
-NAMES = "abcdefgh"
+NAMES, LARGEST = "abcdefgh", 10.0
 REPLIES_FILE = "replies.json"
 INSTRUCTIONS = """\
 dialogues.txt has conversations between a Speaker, who tells of something in their life, and a Listener. Each ends with
@@ -51,36 +51,53 @@ Write ratings.txt, one line for each item, for instance:
 """
 
 
-def draw(data: Path, sheets: Path, model: str, contexts: int, raters: int, skip: int) -> None:
-    """Sheets for `contexts` training pairs, those after the first `skip` of an order that never changes."""
-    if sheets.exists() and any(sheets.iterdir()):
-        raise DataError(f"{sheets}: has files already; give another folder")
+def draw(data: Path, sheets: Path, model: str, contexts: int, raters: int, skip: int) -> int:
+    """Sheets for `contexts` training pairs, those after the first `skip` of an order that never changes.
+
+    Returns:
+        how many there are: a context to which the model draws no word has no sheet.
+    """
     pairs = read_pairs(data, "train")
+    if contexts + skip > len(pairs):
+        raise DataError(f"contexts={contexts} after skip={skip}: the train split has {len(pairs)} pairs")
+    if raters > contexts:
+        raise DataError(f"raters={raters} for contexts={contexts}: must not be more")
+    if sheets.exists() and (not sheets.is_dir() or any(sheets.iterdir())):
+        raise DataError(f"{sheets}: is a file, or has files already; give another folder")
     chosen = shuffled(range(len(pairs)), SEED, "rated")[skip : skip + contexts]
-    replies = _replies(model, [pairs[number] for number in chosen])
+    drawn = _replies(model, [pairs[number] for number in chosen])
+    shown = {number: replies for number, replies in zip(chosen, drawn, strict=True) if replies}
     for rater in range(raters):
         folder = sheets / f"rater-{rater + 1}"
         folder.mkdir(parents=True)
-        mine = [(number, replies[place]) for place, number in enumerate(chosen) if place % raters == rater]
-        text = "\n".join(_item(number, pairs[number], texts) for number, texts in mine)
+        mine = [number for place, number in enumerate(shown) if place % raters == rater]
+        text = "\n".join(_item(number, pairs[number], shown[number]) for number in mine)
         write_bytes(folder / "dialogues.txt", text.encode())
         write_bytes(folder / "instructions.txt", INSTRUCTIONS.encode())
-    write_bytes(sheets / REPLIES_FILE, json.dumps(dict(zip(chosen, replies, strict=True))).encode())
+    write_bytes(sheets / REPLIES_FILE, json.dumps(shown).encode())
+    return len(shown)
 
 
 def collect(data: Path, sheets: Path, out: Path) -> int:
     """All that was rated, into one file; the number of its contexts."""
     pairs = read_pairs(data, "train")
-    rated = {one.pair: one for one in read_ratings(out, pairs)} if out.exists() else {}
-    shown = {int(number): texts for number, texts in json.loads((sheets / REPLIES_FILE).read_text("utf-8")).items()}
+    before = {one.pair: one for one in read_ratings(out, pairs)} if out.exists() else {}
+    try:
+        shown = {int(number): texts for number, texts in json.loads(_text(sheets / REPLIES_FILE)).items()}
+    except (ValueError, AttributeError) as error:
+        raise DataError(f"{sheets / REPLIES_FILE}: not what `draw` wrote ({error})") from None
+    new: dict[int, Rated] = {}
     for file in sorted(sheets.glob("rater-*/ratings.txt")):
-        rated |= {one.pair: one for one in _read(file, shown)}
-    missing = shown.keys() - rated.keys()
+        for one in _read(file, shown):
+            if one.pair in new:
+                raise DataError(f"{file}: item {one.pair} is rated twice, here or by another rater; must be once")
+            new[one.pair] = one
+    missing = shown.keys() - new.keys()
     if missing:
         raise DataError(f"{sheets}: {len(missing)} items have no rating, the first of them {min(missing)}")
+    rated = before | new
     lines = [json.dumps(_line(rated[number], pairs), ensure_ascii=False) for number in sorted(rated)]
     write_bytes(out, "".join(f"{line}\n" for line in lines).encode())
-    read_ratings(out, pairs)
     return len(lines)
 
 
@@ -88,6 +105,8 @@ def _replies(model: str, pairs: Sequence[Pair]) -> list[list[str]]:
     """Different replies to each context, in an order that says nothing."""
     engine = mime_fast.load(model, device="cpu", precision="int8")
     contexts, options = [pair.context for pair in pairs], engine.generation_config
+    if not options.do_sample or engine.reranker is None:
+        raise ConfigError(f"{model}: must sample by its own options (do_sample) and have a reranker")
     several = {"best_of": DRAWS, "num_return_sequences": DRAWS}
     hot = {"best_of": 1, "num_return_sequences": DRAWS // 2, "temperature": options.temperature + HOTTER}
     ranked, hotter = (engine.generate(contexts, seed=SEED, **search) for search in (several, hot))
@@ -104,30 +123,57 @@ def _replies(model: str, pairs: Sequence[Pair]) -> list[list[str]]:
 
 def _item(number: int, pair: Pair, replies: Sequence[str]) -> str:
     turns = [f"{('Speaker', 'Listener')[place % 2]}: {text}" for place, text in enumerate(pair.context)]
-    return "\n".join([f"=== item {number}", *turns, *(f"  {n}) {r}" for n, r in zip(NAMES, replies, strict=False)), ""])
+    listed = [f"  {name}) {reply}" for name, reply in zip(NAMES[: len(replies)], replies, strict=True)]
+    return "\n".join([f"=== item {number}", *turns, *listed, ""])
 
 
-def _read(file: Path, shown: dict[int, list[str]]) -> list[Rated]:
+def _read(file: Path, shown: Mapping[int, Sequence[str]]) -> list[Rated]:
+    """What one rater wrote: the letters of an item in any order, large or small."""
     found = []
-    for row, line in enumerate(file.read_text("utf-8").splitlines(), start=1):
+    for row, line in enumerate(_text(file).splitlines(), start=1):
         if not line.strip():
             continue
         item, *marks = line.split()
-        texts = shown.get(int(item), []) if item.isdecimal() else []
-        values = dict(mark.split("=") for mark in marks if re.fullmatch(r"[a-h]=\d+(\.\d+)?", mark))
-        if not texts or len(values) < len(marks) or list(values) != list(NAMES[: len(texts)]):
+        texts = shown.get(int(item), []) if re.fullmatch("[0-9]{1,9}", item) else []
+        parts = [re.fullmatch(r"([a-h])=([0-9]{1,4}(?:\.[0-9]{1,4})?)", mark.lower()) for mark in marks]
+        values = {part[1]: float(part[2]) for part in parts if part}
+        names = NAMES[: len(texts)]
+        if not texts or len(marks) != len(texts) or set(values) != set(names) or max(values.values()) > LARGEST:
             raise DataError(
-                f"{file}, line {row}: {line[:60]!r}: must be an item's number and, for each of its replies from a on, "
-                "the letter, '=' and a number"
+                f"{file}, line {row}: {line[:60]!r}: must be an item's number and, for each of its replies "
+                f"({', '.join(names) or 'no such item'}), the letter, '=' and a number from 0 to {LARGEST:g}"
             )
-        found.append(Rated(int(item), tuple(texts), tuple(map(float, values.values()))))
+        found.append(Rated(int(item), tuple(texts), tuple(values[name] for name in names)))
     return found
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}: not UTF-8 ({error.reason} at byte {error.start})") from None
 
 
 def _line(rated: Rated, pairs: Sequence[Pair]) -> dict[str, object]:
     ratings = [int(value) if value.is_integer() else value for value in rated.ratings]
     hashed = context_hash(pairs[rated.pair])
     return {"pair": rated.pair, "context": hashed, "replies": list(rated.replies), "ratings": ratings}
+
+
+def _number(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -138,14 +184,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         each.add_argument("data", type=Path, help="EmpatheticDialogues as distributed")
         each.add_argument("sheets", type=Path, help="folder of the sheets")
     drawing.add_argument("--model", default="mime-ed", help="a shipped model's name, or a model folder")
-    drawing.add_argument("--contexts", type=int, default=640)
-    drawing.add_argument("--raters", type=int, default=8)
-    drawing.add_argument("--skip", type=int, default=0, help="contexts that earlier sheets have")
+    drawing.add_argument("--contexts", type=_count, default=640)
+    drawing.add_argument("--raters", type=_count, default=8)
+    drawing.add_argument("--skip", type=_number, default=0, help="contexts that earlier sheets have")
     collecting.add_argument("out", type=Path, help="file to write, or to add to")
     given = parser.parse_args(arguments)
     try:
         if given.command == "draw":
-            draw(given.data, given.sheets, given.model, given.contexts, given.raters, given.skip)
+            several = given.model, given.contexts, given.raters, given.skip
+            print(f"{given.sheets}: {draw(given.data, given.sheets, *several)} contexts")
         else:
             print(f"{given.out}: {collect(given.data, given.sheets, given.out)} contexts")
     except MimeFastError as error:

@@ -21,7 +21,7 @@ from mime_fast.errors import ConfigError
 from mime_fast.text.tokenizer import Tokenizer
 from mime_fast.text.vocabulary import build_vocabulary
 from mime_fast.training.augmentation import extra_pairs
-from mime_fast.training.ratings import Rated, read_ratings
+from mime_fast.training.ratings import RATINGS, Rated, read_ratings
 from mime_fast.training.recipe import EXTRA_PAIRS, ExtraPairs, Stage
 from mime_fast.training.sentence_encoder import sentence_encoder_folder
 from mime_fast.training.vectors import read_vectors
@@ -55,7 +55,7 @@ class Inputs:
             "vocabulary": fingerprint(self.tokenizer.words),
             "word vectors": None if self.vectors is None else fingerprint_vectors(self.vectors),
             "sentence encoder": None if self.sentence_encoder is None else fingerprint_encoder(self.sentence_encoder),
-            "ratings": None
+            RATINGS: None
             if self.ratings is None
             else fingerprint([dataclasses.astuple(each) for each in self.ratings]),
         }
@@ -99,7 +99,8 @@ def read_inputs(
             text = f"{os.fspath(vectors)}: found {len(found):,} of {len(tokenizer.words):,} words"
             tqdm.write(text, file=sys.stderr)
     extra = {kind: extra_pairs(kind, data, train, style, reading) for kind in kinds}
-    rated = None if ratings is None else read_ratings(ratings, train)
+    most_words = stage.model_config(7).max_positions - 1
+    rated = None if ratings is None else read_ratings(ratings, train, most_words)
     return Inputs(train, valid, extra, tokenizer, found, encoder, rated)
 
 

@@ -26,6 +26,7 @@ CONTEXTS_A_STEP = 32
 RATE = 3e-4
 TEMPERATURE = 8.0  # nats that make one of two replies e times as likely to be the better one
 HELD_OUT = 20  # one context in so many teaches nothing, and shows how well the towers have learnt
+LEAST = 1e-12  # sum of differences between a context's ratings: without any it teaches nothing
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ class _Learner:
         for worth, ratings in zip(self.worth(rows), (self.lessons.ratings[row] for row in rows.tolist()), strict=True):
             better = (ratings[:, None] - ratings).clamp_min(0)
             ahead = (worth[:, None] - worth) / TEMPERATURE
-            losses.append((better * F.softplus(-ahead)).sum() / better.sum().clamp_min(1))
+            losses.append((better * F.softplus(-ahead)).sum() / better.sum().clamp_min(LEAST))
         return torch.stack(losses).mean()
 
     def worth(self, rows: Tensor) -> list[Tensor]:

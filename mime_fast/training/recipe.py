@@ -58,7 +58,7 @@ class Stage(Config):
     risk_weight: float = 0.0  # of its own replies' expected loss, another such term (training/risk.py)
     risk_gain: Literal["bleu", "answer"] = "bleu"  # what is lost: words of the reference, or an answer (gains.py)
     reranker_contexts: int = 0  # that a reranker learns from after the stage (training/reranker.py); 0: none
-    rating_epochs: int = 0  # over rated replies, that the reranker learns from after that (rated_replies.py); 0: none
+    rating_epochs: int = 0  # of the reranker over rated replies, after that (rated_replies.py); 0: none
     reply_length: float = 0.0  # words per reply above which the risk counts length; 0: the training responses' mean
     gold_listener_steps: int = 0  # of MoEL: the decay of its oracle's chance (training/schedule.py); 0: no oracle
     kl_warmup_steps: int = 0  # steps in which the KL term's weight grows from 0 to 1
@@ -145,7 +145,7 @@ class Stage(Config):
         return not any((self.beta, self.gamma, self.mixture_weight, self.risk_weight))
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with some fields changed; `max_steps` cuts a teacher's steps, a reranker's contexts and its epochs."""
+        """A copy with some fields changed; `max_steps` cuts teachers' steps, reranker contexts and rating epochs."""
         most = changes.get("max_steps", 0)
         several = *TEACHER_STEPS, "reranker_contexts", "rating_epochs"
         cut = {name: min(getattr(self, name), most or getattr(self, name)) for name in several}
