@@ -76,7 +76,7 @@ def _samples(defaults: GenerationConfig, chosen: Mapping[str, Any]) -> bool:
 
 
 def _settle(defaults: GenerationConfig, chosen: dict[str, Any]) -> dict[str, Any]:
-    """The call's options with what follows from them; options that would have no effect are refused."""
+    """The call's options with what follows from them; values that ask for sampling where there is none are refused."""
     several = chosen.get("num_return_sequences", 1)
     if "best_of" not in chosen and 1 < defaults.best_of < several:
         chosen = {**chosen, "best_of": several} if _samples(defaults, chosen) else chosen
@@ -86,7 +86,11 @@ def _settle(defaults: GenerationConfig, chosen: dict[str, Any]) -> dict[str, Any
     if defaults.do_sample and "do_sample" not in chosen and beams != 1:
         chosen = {**chosen, "do_sample": False}
     if not chosen.get("do_sample", defaults.do_sample):
-        idle = [f"{name}={chosen[name]!r}" for name in chosen if OPTIONS[name].sampling]
+        idle = [
+            f"{name}={value!r}"
+            for name, value in chosen.items()
+            if OPTIONS[name].sampling and value != getattr(GenerationConfig, name)
+        ]
         if idle:
             raise ConfigError(f"{', '.join(idle)} without do_sample=True: sampling options need it")
     return chosen

@@ -43,6 +43,13 @@ def test_sampling_options_without_sampling_are_refused() -> None:
     assert resolve(SAMPLING, temperature=0.5).temperature == 0.5
 
 
+def test_values_that_ask_for_nothing_are_taken_without_sampling() -> None:
+    nothing = {"temperature": 1.0, "top_p": 1, "top_k": 0, "best_of": 1}
+    assert resolve(BEAMS, **nothing) == BEAMS
+    assert resolve(SAMPLING, do_sample=False, **nothing) == SAMPLING.replace(do_sample=False, **nothing)
+    assert resolve(BEAMS, "mime", **nothing) == resolve(BEAMS, "mime")
+
+
 def test_more_replies_than_the_models_best_of_are_so_many_draws() -> None:
     several = SAMPLING.replace(best_of=8)
     assert resolve(several, num_return_sequences=3) == several.replace(num_return_sequences=3)
