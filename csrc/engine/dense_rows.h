@@ -18,7 +18,7 @@ class DenseRows {
   struct Row {
     Owner* owner;
     std::int32_t node;                 // of a beam search: whose log-sum-exp must be exact
-    std::size_t live;                  // of sampling: which sequence is drawn for
+    std::vector<std::size_t> lives;    // of sampling: which sequences are drawn for
     std::vector<std::int32_t> banned;  // there
   };
 

@@ -24,7 +24,7 @@ struct Slot {
         memory(std::move(memory)),
         tree(model, this->memory.layers.size()),
         normalizers(model.config.hidden_size),
-        search(options, *model.kernels, std::move(request), tree) {}
+        search(options, std::move(request), tree) {}
 
   std::size_t index;
   Memory memory;
@@ -165,7 +165,7 @@ class Worker {
     job_.queue.check(on_caller_);
     if (doubting_) {
       for (const std::int32_t node : slot.search.doubts(slot.normalizers)) {
-        wait({&slot, node, 0, {}}, slot.normalizers.row(node));
+        wait({&slot, node, {}, {}}, slot.normalizers.row(node));
       }
     }
     if (!slot.waiting) slot.search.advance();
@@ -203,38 +203,62 @@ class Worker {
         job_.broken.push_back({slot.search.step(), slot.index});
         continue;
       }
-      for (std::size_t i = 0; i < owners_[row].count; ++i) offer(slot, lives_[owners_[row].first + i], at, x);
+      const std::size_t* lives = lives_.data() + owners_[row].first;
+      if (sampling && slot.search.forced() < 0) {
+        draw(slot, {lives, lives + owners_[row].count}, at, x);
+      } else {
+        for (std::size_t i = 0; i < owners_[row].count; ++i) offer(slot.search, lives[i], at);
+      }
     }
   }
 
-  // What the model says of a hypothesis whose row is the one at `at` of the look-up; x: O of the row.
-  void offer(Slot& slot, std::size_t live, std::size_t at, const float* x) {
-    const bool sampling = job_.options.do_sample, penalised = job_.options.penalises();
-    const bool forced = slot.search.forced() >= 0;
+  // What the model says of a hypothesis whose row is the one at `at` of the look-up.
+  void offer(Search& search, std::size_t live, std::size_t at) {
     const double log_sum_exp = lookup_.log_sum_exp(at);
-    if (!sampling && penalised && !forced) {
-      slot.search.offer_penalised(live, lookup_.best(at), lookup_.count(at), lookup_.logits(at), log_sum_exp);
-    } else if (sampling && !forced) {
-      if (!draw(slot.search, live, at)) wait({&slot, 0, live, lookup_.banned(at)}, x);
+    if (job_.options.penalises() && search.forced() < 0) {
+      search.offer_penalised(live, lookup_.best(at), lookup_.count(at), lookup_.logits(at), log_sum_exp);
     } else {
-      slot.search.offer(live, lookup_.best(at), lookup_.count(at), log_sum_exp);
+      search.offer(live, lookup_.best(at), lookup_.count(at), log_sum_exp);
     }
   }
 
-  // From the best words, or else from all logits; false if the row was screened and its best words do not decide.
-  bool draw(Search& search, std::size_t live, std::size_t at) {
+  // A draw for each of the hypotheses whose row it is: from the best words, or else from all logits, which a screened
+  // row must be computed for. x: O of the row.
+  void draw(Slot& slot, std::vector<std::size_t> lives, std::size_t at, const float* x) {
+    const double log_sum_exp = lookup_.log_sum_exp(at);
     if (drawn_from_ > 0) {
       best_.assign(lookup_.best(at), lookup_.best(at) + lookup_.count(at));
       std::sort(best_.begin(), best_.end(), ranks_before);
-      if (search.offer_best(live, best_.data(), best_.size(), drawn_from_, lookup_.log_sum_exp(at),
-                            lookup_.proven_error(at))) {
-        return true;
+      const auto list = shortlist_of_best(job_.options, best_.data(), best_.size(), drawn_from_, log_sum_exp,
+                                          lookup_.proven_error(at));
+      if (list) {
+        const ShortDraws row(*list, job_.options);
+        const auto decided = [&](std::size_t live) {
+          job_.queue.check(on_caller_);
+          return slot.search.offer_draw(live, row, log_sum_exp);
+        };
+        lives.erase(std::remove_if(lives.begin(), lives.end(), decided), lives.end());
       }
     }
+    if (lives.empty()) return;
     const float* logits = lookup_.logits(at);
-    if (logits == nullptr) return false;
-    search.offer_logits(live, logits, job_.model.config.vocab_size, lookup_.log_sum_exp(at), lookup_.banned(at));
-    return true;
+    if (logits == nullptr) {
+      wait({&slot, 0, std::move(lives), lookup_.banned(at)}, x);
+    } else {
+      draw_from_all(slot.search, lives, logits, log_sum_exp, lookup_.banned(at));
+    }
+  }
+
+  // lives: hypotheses of the same words.
+  void draw_from_all(Search& search, const std::vector<std::size_t>& lives, const float* logits, double log_sum_exp,
+                     const std::vector<std::int32_t>& banned) {
+    const auto said = job_.options.penalises() ? search.said(lives.front()) : std::vector<std::int32_t>{};
+    RowDistribution row(job_.options, *job_.model.kernels, logits, job_.model.config.vocab_size, log_sum_exp, banned,
+                        said);
+    for (const std::size_t live : lives) {
+      job_.queue.check(on_caller_);
+      search.offer_draw(live, row, logits, log_sum_exp);
+    }
   }
 
   // All that is waited for; dialogues go on, and may wait again.
@@ -244,7 +268,7 @@ class Worker {
       if (logits == nullptr) {
         row.owner->normalizers.settle(row.node, log_sum_exp);
       } else {
-        row.owner->search.offer_logits(row.live, logits, job_.model.config.vocab_size, log_sum_exp, row.banned);
+        draw_from_all(row.owner->search, row.lives, logits, log_sum_exp, row.banned);
       }
     };
     dense_.run(scratch_, team_, doubting_ ? KeepLogits::kNone : KeepLogits::kAll, check, use);

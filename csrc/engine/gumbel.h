@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <limits>
 
-#include "engine/sampling.h"
+#include "engine/draw.h"
 #include "mime_fast/philox.h"
 
 namespace mime_fast {

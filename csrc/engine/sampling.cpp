@@ -8,7 +8,6 @@
 #include <numeric>
 
 #include "engine/gumbel.h"
-#include "engine/shortlist.h"
 
 namespace mime_fast {
 namespace {
@@ -16,11 +15,6 @@ namespace {
 constexpr float kNever = -std::numeric_limits<float>::infinity();
 constexpr double kMostTopP = 0.999;          // above it the list that surely reaches it is the whole row
 constexpr double kBoundMargin = 1.0 + 1e-4;  // of the float32 exponentials that only rule tokens out
-
-struct Choice {
-  double logit;
-  std::int32_t token;
-};
 
 bool ranks_before(const Choice& a, const Choice& b) {
   return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
@@ -82,11 +76,12 @@ std::vector<Choice> keep_top_p(const std::vector<float>& logprobs, double temper
 }
 
 // exp((logprob - best) / temperature) in float32, within kBoundMargin; empty where float32 has no such temperature.
-std::vector<float> fast_powers(const Draw& draw, const std::vector<float>& logprobs, float best) {
-  const auto inverse = static_cast<float>(1.0 / draw.options.temperature);
+std::vector<float> fast_powers(const SearchOptions& options, const Kernels& kernels, const std::vector<float>& logprobs,
+                               float best) {
+  const auto inverse = static_cast<float>(1.0 / options.temperature);
   if (!(inverse >= std::numeric_limits<float>::min() && inverse < std::numeric_limits<float>::max() / 1e4f)) return {};
   std::vector<float> powers(logprobs.size());
-  draw.kernels.exponentials(logprobs.data(), logprobs.size(), best, inverse, powers.data());
+  kernels.exponentials(logprobs.data(), logprobs.size(), best, inverse, powers.data());
   return powers;
 }
 
@@ -109,27 +104,6 @@ float least_power(const std::vector<float>& powers, double top_p, double& total)
   return least;
 }
 
-// The draw by top_p where float32 exponentials leave no doubt, in a tenth of the time of those in float64.
-std::int32_t fast_top_p(const Draw& draw, const std::vector<float>& logprobs) {
-  if (!temperature_is_plain(draw.options.temperature) || draw.options.top_p > kMostTopP) return kUndecided;
-  const float best = *std::max_element(logprobs.begin(), logprobs.end());
-  if (best == kNever) return kUndecided;
-  const std::vector<float> powers = fast_powers(draw, logprobs, best);
-  if (powers.empty()) return kUndecided;
-  double total = 0, listed = 0;
-  const float least = least_power(powers, draw.options.top_p, total);
-  std::vector<Scored> words;
-  for (std::size_t token = 0; token < powers.size(); ++token) {
-    if (powers[token] < least || logprobs[token] == kNever) continue;
-    words.push_back({logprobs[token], static_cast<std::int32_t>(token)});
-    listed += powers[token];
-  }
-  std::sort(words.begin(), words.end(), [](const Scored& a, const Scored& b) { return ranks_before(a, b); });
-  const double rest_least = std::max(0.0, total / kBoundMargin - listed * kBoundMargin);
-  const double rest_most = total * kBoundMargin - listed / kBoundMargin;
-  return draw_from(draw, {words.data(), words.size(), false, rest_least, rest_most, 0});
-}
-
 // arg max of logit + Gumbel number; the first of equal sums wins.
 std::int32_t gumbel_max(const Draw& draw, const std::vector<Choice>& choices) {
   Gumbel gumbel(draw);
@@ -144,47 +118,79 @@ std::int32_t gumbel_max(const Draw& draw, const std::vector<Choice>& choices) {
   return chosen;
 }
 
-// The same over a whole vocabulary. -ln(-ln u) <= -ln(1 - u), so a token can only win if 1 - u <= exp(logit - best
+}  // namespace
+
+RowDistribution::RowDistribution(const SearchOptions& options, const Kernels& kernels, const float* logits,
+                                 std::size_t size, double log_sum_exp, const std::vector<std::int32_t>& banned,
+                                 const std::vector<std::int32_t>& said)
+    : options_(options),
+      kernels_(kernels),
+      logprobs_(kept_logprobs(options, logits, size, log_sum_exp, banned, said)) {}
+
+std::int32_t RowDistribution::operator()(const Draw& draw) {
+  if (options_.top_p < 1.0) {
+    if (!shortened_) shorten();
+    const Scored* word = short_ ? (*short_)(draw) : nullptr;
+    return word != nullptr ? word->token : gumbel_max(draw, choices());
+  }
+  if (options_.top_k > 0 && options_.top_k < logprobs_.size()) return gumbel_max(draw, choices());
+  return draw_of_all(draw);
+}
+
+// The words that may be in top_p by float32 exponentials: a draw from them takes a tenth of the time of float64's.
+void RowDistribution::shorten() {
+  shortened_ = true;
+  if (!temperature_is_plain(options_.temperature) || options_.top_p > kMostTopP) return;
+  const float best = *std::max_element(logprobs_.begin(), logprobs_.end());
+  if (best == kNever) return;
+  const std::vector<float> powers = fast_powers(options_, kernels_, logprobs_, best);
+  if (powers.empty()) return;
+  double total = 0, listed = 0;
+  const float least = least_power(powers, options_.top_p, total);
+  for (std::size_t token = 0; token < powers.size(); ++token) {
+    if (powers[token] < least || logprobs_[token] == kNever) continue;
+    words_.push_back({logprobs_[token], static_cast<std::int32_t>(token)});
+    listed += powers[token];
+  }
+  std::sort(words_.begin(), words_.end(), [](const Scored& a, const Scored& b) { return ranks_before(a, b); });
+  const double rest_least = std::max(0.0, total / kBoundMargin - listed * kBoundMargin);
+  const double rest_most = total * kBoundMargin - listed / kBoundMargin;
+  short_.emplace(Shortlist{words_.data(), words_.size(), false, rest_least, rest_most, 0}, options_);
+}
+
+const std::vector<Choice>& RowDistribution::choices() {
+  if (!choices_) {
+    choices_ = options_.top_p < 1.0
+                   ? keep_top_p(logprobs_, options_.temperature, options_.top_p)
+                   : choices_above(logprobs_, options_.temperature, -std::numeric_limits<double>::infinity());
+  }
+  return *choices_;
+}
+
+// arg max over a whole vocabulary. -ln(-ln u) <= -ln(1 - u), so a token can only win if 1 - u <= exp(logit - best
 // sum): most are ruled out without a logarithm.
-std::int32_t gumbel_max(const Draw& draw, const std::vector<float>& logprobs) {
-  const auto top = std::max_element(logprobs.begin(), logprobs.end());
+std::int32_t RowDistribution::draw_of_all(const Draw& draw) {
+  const auto top = std::max_element(logprobs_.begin(), logprobs_.end());
   if (*top == kNever) return -1;
-  const double temperature = draw.options.temperature;
+  const double temperature = options_.temperature;
   const double top_logit = static_cast<double>(*top) / temperature;
-  auto chosen = static_cast<std::int32_t>(top - logprobs.begin());
+  auto chosen = static_cast<std::int32_t>(top - logprobs_.begin());
   double best = top_logit + Gumbel(draw)(chosen);
   double factor = std::exp(top_logit - best) * kBoundMargin;
-  const std::vector<float> powers = fast_powers(draw, logprobs, *top);
-  const bool bounded = !powers.empty();
+  if (!powers_) powers_ = fast_powers(options_, kernels_, logprobs_, *top);
+  const bool bounded = !powers_->empty();
   Gumbel gumbel(draw);
-  for (std::size_t i = 0; i < logprobs.size(); ++i) {
+  for (std::size_t i = 0; i < logprobs_.size(); ++i) {
     const auto token = static_cast<std::int32_t>(i);
-    if (logprobs[i] == kNever || token == chosen) continue;
-    if (bounded && 1.0 - gumbel.uniform(token) > powers[i] * factor) continue;
-    const double sum = static_cast<double>(logprobs[i]) / temperature + gumbel(token);
+    if (logprobs_[i] == kNever || token == chosen) continue;
+    if (bounded && 1.0 - gumbel.uniform(token) > (*powers_)[i] * factor) continue;
+    const double sum = static_cast<double>(logprobs_[i]) / temperature + gumbel(token);
     if (sum < best || (sum == best && token > chosen)) continue;
     best = sum;
     chosen = token;
     factor = std::exp(top_logit - best) * kBoundMargin;
   }
   return chosen;
-}
-
-}  // namespace
-
-std::int32_t sample_token(const Draw& draw, const float* logits, std::size_t size, double log_sum_exp,
-                          const std::vector<std::int32_t>& banned, const std::vector<std::int32_t>& said) {
-  const SearchOptions& options = draw.options;
-  const std::vector<float> logprobs = kept_logprobs(options, logits, size, log_sum_exp, banned, said);
-  if (options.top_p < 1.0) {
-    const std::int32_t token = fast_top_p(draw, logprobs);
-    if (token != kUndecided) return token;
-    return gumbel_max(draw, keep_top_p(logprobs, options.temperature, options.top_p));
-  }
-  if (options.top_k > 0 && options.top_k < size) {
-    return gumbel_max(draw, choices_above(logprobs, options.temperature, -std::numeric_limits<double>::infinity()));
-  }
-  return gumbel_max(draw, logprobs);
 }
 
 }  // namespace mime_fast

@@ -5,12 +5,11 @@
 #include <limits>
 
 #include "engine/cut.h"
-#include "engine/shortlist.h"
 
 namespace mime_fast {
 
-Search::Search(const SearchOptions& options, const Kernels& kernels, Request request, Tree& tree)
-    : options_(options), kernels_(kernels), request_(std::move(request)), tree_(tree) {
+Search::Search(const SearchOptions& options, Request request, Tree& tree)
+    : options_(options), request_(std::move(request)), tree_(tree) {
   const std::size_t rows = options.beams() ? 1 : options.num_return_sequences;
   for (std::size_t sequence = 0; sequence < rows; ++sequence) live_.push_back({0, 0.0f, sequence});
 }
@@ -107,27 +106,22 @@ void Search::offer_penalised(std::size_t index, const Scored* best, std::size_t 
   if (chosen.token >= 0) offer(index, &chosen, 1, log_sum_exp);
 }
 
-void Search::offer_logits(std::size_t index, const float* logits, std::size_t size, double log_sum_exp,
-                          const std::vector<std::int32_t>& banned) {
-  const std::vector<std::int32_t> said = options_.penalises() ? this->said(index) : std::vector<std::int32_t>{};
-  const std::int32_t token = sample_token(draw(index), logits, size, log_sum_exp, banned, said);
+void Search::offer_draw(std::size_t index, RowDistribution& row, const float* logits, double log_sum_exp) {
+  const std::int32_t token = row(draw(index));
   if (token < 0) return;
   const Scored chosen{logits[token], token};
   offer(index, &chosen, 1, log_sum_exp);
 }
 
-Draw Search::draw(std::size_t index) const {
-  return {options_, kernels_, request_.seed, request_.request_id, step_, live_[index].sequence};
-}
-
-bool Search::offer_best(std::size_t index, const Scored* best, std::size_t count, std::size_t asked, double log_sum_exp,
-                        double error) {
-  const std::int32_t token = draw_of_best(draw(index), best, count, asked, log_sum_exp, error);
-  const Scored* end = best + count;
-  const Scored* chosen = std::find_if(best, end, [&](const Scored& each) { return each.token == token; });
-  if (chosen == end) return false;
+bool Search::offer_draw(std::size_t index, const ShortDraws& row, double log_sum_exp) {
+  const Scored* chosen = row(draw(index));
+  if (chosen == nullptr) return false;
   offer(index, chosen, 1, log_sum_exp);
   return true;
+}
+
+Draw Search::draw(std::size_t index) const {
+  return {request_.seed, request_.request_id, step_, live_[index].sequence};
 }
 
 void Search::advance() {

@@ -49,8 +49,7 @@ struct Live {
 
 class Search {
  public:
-  // kernels: for sampling.
-  Search(const SearchOptions& options, const Kernels& kernels, Request request, Tree& tree);
+  Search(const SearchOptions& options, Request request, Tree& tree);
 
   const std::vector<Live>& live() const { return live_; }
   std::size_t step() const { return step_; }
@@ -70,13 +69,10 @@ class Search {
   // The same where there is a penalty: the best of all tokens but those set apart, and all logits [V].
   void offer_penalised(std::size_t index, const Scored* best, std::size_t count, const float* logits,
                        double log_sum_exp);
-  // The same for sampling: all logits [V].
-  void offer_logits(std::size_t index, const float* logits, std::size_t size, double log_sum_exp,
-                    const std::vector<std::int32_t>& banned);
-  // For sampling with few words: the `asked` best, by ranks_before. False where others may decide: then nothing is
-  // offered. error: how far log_sum_exp may be off.
-  bool offer_best(std::size_t index, const Scored* best, std::size_t count, std::size_t asked, double log_sum_exp,
-                  double error);
+  // The same for sampling: the row's distribution and all its logits.
+  void offer_draw(std::size_t index, RowDistribution& row, const float* logits, double log_sum_exp);
+  // For sampling with few words. False where others may decide: then nothing is offered.
+  bool offer_draw(std::size_t index, const ShortDraws& row, double log_sum_exp);
   // Nodes of a beam search whose log-sum-exps are approximate and may decide the step otherwise. Once they are exact,
   // `renew` makes all log-probs again.
   std::vector<std::int32_t> doubts(const Normalizers& normalizers);
@@ -118,7 +114,6 @@ class Search {
   void advance_sequences();
 
   const SearchOptions& options_;
-  const Kernels& kernels_;
   Request request_;
   Tree& tree_;
   std::size_t step_ = 0;

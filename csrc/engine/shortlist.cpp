@@ -17,58 +17,51 @@ constexpr double kChunkRounding = 0x1p-22;    // relative, of a chunk's exponent
 constexpr double kLogprobRounding = 0x1p-23;  // relative, and twice what it is
 constexpr double kSumRounding = 1e-9;         // of sums and comparisons in float64, more than they can have
 
-// The words that surely are in the shortest run whose probabilities reach top_p, and those that may be: both are the
-// first of the list.
-struct Kept {
-  std::size_t surely = 0;
-  std::size_t maybe = 0;
-  bool others = false;  // whether words that are not in the list may be, too
-};
+}  // namespace
 
-Kept kept_of(const Shortlist& list, double temperature, double top_p) {
-  if (top_p >= 1.0) return {list.count, list.count, !list.all};
-  const double gap = 2 * list.rounding, slack = std::expm1(gap / temperature) + kSumRounding;
+ShortDraws::ShortDraws(const Shortlist& list, const SearchOptions& options)
+    : list_(list), temperature_(options.temperature) {
+  if (list.count == 0) {
+    others_ = true;
+    return;
+  }
+  if (options.top_p >= 1.0) {
+    surely_ = maybe_ = list.count;
+    others_ = !list.all;
+    return;
+  }
+  const double gap = 2 * list.rounding, slack = std::expm1(gap / temperature_) + kSumRounding;
   const auto power = [&](std::size_t i) {
     return std::exp((static_cast<double>(list.words[i].logit) - static_cast<double>(list.words[0].logit)) /
-                    temperature);
+                    temperature_);
   };
   double listed = 0;
   for (std::size_t i = 0; i < list.count; ++i) listed += power(i);
-  const double least = top_p * (listed + list.rest_least), most = top_p * (listed + list.rest_most);
-  Kept kept{1, 1, false};
+  const double least = options.top_p * (listed + list.rest_least), most = options.top_p * (listed + list.rest_most);
+  surely_ = maybe_ = 1;
   double before = power(0);
   const auto may_go_on = [&] { return !(before * (1 - slack) >= most * (1 + slack)); };
-  for (; kept.maybe < list.count && may_go_on(); before += power(kept.maybe++)) {
+  for (; maybe_ < list.count && may_go_on(); before += power(maybe_++)) {
     const bool surely = before * (1 + slack) < least * (1 - slack);
-    if (surely && kept.surely == kept.maybe) ++kept.surely;
+    if (surely && surely_ == maybe_) ++surely_;
   }
   // Words that rounding may exchange lie on one side of the cut.
   const auto tied = [&](std::size_t i) { return !(list.words[i - 1].logit - list.words[i].logit > gap); };
-  const bool at_end = kept.maybe == list.count;
-  kept.others = !list.all && at_end && (may_go_on() || gap > 0);
-  while (kept.maybe < list.count && tied(kept.maybe)) ++kept.maybe;
-  if (!at_end && kept.maybe == list.count) kept.others = !list.all && gap > 0;
-  while (kept.surely > 0 && kept.surely < list.count && tied(kept.surely)) --kept.surely;
-  return kept;
+  const bool at_end = maybe_ == list.count;
+  others_ = !list.all && at_end && (may_go_on() || gap > 0);
+  while (maybe_ < list.count && tied(maybe_)) ++maybe_;
+  if (!at_end && maybe_ == list.count) others_ = !list.all && gap > 0;
+  while (surely_ > 0 && surely_ < list.count && tied(surely_)) --surely_;
 }
 
-}  // namespace
-
-bool temperature_is_plain(double temperature) {
-  return temperature >= kLeastTemperature && temperature <= 1.0 / kLeastTemperature;
-}
-
-std::int32_t draw_from(const Draw& draw, const Shortlist& list) {
-  if (list.count == 0) return kUndecided;
-  const double temperature = draw.options.temperature;
-  const Kept kept = kept_of(list, temperature, draw.options.top_p);
-  if (kept.others) return kUndecided;
+const Scored* ShortDraws::operator()(const Draw& draw) const {
+  if (others_) return nullptr;
   Gumbel gumbel(draw);
   std::size_t chosen = 0;
   double best = -std::numeric_limits<double>::infinity(), second = best;
-  for (std::size_t i = 0; i < kept.maybe; ++i) {
-    const double below = static_cast<double>(list.words[i].logit) - static_cast<double>(list.words[0].logit);
-    const double sum = below / temperature + gumbel(list.words[i].token);
+  for (std::size_t i = 0; i < maybe_; ++i) {
+    const double below = static_cast<double>(list_.words[i].logit) - static_cast<double>(list_.words[0].logit);
+    const double sum = below / temperature_ + gumbel(list_.words[i].token);
     if (sum > best) {
       second = best;
       best = sum;
@@ -77,8 +70,12 @@ std::int32_t draw_from(const Draw& draw, const Shortlist& list) {
       second = std::max(second, sum);
     }
   }
-  const bool clear = best - second > 2 * list.rounding / temperature + kSumRounding;
-  return clear && chosen < kept.surely ? list.words[chosen].token : kUndecided;
+  const bool clear = best - second > 2 * list_.rounding / temperature_ + kSumRounding;
+  return clear && chosen < surely_ ? list_.words + chosen : nullptr;
+}
+
+bool temperature_is_plain(double temperature) {
+  return temperature >= kLeastTemperature && temperature <= 1.0 / kLeastTemperature;
 }
 
 std::size_t best_for_draw(const SearchOptions& options) {
@@ -92,15 +89,15 @@ bool draws_are_short(const SearchOptions& options) {
   return best_for_draw(options) > 0 && (few || options.temperature * options.top_p <= kShortDraws);
 }
 
-std::int32_t draw_of_best(const Draw& draw, const Scored* best, std::size_t count, std::size_t asked,
-                          double log_sum_exp, double error) {
-  if (count == 0) return kUndecided;
+std::optional<Shortlist> shortlist_of_best(const SearchOptions& options, const Scored* best, std::size_t count,
+                                           std::size_t asked, double log_sum_exp, double error) {
+  if (count == 0) return std::nullopt;
   const auto first = static_cast<double>(best[0].logit), last = static_cast<double>(best[count - 1].logit);
   const double largest = std::max(std::fabs(first - log_sum_exp), std::fabs(last - log_sum_exp)) + error + 1.0;
   Shortlist list{best, count, count < asked, 0, 0, kLogprobRounding * largest};
-  const std::size_t top_k = draw.options.top_k;
+  const std::size_t top_k = options.top_k;
   if (top_k > 0 && top_k < count) {
-    if (!(best[top_k - 1].logit - best[top_k].logit > 2 * list.rounding)) return kUndecided;
+    if (!(best[top_k - 1].logit - best[top_k].logit > 2 * list.rounding)) return std::nullopt;
     list.count = top_k;
     list.all = true;
   }
@@ -109,10 +106,10 @@ std::int32_t draw_of_best(const Draw& draw, const Scored* best, std::size_t coun
     // exp((1 / temperature - 1) (last - first)) of what it has without.
     double rest = std::exp(error + kLogSumExpRounding + kChunkRounding * std::fabs(log_sum_exp));
     for (std::size_t i = 0; i < count; ++i) rest -= std::exp(static_cast<double>(best[i].logit) - log_sum_exp);
-    const double shrunk = std::exp((1.0 / draw.options.temperature - 1.0) * (last - first));
+    const double shrunk = std::exp((1.0 / options.temperature - 1.0) * (last - first));
     list.rest_most = std::max(rest, 0.0) * std::exp(log_sum_exp - first) * shrunk;
   }
-  return draw_from(draw, list);
+  return list;
 }
 
 }  // namespace mime_fast

@@ -1,15 +1,15 @@
-// A draw from a few words of a row with bounds of all others: where they leave no doubt, it is the token that
-// sample_token draws from the whole row.
+// Draws from a few words of a row with bounds of all others: where they leave no doubt, a token is the one that is
+// drawn from the whole row.
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
+#include <optional>
 
-#include "engine/sampling.h"
+#include "engine/draw.h"
+#include "engine/search_options.h"
+#include "mime_fast/kernels.h"
 
 namespace mime_fast {
-
-constexpr std::int32_t kUndecided = -2;
 
 // The best words of a row that may come, by ranks_before.
 struct Shortlist {
@@ -21,20 +21,34 @@ struct Shortlist {
   double rounding = 0;  // how far a logit may be from the log-prob that decides, but for what all words share
 };
 
+// Draws from a shortlist, which must outlive them, by temperature and top_p.
+class ShortDraws {
+ public:
+  ShortDraws(const Shortlist& list, const SearchOptions& options);
+
+  // The word that is drawn, or null where the list does not decide.
+  const Scored* operator()(const Draw& draw) const;
+
+ private:
+  Shortlist list_;
+  double temperature_;
+  std::size_t surely_ = 0;  // so many of the first words are in the shortest run whose probabilities reach top_p
+  std::size_t maybe_ = 0;   // and so many may be
+  bool others_ = false;     // whether words that are not in the list may be, too
+};
+
 // Whether neither float32 nor float64 loses digits of logits / temperature: 1e-4 to 1e4.
 bool temperature_is_plain(double temperature);
 
-// By temperature and top_p.
-std::int32_t draw_from(const Draw& draw, const Shortlist& list);
-
-// How many best words `draw_of_best` asks for, up to kSortedK; 0: it is of no use.
+// How many best words `shortlist_of_best` asks for, up to kSortedK; 0: it is of no use.
 std::size_t best_for_draw(const SearchOptions& options);
 
 // Whether that many of a screened row decide nearly always, so that few rows are computed twice.
 bool draws_are_short(const SearchOptions& options);
 
-// best: [count], by ranks_before, of the `asked` that were asked for. error: how far log_sum_exp may be off.
-std::int32_t draw_of_best(const Draw& draw, const Scored* best, std::size_t count, std::size_t asked,
-                          double log_sum_exp, double error);
+// best: [count], by ranks_before, of the `asked` that were asked for. error: how far log_sum_exp may be off. None: they
+// decide nothing.
+std::optional<Shortlist> shortlist_of_best(const SearchOptions& options, const Scored* best, std::size_t count,
+                                           std::size_t asked, double log_sum_exp, double error);
 
 }  // namespace mime_fast

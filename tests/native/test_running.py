@@ -35,6 +35,7 @@ SECONDS = 4.0 if SANITIZED else 1.0  # within which a run ends
 PATIENCE = 0.3  # before it is stopped
 CONFIG = MimeConfig.paper(24_640)
 LONG = options(num_beams=5, max_new_tokens=1000, suppress_tokens=[EOS_ID])
+DRAWN = {"do_sample": True, "num_beams": 1, "top_p": 0.9, "max_new_tokens": 1000}
 Call = Callable[..., Any]
 
 
@@ -92,11 +93,12 @@ def calls(model: _native.Model) -> list[Call]:
         generating(model, many, LONG),
         scoring(model, many, 1000),
         scoring(model, random_dialogues(CONFIG, [5] * 4000), 90),
+        generating(model, random_dialogues(CONFIG, [20]), options(num_return_sequences=10_000, **DRAWN)),
     ]
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-@pytest.mark.parametrize("which", range(6))
+@pytest.mark.parametrize("which", range(7))
 def test_the_stop_byte(model: _native.Model, which: int, threads: int) -> None:
     stop = np.zeros(1, np.uint8)
     with ended_soon(_native.ModelError, "stopped", lambda: stop.fill(1)):

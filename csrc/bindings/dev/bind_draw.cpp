@@ -4,12 +4,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <vector>
 
 #include "bindings/checks.h"
 #include "bindings/convert.h"
 #include "bindings/dev/parts.h"
-#include "engine/shortlist.h"
+#include "engine/sampling.h"
 
 namespace mime_fast {
 namespace {
@@ -29,16 +30,15 @@ py::list draws(const py::object& logits, double log_sum_exp, double off, const p
   }
   std::sort(words.begin(), words.end(), ranks_before);
   const std::size_t asked = best_for_draw(search), count = std::min(asked, words.size());
+  RowDistribution whole(search, kernels(best_isa()), values.data(), size, log_sum_exp, banned, {});
+  const auto list = asked == 0
+                        ? std::nullopt
+                        : shortlist_of_best(search, words.data(), count, asked, log_sum_exp + off, std::fabs(off));
   py::list tokens;
   for (const std::uint64_t seed : seeds) {
-    const Draw draw{search, kernels(best_isa()), seed, 0, 0, 0};
-    const std::int32_t all = sample_token(draw, values.data(), size, log_sum_exp, banned, {});
-    py::object best = py::none();
-    if (asked > 0) {
-      const std::int32_t token = draw_of_best(draw, words.data(), count, asked, log_sum_exp + off, std::fabs(off));
-      if (token != kUndecided) best = py::int_(token);
-    }
-    tokens.append(py::make_tuple(all, best));
+    const Draw draw{seed, 0, 0, 0};
+    const Scored* best = list ? ShortDraws(*list, search)(draw) : nullptr;
+    tokens.append(py::make_tuple(whole(draw), best == nullptr ? py::object(py::none()) : py::int_(best->token)));
   }
   return tokens;
 }

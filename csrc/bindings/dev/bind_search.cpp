@@ -55,7 +55,9 @@ void offer_row(Search& search, std::size_t row, const Array<float>& logprobs, co
     const Scored only{values[search.forced()], search.forced()};
     search.offer(row, &only, 1, 0.0);
   } else if (options.do_sample) {
-    search.offer_logits(row, values, size, 0.0, banned);
+    const auto said = options.penalises() ? search.said(row) : std::vector<std::int32_t>{};
+    RowDistribution distribution(options, kernels(best_isa()), values, size, 0.0, banned, said);
+    search.offer_draw(row, distribution, values, 0.0);
   } else {
     const auto best = best_tokens(values, size, options, banned, {search.live()[row].total, 0.0});
     if (options.penalises()) {
@@ -78,7 +80,7 @@ py::tuple search_alone(const py::function& step, std::size_t vocab_size, const p
   std::vector<std::vector<Reply>> replies(count);
   for (std::size_t i = 0; i < count; ++i) {
     Tree tree{Model{}, 0};
-    Search search(search_options, kernels(best_isa()),
+    Search search(search_options,
                   {keys.data()[i], requests.data()[i], begun.empty() ? std::vector<std::int32_t>{} : begun[i]}, tree);
     while (!search.live().empty()) {
       for (std::size_t row = 0; row < search.live().size(); ++row) {
