@@ -12,6 +12,7 @@ import torch
 import mime_fast
 from mime_fast.data.empathetic_dialogues import read_pairs
 from mime_fast.engine.engine import Engine
+from mime_fast.engine.results import Reply
 from tests.parity import BOUNDS, FARTHEST, PRECISION_BOUNDS, assert_as_exact, assert_same_replies
 
 PLAIN_BEAMS: dict[str, Any] = {
@@ -46,13 +47,15 @@ def log_probs(engine: Engine, pairs: list[tuple[list[str], str]]) -> torch.Tenso
 
 
 @pytest.mark.parametrize(
-    ("options", "step"), [({}, 1), (PLAIN_BEAMS, 5)], ids=["the model's own options", "five plain beams"]
+    ("options", "step"),
+    [({}, 10), ({"best_of": 1, "num_return_sequences": 32}, 20), (PLAIN_BEAMS, 5)],
+    ids=["the model's own options", "all of 32 draws", "five plain beams"],
 )
 def test_replies(
     reference: Engine, native: Engine, pairs: list[tuple[list[str], str]], options: dict[str, Any], step: int
 ) -> None:
     contexts = [context for context, _ in pairs[::step]]
-    penalty = reference.generation_config.length_penalty if not options else options["length_penalty"]
+    penalty = options.get("length_penalty", reference.generation_config.length_penalty)
     found, expected = (engine.generate(contexts, **options) for engine in (native, reference))
     for i, (one, other) in enumerate(zip(found, expected, strict=True)):
 
@@ -73,16 +76,24 @@ def test_scores_are_as_exact_as_pytorch(reference: Engine, native: Engine, pairs
     assert_as_exact(*(log_probs(engine, pairs[::3]) for engine in (native, reference, exact)))
 
 
+@pytest.fixture(scope="module")
+def in_float32(native: Engine, pairs: list[tuple[list[str], str]]) -> tuple[list[Reply], torch.Tensor]:
+    """Replies and log-probs of the true responses."""
+    return native.generate([context for context, _ in pairs]), log_probs(native, pairs)
+
+
 @pytest.mark.parametrize("precision", PRECISION_BOUNDS)
-def test_fewer_bits_change_few_replies(native: Engine, pairs: list[tuple[list[str], str]], precision: str) -> None:
+def test_fewer_bits_change_few_replies(
+    in_float32: tuple[list[Reply], torch.Tensor], pairs: list[tuple[list[str], str]], precision: str
+) -> None:
     """The contract: most replies equal float32's; an emotion that differs was a close call."""
     engine = mime_fast.load(device="cpu", precision=precision, threads=2)
     contexts = [context for context, _ in pairs]
-    found, expected = engine.generate(contexts), native.generate(contexts)
+    found, (expected, exact) = engine.generate(contexts), in_float32
     same = sum(one.token_ids == other.token_ids for one, other in zip(found, expected, strict=True))
     assert len(contexts) / 2 < same < len(contexts)
     for one, other in zip(found, expected, strict=True):
         apart = max(other.emotion_probs.values()) - other.emotion_probs[one.emotion]
         assert apart < FARTHEST * PRECISION_BOUNDS[precision]
-    errors = log_probs(engine, pairs) - log_probs(native, pairs)
+    errors = log_probs(engine, pairs) - exact
     assert 0 < errors.square().mean().sqrt() < PRECISION_BOUNDS[precision]  # these logits deviate by more than 1
