@@ -257,8 +257,8 @@ def test_other_encodings_are_named_and_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shifted", ["utterance", "prompt"])
 def test_quotes_that_come_late_are_named(tmp_path: Path, shifted: str) -> None:
-    """Whether quotes are text is told from the beginning of a file."""
-    plain = [one for n in range(9000) for one in (row(f"a{n}", 1, "I sing."), row(f"a{n}", 2, "Oh."))]
+    """Whether quotes are text is told from the first line that has one."""
+    plain = [one for n in range(9000) for one in (row(f"a{n}", 1, 'I sing "la".'), row(f"a{n}", 2, "Oh."))]
     given = {"text": '"Well, yes"'} if shifted == "utterance" else {"text": "Well", "prompt": '"A boat, red"'}
     path = write(tmp_path / "train.csv", [*plain, row("z1", 1, **given), row("z1", 2, **given | {"text": "So?"})])
     with pytest.raises(DataError, match=r"line 18002: .* shifted, .*; --quoting csv reads commas in quotes"):
@@ -267,6 +267,13 @@ def test_quotes_that_come_late_are_named(tmp_path: Path, shifted: str) -> None:
     assert (last.context, last.situation) == (
         (["Well, yes"], "My garden.") if shifted == "utterance" else (["Well"], "A boat, red")
     )
+
+
+def test_quotes_that_come_first_late_are_those_of_a_table(tmp_path: Path) -> None:
+    plain = [one for n in range(9000) for one in (row(f"a{n}", 1, "I sing."), row(f"a{n}", 2, "Oh."))]
+    path = write(tmp_path / "train.csv", [*plain, row("z1", 1, '"Well, yes"'), row("z1", 2, '"Oh ""no"" dear"')])
+    last = read_pairs(path, "train")[-1]
+    assert (last.context, last.response) == (["Well, yes"], 'Oh "no" dear')
 
 
 def test_a_column_that_is_asked_for_wins(csv: Path) -> None:

@@ -11,13 +11,14 @@ from itertools import chain
 from mime_fast.data.dialogues import not_utf8, not_utf8_in, whole_number
 from mime_fast.data.reading import empathetic
 from mime_fast.data.reading.layout import Layout, Numbered
-from mime_fast.data.reading.opening import BUFFER, File
+from mime_fast.data.reading.opening import File
 from mime_fast.data.reading.options import Columns, UtteranceColumns
 from mime_fast.data.reading.rows import Broken, Content
 from mime_fast.data.reading.text import text_lines, text_of
 from mime_fast.errors import DataError
 
 DELIMITERS = (",", "\t", ";", "|")
+_DISTRIBUTED = ",".join(empathetic.COLUMNS).encode()  # how EmpatheticDialogues begins
 _has_doubled_quotes = re.compile(rb'(?:^|,)"(?:[^",]|"")*""(?:[^",]|"")*"(?:,|\r?$)').search
 _CURE = "; a quote within a quoted cell is doubled, and with --quoting none quotes are text"
 
@@ -35,8 +36,7 @@ def read_tsv(file: File, columns: Columns) -> Numbered:
 
 
 def _read(file: File, columns: Columns, usual: str) -> Numbered:
-    stream = text_of(file)
-    lines = text_lines(file, stream)
+    lines = text_lines(file, text_of(file))
     first = next(lines, None)
     while first is not None and isinstance(first[1], bytes) and not first[1].strip():
         first = next(lines, None)
@@ -50,8 +50,8 @@ def _read(file: File, columns: Columns, usual: str) -> Numbered:
     if first is None or isinstance(first[1], Broken):
         raise DataError(f"{file.name}, line 1: no header; a row with the names of the columns is expected")
     found = _sniffed(file, columns, first[1], (given,) if given else (usual, *DELIMITERS))
-    sample = stream.peek(BUFFER)
-    table = _Table(file, chain([first], lines), found, _quoting(file, first[1], found, sample))
+    is_doubtful = file.source.reading.quoting == "auto" and found == "," and first[1].startswith(_DISTRIBUTED)
+    table = _Table(file, chain([first], lines), found, file.source.reading.quoting, is_doubtful)
     header = table.header()
     layout = Layout.of(header, file.name, columns)
     yield from layout.rows(table.rows(header, layout, columns))
@@ -80,21 +80,14 @@ def _sniffed(file: File, columns: Columns, line: bytes, allowed: Sequence[str]) 
     raise fault
 
 
-def _quoting(file: File, header: bytes, delimiter: str, sample: bytes) -> str:
-    """`none` for EmpatheticDialogues as distributed, where quotes are text; else as asked for."""
-    asked = file.source.reading.quoting
-    usual = ",".join(empathetic.COLUMNS).encode()
-    if asked != "auto" or delimiter != "," or not header.startswith(usual):
-        return asked
-    width = len(empathetic.COLUMNS)
-    lines = [line for line in sample.split(b"\n")[:-1] or [sample] if b'"' in line]
-    is_plain = all(
+def _is_plain(line: bytes) -> bool:
+    """Whether the quotes of a line are text, as in EmpatheticDialogues as distributed; a table's are written anew."""
+    line, width = line.rstrip(b"\n"), len(empathetic.COLUMNS)
+    return (
         line.count(b",") + 1 in (width, width + 1)
         and not _has_doubled_quotes(line)
         and not (line.count(b",") == width and _is_quoted(line, width))
-        for line in lines
     )
-    return "none" if is_plain else "auto"
 
 
 def _is_quoted(line: bytes, width: int) -> bool:
@@ -113,6 +106,9 @@ class _Table:
     lines: Iterator[Line]
     delimiter: str
     quoting: str
+    is_doubtful: bool = (
+        False  # whether it may be EmpatheticDialogues as distributed: its first line with a quote says it
+    )
     taken: list[tuple[int, str]] = field(default_factory=list)  # the lines of a row with quotes
     size: int = 0  # their characters
     is_pending: bool = False  # whether the `csv` module has not had the first of them
@@ -121,6 +117,8 @@ class _Table:
         limit = self.file.source.reading.max_row_bytes
         csv.field_size_limit(max(csv.field_size_limit(), limit))  # the module has one for all; it is never lowered
         self.quoted = csv.reader(self, delimiter=self.delimiter, strict=True)
+        if self.is_doubtful:
+            self.quoting = "none"
 
     def header(self) -> list[str]:
         number, cells = next(self._cells())
@@ -133,11 +131,13 @@ class _Table:
         places = [(place, name) for place, name in enumerate(header) if name in layout.wanted]
         numbers = {columns.name("seed"), columns.emotion}
         width = len(header)
-        candidates = tuple(header) == empathetic.COLUMNS and self.quoting == "none"
+        is_empathetic = tuple(header) == empathetic.COLUMNS
         for number, cells in self._cells():
             if isinstance(cells, Broken):
                 yield number, cells
-            elif len(cells) != width and not (candidates and len(cells) == width + 1):  # the ninth one is not read
+            elif len(cells) != width and not (
+                is_empathetic and self.quoting == "none" and len(cells) == width + 1  # the candidates are not read
+            ):
                 if any(cells):
                     yield number, self._wrong_width(number, cells, width)
             else:
@@ -180,18 +180,19 @@ class _Table:
 
     def _cells(self) -> Iterator[tuple[int, list[str] | Broken]]:
         """The cells of every row, which may have line breaks where they are quoted."""
-        plain = self.quoting == "none"
         for number, line in self.lines:
             if isinstance(line, Broken):
                 yield number, line
                 continue
+            if self.is_doubtful and b'"' in line:
+                self.quoting, self.is_doubtful = "none" if _is_plain(line) else "auto", False
             self.taken = []
             fault = None
             try:
                 text = line.decode()
             except UnicodeDecodeError as error:
                 text, fault = line.decode(errors="surrogateescape"), not_utf8(error)
-            if plain or '"' not in text:
+            if self.quoting == "none" or '"' not in text:
                 text = text.rstrip("\r\n")
                 if fault or text:
                     yield number, Broken(fault, text) if fault else text.split(self.delimiter)

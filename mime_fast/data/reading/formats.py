@@ -8,7 +8,7 @@ from typing import NamedTuple
 from mime_fast.data.reading.delimited import DELIMITERS, read_csv, read_tsv
 from mime_fast.data.reading.json_lines import read_json
 from mime_fast.data.reading.layout import Numbered
-from mime_fast.data.reading.opening import DAMAGED, PARQUET, File
+from mime_fast.data.reading.opening import PARQUET, File
 from mime_fast.data.reading.options import SEPARATOR, Columns
 from mime_fast.data.reading.parquet_table import read_parquet
 from mime_fast.data.reading.separated_text import read_text
@@ -60,10 +60,7 @@ def rows_of(file: File, columns: Columns) -> Numbered:
 def _format(file: File, columns: Columns) -> str:
     """As asked for; else what its first bytes or its name say; else what its first line looks like."""
     asked = file.source.reading.format
-    try:
-        is_parquet = file.stream.peek(len(PARQUET)).startswith(PARQUET)
-    except DAMAGED:  # reading will say so
-        return "jsonl"
+    is_parquet = file.stream.first(len(PARQUET)).startswith(PARQUET)
     if is_parquet and asked not in ("auto", "parquet"):
         raise DataError(f"{file.name}: is Parquet, not {asked}")
     if is_parquet or asked != "auto":
@@ -71,7 +68,7 @@ def _format(file: File, columns: Columns) -> str:
     named = None if file.source.is_standard_input else format_of_name(file.name)
     if named is not None:
         return named
-    start = text_of(file).peek(1).lstrip()
+    start = text_of(file).line().lstrip()
     if not start or start[:1] in (b"{", b"["):
         return "jsonl"
     line = start.split(b"\n")[0].decode(errors="replace")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import codecs
-import io
 import json
 from collections.abc import Iterator
 from itertools import chain, count, islice
 from typing import Any
 
 from mime_fast.data.dialogues import not_utf8_in, parse_line
+from mime_fast.data.reading.ahead import BUFFER, Ahead
 from mime_fast.data.reading.layout import Layout, Numbered
-from mime_fast.data.reading.opening import BUFFER, DAMAGED, File
+from mime_fast.data.reading.opening import File
 from mime_fast.data.reading.options import Columns
 from mime_fast.data.reading.row_values import CHAT_COLUMNS
 from mime_fast.data.reading.rows import Broken
@@ -35,26 +35,55 @@ def read_json(file: File, columns: Columns) -> Numbered:
         yield from Layout.of(names, file.name, columns, is_table=False).rows(chain([first], rows))
 
 
-def _goes_on(stream: io.BufferedReader) -> bool:
+def _goes_on(stream: Ahead) -> bool:
     """Whether an object or a list of objects begins that does not end on the first line, or is all of the file."""
-    try:
-        start = stream.peek(BUFFER).lstrip()
-    except DAMAGED:  # reading will say so
+    start = stream.look(lambda start: _is_spread(start) is not None)
+    is_all = len(start) < BUFFER
+    found = _is_spread(start + b"\n" if is_all else start)
+    return found if found is not None else _begins_list(start.lstrip()) or not is_all
+
+
+def _is_spread(start: bytes) -> bool | None:
+    """What `_goes_on` says, as soon as enough has come to say it."""
+    start = start.lstrip()
+    line, end, rest = start.partition(b"\n")
+    if not end:
+        return None
+    if line.strip() in (b"{", b"[") and not rest.strip():
+        return None
+    is_list = _begins_list(start)
+    if not is_list and not line.startswith(b"{"):
         return False
-    line, _, rest = start.partition(b"\n")
     if line.strip() in (b"{", b"["):
-        return rest.lstrip()[:1] == (b'"' if line.startswith(b"{") else b"{")
-    if not line.startswith(b"["):
-        return False
-    inner = line[1:].lstrip()[:1]
-    return inner == b"{" and line.rstrip().endswith(b",") if rest.strip() else inner in (b"{", b"]")
+        return is_list or rest.lstrip()[:1] == b'"'
+    if is_list and line.rstrip().endswith(b","):
+        return True
+    place, is_whole = _first_value(start)
+    if place is None:
+        return None
+    if place > len(line.decode(errors="surrogateescape")):
+        return is_whole
+    return None if is_list and not rest.strip() else False  # a list in a line is one of many, or the whole file
 
 
-def _is_one_line(stream: io.BufferedReader) -> bool:
+def _begins_list(start: bytes) -> bool:
+    return start.startswith(b"[") and start[1:].lstrip()[:1] in (b"{", b"]")
+
+
+def _first_value(start: bytes) -> tuple[int | None, bool]:
+    """Where the first value ends, or is none; None where its whole lines break off within it. And whether it ends."""
+    text = start.decode(errors="surrogateescape")
+    text = text[: text.rindex("\n")].rstrip()
     try:
-        return not stream.peek(BUFFER).strip().count(b"\n")
-    except DAMAGED:  # reading will say so
-        return False
+        return json.JSONDecoder(parse_int=float).raw_decode(text)[1], True
+    except json.JSONDecodeError as error:
+        return (None if error.pos >= len(text) else error.pos), False
+    except RecursionError:
+        return 0, False
+
+
+def _is_one_line(stream: Ahead) -> bool:
+    return not stream.look(lambda start: b"\n" in start.strip()).strip().count(b"\n")
 
 
 def _names(content: bytes | dict[str, object] | Broken, where: str, columns: Columns, *, is_only: bool) -> list[str]:
@@ -95,7 +124,7 @@ def _is_by_number(content: dict[str, Any]) -> bool:
     return all(map(str.isdigit, islice(content, 3))) or all(key.isdigit() for one in values for key in islice(one, 3))
 
 
-def _objects(file: File, stream: io.BufferedReader) -> Numbered:
+def _objects(file: File, stream: Ahead) -> Numbered:
     """Objects with their numbers from 1; only what one of them needs is in memory."""
     text = _Text(stream, file.source.reading.max_row_bytes)
     in_list = text.next() == "["
@@ -127,7 +156,7 @@ def _objects(file: File, stream: io.BufferedReader) -> Numbered:
 class _Text:
     """The text of a stream, of which a window is in memory."""
 
-    def __init__(self, stream: io.BufferedReader, limit: int) -> None:
+    def __init__(self, stream: Ahead, limit: int) -> None:
         self._pieces = self._decoded(stream)
         self._decoder = json.JSONDecoder()
         self._limit = limit
@@ -135,7 +164,7 @@ class _Text:
         self.raw = ""  # of the last value
 
     @staticmethod
-    def _decoded(stream: io.BufferedReader) -> Iterator[str]:
+    def _decoded(stream: Ahead) -> Iterator[str]:
         decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         while piece := stream.read1(BUFFER):
             yield decoder.decode(piece)

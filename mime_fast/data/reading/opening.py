@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from mime_fast.data.reading.ahead import BUFFER, Ahead, Damaged
 from mime_fast.data.reading.remote import is_uri, open_remote
 from mime_fast.data.reading.source import Source
 from mime_fast.errors import DataError
 from mime_fast.streams import standard_input
 
-BUFFER = 1 << 18
 _PIECE = 1 << 13  # bytes of zstd that are unpacked at once, and lost with an error
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
@@ -42,10 +42,10 @@ class File:
     """An open file."""
 
     source: Source
-    stream: io.BufferedReader  # unpacked
+    stream: Ahead  # unpacked
     stored: BinaryIO  # the file as it is
     position: Callable[[], int]  # bytes read of it
-    text: io.BufferedReader | None = None  # what `text_of` has made of the stream
+    text: Ahead | None = None  # what `text_of` has made of the stream
 
     @property
     def name(self) -> str:
@@ -57,7 +57,7 @@ class File:
         return max(1, round(before * (size - done) / done)) if 0 < done < size else 1
 
 
-DAMAGED = (EOFError, zlib.error, OSError, ValueError)  # what unpackers raise
+_FAULTS = (EOFError, zlib.error, OSError, ValueError)  # what unpackers raise
 
 
 @contextmanager
@@ -73,7 +73,7 @@ def open_file(source: Source, stored: BinaryIO | None = None) -> Iterator[File]:
     stream = stored or open_stored(source)
     counted = Position(stream)
     try:
-        plain = _unpacked(io.BufferedReader(counted, BUFFER), source.name)
+        plain = _unpacked(Ahead(counted), source.name)
         yield File(source, plain, stream, lambda: counted.count)
     finally:
         if not source.is_standard_input:
@@ -126,8 +126,9 @@ class _Unpacked(io.RawIOBase):
         while size < len(view) and self._fault is None:
             try:
                 given = self._read_into(view[size : size + self._size])
-            except DAMAGED as error:
-                self._fault = error
+            except _FAULTS as error:
+                is_of_system = isinstance(error, OSError) and error.errno is not None
+                self._fault = error if is_of_system else Damaged(str(error))
                 break
             if not given:
                 break
@@ -137,21 +138,18 @@ class _Unpacked(io.RawIOBase):
         return size
 
 
-def _unpacked(stream: io.BufferedReader, name: str) -> io.BufferedReader:
-    start = stream.peek(_TAR_AT + len(_TAR))
+def _unpacked(stream: Ahead, name: str) -> Ahead:
+    start = stream.first(_TAR_AT + len(_TAR))
     plain = stream
     if start.startswith(_GZIP):
-        plain = io.BufferedReader(_Unpacked(gzip.GzipFile(fileobj=stream).readinto1, BUFFER), BUFFER)
+        plain = Ahead(_Unpacked(gzip.GzipFile(fileobj=stream).readinto1, BUFFER))
     elif _is_zstd(start):
         import pyarrow as pa
 
         packed = pa.PythonFile(stream, "r")
-        plain = io.BufferedReader(_Unpacked(pa.CompressedInputStream(packed, "zstd").readinto, _PIECE), BUFFER)
+        plain = Ahead(_Unpacked(pa.CompressedInputStream(packed, "zstd").readinto, _PIECE))
     if plain is not stream:
-        try:
-            start = plain.peek(_TAR_AT + len(_TAR))
-        except DAMAGED:  # reading will say so
-            return plain
+        start = plain.first(_TAR_AT + len(_TAR))
         if start.startswith(_GZIP) or _is_zstd(start):
             raise DataError(f"{name}: is compressed twice; unpack it once")
         if start.startswith(PARQUET):

@@ -20,7 +20,7 @@ def read_parquet(file: File, columns: Columns) -> Numbered:
     from pyarrow import parquet
 
     source = file.source
-    start = file.stream.peek(len(PARQUET))
+    start = file.stream.first(len(PARQUET))
     if start and not start.startswith(PARQUET):
         raise DataError(f"{file.name}: is no Parquet file, which begins with 'PAR1'")
     if source.is_stream:

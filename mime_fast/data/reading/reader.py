@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import count, islice
 
+from mime_fast.data.reading.ahead import Damaged
 from mime_fast.data.reading.formats import rows_of
-from mime_fast.data.reading.opening import DAMAGED, File, open_file
+from mime_fast.data.reading.opening import File, open_file
 from mime_fast.data.reading.options import Columns
 from mime_fast.data.reading.row_values import value_of
 from mime_fast.data.reading.rows import Broken, RawRow
 from mime_fast.data.reading.source import Source
-from mime_fast.errors import DataError, InputError, MimeFastError
+from mime_fast.errors import DataError, InputError
 
 EMOTION = "emotion"
 SAMPLE = 1000  # rows that are looked at before the first one is answered
@@ -133,11 +134,9 @@ def raw_rows(file: File, columns: Columns, index: Iterator[int]) -> Iterator[Raw
     try:
         for last, content in rows_of(file, columns):
             yield RawRow(name, last, next(index), content)
-    except MimeFastError:
-        raise
-    except DAMAGED as error:
-        if isinstance(error, OSError) and error.errno is not None:  # without: the unpacker's, not the system's
-            raise DataError(f"{file.name}, line {last + 1}: cannot be read: {error.strerror}") from None
+    except OSError as error:
+        raise DataError(f"{file.name}, line {last + 1}: cannot be read: {error.strerror or error}") from None
+    except Damaged as error:
         size = f"byte {file.position()} of {file.source.size}" if file.source.size else f"byte {file.position()}"
         reason = f"the compressed file ends early or is damaged at {size} ({error}); what follows row {last} is lost"
         yield RawRow(name, last + 1, next(index), Broken(reason, "", file.lost_rows(last)))

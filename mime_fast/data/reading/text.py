@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
 
-from mime_fast.data.reading.opening import BUFFER, DAMAGED, File
+from mime_fast.data.reading.ahead import BUFFER, Ahead
+from mime_fast.data.reading.opening import File
 from mime_fast.data.reading.rows import Broken
-from mime_fast.errors import DataError, MimeFastError
+from mime_fast.errors import DataError
 
 _MARKS = (  # the longer one first, which begins like the shorter
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -20,6 +21,7 @@ _MARKS = (  # the longer one first, which begins like the shorter
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _ESCAPE = "mime_fast.escape"
+_LETTERS = 8  # that show whether they have zeros beside them
 _WIDE = {  # which bytes of a letter of English are not zero
     "utf-32-le": (True, False, False, False),
     "utf-32-be": (False, False, False, True),
@@ -28,7 +30,7 @@ _WIDE = {  # which bytes of a letter of English are not zero
 }
 
 
-def text_lines(file: File, stream: io.BufferedReader) -> Iterator[tuple[int, bytes | Broken]]:
+def text_lines(file: File, stream: Ahead) -> Iterator[tuple[int, bytes | Broken]]:
     """The lines of `text_of(file)`, numbered from 1; one that is too long is broken, and not kept in memory."""
     limit = file.source.reading.max_row_bytes
     for number in count(1):
@@ -43,21 +45,20 @@ def text_lines(file: File, stream: io.BufferedReader) -> Iterator[tuple[int, byt
         yield number, line
 
 
-def text_of(file: File) -> io.BufferedReader:
-    """The file as UTF-8 without a byte order mark, with line feeds also where it has only carriage returns."""
+def text_of(file: File) -> Ahead:
+    """The file as UTF-8 without a byte order mark, with line feeds also where it has only carriage returns.
+
+    Raises:
+        DataError: it is UTF-16 or UTF-32 without a mark and without the order of its bytes.
+    """
     if file.text is None:
-        try:
-            file.text = _text(file)
-        except MimeFastError:
-            raise
-        except DAMAGED:  # reading will say so
-            file.text = file.stream
+        file.text = _text(file)
     return file.text
 
 
-def _text(file: File) -> io.BufferedReader:
+def _text(file: File) -> Ahead:
     stream = file.stream
-    start = stream.peek(BUFFER)
+    start = stream.first(max(len(mark) for mark, _ in _MARKS))
     encoding = codecs.lookup(file.source.reading.encoding).name
     for mark, marked in _MARKS:
         if start.startswith(mark):
@@ -66,10 +67,10 @@ def _text(file: File) -> io.BufferedReader:
             break
     else:
         if encoding == "utf-8":
-            _check_wide(start, file.name)
+            _check_wide(stream.look(_shows_width), file.name)
     if encoding != "utf-8":
-        stream = _recoded(stream, encoding)
-    start = stream.peek(BUFFER)
+        stream = _recoded(stream, encoding, file.name)
+    start = stream.look(lambda start: b"\n" in start)
     if b"\r" in start[:-1] and b"\n" not in start:
         return _changed(stream, lambda piece, _: piece.replace(b"\r", b"\n"))
     return stream
@@ -85,17 +86,22 @@ def _escaped(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error(_ESCAPE, _escaped)
 
 
-def _recoded(stream: io.BufferedReader, encoding: str) -> io.BufferedReader:
+def _recoded(stream: Ahead, encoding: str, name: str) -> Ahead:
     """The text in UTF-8; a byte that the encoding does not have becomes none of UTF-8, and makes its row a bad one."""
     decoder = codecs.getincrementaldecoder(encoding)(_ESCAPE)
     return _changed(stream, lambda piece, last: decoder.decode(piece, last).encode("utf-8", "surrogateescape"))
+
+
+def _shows_width(start: bytes) -> bool:
+    """Whether `_check_wide` would say the same of a longer start; a short line without zeros is not waited after."""
+    return len(start) >= _LETTERS * 4 or (len(start) > 1 and b"\n" in start and b"\0" not in start)
 
 
 def _check_wide(start: bytes, name: str) -> None:
     """Refuse UTF-16 and UTF-32 without a mark, in which every letter of English has zeros beside it."""
     for encoding, pattern in _WIDE.items():
         width = len(pattern)
-        letters = start[: 8 * width]
+        letters = start[: _LETTERS * width]
         if len(letters) >= 4 * width and all((byte > 0) == pattern[i % width] for i, byte in enumerate(letters)):
             raise DataError(f"{name}: looks like {encoding}; --encoding {encoding} reads it")
 
@@ -103,7 +109,7 @@ def _check_wide(start: bytes, name: str) -> None:
 class _Changed(io.RawIOBase):
     """A stream whose pieces go through a function, which is called with `True` after the last."""
 
-    def __init__(self, stream: io.BufferedReader, change: Callable[[bytes, bool], bytes]) -> None:
+    def __init__(self, stream: Ahead, change: Callable[[bytes, bool], bytes]) -> None:
         super().__init__()
         self._stream, self._change = stream, change
         self._rest = b""
@@ -122,5 +128,5 @@ class _Changed(io.RawIOBase):
         return len(found)
 
 
-def _changed(stream: io.BufferedReader, change: Callable[[bytes, bool], bytes]) -> io.BufferedReader:
-    return io.BufferedReader(_Changed(stream, change), BUFFER)
+def _changed(stream: Ahead, change: Callable[[bytes, bool], bytes]) -> Ahead:
+    return Ahead(_Changed(stream, change))

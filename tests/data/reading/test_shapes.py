@@ -186,6 +186,28 @@ def test_objects_over_several_lines(tmp_path: Path) -> None:
     assert dialogues(tmp_path / "a.jsonl") == [(["a"], "b"), (["c"], "d")]
 
 
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ('{ "context": ["a"],\n  "id": 1 }\n{ "context": ["b"],\n  "id": 2 }\n', 2),
+        ('{"context": [\n"a"]}\r\n\r\n{"context": [\n"b"]}', 2),
+        ('{"seed": 1' + "0" * 5000 + ',\n"context": ["a"]}', 1),
+        ('[{"context": [\n"a"]},\n{"context":["b"]}]', 2),
+        ('[{"context": ["a"]}\n,{"context": ["b"]}\n]', 2),
+        ('{"context": ["' + "a " * 200_000 + '",\n"b",\n"c"]}', 1),
+        ("[\n\n]", 0),
+        ('{"context": ["a",\n{"context": ["b"]}\n{"context": ["c"]}\n', 3),
+        ('{"context": [\n{"context": ["b"]}', 2),
+        ('{"context": ["a"\n', 1),
+        ('[{"context": ["a"]}\n{"context": ["b"]}\n', 2),
+        ('[{"context": ["a"]}]\n[{"context": ["b"]}]\n', 2),
+    ],
+)
+def test_values_over_lines_and_lines_that_break_off(tmp_path: Path, text: str, count: int) -> None:
+    (tmp_path / "a.jsonl").write_text(text)
+    assert len(rows_of(tmp_path / "a.jsonl", need_response=False)) == count
+
+
 def test_lists_of_objects_that_break_off(tmp_path: Path) -> None:
     text = json.dumps([{"context": ["a"], "response": "b"}] * 3)
     cases = (
