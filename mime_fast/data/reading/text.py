@@ -49,7 +49,7 @@ def text_of(file: File) -> Ahead:
     """The file as UTF-8 without a byte order mark, with line feeds also where it has only carriage returns.
 
     Raises:
-        DataError: it is UTF-16 or UTF-32 without a mark and without the order of its bytes.
+        DataError: it is not of its encoding, or is UTF-16 or UTF-32 without a mark and without the order of its bytes.
     """
     if file.text is None:
         file.text = _text(file)
@@ -68,6 +68,11 @@ def _text(file: File) -> Ahead:
     else:
         if encoding == "utf-8":
             _check_wide(stream.look(_shows_width), file.name)
+        elif start and encoding in ("utf-16", "utf-32"):
+            raise DataError(
+                f"{file.name}: does not begin with a byte order mark, as {encoding} must; without one --encoding "
+                f"{encoding}-le or {encoding}-be reads it"
+            )
     if encoding != "utf-8":
         stream = _recoded(stream, encoding, file.name)
     start = stream.look(lambda start: b"\n" in start)
@@ -89,7 +94,14 @@ codecs.register_error(_ESCAPE, _escaped)
 def _recoded(stream: Ahead, encoding: str, name: str) -> Ahead:
     """The text in UTF-8; a byte that the encoding does not have becomes none of UTF-8, and makes its row a bad one."""
     decoder = codecs.getincrementaldecoder(encoding)(_ESCAPE)
-    return _changed(stream, lambda piece, last: decoder.decode(piece, last).encode("utf-8", "surrogateescape"))
+
+    def utf8(piece: bytes, last: bool) -> bytes:
+        try:
+            return decoder.decode(piece, last).encode("utf-8", "surrogateescape")
+        except UnicodeError as error:
+            raise DataError(f"{name}: cannot be read as {encoding} ({error}); --encoding must name its own") from None
+
+    return _changed(stream, utf8)
 
 
 def _shows_width(start: bytes) -> bool:

@@ -146,6 +146,21 @@ def test_other_encodings_are_named_in_the_message_and_read(tmp_path: Path) -> No
         rows_of(file, encoding="base64")
 
 
+@pytest.mark.parametrize("content", ["utf-16-le", "utf-16-be", "cp1252"])
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a"])
+def test_wide_encodings_need_a_mark_or_an_order_of_bytes(tmp_path: Path, name: str, content: str) -> None:
+    text = '{"context": ["a"]}\n' * 20_000 if name == "a.jsonl" else "context,response\n" + "a,b\n" * 100_000
+    file = table(tmp_path / name, text, content)
+    for encoding in ("utf-16", "utf-32"):
+        with pytest.raises(
+            DataError, match=f"{name}: does not begin with a byte order mark.*{encoding}-le or {encoding}-be"
+        ):
+            rows_of(file, encoding=encoding)
+    with pytest.raises(DataError, match=f"{name}: cannot be read as idna "):
+        rows_of(file, encoding="idna")
+    assert rows_of(table(tmp_path / "empty.csv", ""), encoding="utf-16") == []
+
+
 IN_EVERY_FORMAT = {
     "a.csv": "context,response\na \u2019 b,c\nd,e\n",
     "quoted.csv": 'context,response\n"a \u2019 b",c\nd,e\n',
