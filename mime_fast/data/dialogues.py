@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 
 from mime_fast.data.dialogue_checks import Utterance, check_dialogue, check_encodable, check_utterance
@@ -115,11 +116,15 @@ def _inexact(value: object) -> str:
 
 
 def whole_number(text: str) -> object:
-    """The integer that a text writes in ASCII digits, also as `7.0`; None for nan and blanks; else the text."""
+    """The integer that a text writes in ASCII digits, also as `7.0`; None for nan and blanks; else the text.
+
+    More digits than Python takes are text, too.
+    """
     text = text.strip()
     digits = text.removesuffix(".0") if text.count(".") == 1 else text
     if digits.isascii() and digits.isdigit():
-        return int(digits)
+        with suppress(ValueError):
+            return int(digits)
     return None if text.lower() in ("", "nan") else text
 
 

@@ -145,7 +145,7 @@ def _objects(file: File, stream: Ahead) -> Numbered:
             lost = file.lost_rows(number)
             yield number, Broken(f"not JSON ({reason}); what follows in this file is lost", text.shown(), lost)
             return
-        if fault := not_utf8_in(text.raw):
+        if fault := not_utf8_in(text.raw) or text.fault:
             yield number, Broken(fault, text.raw)
         elif isinstance(found, dict):
             yield number, found
@@ -158,10 +158,11 @@ class _Text:
 
     def __init__(self, stream: Ahead, limit: int) -> None:
         self._pieces = self._decoded(stream)
-        self._decoder = json.JSONDecoder()
+        self._decoder = json.JSONDecoder(parse_int=self._integer)
         self._limit = limit
         self.text, self.place = "", 0
         self.raw = ""  # of the last value
+        self.fault = ""  # of a number in it
 
     @staticmethod
     def _decoded(stream: Ahead) -> Iterator[str]:
@@ -183,6 +184,7 @@ class _Text:
     def value(self) -> Any:
         """The value that begins here. ValueError: there is none, or it is longer than the limit."""
         while True:
+            self.fault = ""
             try:
                 found, end = self._decoder.raw_decode(self.text, self.place)
                 self.raw, self.place = self.text[self.place : end], end
@@ -192,6 +194,13 @@ class _Text:
                     raise ValueError(f"nothing ends within {self._limit} bytes, --max-row-bytes") from None
                 if not self._more():
                     raise
+
+    def _integer(self, digits: str) -> int | None:
+        try:
+            return int(digits)
+        except ValueError as error:  # more digits than Python takes
+            self.fault = f"JSON that cannot be read ({error}); a plain JSON object is expected"
+            return None
 
     def shown(self) -> str:
         return self.text[self.place : self.place + 80]

@@ -53,14 +53,16 @@ def read_parquet(file: File, columns: Columns) -> Numbered:
 
 
 def _contents(batch: Any) -> Iterator[Content]:
-    """A batch's rows; Parquet can contain text that is not UTF-8, which then costs only its row."""
+    """A batch's rows; text that is not UTF-8, and a date that Python does not have, cost only their row."""
     try:
         yield from batch.to_pylist()
         return
-    except UnicodeDecodeError:
+    except (ValueError, OverflowError):
         pass
     for i in range(batch.num_rows):
         try:
             yield batch.slice(i, 1).to_pylist()[0]
         except UnicodeDecodeError as error:
             yield Broken(f"invalid UTF-8 ({error.reason} at byte {error.start}); UTF-8 is expected")
+        except (ValueError, OverflowError) as error:
+            yield Broken(f"a value that cannot be read ({error}); text, lists, objects and numbers are expected")

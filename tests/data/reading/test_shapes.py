@@ -265,6 +265,33 @@ def test_seeds_and_emotions_that_some_rows_have(tmp_path: Path) -> None:
             rows_of(file, columns)
 
 
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "list", "spread", "ed"])
+def test_a_number_of_more_digits_than_python_takes_is_one_bad_row(tmp_path: Path, kind: str) -> None:
+    seeds = ["1", "9" * 5000, "3"]
+    header, row, ending = "context,seed", "a,{}", "\n"
+    if kind == "ed":
+        header = "conv_id,utterance_idx,context,prompt,speaker_idx,utterance"
+        row = "c{0:.4},1,sad,p,{0},a\nc{0:.4},2,sad,p,2,b"
+    elif kind not in ("csv", "tsv"):
+        header, row = "[" if kind == "list" else "", '{{"context": ["a"], "seed": {}}}'
+        row, ending = row.replace(", ", ",\n") if kind == "spread" else row, ",\n" if kind == "list" else "\n"
+    mark = "\t" if kind == "tsv" else ","
+    path = tmp_path / f"a.{'json' if kind in ('list', 'spread') else kind.replace('ed', 'csv')}"
+    text = ending.join(row.format(seed) for seed in seeds) + ("]" if kind == "list" else "")
+    path.write_text(f"{header}\n{text}".replace(",", mark).lstrip())
+    first, *bad, last = rows_of(path, need_response=False)
+    assert len(first) == len(last) == 6
+    assert all(len(row) == 3 for row in bad) and len(bad) == 1 + (kind == "ed")
+
+
+def test_a_date_that_python_has_not_is_one_bad_row(tmp_path: Path) -> None:
+    for number, far in enumerate((10**12, 10**15)):
+        table = pa.table({"context": ["a", "b"], "id": pa.array([far, None], pa.timestamp("s"))})
+        parquet.write_table(table, tmp_path / f"{number}.parquet")
+        bad, good = rows_of(tmp_path / f"{number}.parquet", need_response=False)
+        assert "a value that cannot be read" in bad[-1] and good[3] == ["b"]
+
+
 NOT_IDS = (2.5, 2.0**53, 1e300, True, ["a"])
 
 
