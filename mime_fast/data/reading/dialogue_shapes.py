@@ -17,6 +17,7 @@ _ITEM = rf"(?:np\.str_\()?(?:{_STRING})\)?"
 _strings_in = re.compile(_STRING, re.DOTALL).findall
 _is_quoted_list = re.compile(rf"\[\s*{_ITEM}(?:\s*(?:,\s*)?{_ITEM})*\s*,?\s*\]", re.DOTALL).fullmatch
 _array = re.compile(r"array\((.*?)(?:,\s*dtype=[^()]*)?\)", re.DOTALL).fullmatch
+_is_empty_list = re.compile(r"\[\s*\]|\(\s*\)").fullmatch
 _looks_quoted = re.compile(r"""[\[(]\s*['"{\[].*['"}\])]\s*[\])]""", re.DOTALL).fullmatch
 
 
@@ -31,6 +32,8 @@ def list_in_text(text: str) -> list[object] | None:
         text = array[1].strip()
     if not text.startswith(("[", "(")) or not text.endswith(("]", ")")):
         return None
+    if _is_empty_list(text):
+        return []
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):

@@ -43,6 +43,9 @@ def _dialogues(file: File, columns: Columns) -> Numbered:
         except InputError as error:
             yield number, Broken(str(error), text)
             continue
+        if not turns:  # an empty list written as text
+            yield number, {"context": turns}
+            continue
         *context, response = turns
         is_whole = len(turns) % 2 == 0
         yield number, {"context": context, "response": response} if is_whole else {"context": turns}

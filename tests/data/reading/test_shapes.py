@@ -48,10 +48,20 @@ def test_lists_written_as_text(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["hello", "[sighs] I lost it [again]", "(smiles)", "[]", "[1]", "[sad]", 'I said ["a"]', "('a' 'b')", ""]
+    "text", ["hello", "[sighs] I lost it [again]", "(smiles)", "[)", "[1]", "[sad]", 'I said ["a"]', "('a' 'b')", ""]
 )
 def test_text_that_is_no_list(text: str) -> None:
     assert list_in_text(text) is None
+
+
+@pytest.mark.parametrize("text", ["[]", "[ ]", "()", "array([], dtype=object)", "array([])"])
+def test_an_empty_list_is_no_utterance(tmp_path: Path, text: str) -> None:
+    assert list_in_text(text) == []
+    of_list, of_text = dialogues(lines(tmp_path / "a.jsonl", {"context": []}, {"context": text}), need_response=False)
+    (tmp_path / "a.csv").write_text(f'context,id\n"{text}",1\n')
+    (tmp_path / "a.txt").write_text(f"a __eou__ b\n{text}\n")
+    of_cell, of_line = dialogues(tmp_path / "a.csv", need_response=False), dialogues(tmp_path / "a.txt")[1]
+    assert of_list == of_text == of_cell[0] == of_line
 
 
 @pytest.mark.parametrize(
