@@ -6,7 +6,7 @@ import csv
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 
 from mime_fast.data.dialogues import not_utf8, not_utf8_in, whole_number
 from mime_fast.data.reading import empathetic
@@ -20,6 +20,7 @@ from mime_fast.errors import DataError
 DELIMITERS = (",", "\t", ";", "|")
 _DISTRIBUTED = ",".join(empathetic.COLUMNS).encode()  # how EmpatheticDialogues begins
 _has_doubled_quotes = re.compile(rb'(?:^|,)"(?:[^",]|"")*""(?:[^",]|"")*"(?:,|\r?$)').search
+_HEADER = 1 << 16  # bytes of a header of several lines
 _CURE = "; a quote within a quoted cell is doubled, and with --quoting none quotes are text"
 
 Line = tuple[int, bytes | Broken]
@@ -49,9 +50,11 @@ def _read(file: File, columns: Columns, usual: str) -> Numbered:
         given, first = given or named, next(lines, None)
     if first is None or isinstance(first[1], Broken):
         raise DataError(f"{file.name}, line 1: no header; a row with the names of the columns is expected")
-    found = _sniffed(file, columns, first[1], (given,) if given else (usual, *DELIMITERS))
+    head = [first]
+    more = iter(()) if file.source.reading.quoting == "none" else lines
+    found = _sniffed(file, columns, head, more, (given,) if given else (usual, *DELIMITERS))
     is_doubtful = file.source.reading.quoting == "auto" and found == "," and first[1].startswith(_DISTRIBUTED)
-    table = _Table(file, chain([first], lines), found, file.source.reading.quoting, is_doubtful)
+    table = _Table(file, chain(head, lines), found, file.source.reading.quoting, is_doubtful)
     header = table.header()
     layout = Layout.of(header, file.name, columns)
     yield from layout.rows(table.rows(header, layout, columns))
@@ -63,12 +66,15 @@ def _named_delimiter(line: bytes) -> str | None:
     return text[4:].decode() if len(text) == 5 and text.lower().startswith(b"sep=") else None
 
 
-def _sniffed(file: File, columns: Columns, line: bytes, allowed: Sequence[str]) -> str:
-    """The first delimiter by which the header has the wanted columns. DataError: none of them."""
+def _sniffed(file: File, columns: Columns, head: list[Line], more: Iterator[Line], allowed: Sequence[str]) -> str:
+    """The first delimiter by which the header has the wanted columns. DataError: none of them.
+
+    The header's lines come to `head` from `more`.
+    """
     fault = None
     for delimiter in allowed:
         try:
-            names = next(csv.reader([line.decode(errors="surrogateescape")], delimiter=delimiter), [])
+            names = _names(head, more, delimiter)
             Layout.of([name.strip() for name in names], file.name, columns)
         except csv.Error as error:
             fault = fault or DataError(f"{file.name}, line 1: not a header ({error})")
@@ -78,6 +84,30 @@ def _sniffed(file: File, columns: Columns, line: bytes, allowed: Sequence[str]) 
             return delimiter
     assert fault is not None
     raise fault
+
+
+def _names(head: list[Line], more: Iterator[Line], delimiter: str) -> list[str]:
+    """The cells of the header; of its first line only where a quote in it does not end."""
+    is_open = False
+
+    def texts() -> Iterator[str]:
+        nonlocal is_open
+        size = 0
+        for _, line in chain(tuple(head), _kept(more, head)):
+            if isinstance(line, Broken) or (size and size + len(line) > _HEADER):
+                break
+            size += len(line)
+            yield line.decode(errors="surrogateescape")
+        is_open = True
+
+    names = next(csv.reader(texts(), delimiter=delimiter), [])
+    return next(csv.reader(islice(texts(), 1), delimiter=delimiter), []) if is_open else names
+
+
+def _kept(lines: Iterator[Line], head: list[Line]) -> Iterator[Line]:
+    for line in lines:
+        head.append(line)
+        yield line
 
 
 def _is_plain(line: bytes) -> bool:

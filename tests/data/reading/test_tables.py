@@ -113,6 +113,18 @@ def test_the_delimiter_is_that_of_the_header(tmp_path: Path, mark: str) -> None:
         assert rows_of(table(tmp_path / name, text)) == [(2, 0, "x", ["a b"], "c d", None)]
 
 
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_cells_of_the_header_may_have_line_breaks(tmp_path: Path, mark: str) -> None:
+    text = f'"some\n\nnote"{mark}context{mark}"the\nanswer"\nx{mark}a{mark}b\n'
+    columns = Columns(response="the\nanswer")
+    assert rows_of(table(tmp_path / "a.csv", text), columns) == [(5, 0, 0, ["a"], "b", None)]
+    rest = f"x{mark}a{mark}b\n" * 20_000
+    with pytest.raises(DataError, match=r"no column 'context'; there is 'some'$"):
+        rows_of(table(tmp_path / "b.csv", f'"some\nnote{mark}context\n{rest}'))
+    with pytest.raises(DataError, match=r"b.csv, line 1: a quote opens a cell that is not closed"):
+        rows_of(table(tmp_path / "b.csv", f'context{mark}response{mark}"note\n{rest}'))
+
+
 def test_delimiters_that_are_said(tmp_path: Path) -> None:
     file = table(tmp_path / "a.csv", "sep=;\r\ncontext;response\r\na,b;c\r\n")
     assert rows_of(file) == [(3, 0, 0, ["a,b"], "c", None)]
