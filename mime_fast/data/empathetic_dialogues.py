@@ -77,6 +77,8 @@ def read_pairs(
         allowed = get_args(kind)
         if value not in allowed:
             raise ConfigError(f"{name}={value!r}: must be one of {', '.join(allowed)}")
+    if not os.fspath(path):
+        raise DataError("'' names no data; must be a tar.gz, a folder or a file")
     rows = [
         row for source, stored in _find(Path(path), split, reading or Reading()) for row in _utterances(source, stored)
     ]

@@ -77,13 +77,14 @@ def find_model(path: str | os.PathLike[str] | None) -> Path:
         CheckpointError: neither a folder nor the name of a shipped model.
     """
     wanted = Path(DEFAULT_MODEL if path is None else path)
-    if path is not None and wanted.is_dir():
+    is_empty = path is not None and not os.fspath(path)  # which Path takes for the current folder
+    if path is not None and wanted.is_dir() and not is_empty:
         return wanted
     shipped = PRETRAINED / wanted
     if len(wanted.parts) == 1 and shipped.is_dir():
         return shipped
     names = sorted(entry.name for entry in PRETRAINED.glob("*") if entry.is_dir())
     raise CheckpointError(
-        f"no model at {str(wanted)!r}; give a model folder or the name of a shipped model "
+        f"no model at {'' if is_empty else str(wanted)!r}; give a model folder or the name of a shipped model "
         f"({', '.join(names) or 'none here'})"
     )

@@ -167,6 +167,8 @@ def test_responses(engine: Engine, responses: Any, message: str) -> None:
 def test_models_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(mime_fast.CheckpointError, match="no model at 'no-such-model'"):
         load("no-such-model")
+    with pytest.raises(mime_fast.CheckpointError, match="no model at ''; give a model folder"):
+        load("")
     with pytest.raises(mime_fast.CheckpointError, match=r"missing config\.json, generation_config\.json"):
         load(tmp_path)
     with pytest.raises(mime_fast.ConfigError, match="path=5: must be None, a model folder or the name"):

@@ -31,7 +31,7 @@ def find_sources(
         tell: is called with a line on the files and folders in a folder that are passed over.
 
     Raises:
-        DataError: nothing there.
+        DataError: nothing there, or an empty name.
         ConfigError: a format that there is not.
     """
     reading = reading or Reading()
@@ -48,6 +48,8 @@ def _find(name: str, reading: Reading, tell: Callable[[str], object]) -> list[So
         if reading.format == "parquet":
             raise ConfigError("standard input cannot be Parquet; the other formats can be read from it")
         return [Source(STANDARD_INPUT, reading, is_standard_input=True, is_stream=True)]
+    if not name:
+        raise DataError("'' names no input; must be a file, a folder, a glob, a URI or '-'")
     name = plain_path(name)
     if is_uri(name):
         return _find_remote(name, reading, tell)

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from mime_fast.data.empathetic_dialogues import read_pairs
 from mime_fast.data.reading.options import Reading
 from mime_fast.data.reading.sources import find_sources
 from mime_fast.errors import ConfigError, DataError
@@ -130,6 +131,17 @@ def test_parquet_is_not_read_as_something_else(tmp_path: Path) -> None:
     parquet.write_table(pa.table({"context": ["a"], "response": ["b"]}), tmp_path / "a.parquet")
     with pytest.raises(DataError, match=r"a\.parquet: is Parquet, not jsonl"):
         rows_of(tmp_path / "a.parquet", format="jsonl")
+
+
+def test_an_empty_name_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.jsonl").write_bytes(LINE)
+    monkeypatch.chdir(tmp_path)
+    for inputs in ("", ["a.jsonl", ""]):
+        with pytest.raises(DataError, match="'' names no input; must be a file"):
+            find_sources(inputs)
+    with pytest.raises(DataError, match="'' names no data"):
+        read_pairs("", "train")
+    assert len(find_sources(".")) == len(find_sources(Path())) == 1
 
 
 def test_folders_in_a_circle(tmp_path: Path) -> None:
