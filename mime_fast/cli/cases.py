@@ -36,7 +36,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     group.add_argument("--data", metavar="PATH", help="EmpatheticDialogues: tar.gz or folder of CSVs")
     group.add_argument("--split", choices=["valid", "test"], default="valid", help="(default: %(default)s)")
     group.add_argument(
-        "--ids", nargs="+", metavar="CONV", help="conversations of --data; CONV/N: only the listener's utterance N"
+        "--ids",
+        nargs="+",
+        action="extend",
+        metavar="CONV",
+        help="conversations of --data; CONV/N: only the listener's utterance N",
     )
     group.add_argument(
         "--per-emotion", type=int, metavar="N", help="number of dialogues per emotion, drawn with --seed (default: 1)"
@@ -50,7 +54,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--models",
         nargs="+",
-        default=list(MODELS),
+        action="extend",
         metavar="NAME=MODEL",
         help="a model folder or the name of a shipped model, with options of load and generate after it (default: "
         "the shipped MIME with and without noise)",
@@ -78,14 +82,15 @@ def run(args: Namespace) -> int:
     if args.json == "-" and args.out == "-":
         raise ConfigError("--json - and --out -: one of the two can go to standard output")
 
-    sources = [text.partition("=")[2].partition(",")[0] for text in args.models]
+    models = args.models or MODELS
+    sources = [text.partition("=")[2].partition(",")[0] for text in models]
     check_flags(args, ("json", "out"), (args.input, args.data, *sources), made_by=MADE_BY)
 
     from mime_fast.evaluation.cases.cases import answer_cases, cases_json
     from mime_fast.evaluation.cases.sheet import format_cases
     from mime_fast.evaluation.systems import check_systems, parse_system
 
-    systems = [parse_system(text) for text in args.models]
+    systems = [parse_system(text) for text in models]
     check_systems(systems)
     cases = _cases(args)
     answered = answer_cases(
@@ -99,8 +104,8 @@ def run(args: Namespace) -> int:
     )
     writers: list[Callable[[], object]] = []
     if args.json is not None:
-        models = [{"name": one.name, "source": one.source, "options": dict(one.options)} for one in systems]
-        found = {"seed": args.seed, "models": models, "cases": cases_json(cases, answered)}
+        shown = [{"name": one.name, "source": one.source, "options": dict(one.options)} for one in systems]
+        found = {"seed": args.seed, "models": shown, "cases": cases_json(cases, answered)}
         writers.append(partial(write_report, args.json, found, MADE_BY))
     if not (args.json == "-" and is_standard_output(args.out)):
         writers.append(partial(write_markdown, args.out, format_cases(cases, answered, top=args.top), MADE_BY))

@@ -55,6 +55,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     several.add_argument(
         "--models",
         nargs="+",
+        action="extend",
         metavar="NAME=MODEL",
         help="instead of --model: what to set side by side; a model may have options after it, as in "
         "'w/o STC=mime-ed,stochastic=false'",

@@ -58,6 +58,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     sample.add_argument(
         "--models",
         nargs="+",
+        action="extend",
         default=[],
         metavar="NAME=MODEL",
         help="what to judge: a model folder, the name of a shipped model, or a file of replies (JSON lines with id and "
@@ -67,9 +68,17 @@ def add_arguments(parser: ArgumentParser) -> None:
     sample.add_argument("--annotators", type=int, default=3, metavar="N", help="(default: %(default)s)")
     sample.add_argument("--per-emotion", type=int, metavar="N", help=f"dialogues (default: {PER_EMOTION})")
     sample.add_argument("--seed", type=seed, default=0, help="of the draw, orders and replies (default: %(default)s)")
-    sample.add_argument("--rate", nargs="*", metavar="NAME", help="models whose replies are rated (default: all)")
     sample.add_argument(
-        "--ab", nargs="+", default=[], type=pair, metavar="A:B", help="models to compare (default: none)"
+        "--rate", nargs="*", action="extend", metavar="NAME", help="models whose replies are rated (default: all)"
+    )
+    sample.add_argument(
+        "--ab",
+        nargs="+",
+        action="extend",
+        default=[],
+        type=pair,
+        metavar="A:B",
+        help="models to compare (default: none)",
     )
     sample.add_argument(
         "--dialogues", metavar="FILE", help="write the dialogues drawn, for systems that answer elsewhere"
@@ -96,6 +105,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     report.add_argument(
         "--voters",
         nargs="+",
+        action="extend",
         metavar="WHO",
         help="who the annotators are: person, or model:NAME for a language model; one for all, or one for each",
     )

@@ -30,7 +30,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     embeddings = kinds.add_parser("embeddings", help=EMBEDDINGS, description=f"Draw {EMBEDDINGS}.", allow_abbrev=False)
     embeddings.add_argument("--model", metavar="PATH", help="a model folder, or the name of a shipped model")
     embeddings.add_argument(
-        "--models", nargs="+", metavar="NAME=MODEL", help="instead of --model: several, side by side in one picture"
+        "--models",
+        nargs="+",
+        action="extend",
+        metavar="NAME=MODEL",
+        help="instead of --model: several, side by side in one picture",
     )
     embeddings.set_defaults(draw=draw_embeddings)
     confusion = kinds.add_parser("confusion", help=CONFUSION, description=f"Draw {CONFUSION}.", allow_abbrev=False)

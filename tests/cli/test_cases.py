@@ -78,6 +78,8 @@ def test_of_a_split(run: Run, model_dir: Path, corpus: Path) -> None:
     assert len(two) == 64
     chosen = json.loads(run(*argv, "--ids", "hit:sad:0", "hit:proud:0/2").out)["cases"]
     assert [case["id"] for case in chosen] == ["hit:sad:0/2", "hit:proud:0/2"]
+    assert json.loads(run(*argv, "--ids", "hit:sad:0", "--ids", "hit:proud:0/2").out)["cases"] == chosen
+    assert "'MIME'" in run(*argv, "--models", f"MIME={model_dir}").err  # two systems of one name
     assert next(case for case in every if case["label"] == "sad") == chosen[0]
     assert chosen[0]["gold"] == "I see."
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +105,13 @@ def test_errors_have_no_traceback(
     assert outcome.err.splitlines()[-1].startswith("mime-fast: error: ")
     assert told in outcome.err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("leaf", main_module.leaves(main_module.make_parser()), ids=lambda leaf: leaf.prog)
+def test_a_list_may_be_given_in_several_options(leaf: argparse.ArgumentParser) -> None:
+    for action in leaf._actions:
+        if action.option_strings and action.nargs in ("+", "*"):
+            assert isinstance(action, argparse._ExtendAction) and not action.default, action.option_strings
 
 
 def test_interrupt_is_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
