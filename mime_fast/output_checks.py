@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from mime_fast.errors import ConfigError, OutputError
 from mime_fast.files import is_special, naming, scratch_beside
@@ -22,8 +23,8 @@ def check_outputs(
     """Refuse outputs that would take an input's place, or each other's, or that cannot be written.
 
     Args:
-        outputs: files to write, and folders, whose names end in "/", by what they are called (flags, say); None and "-"
-            are passed over.
+        outputs: files to write, and folders, whose names end in "/", by what they are called (flags, say); "-" is
+            standard output, and None is passed over.
         inputs: files and folders that are read; "-" is standard input. URIs are passed over.
         read_whole: folders whose every file is read, and globs: an output in them would be read next time.
 
@@ -31,7 +32,8 @@ def check_outputs(
         ConfigError: an output is an input, lies in one of `read_whole`, contains an input, is given twice, or is a URI.
         OutputError: an output's folder is not there or cannot be written to, or the output is a folder.
     """
-    given = {name: os.fspath(path) for name, path in outputs.items() if path is not None and os.fspath(path) != "-"}
+    named = {name: os.fspath(path) for name, path in outputs.items() if path is not None}
+    given = {name: path for name, path in named.items() if path != "-"}
     read = [os.fspath(path) for path in inputs if "://" not in os.fspath(path)]
     wholes = [os.fspath(path) for path in read_whole if "://" not in os.fspath(path) and os.fspath(path) != "-"]
     seen: dict[str, str] = {}
@@ -50,6 +52,8 @@ def check_outputs(
         for whole in wholes:
             if _is_in(path, whole):
                 raise ConfigError(f"{name} {path}: would be read as a part of the input {whole}; give another place")
+    if len(given) < len(named):
+        _check_standard_output(read, given)
     for path in given.values():
         check_writable(path)
 
@@ -76,9 +80,30 @@ def is_same(one: str, other: str) -> bool:
     return first is not None and second is not None and os.path.samestat(first, second) and not _is_device(first)
 
 
+def _check_standard_output(inputs: Iterable[str], outputs: Mapping[str, str]) -> None:
+    """ConfigError where the shell has put standard output into a file that is read, or written, too."""
+    status = _status_of(sys.stdout)
+    if status is None or not stat.S_ISREG(status.st_mode):
+        return
+    for source in inputs:
+        if (other := _status(source)) is not None and os.path.samestat(status, other):
+            raise ConfigError(f"standard output: is the input {source}; must be another file")
+    for name, path in outputs.items():
+        other = None if is_special(path) else _status(path)
+        if other is not None and os.path.samestat(status, other):
+            raise ConfigError(f"{name} {path}: is standard output, too; must be another file")
+
+
 def _status(path: str) -> os.stat_result | None:
     try:
-        return os.fstat(sys.stdin.fileno()) if path == "-" else os.stat(path)
+        return _status_of(sys.stdin) if path == "-" else os.stat(path)
+    except (OSError, ValueError):
+        return None
+
+
+def _status_of(stream: Any) -> os.stat_result | None:
+    try:
+        return os.fstat(stream.fileno())
     except (OSError, ValueError, AttributeError):
         return None
 

@@ -76,7 +76,7 @@ def run(args: Namespace) -> int:
     if args.out is not None:
         file_format = check_suffix(args.out)
         check_matplotlib()
-        check_flags(args, ("out",), (args.input, args.model), made_by=MADE_BY)
+    check_flags(args, ("out",), (args.input, args.model), made_by=MADE_BY)
     found = explain(
         load_engine(args),
         **_dialogue(args),

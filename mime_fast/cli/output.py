@@ -16,6 +16,8 @@ from mime_fast.files import whole_file
 from mime_fast.output_checks import check_outputs
 from mime_fast.streams import standard_output
 
+_OF_TEXT = ("out", "markdown")  # flags without which a command's text goes to standard output
+
 
 def is_standard_output(path: str | None) -> bool:
     return path is None or path == "-"
@@ -72,7 +74,8 @@ def check_flags(
         DataError: a file that is there is not of this command.
     """
     outputs = {flag(name): getattr(args, name) for name in flags}
-    check_outputs(outputs, [path for name in inputs if name is not None for path in _with_files(name)])
+    written = outputs | {flag(name): "-" for name in _OF_TEXT if name in flags and getattr(args, name) is None}
+    check_outputs(written, [path for name in inputs if name is not None for path in _with_files(name)])
     if made_by is not None and not args.force:
         for name, path in outputs.items():
             if path is not None:

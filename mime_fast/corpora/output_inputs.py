@@ -39,7 +39,7 @@ def check_job_outputs(
     wholes = [name for name in names if os.path.isdir(name) or name not in files]
     outputs = {"--summary": summary_file}
     if is_stream(output):
-        outputs |= {"OUT": output}
+        outputs |= {"OUT": "-" if output is None else output}
     elif is_uri(str(output)):
         uri = str(output)
         _check_stored(Places.in_store(uri, Path(uri.rstrip("/").rpartition("/")[2])).all(), [*names, *others])

@@ -76,6 +76,32 @@ def test_closed_and_full_streams(rows: Path, tmp_path: Path, model_dir: Path, li
         assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 2
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "classify $i >> $i",
+        "classify $i --out - >> $i",
+        "classify - < $i >> $i",
+        "classify ${i%/*} >> $i",
+        "cases $i --models a=$model >> $i",
+        "cases $i --models a=$model --json - --out $o >> $i",
+        "explain --input $i --id café --model $model >> $i",
+    ],
+)
+def test_standard_output_is_no_input(rows: Path, tmp_path: Path, model_dir: Path, line: str) -> None:
+    before = rows.read_bytes()
+    done = shell(f"$m {line}", model_dir, i=str(rows), o=f"{tmp_path}/out.md")
+    assert done.returncode == 2 and b"error: standard output: is the input " in done.stderr
+    assert rows.read_bytes() == before and list(tmp_path.iterdir()) == [rows]
+
+
+def test_standard_output_is_no_other_output(rows: Path, tmp_path: Path, model_dir: Path) -> None:
+    done = shell("$m cases $i --models a=$model --json $o > $o", model_dir, i=str(rows), o=f"{tmp_path}/out.json")
+    assert done.returncode == 2 and b"out.json: is standard output, too" in done.stderr
+    ok = shell("$m classify - --model $model < $i > $o", model_dir, i=str(rows), o=f"{tmp_path}/out.jsonl")
+    assert ok.returncode == 0, ok.stderr.decode()
+
+
 def test_no_file_becomes_a_closed_stream(rows: Path, tmp_path: Path, model_dir: Path) -> None:
     """A file that is opened as descriptor 1 or 2 would get what is printed there."""
     shell(
