@@ -166,7 +166,7 @@ class CorpusJob:
         if self.retry_errors is None:
             return Reader(found, self.task.columns, tell=told)
         retried = Retried(self.retry_errors, self.task)
-        return Reader(found, self.task.columns, tell=told, only=retried.places, check_chosen=retried.check)
+        return Reader(found, self.task.columns, tell=told, only=retried.places, check_read=retried.check)
 
     @property
     def errors_file(self) -> str | None:

@@ -37,6 +37,16 @@ class ErrorRow:
             return False
         return isinstance(found, dict) and id_in(found, columns, -1) == self.number
 
+    def is_whole_dialogue(self, columns: Columns) -> bool:
+        """Whether it was all that its line gave, where a line gives a row for each of a dialogue's turns."""
+        if columns.turns != "all":
+            return False
+        try:
+            found = json.loads(self.raw or "")
+        except (ValueError, RecursionError):
+            return True
+        return not isinstance(found, dict) or columns.name("response") not in found
+
 
 def error_rows(path: str | os.PathLike[str]) -> dict[int, ErrorRow]:
     """The rows in an errors file (`OUT.errors.jsonl`, or `_errors.jsonl` of a folder), a path or a URI, by number.
@@ -73,6 +83,7 @@ class Retried:
                 "on; give the same --first-row and --row-step as then"
             )
         self._rows = {(number - first) // step: row for number, row in found.items()}
+        self._mended: RawRow | None = None  # the last one that was read in the place of a whole dialogue
 
     @property
     def places(self) -> Collection[int]:
@@ -82,9 +93,15 @@ class Retried:
     def check(self, raw: RawRow) -> None:
         """DataError where the row at one of the places has another file, or another id, than the errors file says.
 
-        The text of a mended row differs. One that had no id must be on its line, unless its text is the same.
+        The text of a mended row differs. One that had no id must be on its line, unless its text is the same. A line
+        that gave one bad row may not give several: they would have no numbers of their own. Rows come in order, with
+        those at other places.
         """
-        columns, before = self._task.columns, self._rows[raw.index]
+        self._check_alone(raw)
+        columns, before = self._task.columns, self._rows.get(raw.index)
+        if before is None:
+            return
+        self._mended = raw if before.is_whole_dialogue(columns) else None
         now = id_of(self._task.numbered(raw), columns)
         if before.has_id(columns):
             is_same, named = now == before.id, f", id {before.id!r}"
@@ -95,6 +112,15 @@ class Retried:
                 f"{self._path}: row {before.number} was {before.file}, line {before.line}{named}; in its place there "
                 f"is now {raw.file}, line {raw.row}, id {now!r}: a mended row must keep its place and its id, and "
                 "--first-row and --row-step must be as they were"
+            )
+
+    def _check_alone(self, raw: RawRow) -> None:
+        mended = self._mended
+        if mended is not None and (mended.file, mended.row, mended.index + 1) == (raw.file, raw.row, raw.index):
+            raise DataError(
+                f"{self._path}: row {self._rows[mended.index].number} was the only one of {raw.file}, line {raw.row}, "
+                "a dialogue that could not be used; it has more turns of the listener now, whose rows would take the "
+                "numbers of those after it: answer it from a file of its own, or all of IN into another OUT"
             )
 
 

@@ -132,6 +132,38 @@ def test_other_numbers_than_then(tmp_path: Path, make_job: MakeJob) -> None:
     assert again.run().answered == 1
 
 
+@pytest.mark.parametrize("ids", [True, False])
+@pytest.mark.parametrize("turns", [2, 4, 6])
+def test_a_dialogue_that_gives_several_rows_now(tmp_path: Path, make_job: MakeJob, ids: bool, turns: int) -> None:
+    """What a job made of the whole dialogue was one bad row; its further rows have no number."""
+    talk = ["i am so happy", "did you ?"] * 3
+    rows: list[Any] = [({"id": name} if ids else {}) | {"context": talk[:4]} for name in "def"]
+    rows[1]["context"] = talk[:1]
+    source = write_rows(tmp_path / "in.jsonl", rows)
+    given: dict[str, Any] = {"kind": "score", "task": {"columns": Columns(turns="all")}}
+    first = make_job(source, tmp_path / "out.jsonl", **given)
+    assert (first.run().rows, first.run().errors) == (5, 1)
+    rows[1]["context"] = talk[:turns]
+    write_rows(source, rows)
+    if turns > 2:
+        said = retried(make_job, first.errors_file, source, tmp_path / "more.jsonl", **given)
+        assert f"row 2 was the only one of {source}, line 2" in said and "answer it from a file of its own" in said
+    else:
+        again = make_job(source, tmp_path / "more.jsonl", retry_errors=first.errors_file, **given)
+        assert (again.run().answered, again.run().rows) == (1, 1)
+
+
+def test_one_bad_turn_of_a_dialogue(tmp_path: Path, make_job: MakeJob) -> None:
+    rows = [{"context": ["i am so happy", "did you ?", "i am so happy", "", "i am so", "hear"]}]
+    source = write_rows(tmp_path / "in.jsonl", rows)
+    given: dict[str, Any] = {"kind": "score", "task": {"columns": Columns(turns="all")}}
+    first = make_job(source, tmp_path / "out.jsonl", **given)
+    assert first.run().errors == 2
+    rows[0]["context"][3] = "did you ?"
+    write_rows(source, rows)
+    assert make_job(source, tmp_path / "more.jsonl", retry_errors=first.errors_file, **given).run().answered == 2
+
+
 @pytest.mark.parametrize("broken", [1.5, True, None, [3]])
 def test_an_id_that_was_wrong_may_be_mended(tmp_path: Path, make_job: MakeJob, broken: Any) -> None:
     rows: list[Any] = some_rows(5)

@@ -35,12 +35,12 @@ class Reader:
         first: int = 0,
         tell: Callable[[str], object] = lambda _: None,
         only: Collection[int] | None = None,
-        check_chosen: Callable[[RawRow], object] = lambda _: None,
+        check_read: Callable[[RawRow], object] = lambda _: None,
     ) -> None:
-        """`only`: the numbers of the rows that come, of all; each must be there and pass `check_chosen`."""
+        """`only`: the numbers of the rows that come, of all; each must be there, and every row pass `check_read`."""
         self.sources = sources
         self.only = only
-        self._check_chosen = check_chosen
+        self._check_read = check_read
         self.first = first  # number of the first row
         self.columns = columns
         self._tell = tell  # is called with a line on a column that looks as if it should be read
@@ -73,9 +73,9 @@ class Reader:
     def _chosen(self, wanted: set[int]) -> Iterator[RawRow]:
         for row in self._rows():
             self.read += 1
+            self._check_read(row)
             if row.index in wanted:
                 wanted.remove(row.index)
-                self._check_chosen(row)
                 yield row
         if wanted:
             raise DataError(
