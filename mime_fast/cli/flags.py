@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import re
-from argparse import Action, ArgumentParser
+from argparse import Action, ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from functools import partial
+from itertools import takewhile
 
 _QUOTES = "\"'"
 _VALUE = r"(?P<value>'[^']*'|\"[^\"]*\"|\[[^\]]*\]|[^\s,;:()]+)"
@@ -22,6 +23,18 @@ def in_flags(message: str, parser: ArgumentParser) -> str:
     return re.sub(r"(--[\w-]+(?: \w+)?) or \1(?![\w-])", r"\1", message)  # of messages that name both
 
 
+def take_names(args: Namespace, others: Sequence[str]) -> list[str]:
+    """What is left of arguments that argparse did not take, when those of a list of names have joined it.
+
+    It takes only the names before the first option for such a list.
+    """
+    lists = [one for one in args.parser._actions if not one.option_strings and one.nargs in ("+", "*")]
+    names = list(takewhile(lambda text: text == "-" or not text.startswith("-"), others)) if lists else []
+    if names:
+        setattr(args, lists[0].dest, [*getattr(args, lists[0].dest), *names])
+    return list(others[len(names) :])
+
+
 def unknown(arguments: Sequence[str], parser: ArgumentParser) -> str:
     """What to say of arguments that a command does not know, with a hint where one looks like a flag of it."""
     from mime_fast.engine.options import ELSEWHERE
@@ -30,10 +43,15 @@ def unknown(arguments: Sequence[str], parser: ArgumentParser) -> str:
     flags = [name for action in _flags(parser) for name in action.option_strings]
     for argument in arguments:
         name = argument.partition("=")[0]
+        if name in flags:
+            return f"{text} ({name} must come after {parser.prog})"
         if not name.startswith("--"):
             continue
         known = "--" + ELSEWHERE.get(name[2:].replace("-", "_"), "").replace("_", "-")
-        near = [known] if known in flags else get_close_matches(name, flags, 1)
+        longer = [flag for flag in flags if flag.startswith(name) and name != "--"]
+        near = get_close_matches(name, longer or flags, 1, 0.0 if longer else 0.6)
+        if known in flags:
+            near = [known]
         if near:
             return f"{text} (did you mean {near[0]}?)"
     return text

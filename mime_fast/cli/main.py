@@ -14,7 +14,7 @@ from functools import partial
 from mime_fast._version import __version__
 from mime_fast.cli import cases, chat, classify, convert, evaluate, explain, generate, human, info, plot, score, train
 from mime_fast.cli.command import Parser, add_message_options
-from mime_fast.cli.flags import in_flags, unknown
+from mime_fast.cli.flags import in_flags, take_names, unknown
 from mime_fast.errors import MimeFastError
 from mime_fast.extras import cure
 from mime_fast.streams import flush_output, tell, usable
@@ -72,7 +72,7 @@ def _run(argv: Sequence[str] | None) -> int:
                 argcomplete.autocomplete(parser)
         args, others = parser.parse_known_args(argv)
         verbose = args.verbose
-        if others:
+        if others := take_names(args, others):
             args.parser.error(unknown(others, args.parser))
         told = partial(in_flags, parser=args.parser)
         with warnings.catch_warnings():
@@ -133,7 +133,8 @@ def make_parser() -> argparse.ArgumentParser:
         command.add_arguments(child)
         for leaf in leaves(child):
             add_message_options(leaf)
-        child.set_defaults(run=command.run, parser=child)
+            leaf.set_defaults(parser=leaf)
+        child.set_defaults(run=command.run)
     return parser
 
 

@@ -109,3 +109,20 @@ def test_several_names_without_out(run: Run, tmp_path: Path, model_dir: Path) ->
         outcome = run("classify", *names, flag, f"{tmp_path}/out{flag}.jsonl", "--model", model_dir)
         assert outcome.code == 0, outcome.err
         assert len(Path(f"{tmp_path}/out{flag}.jsonl").read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize("words", ["IN -q OUT", "IN --top-emotions 1 OUT -q", "-q IN OUT", "OTHER -o OUT -q IN"])
+def test_names_on_both_sides_of_an_option(run: Run, tmp_path: Path, model_dir: Path, words: str) -> None:
+    names = {"IN": tmp_path / "in.jsonl", "OTHER": tmp_path / "other.jsonl", "OUT": tmp_path / "out.jsonl"}
+    for name in ("IN", "OTHER"):
+        names[name].write_text(json_lines(ROWS))
+    outcome = run("classify", "--model", model_dir, *(names.get(word, word) for word in words.split()))
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+    assert names["OUT"].read_text().count("\n") == 1 + ("OTHER" in words)
+    three = run("classify", "a.jsonl", "--model", model_dir, "b.jsonl", "-q", "c.jsonl")
+    assert three.code == 2 and "3 names without --out (a.jsonl, b.jsonl, c.jsonl)" in three.err
+
+
+def test_sheets_on_both_sides_of_an_option(run: Run) -> None:
+    outcome = run("human", "report", "a.csv", "--key", "no-key.json", "b.csv", "--no-fourth", "c.csv")
+    assert outcome.code == 2 and "no-key.json: cannot be read" in outcome.err
