@@ -8,7 +8,7 @@ import math
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -34,7 +34,7 @@ def whole_file(path: Path_, scratch: Path | None = None) -> Iterator[BinaryIO]:
         with open_special(path) as stream:
             yield stream
         return
-    target = Path(os.path.realpath(path))
+    target = resolved(path)
     if os.path.isdir(target):
         raise OutputError(f"{os.fspath(path)}: cannot be written: Is a directory")
     scratch = scratch or scratch_beside(target)
@@ -48,6 +48,13 @@ def whole_file(path: Path_, scratch: Path | None = None) -> Iterator[BinaryIO]:
             sync_folder(target.parent)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def resolved(path: Path_) -> Path:
+    """Where links lead. OutputError: to themselves, or the name is one that no file can have."""
+    with naming(path), suppress(FileNotFoundError):
+        os.stat(path)
+    return Path(os.path.realpath(path))
 
 
 def is_special(path: Path_) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mime_fast.errors import ConfigError, OutputError
-from mime_fast.files import is_special, naming, scratch_beside
+from mime_fast.files import is_special, naming, resolved, scratch_beside
 
 Path_ = str | os.PathLike[str]
 
@@ -61,9 +61,9 @@ def check_outputs(
 def check_writable(path: Path_) -> None:
     """OutputError where a file, or a folder that ends in "/", cannot be made or replaced at `path`."""
     text = os.fspath(path)
-    target = Path(os.path.realpath(text))
     if is_special(text):
         return
+    target = resolved(text)
     if target.is_dir() and not text.endswith("/"):
         raise OutputError(f"{text}: cannot be written: Is a directory")
     scratch = scratch_beside(target / "x" if target.is_dir() else target)

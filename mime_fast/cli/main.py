@@ -87,13 +87,10 @@ def _run(argv: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         tell("")
         return INTERRUPTED
-    except MimeFastError as error:
+    except (MimeFastError, OSError) as error:
         if verbose:
             traceback.print_exc()
-        tell(f"{PROG}: error: {told(str(error))}")
-        return ERROR
-    except OSError as error:
-        tell(f"{PROG}: error: {error}")
+        tell(f"{PROG}: error: {told(str(error)) if isinstance(error, MimeFastError) else error}")
         return ERROR
     except Exception as error:
         return _fault(error)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mime_fast.corpora.writers import OutputFormat
 from mime_fast.errors import DataError
+from mime_fast.files import naming, resolved
 
 
 @dataclass(frozen=True)
@@ -28,16 +29,27 @@ class Places:
 
     @classmethod
     def of(cls, output: str) -> Places:
-        """Raises DataError: the output is a folder without "/". ConfigError: its ending is not known."""
+        """The files of an output that is no URI.
+
+        Raises:
+            ConfigError: its ending is not known.
+            DataError: it is a folder without "/", or a file with it.
+            OutputError: it is a link to itself, or its name, or that of a file beside it, is too long.
+        """
         written = OutputFormat.of(output)
-        target = Path(os.path.realpath(output))
+        target = resolved(output.rstrip("/") or "/")
         if output.endswith("/"):
             if target.exists() and not target.is_dir():
                 raise DataError(f"{output}: cannot be written: a file; a folder of parts ends in /")
             return cls(output, written, target, True)
         if target.is_dir():
             raise DataError(f"{output}: cannot be written: a folder; a folder of parts ends in /")
-        return cls(output, written, target, False)
+        places = cls(output, written, target, False)
+        with naming(output):
+            for path in (places.errors, places.manifest, places.state):
+                with suppress(FileNotFoundError):
+                    path.stat()
+        return places
 
     @classmethod
     def in_store(cls, uri: str, copy: Path) -> Places:

@@ -126,3 +126,39 @@ def test_names_on_both_sides_of_an_option(run: Run, tmp_path: Path, model_dir: P
 def test_sheets_on_both_sides_of_an_option(run: Run) -> None:
     outcome = run("human", "report", "a.csv", "--key", "no-key.json", "b.csv", "--no-fourth", "c.csv")
     assert outcome.code == 2 and "no-key.json: cannot be read" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "told"),
+    [
+        ("classify in", "x" * 245 + ".jsonl", "File name too long"),  # that of the errors file
+        ("classify in", "x" * 300 + ".jsonl", "File name too long"),
+        ("classify in", "x" * 300 + "/", "File name too long"),
+        ("classify in", "loop.jsonl", "Too many levels of symbolic links"),
+        ("classify in --summary", "loop.jsonl", "Too many levels of symbolic links"),
+        ("cases in --out", "loop.jsonl", "Too many levels of symbolic links"),
+        ("cases in --out", "x" * 300, "File name too long"),
+    ],
+)
+def test_names_that_no_file_can_have(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_engine: None, command: str, name: str, told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop.jsonl").symlink_to("loop.jsonl")
+    (tmp_path / "in").write_text(json_lines(ROWS))
+    outcome = run(*command.split(), name)
+    assert outcome.code == 2
+    assert outcome.err.replace("/:", ":") == f"mime-fast: error: {name.rstrip('/')}: cannot be written: {told}\n"
+    assert sorted(os.listdir()) == ["in", "loop.jsonl"] and (tmp_path / "loop.jsonl").is_symlink()
+
+
+def test_verbose_shows_where_an_error_of_the_system_comes_from(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("mime_fast.data.reading.sources.find_sources", failing)
+    monkeypatch.setattr("mime_fast.corpora.job.find_sources", failing)
+    outcome = run("classify", "-", "-v")
+    assert outcome.code == 2 and "Traceback" in outcome.err
+    assert outcome.err.endswith("mime-fast: error: [Errno 5] Input/output error\n")
+    assert "Traceback" not in run("classify", "-").err
