@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from mime_fast.errors import ConfigError
@@ -29,9 +30,16 @@ def folder_name(annotator: int) -> str:
 
 
 def check_empty(folder: str | os.PathLike[str]) -> None:
-    """ConfigError where a folder has files already: they might be somebody's answers."""
+    """Refuse a folder that has files already: they might be somebody's answers.
+
+    Raises:
+        ConfigError: it has.
+        OutputError: it cannot be looked at.
+    """
     path = Path(folder)
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    with naming(path):
+        is_free = not path.exists() or (path.is_dir() and not any(path.iterdir()))
+    if not is_free:
         raise ConfigError(f"{folder}: is not empty; must be a new or an empty folder")
 
 
@@ -97,8 +105,20 @@ def _instructions(annotator: int, kinds: Sequence[Kind]) -> str:
 
 
 def _write(folder: Path, content: Mapping[str, bytes]) -> None:
-    for name, body in content.items():
-        path = folder / name
-        with naming(folder):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, body)
+    """Write all files, or leave all as it was."""
+    made: list[Path] = []
+    try:
+        for name, body in content.items():
+            path = folder / name
+            with naming(folder):
+                for parent in reversed(path.parents):
+                    if not parent.exists():
+                        parent.mkdir()
+                        made.append(parent)
+            made.append(path)
+            write_bytes(path, body)
+    except BaseException:
+        for path in reversed(made):
+            with suppress(OSError):
+                path.rmdir() if path.is_dir() else path.unlink()
+        raise

@@ -14,6 +14,7 @@ from mime_fast.errors import ConfigError, DataError
 from mime_fast.evaluation.human.key import read_key, write_key
 from mime_fast.evaluation.human.kit import annotator_files, write_study
 from mime_fast.evaluation.human.study import KINDS, Study, make_study
+from mime_fast.files import write_bytes
 from tests.evaluation.human.conftest import instances, replies, small_study
 
 
@@ -151,6 +152,30 @@ def test_answers_are_never_overwritten(tmp_path: Path, study: Study) -> None:
     with pytest.raises(ConfigError, match="is not empty"):
         write_study(study, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["ratings-1.csv"]
+
+
+@pytest.mark.parametrize("folder", ["new/study", "empty"])
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_study_that_cannot_be_written_leaves_nothing(
+    tmp_path: Path, study: Study, monkeypatch: pytest.MonkeyPatch, folder: str, error: BaseException
+) -> None:
+    """So that the same command works when there is room again."""
+    (tmp_path / "empty").mkdir()
+    with monkeypatch.context() as patch:
+        done: list[object] = []
+
+        def failing(path: Path, body: bytes) -> None:
+            if len(done) == 3:
+                raise error
+            done.append(path)
+            write_bytes(path, body)
+
+        patch.setattr("mime_fast.evaluation.human.kit.write_bytes", failing)
+        with pytest.raises(type(error)):
+            write_study(study, tmp_path / folder)
+    assert done and list(tmp_path.rglob("*")) == [tmp_path / "empty"]
+    write_study(study, tmp_path / folder)
+    assert (tmp_path / folder / "private" / "key.json").is_file()
 
 
 def _broken(content: dict[str, Any], fault: str) -> None:
