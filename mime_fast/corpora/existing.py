@@ -38,6 +38,11 @@ def job_there(places: Places, job: dict[str, Any], *, restart: bool, force: bool
     return replace(before, finished=None) if is_lost else before
 
 
+def with_size(job: dict[str, Any], before: Manifest) -> dict[str, Any]:
+    """The job, with the parts' size of the one before it where none is asked for."""
+    return job | {"part_rows": job.get("part_rows") or before.job.get("part_rows")}
+
+
 def unborn(places: Places) -> Iterator[Path]:
     """Manifests of jobs that were killed before they had one, in the folder of the state."""
     return (path for path in _state(places) if StateFiles.unborn(path.name))
@@ -70,8 +75,7 @@ def check_unaccounted(places: Places, manifest: Manifest | None, *, force: bool)
 
 def _check_same(places: Places, before: Manifest, job: dict[str, Any]) -> None:
     """DataError where the job that is there is another one."""
-    job = job | {"part_rows": job.get("part_rows") or before.job.get("part_rows")}
-    if differences := changes(before.job, job):
+    if differences := changes(before.job, with_size(job, before)):
         more = f"; and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
         only_size = len(differences) == 1 and differences[0].startswith("part_rows ")
         cure = "leave part_rows out" if only_size else "give another OUT"

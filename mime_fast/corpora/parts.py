@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from mime_fast.corpora.chunks import CHUNK
-from mime_fast.corpora.existing import check_unaccounted, job_there, unborn
-from mime_fast.corpora.manifest import Manifest, OutputFile
+from mime_fast.corpora.existing import check_unaccounted, job_there, unborn, with_size
+from mime_fast.corpora.manifest import Manifest, OutputFile, changes
 from mime_fast.corpora.places import Places, StateFiles
 from mime_fast.corpora.summary import Tally
 from mime_fast.corpora.tasks import Task
@@ -77,7 +77,7 @@ class Parts:
                     path.unlink()
             parts = cls.there(places, job, restart=restart, force=force)
             if parts is None:
-                parts = _new(places, before, job, sources)
+                parts = _new(places, before, _again(before, job) if before and not restart else job, sources)
             elif parts.finished is not None:
                 parts.files.remove()
             parts.noted = noted
@@ -195,6 +195,12 @@ def write_part(files: StateFiles, number: int, result: PartResult, data: Path, e
         sync_folder(files.places.state)
     counts = {"tally": result.tally.to_dict(), "digest": result.digest, "provenance": result.provenance}
     write_json(files.counts(number), counts, files.scratch("counts"))
+
+
+def _again(before: Manifest, job: dict[str, Any]) -> dict[str, Any]:
+    """A job whose output is lost, with its parts as they were; another one as it is."""
+    same = with_size(job, before)
+    return job if changes(before.job, same) else same
 
 
 def _new(places: Places, before: Manifest | None, job: dict[str, Any], sources: list[dict[str, Any]]) -> Parts:

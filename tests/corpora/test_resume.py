@@ -68,6 +68,20 @@ def test_a_finished_job_does_nothing(
     assert make_job(source, out).run().rows_now == 400
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_folder_that_lost_a_part_is_made_in_the_same_parts(
+    tmp_path: Path, make_job: MakeJob, source: Path, restart: bool
+) -> None:
+    out = tmp_path / "out"
+    assert make_job(source, f"{out}/", part_rows=100).run().rows == 400
+    before = {path.name: path.read_bytes() for path in out.glob("part-*")}
+    assert len(before) == 4
+    (out / "part-000001.jsonl").unlink()
+    assert make_job(source, f"{out}/", part_rows=None, restart=restart).run().rows_now == 400
+    after = {path.name: path.read_bytes() for path in out.glob("part-*")}
+    assert len(after) == 1 if restart else after == before
+
+
 def test_two_makers_do_not_share_an_output(
     tmp_path: Path, make_job: MakeJob, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
