@@ -99,7 +99,7 @@ def test_the_classifiers_begin_with_the_oldest_python(pyproject: dict[str, Any])
 
 def test_command_is_installed() -> None:
     (command,) = importlib.metadata.entry_points(group="console_scripts", name="mime-fast")
-    assert command.value == "mime_fast.cli.main:main"
+    assert command.value == "mime_fast.__main__:start"
     assert callable(command.load())
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mime_fast.__main__ import start
 from mime_fast._version import __version__
 from mime_fast.cli import main as main_module
 from tests.cli.conftest import Run, json_lines
@@ -126,6 +127,19 @@ def test_interrupt_is_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mime_fast.engine.load.load", interrupted)
     outcome = run("chat")
     assert (outcome.code, outcome.out, outcome.err) == (130, "", "\n")
+
+
+def test_interrupt_of_the_imports_is_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    class Interrupted:
+        @staticmethod
+        def find_spec(name: str, *_: object) -> None:
+            if name == "mime_fast.cli.main":
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "meta_path", [Interrupted, *sys.meta_path])
+    monkeypatch.delitem(sys.modules, "mime_fast.cli.main")
+    assert start() == 130
+    assert capsys.readouterr() == ("", "\n")
 
 
 def test_help_is_light() -> None:
