@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mime_fast._version import __version__
-from mime_fast.config.checks import check_int
+from mime_fast.config.checks import check_bool, check_int
 from mime_fast.corpora.answerer_spec import AnswererSpec, check_asked
 from mime_fast.corpora.answering import Answerer
 from mime_fast.corpora.chunks import as_they_come, full
+from mime_fast.corpora.given import Path_, check_instance, check_load_options, path_of, paths_of, share_of
 from mime_fast.corpora.output_inputs import check_job_outputs
 from mime_fast.corpora.output_kinds import errors_file, is_stream, open_stream, placed
 from mime_fast.corpora.part_work import PartWork, digests
@@ -28,7 +29,6 @@ from mime_fast.corpora.summary import Summary, Tally, refuse_other_file
 from mime_fast.corpora.tasks import Task
 from mime_fast.data.reading.options import Reading
 from mime_fast.data.reading.reader import Reader
-from mime_fast.data.reading.remote import plain_path
 from mime_fast.data.reading.rows import RawRow
 from mime_fast.data.reading.source import Source
 from mime_fast.data.reading.sources import find_sources
@@ -50,9 +50,10 @@ class CorpusJob:
 
     Args:
         task: what is done.
-        inputs: files, folders, globs, or "-"; see `find_sources`.
-        output: a file, whose ending says its format, or a folder of parts if it ends in "/"; see `OutputFormat`. It may
-            be a URI (see `RemoteOutput`). None, "-" or a pipe: records as they come, which cannot be resumed.
+        inputs: files, folders, globs, or "-", one or several, as text or paths; see `find_sources`.
+        output: a file, whose ending says its format, or a folder of parts if it ends in "/" (which a `Path` cannot);
+            see `OutputFormat`. It may be a URI (see `RemoteOutput`). None, "-" or a pipe: records as they come, which
+            cannot be resumed.
         model, load_options: of `mime_fast.load`.
         reading: how the inputs are read.
         workers: processes that share the parts; the output is the same.
@@ -74,9 +75,9 @@ class CorpusJob:
     """
 
     task: Task
-    inputs: str | Sequence[str]
-    output: str | None = None
-    model: str | None = None
+    inputs: Path_ | Sequence[Path_]
+    output: Path_ | None = None
+    model: Path_ | None = None
     load_options: Mapping[str, Any] = field(default_factory=dict)
     reading: Reading = field(default_factory=Reading)
     workers: int = 1
@@ -86,26 +87,36 @@ class CorpusJob:
     max_errors: float = 1.0
     restart: bool = False
     force: bool = False
-    summary_file: str | None = None
-    retry_errors: str | None = None
+    summary_file: Path_ | None = None
+    retry_errors: Path_ | None = None
     show: Show | None = None
     loaded: Callable[[Engine], None] | None = None
     quiet: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("output", "summary_file", "retry_errors"):
-            if (given := getattr(self, name)) is not None:
-                object.__setattr__(self, name, plain_path(given))
+        check_instance("task", self.task, Task, "a Task")
+        check_load_options(self.load_options)
         check_int("workers", self.workers, 1 if self.ray_address is None else 0, 2**20)
         if self.part_rows is not None:
             check_int("part_rows", self.part_rows, 1, 2**40)
-        if not 0 <= self.max_errors <= 1:
-            raise ConfigError(f"max_errors={self.max_errors!r}: must be a share from 0 to 1")
-        if self.summary_file == "-" and self.output in (None, "-"):
+        for name in ("strict", "restart", "force", "quiet"):
+            check_bool(name, getattr(self, name))
+        plain: dict[str, Any] = {
+            name: path_of(name, getattr(self, name)) for name in ("output", "model", "summary_file", "retry_errors")
+        }
+        plain |= {
+            "inputs": paths_of("inputs", self.inputs),
+            "workers": int(self.workers),
+            "part_rows": None if self.part_rows is None else int(self.part_rows),
+            "max_errors": share_of("max_errors", self.max_errors),
+        }
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
+        if self._summary_file == "-" and self._output in (None, "-"):
             raise ConfigError("--summary -: the rows go to standard output; must be a file")
-        if self.retry_errors is not None and self.ray_address is not None:
-            raise ConfigError(f"retry_errors={self.retry_errors}: must be without Ray")
-        if (self.workers > 1 or self.ray_address is not None) and is_stream(self.output):
+        if self._retry_errors is not None and self.ray_address is not None:
+            raise ConfigError(f"retry_errors={self._retry_errors}: must be without Ray")
+        if (self.workers > 1 or self.ray_address is not None) and is_stream(self._output):
             asked = f"workers={self.workers}" if self.ray_address is None else "Ray"
             raise ConfigError(f"{asked}: an output that is a file or a folder is needed")
 
@@ -121,20 +132,20 @@ class CorpusJob:
         """
         reader = self._reader()
         self._check_outputs(reader)
-        if is_stream(self.output):
+        if is_stream(self._output):
             summary = self._run_stream(reader)
         else:
             job, sources = self._described(), [_as_it_is(source) for source in reader.sources]
             with (
-                placed(str(self.output)) as (places, copy),
+                placed(str(self._output)) as (places, copy),
                 Parts.opened(places, job, sources, restart=self.restart, force=self.force, noted=copy) as parts,
             ):
                 summary = self._run_parts(reader, parts)
-        if self.summary_file == "-":
+        if self._summary_file == "-":
             with standard_output() as stream:
                 stream.write(json_bytes(summary.to_dict(), indent=2))
-        elif self.summary_file is not None:
-            write_json(self.summary_file, summary.to_dict())
+        elif self._summary_file is not None:
+            write_json(self._summary_file, summary.to_dict())
         return summary
 
     def preview(self) -> Preview:
@@ -149,9 +160,9 @@ class CorpusJob:
         """What is at the output of this job already; None where it would begin. Raises: as `run`, but locks nothing."""
         from mime_fast.corpora.preview import OutputState
 
-        if is_stream(self.output):
+        if is_stream(self._output):
             return None
-        with placed(str(self.output)) as (places, _):
+        with placed(str(self._output)) as (places, _):
             parts = Parts.there(places, self._described(), restart=self.restart, force=self.force)
             if parts is None:
                 return None
@@ -163,22 +174,33 @@ class CorpusJob:
         mimics = self.task.kind != "classify"
         found = find_sources(self.inputs, self.reading, _warn)
         told = _warn if mimics else lambda _: None
-        if self.retry_errors is None:
+        if self._retry_errors is None:
             return Reader(found, self.task.columns, tell=told)
-        retried = Retried(self.retry_errors, self.task)
+        retried = Retried(self._retry_errors, self.task)
         return Reader(found, self.task.columns, tell=told, only=retried.places, check_read=retried.check)
+
+    @property
+    def _output(self) -> str | None:
+        return path_of("output", self.output)
+
+    @property
+    def _summary_file(self) -> str | None:
+        return path_of("summary_file", self.summary_file)
+
+    @property
+    def _retry_errors(self) -> str | None:
+        return path_of("retry_errors", self.retry_errors)
 
     @property
     def errors_file(self) -> str | None:
         """Where bad rows are written; None without a file or folder as the output."""
-        return errors_file(self.output)
+        return errors_file(self._output)
 
     def _check_outputs(self, reader: Reader) -> None:
-        inputs = [self.inputs] if isinstance(self.inputs, str) else list(self.inputs)
-        others = [*([] if self.retry_errors is None else [self.retry_errors]), *map(str, _model_files(self.model))]
-        check_job_outputs(self.output, self.summary_file, inputs, reader.sources, others)
-        if self.summary_file not in (None, "-") and not self.force:
-            refuse_other_file(str(self.summary_file))
+        others = [*([] if self._retry_errors is None else [self._retry_errors]), *map(str, _model_files(self.model))]
+        check_job_outputs(self._output, self._summary_file, paths_of("inputs", self.inputs), reader.sources, others)
+        if self._summary_file not in (None, "-") and not self.force:
+            refuse_other_file(str(self._summary_file))
 
     def _run_stream(self, reader: Reader) -> Summary:
         tally, waiting = Tally(), dict[int, RawRow]()
@@ -188,7 +210,7 @@ class CorpusJob:
             answerer = _made_now(self._spec(), progress)
             if self.loaded is not None:
                 self.loaded(answerer.engine)
-            with open_stream(self.output) as (stream, written):
+            with open_stream(self._output) as (stream, written):
                 writer = written.writer(stream, self.task.kind)
                 coming = (as_they_come if pauses else full)(reader)
                 for answered in answerer.answers_of(_noted(coming, waiting, progress)):
@@ -260,10 +282,10 @@ class CorpusJob:
             and [digest for _, digest in digests(reader, parts.part_rows)] != finished["digests"]
         ):
             raise DataError(
-                f"{self.output}: is another job's: the input differs; give another OUT, or --restart begins anew"
+                f"{self._output}: is another job's: the input differs; give another OUT, or --restart begins anew"
             )
         if not self.quiet:
-            told = f"mime-fast: {self.output} is finished already; nothing to do (--restart begins anew)"
+            told = f"mime-fast: {self._output} is finished already; nothing to do (--restart begins anew)"
             tell(told)
         return Summary(**finished["summary"]).there_already()
 
@@ -284,11 +306,11 @@ class CorpusJob:
             "model": {path.name: _hash(path) for path in files},
             "task": self.task.options(_resolved(self.task.search, files)),
             "part_rows": self.part_rows,
-            **({} if self.retry_errors is None else {"rows": sorted(error_rows(self.retry_errors))}),
+            **({} if self._retry_errors is None else {"rows": sorted(error_rows(self._retry_errors))}),
         }
 
     def _spec(self) -> AnswererSpec:
-        return AnswererSpec(self.task, self.model, dict(self.load_options), self.strict)
+        return AnswererSpec(self.task, path_of("model", self.model), dict(self.load_options), self.strict)
 
 
 def _made_now(spec: AnswererSpec, progress: ProgressBar) -> Answerer:
@@ -308,7 +330,7 @@ def _noted(chunks: Iterable[list[RawRow]], waiting: dict[int, RawRow], progress:
         yield chunk
 
 
-def _model_files(model: str | None) -> list[Path]:
+def _model_files(model: Path_ | None) -> list[Path]:
     from mime_fast.engine.load import find_model
 
     return sorted(path for path in find_model(model).glob("*") if path.is_file())

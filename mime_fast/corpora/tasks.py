@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
-from mime_fast.config.checks import check_int
+from mime_fast.config.checks import check_bool, check_int
+from mime_fast.corpora.given import check_instance
 from mime_fast.data.dialogues import Row
 from mime_fast.data.reading.options import Columns
 from mime_fast.data.reading.rows import RawRow
@@ -60,6 +61,12 @@ class Task:
         check_int("top_emotions", self.top_emotions, 0, len(LABELS))
         check_int("first_row", self.first_row, 0, 2**62)
         check_int("row_step", self.row_step, 1, 2**31)
+        check_instance("columns", self.columns, Columns, "Columns")
+        check_instance("search", self.search, Mapping, "a dict of search options")
+        for name in ("seed", "top_emotions", "first_row", "row_step"):
+            object.__setattr__(self, name, int(getattr(self, name)))
+        for name in ("stochastic", "strict_turns"):
+            check_bool(name, getattr(self, name))
 
     def options(self, search: Mapping[str, Any]) -> dict[str, Any]:
         """What changes a row of the output, JSON-ready and however it was asked for; `search` as it is resolved."""

@@ -13,12 +13,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
 import mime_fast
 from mime_fast.corpora import writers
+from mime_fast.corpora.job import CorpusJob
+from mime_fast.corpora.tasks import Task
 from mime_fast.emotions import LABELS
 from mime_fast.errors import BackendError, ConfigError, DataError, InputError
 from tests.corpora.conftest import MakeJob, some_rows, write_rows
@@ -134,6 +137,64 @@ def test_options_are_checked(make_job: MakeJob, wrong: dict[str, Any]) -> None:
             make_job("in.jsonl", "out.jsonl", task=task)
     with pytest.raises(ConfigError, match="workers=2"):
         make_job("in.jsonl", None, workers=2)
+
+
+def test_paths_and_numbers_of_other_kinds(tmp_path: Path, model_dir: Path) -> None:
+    """`Path` in place of text, NumPy's numbers in place of Python's: the same job."""
+    source = write_rows(tmp_path / "in.jsonl", some_rows(9))
+    number: Any = np.int64(3)
+    search = {"do_sample": True, "num_beams": 1}
+    task = Task("generate", seed=3, top_emotions=3, first_row=3, row_step=3, search=search)
+    names = [tmp_path / name for name in ("out.jsonl", "summary.json")]
+    plain = CorpusJob(
+        task, str(source), str(names[0]), str(model_dir), part_rows=3, summary_file=str(names[1]), quiet=True
+    )
+    done = plain.run()
+    other = Task("generate", seed=number, top_emotions=number, first_row=number, row_step=number, search=search)
+    given: dict[str, Any] = {"part_rows": number, "max_errors": np.float32(1), "workers": np.int64(1), "quiet": True}
+    several: list[Any] = [source, [source], (one for one in [source])]
+    for inputs in several:
+        assert (
+            CorpusJob(other, inputs, names[0], model_dir, summary_file=names[1], **given).run() == done.there_already()
+        )
+    several.append(one for one in [source])
+    with pytest.raises(ConfigError, match="is the input"):
+        CorpusJob(task, several[-1], source, model_dir).run()
+    with pytest.raises(DataError, match="cannot be read"):
+        CorpusJob(task, source, retry_errors=tmp_path / "none").run()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"inputs": []},
+        {"inputs": None},
+        {"inputs": [3]},
+        {"inputs": b"in.jsonl"},
+        {"output": 3},
+        {"model": 3},
+        {"summary_file": 3},
+        {"retry_errors": 3},
+        {"max_errors": "0.5"},
+        {"max_errors": None},
+        {"max_errors": True},
+        {"load_options": {"foo": 1}},
+        {"load_options": {"path": "x"}},
+        {"load_options": None},
+        {"strict": "no"},
+        {"task": "classify"},
+    ],
+)
+def test_values_of_another_type_are_refused(wrong: dict[str, Any]) -> None:
+    given: dict[str, Any] = {"task": Task("classify"), "inputs": "in.jsonl"} | wrong
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        CorpusJob(**given)
+
+
+@pytest.mark.parametrize("wrong", [{"search": None}, {"search": ["a"]}, {"columns": "context"}, {"stochastic": "no"}])
+def test_task_values_of_another_type_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        Task("generate", **wrong)
 
 
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path, make_job: MakeJob) -> None:
