@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mime_fast._version import __version__
@@ -18,6 +13,7 @@ from mime_fast.corpora.answerer_spec import AnswererSpec, check_asked
 from mime_fast.corpora.answering import Answerer
 from mime_fast.corpora.chunks import as_they_come, full
 from mime_fast.corpora.given import Path_, check_instance, check_load_options, path_of, paths_of, share_of
+from mime_fast.corpora.identity import as_it_is, hash_of, model_files, resolved_search
 from mime_fast.corpora.output_inputs import check_job_outputs
 from mime_fast.corpora.output_kinds import errors_file, is_stream, open_stream, placed
 from mime_fast.corpora.part_work import PartWork, digests
@@ -30,7 +26,6 @@ from mime_fast.corpora.tasks import Task
 from mime_fast.data.reading.options import Reading
 from mime_fast.data.reading.reader import Reader
 from mime_fast.data.reading.rows import RawRow
-from mime_fast.data.reading.source import Source
 from mime_fast.data.reading.sources import find_sources
 from mime_fast.errors import ConfigError, DataError
 from mime_fast.files import json_bytes, write_json
@@ -135,7 +130,7 @@ class CorpusJob:
         if is_stream(self._output):
             summary = self._run_stream(reader)
         else:
-            job, sources = self._described(), [_as_it_is(source) for source in reader.sources]
+            job, sources = self._described(), [as_it_is(source) for source in reader.sources]
             with (
                 placed(str(self._output)) as (places, copy),
                 Parts.opened(places, job, sources, restart=self.restart, force=self.force, noted=copy) as parts,
@@ -197,7 +192,7 @@ class CorpusJob:
         return errors_file(self._output)
 
     def _check_outputs(self, reader: Reader) -> None:
-        others = [*([] if self._retry_errors is None else [self._retry_errors]), *map(str, _model_files(self.model))]
+        others = [*([] if self._retry_errors is None else [self._retry_errors]), *map(str, model_files(self.model))]
         check_job_outputs(self._output, self._summary_file, paths_of("inputs", self.inputs), reader.sources, others)
         if self._summary_file not in (None, "-") and not self.force:
             refuse_other_file(str(self._summary_file))
@@ -300,11 +295,11 @@ class CorpusJob:
 
     def _described(self) -> dict[str, Any]:
         """What the output depends on besides the rows and the back end, however it was asked for."""
-        files = [path for path in _model_files(self.model) if path.suffix in (".json", ".safetensors")]
+        files = [path for path in model_files(self.model) if path.suffix in (".json", ".safetensors")]
         return {
             "version": __version__,
-            "model": {path.name: _hash(path) for path in files},
-            "task": self.task.options(_resolved(self.task.search, files)),
+            "model": {path.name: hash_of(path) for path in files},
+            "task": self.task.options(resolved_search(self.task.search, files)),
             "part_rows": self.part_rows,
             **({} if self._retry_errors is None else {"rows": sorted(error_rows(self._retry_errors))}),
         }
@@ -330,43 +325,12 @@ def _noted(chunks: Iterable[list[RawRow]], waiting: dict[int, RawRow], progress:
         yield chunk
 
 
-def _model_files(model: Path_ | None) -> list[Path]:
-    from mime_fast.engine.load import find_model
-
-    return sorted(path for path in find_model(model).glob("*") if path.is_file())
-
-
-def _resolved(search: Mapping[str, Any], files: Iterable[Path]) -> dict[str, Any]:
-    """The search options with the model's own for those that are not given. ConfigError: one is not allowed."""
-    from mime_fast.config.generation import GenerationConfig
-    from mime_fast.engine.options import resolve_options
-
-    path = next((path for path in files if path.name == "generation_config.json"), None)
-    try:
-        own = {} if path is None else json.loads(path.read_bytes())
-        defaults = GenerationConfig.from_dict(own, where=str(path))
-    except (ValueError, TypeError, RecursionError):  # loading the model will say so
-        return dict(search)
-    return resolve_options(defaults, search, sys.maxsize).to_dict()
-
-
-def _as_it_is(source: Source) -> dict[str, Any]:
-    """What distinguishes an input from a changed one without reading it."""
-    name = source.name if "://" in source.name or source.is_standard_input else os.path.realpath(source.name)
-    return {"name": name, "size": source.size, "mtime_ns": source.modified, "reading": asdict(source.reading)}
-
-
 def _is_known(parts: Parts, reader: Reader) -> bool:
     """Whether the inputs are, by size and time, those that the job was begun with."""
     if any(source.is_standard_input for source in reader.sources):
         return False
-    return [_as_it_is(source) for source in reader.sources] == parts.manifest.sources
+    return [as_it_is(source) for source in reader.sources] == parts.manifest.sources
 
 
 def _warn(text: str) -> None:
     tell(f"mime-fast: warning: {text}")
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
