@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import Future
+from queue import SimpleQueue
+from threading import Thread
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -22,8 +25,8 @@ def overlapped(
     """Each window with what `work` makes of it, in order.
 
     `work` is on one background thread, a window ahead of the caller; a window that is all there is needs no thread.
-    The thread is gone when the iterator ends, fails or is closed. What is wrong with a window's input is raised after
-    the results of the windows before it.
+    The thread is gone when the iterator ends, fails or is closed, or the process ends. What is wrong with a window's
+    input is raised after the results of the windows before it.
     """
     coming = iter(windows)
     window = next(coming, None)
@@ -32,28 +35,71 @@ def overlapped(
     if window.last:
         yield window, _named(work, window, None)
         return
-    stop = np.zeros(1, np.uint8)
-    owner = os.getpid()
-    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mime_fast")
+    worker = _Worker(work)
     fault: Exception | None = None
     try:
-        running: tuple[Window, Future[Result]] | None = window, pool.submit(_named, work, window, stop)
+        running: tuple[Window, Future[Result]] | None = window, worker.submit(window)
         while running is not None:
             try:
                 window = None if fault else next(coming, None)
             except Exception as error:  # the caller's iterable can raise anything
                 window, fault = None, error
-            following = None if window is None else (window, pool.submit(_named, work, window, stop))
+            following = None if window is None else (window, worker.submit(window))
             yield running[0], running[1].result()
-            if os.getpid() != owner:  # the thread is in the other process: nothing would ever come
+            if os.getpid() != worker.owner:  # the thread is in the other process: nothing would ever come
                 raise BackendError("these replies were begun in another process; ask for them anew in this one")
             running = following
         if fault is not None:
             raise fault
     finally:
-        if os.getpid() == owner:
-            stop[0] = 1
-            pool.shutdown(cancel_futures=True)
+        worker.end()
+
+
+class _Worker(Generic[Result]):
+    """A thread that works on one window after the other until `end`, which the end of the process calls, too.
+
+    A daemon: the executors of concurrent.futures are joined at the process's end before their owners can stop the work.
+    """
+
+    def __init__(self, work: Callable[[Window, Stop | None], Result]) -> None:
+        self.owner = os.getpid()
+        self._work = work
+        self._stop: Stop = np.zeros(1, np.uint8)
+        self._coming: SimpleQueue[tuple[Window, Future[Result]] | None] = SimpleQueue()
+        self._thread = Thread(target=self._run, name="mime_fast", daemon=True)
+        self._thread.start()
+        atexit.register(self.end)
+
+    def submit(self, window: Window) -> Future[Result]:
+        """The window's result, when it is there."""
+        result: Future[Result] = Future()
+        self._coming.put((window, result))
+        return result
+
+    def end(self) -> None:
+        """Stop the work and wait for the thread; nothing in a forked child, which has none."""
+        atexit.unregister(self.end)
+        if os.getpid() == self.owner:
+            self._stop[0] = 1
+            self._coming.put(None)
+            self._thread.join()
+
+    def _run(self) -> None:
+        while (coming := self._coming.get()) is not None:
+            self._finish(*coming)
+            del coming  # while the thread waits, it keeps no window alive
+
+    def _finish(self, window: Window, result: Future[Result]) -> None:
+        if self._stop[0]:
+            result.cancel()
+            return
+        try:
+            found = _named(self._work, window, self._stop)
+        except BaseException as error:
+            result.set_exception(error)
+            del result  # the error's traceback would lead back to it
+        else:
+            result.set_result(found)
 
 
 def watched(results: Iterable[Result], total: int, unit: str, show: bool) -> list[Result]:

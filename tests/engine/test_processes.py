@@ -85,6 +85,39 @@ def test_a_forked_child_never_hangs(case: str, model_folder: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+BEGUN = """
+import atexit, os, sys, threading, time
+from mime_fast.engine.overlap import overlapped
+from mime_fast.errors import BackendError
+from tests.engine.test_streams import windows
+
+def endless(window, stop):  # after the first window it ends only when it is told to
+    while window.start and not stop[0]:
+        time.sleep(0.001)
+    if window.start:
+        raise BackendError("stopped")
+
+atexit.register(lambda: print([one.name for one in threading.enumerate() if one.name == "mime_fast"]))
+results = [overlapped(windows(4), endless) for _ in range(2)]
+for each in results:
+    next(each)
+"""
+ENDS = {
+    "end": "",
+    "error": "raise KeyboardInterrupt",
+    "fork": "child = os.fork()\nif child: assert os.waitpid(child, 0)[1] == 0",
+}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize("end", ENDS)
+def test_replies_that_were_begun_never_keep_a_process(end: str) -> None:
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", BEGUN + ENDS[end]]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode != 0) == (end == "error"), done.stderr
+    assert done.stdout == "[]\n" * (2 if end == "fork" else 1)
+
+
 def test_an_engine_is_pickled_by_its_path_and_options(
     model_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
