@@ -175,8 +175,8 @@ def _fitting(text: str, look: Look) -> Iterator[str]:
 def _answers(mixture: EmotionMixture | None) -> str:
     if mixture is None:
         return ""
-    mimicked = mixture.positive if mixture.polarity == "positive" else mixture.negative
-    return f"answers  {mixture.polarity} {mixture.mimic_share:.0%}: {_top(mimicked.items())}\n"
+    side = "" if mixture.polarity is None else f"{mixture.polarity} {mixture.mimic_share:.0%}: "
+    return f"answers  {side}{_top(mixture.top(TOP))}\n"
 
 
 def _top(weights: Iterable[tuple[str, float]]) -> str:

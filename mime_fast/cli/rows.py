@@ -43,8 +43,11 @@ def _answer(row: Row, record: Mapping[str, Any], draw: _Draw) -> Iterator[str]:
 
 def _mixture(mixture: Mapping[str, Any], draw: _Draw) -> Iterator[str]:
     """The gate's share as a bar, and the heaviest weights of the group that is mimicked, then of the other."""
-    mimicked: Polarity = mixture["polarity"]
-    yield from draw.bars("mimics", {mimicked: mixture["mimic_share"]}, lambda _: mimicked)
+    mimicked: Polarity = mixture["polarity"] or "positive"
+    if mixture["polarity"]:
+        yield from draw.bars("mimics", {mimicked: mixture["mimic_share"]}, lambda _: mimicked)
+    else:
+        yield from draw.text("mimics", "nothing")
     for name, group in (("with", mimicked), ("and", "negative" if mimicked == "positive" else "positive")):
         heaviest = sorted(mixture[group].items(), key=lambda item: -item[1])[:MOST]
         yield from draw.text(name, ", ".join(f"{name} {value:.0%}" for name, value in heaviest if value >= LEAST))

@@ -73,6 +73,11 @@ class ModelConfig(Config):
         """G, the noise vectors that a response emotion is drawn from; 0: the model has none."""
         return 0
 
+    @property
+    def mimics(self) -> bool:
+        """Whether the user's emotion decides which group of emotions is mimicked (eq. 18-19)."""
+        return False
+
     @classmethod
     def paper(cls, vocab_size: int, **changes: Any) -> Self:
         """The equations as printed."""
@@ -114,6 +119,10 @@ class MimeConfig(ModelConfig):
     @property
     def noise_groups(self) -> int:
         return 2 if self.emotion_grouping else 1
+
+    @property
+    def mimics(self) -> bool:
+        return self.emotion_mimicry
 
 
 @dataclass(frozen=True)

@@ -111,8 +111,8 @@ class Task:
             return classifications_of(found)
         emotions, values = found
         if self.kind == "score":
-            return scores_of(emotions, ready.window.responses, values)
-        return replies_of(emotions, values, engine.tokenizer)
+            return scores_of(emotions, ready.window.responses, values, mimics=engine.config.mimics)
+        return replies_of(emotions, values, engine.tokenizer, mimics=engine.config.mimics)
 
     def record(self, row: Row, answer: Score | Reply | Classification) -> dict[str, Any]:
         """The row's output."""

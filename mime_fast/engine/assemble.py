@@ -21,18 +21,25 @@ def replies_of(
     found: Sequence[Sequence[Hypothesis]],
     tokenizer: Tokenizer,
     begun: Sequence[Sequence[str]] | None = None,
+    *,
+    mimics: bool,
 ) -> Iterator[Reply]:
-    """One reply per dialogue; `begun`, the words that each begins with, stay as they were given."""
+    """One reply per dialogue; `begun`, the words that each begins with, stay as they were given.
+
+    `mimics`: the model's `ModelConfig.mimics`, as below.
+    """
     forced = repeat((), len(found)) if begun is None else begun
-    rows = zip(found, forced, _emotions_of(outputs.emotion_logits), _mixtures_of(outputs), strict=True)
+    rows = zip(found, forced, _emotions_of(outputs.emotion_logits), _mixtures_of(outputs, mimics), strict=True)
     for hypotheses, words, (emotion, probs), mixture in rows:
         yield Reply([_candidate_of(one, tokenizer, words) for one in hypotheses], emotion, probs, mixture)
 
 
-def scores_of(outputs: EmotionOutputs, responses: Sequence[list[str]], log_probs: Floats) -> Iterator[Score]:
+def scores_of(
+    outputs: EmotionOutputs, responses: Sequence[list[str]], log_probs: Floats, *, mimics: bool
+) -> Iterator[Score]:
     """One score per dialogue; `log_probs` of all words and EOS, one response after the other."""
     values, start = log_probs.tolist(), 0
-    rows = zip(responses, _emotions_of(outputs.emotion_logits), _mixtures_of(outputs), strict=True)
+    rows = zip(responses, _emotions_of(outputs.emotion_logits), _mixtures_of(outputs, mimics), strict=True)
     for tokens, (emotion, probs), mixture in rows:
         end = start + len(tokens) + 1
         yield Score(tokens, values[start:end], emotion, probs, mixture)
@@ -57,7 +64,7 @@ def _emotions_of(logits: Floats) -> Iterator[tuple[str, dict[str, float]]]:
     return zip([LABELS[i] for i in logits.argmax(axis=1).tolist()], named, strict=True)
 
 
-def _mixtures_of(outputs: EmotionOutputs) -> Iterator[EmotionMixture | None]:
+def _mixtures_of(outputs: EmotionOutputs, mimics: bool) -> Iterator[EmotionMixture | None]:
     weights, shares = outputs.weights, outputs.mimic_share
     if weights is None or shares is None:
         yield from repeat(None, len(outputs.mimicked))
@@ -66,7 +73,7 @@ def _mixtures_of(outputs: EmotionOutputs) -> Iterator[EmotionMixture | None]:
     rows = zip(positive, negative, outputs.mimicked.tolist(), shares.tolist(), strict=True)
     for pleasant, unpleasant, emotion, share in rows:
         by_name = dict(zip(POSITIVE, pleasant, strict=True)), dict(zip(NEGATIVE, unpleasant, strict=True))
-        yield EmotionMixture(*by_name, polarity(emotion), share)
+        yield EmotionMixture(*by_name, polarity(emotion) if mimics else None, share)
 
 
 def _candidate_of(hypothesis: Hypothesis, tokenizer: Tokenizer, begun: Sequence[str]) -> Candidate:

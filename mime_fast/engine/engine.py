@@ -309,14 +309,14 @@ class Engine:
 
     def _replies(self, windows: Iterable[Window], options: GenerationConfig) -> Iterator[Reply]:
         for window, (outputs, found) in overlapped(windows, partial(self.search_window, options)):
-            yield from replies_of(outputs, found, self.tokenizer, window.begun)
+            yield from replies_of(outputs, found, self.tokenizer, window.begun, mimics=self.config.mimics)
 
     def _scores(self, windows: Iterable[Window]) -> Iterator[Score]:
         def work(window: Window, stop: Stop | None) -> tuple[EmotionOutputs, Floats]:
             return self.backend.score(window.contexts, window.requests, *window.targets(self.tokenizer), stop)
 
         for window, (outputs, log_probs) in overlapped(windows, work):
-            yield from scores_of(outputs, window.responses, log_probs)
+            yield from scores_of(outputs, window.responses, log_probs, mimics=self.config.mimics)
 
 
 def _size(show_progress: bool) -> int:

@@ -127,7 +127,7 @@ def explain(
         _split(shares[1:], words),
         reply,
         mimicked,
-        config.emotion_mimicry and config.emotion_grouping,
+        config.mimics,
     )
 
 

@@ -31,7 +31,7 @@ def explanation_html(found: Explanation) -> str:
     """A reply with both groups of weights, and every word of the dialogue with its share of the gate."""
     side = f"the mimicked ({found.mixture.polarity}) side" if found.mimicry else "the first side"
     blocks = [_head(found.reply), _bars("recognised", found.reply.top(TOP), "plain")]
-    blocks += _mixture(found.mixture, mimicry=found.mimicry)
+    blocks += _mixture(found.mixture)
     blocks.append(f"<div>share of {side} in the gate, word by word:</div>")
     blocks += (_words(turn, *pair) for turn, pair in enumerate(zip(found.words, found.shares, strict=True)))
     return _box(blocks)
@@ -56,11 +56,10 @@ def _head(answer: Reply | Score | Classification) -> str:
     return f"<div><b>{escape(answer.emotion)}</b> ({answer.polarity})</div>"
 
 
-def _mixture(mixture: EmotionMixture, *, mimicry: bool = True) -> Iterable[str]:
+def _mixture(mixture: EmotionMixture) -> Iterable[str]:
     groups: tuple[Polarity, Polarity] = ("positive", "negative")
     for group in groups:
-        mimicked = mimicry and group == mixture.polarity
-        role = f", mimicked ({100 * mixture.mimic_share:.1f} % of the gate)" if mimicked else ""
+        role = f", mimicked ({100 * mixture.mimic_share:.1f} % of the gate)" if group == mixture.polarity else ""
         yield _bars(f"{group} emotions{role}", mixture.top(len(mixture.positive | mixture.negative), group), group)
 
 

@@ -23,26 +23,29 @@ class EmotionMixture:
     """The sampled response emotion (eq. 9) and how the gate weighs it (eq. 25).
 
     `positive` and `negative` map emotion names to the weights d_pos and d_neg (each sums to 1; together to 1 in a model
-    without emotion grouping). `polarity` is the group that is mimicked. `mimic_share` is
-    mean(g[:C]) / (mean(g[:C]) + mean(g[C:])) of the gate g, averaged over the context's words (CTX is none).
+    without emotion grouping). `polarity` is the group that is mimicked; None: a model without mimicry. `mimic_share` is
+    mean(g[:C]) / (mean(g[:C]) + mean(g[C:])) of the gate g, averaged over the context's words (CTX is none): the share
+    of the mimicked side, or, without mimicry, of the positive one.
     """
 
     positive: dict[str, float]
     negative: dict[str, float]
-    polarity: Polarity
+    polarity: Polarity | None
     mimic_share: float
 
     def top(self, k: int = 3, group: Polarity | None = None) -> list[tuple[str, float]]:
-        """The `k` heaviest emotions of a group with their weights, heaviest first; None: the group that is mimicked.
+        """The `k` heaviest emotions of a group with their weights, heaviest first.
+
+        None is the group that is mimicked, or both where none is.
 
         Raises:
             ConfigError: `k` is not an integer of 0 or more, or there is no such group.
         """
-        group = self.polarity if group is None else group
-        if group not in get_args(Polarity):
+        if group is not None and group not in get_args(Polarity):
             raise ConfigError(f"group={group!r}: must be one of {', '.join(get_args(Polarity))}")
         check_int("k", k, 0)
-        return heaviest(self.negative if group == "negative" else self.positive, k)
+        groups = {"positive": self.positive, "negative": self.negative}
+        return heaviest(groups.get(group or self.polarity or "", self.positive | self.negative), k)
 
     def __repr__(self) -> str:
         groups = ", ".join(f"{group}={_few(getattr(self, group))}" for group in ("positive", "negative"))
@@ -231,4 +234,6 @@ def _text(text: str) -> str:
 
 
 def _mimics(mixture: EmotionMixture | None) -> str:
-    return "" if mixture is None else f", mimics={mixture.polarity!r} ({mixture.mimic_share:.0%})"
+    if mixture is None or mixture.polarity is None:
+        return ""
+    return f", mimics={mixture.polarity!r} ({mixture.mimic_share:.0%})"

@@ -25,6 +25,7 @@ def test_piped_chat_shows_emotions_mixture_and_reply(run: Run, model_dir: Path) 
     assert outcome.code == 0
     assert outcome.err == ""
     mixture = mixture_of(reply)
+    assert mixture.polarity is not None
     emotion, answers, said = outcome.out.splitlines()
     three = r"\w+ \d+%, \w+ \d+%, \w+ \d+%"
     assert re.fullmatch(rf"emotion  {reply.emotion} \d+%, \w+ \d+%, \w+ \d+% \((positive|negative)\)", emotion)

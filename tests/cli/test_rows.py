@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pty
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from mime_fast.cli.chat import describe
 from mime_fast.cli.rows import row_text
 from mime_fast.data.dialogues import Row
 from mime_fast.emotions import LABELS
@@ -54,6 +56,17 @@ def test_a_reply() -> None:
         "and         caring 100%",
         "",
     ]
+
+
+def test_without_mimicry_no_group_is_named() -> None:
+    answer = dataclasses.replace(ANSWERS[0], mixture=dataclasses.replace(MIXTURE, polarity=None))
+    assert row_text(ROW, record(answer), Look(60)).splitlines()[-4:] == [
+        "mimics      nothing",
+        "with        caring 100%",
+        "and         sad 75%, lonely 25%",
+        "",
+    ]
+    assert "answers  caring 100%, sad 75%, lonely 25%\n" in describe(answer)
 
 
 def test_a_score_and_a_classification() -> None:

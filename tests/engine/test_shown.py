@@ -73,6 +73,14 @@ def test_a_group_is_one_of_the_two() -> None:
             MIXTURE.top(2, group)  # type: ignore[arg-type]
 
 
+def test_without_mimicry_nothing_is_mimicked() -> None:
+    mixture = replace(MIXTURE, polarity=None)
+    assert mixture.top(2) == [("sad", 1.0), ("joyful", 0.75)] and mixture.top(2, "negative") == [("sad", 1.0)]
+    for answer in (replace(REPLY, mixture=mixture), replace(SCORE, mixture=mixture)):
+        assert "mimic" not in repr(answer) and "mimicked" not in Checked(answer._repr_html_()).words
+        assert answer.to_dict()["mixture"]["polarity"] is None
+
+
 def test_to_dict_is_what_the_command_line_writes() -> None:
     assert REPLY.to_dict() == record(REPLY, top_emotions=3) and len(REPLY.to_dict()["emotion_probs"]) == 3
     assert SCORE.to_dict(5) == record(SCORE, top_emotions=5)

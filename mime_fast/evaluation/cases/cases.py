@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mime_fast.config.model import MimeConfig
 from mime_fast.data.dialogue_checks import Utterance
 from mime_fast.data.dialogues import check_row
 from mime_fast.data.empathetic_dialogues import Pair
@@ -130,8 +129,7 @@ def answer_cases(
             strict_turns=strict_turns,
             **options,
         )
-        mimicry = isinstance(engine.config, MimeConfig) and engine.config.emotion_mimicry
-        answered.append(SystemReplies(system, replies, mimicry))
+        answered.append(SystemReplies(system, replies, engine.config.mimics))
     return answered
 
 

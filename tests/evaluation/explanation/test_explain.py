@@ -72,7 +72,7 @@ def test_the_fast_back_end_agrees() -> None:
 
 def test_ablations_say_so() -> None:
     plain = explain(make_engine(emotion_mimicry=False), DIALOGUE)
-    assert not plain.mimicry
+    assert not plain.mimicry and plain.mixture.polarity is None and "mimics" not in repr(plain)
     text = format_explanation(plain, top=3, look=Look(80))
     assert "nothing (a model without mimicry); first side " in text and "(mimicked)" not in text
     one_group = explain(make_engine(emotion_mimicry=False, emotion_grouping=False), DIALOGUE)
