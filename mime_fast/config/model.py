@@ -12,6 +12,8 @@ from mime_fast.errors import ConfigError
 
 Preset = Literal["paper", "released"]
 
+MAX_SIZE = 2**20  # csrc/bindings/native/model_config.cpp
+
 
 @dataclass(frozen=True)
 class ModelConfig(Config):
@@ -44,13 +46,13 @@ class ModelConfig(Config):
     unbiased_norm: bool = False  # LayerNorm by the unbiased deviation, epsilon outside the root
 
     def __post_init__(self) -> None:
-        if self.preset not in ("paper", "released"):
+        if not isinstance(self.preset, str) or self.preset not in ("paper", "released"):
             raise ConfigError(f"preset={self.preset!r}: must be 'paper' or 'released'")
-        check_int("vocab_size", self.vocab_size, 7)
-        for name in ("hidden_size", "num_layers", "num_heads", "attention_depth", "ffn_channels", "max_positions"):
-            check_int(name, getattr(self, name), 1)
-        check_int("context_layers", self.context_layers, 0)
-        check_int("hidden_size", self.hidden_size, 4)
+        check_int("vocab_size", self.vocab_size, 7, MAX_SIZE)
+        for name in ("num_layers", "num_heads", "attention_depth", "ffn_channels", "max_positions"):
+            check_int(name, getattr(self, name), 1, MAX_SIZE)
+        check_int("context_layers", self.context_layers, 0, MAX_SIZE)
+        check_int("hidden_size", self.hidden_size, 4, MAX_SIZE)
         if self.hidden_size % 2:
             raise ConfigError(f"hidden_size={self.hidden_size}: must be even (sines and cosines)")
         if self.attention_depth % self.num_heads:

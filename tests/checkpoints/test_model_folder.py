@@ -242,6 +242,9 @@ def test_json_that_is_no_object(folder: Path, name: str) -> None:
         ({"hidden_size": "12"}, "hidden_size='12'"),
         ({"hidden_size": 13}, "hidden_size=13"),
         ({"num_heads": 3}, "num_heads=3"),
+        ({"max_positions": 2**20 + 1}, "max_positions=1048577: must be an integer of 1 to 1048576"),
+        ({"hidden_size": 10**30}, f"hidden_size={10**30}: must be an integer of 4 to 1048576"),
+        ({"num_layers": 10**9}, "num_layers=1000000000: must be an integer of 1 to 1048576"),
         ({"dropout": float("nan")}, "dropout=nan"),
         ({"drop_ctx": 1}, "drop_ctx=1"),
         ({"preset": "other"}, "preset='other'"),
@@ -289,11 +292,11 @@ def test_a_vocabulary_of_another_length(folder: Path) -> None:
     "changes",
     [
         {"hidden_size": 10**5},
-        {"hidden_size": 10**30},
-        {"ffn_channels": 10**9},
-        {"attention_depth": 10**9},
-        {"num_layers": 10**9},
-        {"context_layers": 10**9},
+        {"hidden_size": 10**6},
+        {"ffn_channels": 10**6},
+        {"attention_depth": 10**6},
+        {"num_layers": 10**6},
+        {"context_layers": 10**6},
     ],
 )
 def test_sizes_that_would_take_all_memory(folder: Path, changes: dict[str, Any]) -> None:
