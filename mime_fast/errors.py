@@ -1,7 +1,7 @@
 """The one error family. A message says what came, what it must be, and where."""
 
 from collections.abc import Iterable
-from typing import Self
+from typing import Any, Self
 
 
 class MimeFastError(Exception):
@@ -40,6 +40,10 @@ class OutputError(DataError, OSError):
         made = cls(f"{path}: cannot be written: {error.strerror or error}")
         made.errno = error.errno
         return made
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Any, ...], dict[str, Any]]:
+        """As any error, with its `errno`, which OSError leaves out."""
+        return type(self), self.args, {**self.__dict__, "errno": self.errno}
 
 
 class CheckpointError(MimeFastError, ValueError):
