@@ -7,9 +7,11 @@ from math import inf, isfinite
 
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.errors import ConfigError
+from mime_fast.reference.philox import STEP_BITS
 from mime_fast.text.special import EOS_ID
 
 LOWEST_TEMPERATURE = 1e-300  # below it log-prob / temperature can leave the range of float64
+SAMPLED_STEPS = 1 << STEP_BITS  # those that have random numbers of their own
 
 
 def check_options(options: GenerationConfig, vocab_size: int, eos_token_id: int | None = EOS_ID) -> None:
@@ -27,6 +29,8 @@ def check_options(options: GenerationConfig, vocab_size: int, eos_token_id: int 
         faults.append(f"eos_token_id={eos_token_id}: must be an id from 0 to {vocab_size - 1}")
     if options.temperature < LOWEST_TEMPERATURE:
         faults.append(f"temperature={options.temperature!r}: must be {LOWEST_TEMPERATURE:g} or more")
+    if options.do_sample and options.max_new_tokens > SAMPLED_STEPS:
+        faults.append(f"max_new_tokens={options.max_new_tokens}: must be at most {SAMPLED_STEPS} with do_sample=True")
     try:
         divisor = float(options.max_new_tokens) ** float(options.length_penalty)
     except OverflowError:

@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from mime_fast.config.generation import GenerationConfig
+from mime_fast.errors import ConfigError
 from mime_fast.reference.philox import gumbel
 from mime_fast.reference.search import filter_logits
+from mime_fast.reference.search_checks import check_options
 from tests.reference.fake_decoder import A, B, C, D, FakeDecoder, Tokens, logs, random_model, run
 
 LIMITS = {1: 10.83, 2: 13.82, 3: 16.27}  # 0.999 quantiles of chi-square by degrees of freedom
@@ -22,6 +24,14 @@ def kept(probabilities: list[float], **options: Any) -> set[int]:
     config = GenerationConfig(num_beams=1, do_sample=True, **options)
     (row,) = filter_logits(torch.tensor([logs(*probabilities)]), config).tolist()
     return {token for token, value in enumerate(row) if value > -inf}
+
+
+def test_no_more_steps_than_have_random_numbers_of_their_own() -> None:
+    most = GenerationConfig(num_beams=1, do_sample=True, max_new_tokens=2**14)
+    check_options(most, 10)
+    check_options(most.replace(max_new_tokens=2**14 + 1, do_sample=False), 10)
+    with pytest.raises(ConfigError, match="max_new_tokens=16385: must be at most 16384 with do_sample=True"):
+        check_options(most.replace(max_new_tokens=2**14 + 1), 10)
 
 
 @pytest.mark.parametrize(
