@@ -33,6 +33,30 @@ def test_numbers_of_other_libraries_become_plain() -> None:
     assert json.loads(json.dumps(sizes.to_dict())) == MimeConfig.paper(20, dropout=0.5).to_dict()
 
 
+def test_ids_come_in_an_array_too() -> None:
+    ids: Any = np.array([9, 12])
+    assert GenerationConfig(suppress_tokens=ids) == GenerationConfig(suppress_tokens=(9, 12))
+
+
+@pytest.mark.parametrize("values", [None, [], "x", 3])
+def test_what_is_no_object_is_refused(values: Any) -> None:
+    with pytest.raises(ConfigError, match=f"config is of type {type(values).__name__}; must be a JSON object"):
+        GenerationConfig.from_dict(values)
+
+
+def test_unknown_keys_of_any_type_are_named() -> None:
+    values: Any = {1: 2, "a": 3}
+    with pytest.raises(ConfigError, match="config: unknown key 'a'; unknown key 1; allowed keys: num_beams, "):
+        GenerationConfig.from_dict(values)
+
+
+@pytest.mark.parametrize("name", ["vocab_size", "hidden_size", "num_layers", "context_layers", "max_positions"])
+def test_no_size_is_beyond_what_the_engine_takes(name: str) -> None:
+    largest = MimeConfig.paper(20).replace(**{name: 2**20})
+    with pytest.raises(ConfigError, match=rf"{name}=1048578: must be an integer of \d to 1048576"):
+        largest.replace(**{name: 2**20 + 2})
+
+
 @pytest.mark.parametrize(
     ("name", "allowed"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -16,9 +17,15 @@ class Config:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], *, where: str = "config") -> Self:
-        """Build from a JSON object; every unknown or missing key is named in one message."""
+        """Build from a JSON object.
+
+        Raises:
+            ConfigError: it is none, a key is unknown or missing (one message names all), or a value is not allowed.
+        """
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"{where} is of type {type(values).__name__}; must be a JSON object (dict)")
         fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-        unknown = sorted(set(values) - set(fields))
+        unknown = sorted(map(repr, set(values) - set(fields)))
         missing = sorted(
             name
             for name, field in fields.items()
@@ -26,7 +33,7 @@ class Config:
             and field.default is dataclasses.MISSING
             and field.default_factory is dataclasses.MISSING
         )
-        faults = [f"unknown key {name!r}" for name in unknown] + [f"missing key {name!r}" for name in missing]
+        faults = [f"unknown key {name}" for name in unknown] + [f"missing key {name!r}" for name in missing]
         if faults:
             raise ConfigError(f"{where}: {'; '.join(faults)}; allowed keys: {', '.join(fields)}")
         try:

@@ -14,6 +14,8 @@ from functools import partial
 from numbers import Real
 from typing import Any, Literal, TypedDict
 
+import numpy as np
+
 from mime_fast.config.checks import Config, check_bool, check_float, check_int
 from mime_fast.errors import ConfigError
 
@@ -55,9 +57,10 @@ def _number(low: float, high: float, *, open_low: bool = False) -> Callable[[str
 
 
 def _check_ids(name: str, ids: Any) -> None:
-    if isinstance(ids, str) or not isinstance(ids, Sequence):
+    each = ids.tolist() if isinstance(ids, np.ndarray) else ids
+    if isinstance(each, str | bytes) or not isinstance(each, Sequence):
         raise ConfigError(f"{name}={ids!r}: must be a list of token ids")
-    for token in ids:
+    for token in each:
         check_int(name, token, 0)
 
 
@@ -68,7 +71,7 @@ def _check_temperature(name: str, value: Any) -> None:
 
 
 def _check_search(name: str, value: Any) -> None:
-    if value not in ("standard", "mime"):
+    if not isinstance(value, str) or value not in ("standard", "mime"):
         raise ConfigError(f"{name}={value!r}: must be 'standard' or 'mime'")
 
 
@@ -150,6 +153,15 @@ class GenerationConfig(Config):
             raise ConfigError(
                 f"min_new_tokens={self.min_new_tokens}: must be at most max_new_tokens={self.max_new_tokens}"
             )
+        if self.search == "mime":
+            changed = [
+                f"{name}={getattr(self, name)!r}"
+                for name, option in OPTIONS.items()
+                if not option.mime and getattr(self, name) != getattr(GenerationConfig, name)
+            ]
+            if changed:
+                taken = ", ".join(name for name, option in OPTIONS.items() if option.mime and name != "search")
+                raise ConfigError(f"search='mime' is the released beam: it takes {taken}, not {', '.join(changed)}")
         if self.do_sample and self.num_beams > 1:
             raise ConfigError(f"do_sample=True with num_beams={self.num_beams}: sampling takes num_beams=1")
         if self.do_sample and 1 < self.best_of < self.num_return_sequences:
@@ -161,15 +173,6 @@ class GenerationConfig(Config):
                 f"num_return_sequences={self.num_return_sequences}: must be at most num_beams={self.num_beams} "
                 "without do_sample"
             )
-        if self.search == "mime":
-            changed = [
-                f"{name}={getattr(self, name)!r}"
-                for name, option in OPTIONS.items()
-                if not option.mime and getattr(self, name) != getattr(GenerationConfig, name)
-            ]
-            if changed:
-                taken = ", ".join(name for name, option in OPTIONS.items() if option.mime and name != "search")
-                raise ConfigError(f"search='mime' is the released beam: it takes {taken}, not {', '.join(changed)}")
 
     def to_search(self) -> dict[str, Any]:
         """A JSON-ready dict of what a back end's search takes."""
