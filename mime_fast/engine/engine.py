@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
@@ -114,7 +115,8 @@ class Engine:
             stochastic: sample the emotion mixture; False: z = mu (the paper's "w/o STC"). A baseline has no mixture.
             seed: from 0 to 2^64 - 1, one for all or one a dialogue.
             request_ids: numbers that distinguish requests of one seed; 0 .. n - 1 by default.
-            emotions: labels (names or indices) whose polarity is mimicked; None: the classifier's. Not for baselines.
+            emotions: labels (names or indices) in place of the classifier's; None: the classifier's. They decide what
+                is mimicked and, without a reranker, what `best_of` chooses; no other reply changes (a baseline's).
             strict_turns: refuse an even number of turns.
             truncation: None refuses more words than the model has positions for; "oldest" drops early turns in pairs.
             show_progress: show a bar, on standard error or in the notebook.
@@ -155,16 +157,16 @@ class Engine:
         """Reply to any number of dialogues, in their order and as they come; options and errors as for `generate`.
 
         Prefixes, seeds and emotions may be iterables beside the dialogues, of the same length (or an endless
-        `itertools.count` or `cycle`); request ids count on from `first_request_id`. `window` dialogues are read and
-        answered at once, on a background thread that is gone when the iterator ends or is closed; no more than three
-        windows are in memory. A bad dialogue raises after the replies to the windows before it.
+        `itertools.count`, `cycle` or `repeat`); request ids count on from `first_request_id`. `window` dialogues are
+        read and answered at once, on a background thread that is gone when the iterator ends or is closed; no more than
+        three windows are in memory. A bad dialogue raises after the replies to the windows before it.
         """
         refuse_unknown(search, others_of(self.generate_iter))
         options = self.search_options(search)
         given = Given.with_stream(
             first_request_id, seed=seed, emotions=emotions, prefixes=prefixes, max_new_tokens=options.max_new_tokens
         )
-        check_int("window", window, 1)
+        check_int("window", window, 1, sys.maxsize)
         reading = self.reading(strict_turns, truncation, stochastic)
         return self._replies(reading.windows(stream("dialogues", dialogues), given, window), options)
 
@@ -218,7 +220,7 @@ class Engine:
         """Scores of any number of (dialogue, response) pairs, as they come; the rest as for `generate_iter`."""
         dialogues, responses = pairs_apart(stream("pairs", pairs))
         given = Given.with_stream(first_request_id, seed=seed, emotions=emotions, responses=responses)
-        check_int("window", window, 1)
+        check_int("window", window, 1, sys.maxsize)
         return self._scores(self.reading(strict_turns, truncation, stochastic).windows(dialogues, given, window))
 
     def explain(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from numbers import Integral
 from typing import Literal
 
@@ -12,7 +12,7 @@ from mime_fast.config.checks import check_bool
 from mime_fast.data.dialogue_checks import Utterance, check_dialogue, check_utterance
 from mime_fast.emotions import emotion_index
 from mime_fast.errors import ConfigError, InputError
-from mime_fast.text.special import UNK_ID
+from mime_fast.text.special import SPECIAL_TOKENS, UNK_ID
 from mime_fast.text.tokenizer import Tokenizer
 
 Truncation = Literal["oldest"]
@@ -21,7 +21,7 @@ Dialogue = Sequence[str | Sequence[str]]
 
 def check_reading(*, strict_turns: bool, truncation: Truncation | None) -> None:
     """ConfigError where an option of `prepare_dialogues` is not allowed."""
-    if truncation not in (None, "oldest"):
+    if truncation is not None and (not isinstance(truncation, str) or truncation != "oldest"):
         raise ConfigError(f"truncation={truncation!r}: must be None or 'oldest'")
     check_bool("strict_turns", strict_turns)
 
@@ -103,7 +103,7 @@ def _per_dialogue(name: str, values: int | Sequence[int], count: int, first: int
         raise InputError(
             f"{name} is of type {type(values).__name__}; must be an integer, or a list with one per dialogue"
         )
-    check_count(name, each, count)
+    check_count(name, each, count, first=first)
     for i, value in enumerate(each, first):
         if not isinstance(value, Integral) or isinstance(value, bool) or not 0 <= int(value) < 2**64:
             raise InputError(f"{name}, dialogue {i}: {value!r}; must be an integer from 0 to 2^64 - 1")
@@ -114,7 +114,7 @@ def given_emotions(emotions: Sequence[str | int | None] | None, count: int, *, f
     """Indices of the given emotions, None where the classifier decides."""
     if emotions is None:
         return [None] * count
-    check_count("emotions", emotions, count)
+    check_count("emotions", emotions, count, first=first)
     indices: list[int | None] = []
     for i, emotion in enumerate(emotions, first):
         try:
@@ -124,17 +124,19 @@ def given_emotions(emotions: Sequence[str | int | None] | None, count: int, *, f
     return indices
 
 
-def check_count(name: str, values: Sequence[object], count: int) -> None:
-    """InputError unless it is a list with one item a dialogue."""
+def check_count(name: str, values: Sequence[object], count: int, *, first: int = 0) -> None:
+    """InputError unless it is a list with one item a dialogue; `first` of both came before."""
     check_sequence(name, values)
     if len(values) != count:
-        raise InputError(f"{len(values)} {name} for {count} dialogues; must be one each")
+        more = " or more" if first else ""
+        raise InputError(f"{first + len(values)} {name} for {first + count} dialogues{more}; must be one each")
 
 
 def check_sequence(name: str, values: object) -> None:
     """InputError unless it is a list."""
     if isinstance(values, str | bytes) or not isinstance(values, Sequence):
-        hint = " (generate_iter takes any iterable)" if name == "dialogues" and isinstance(values, Iterable) else ""
+        ordered = isinstance(values, Iterable) and not isinstance(values, str | bytes | Set | Mapping)
+        hint = " (generate_iter takes any iterable)" if name == "dialogues" and ordered else ""
         raise InputError(f"{name} is of type {type(values).__name__}; must be a list, one item per dialogue{hint}")
 
 
@@ -155,11 +157,13 @@ def _tokenize(utterances: Sequence[Utterance], places: Sequence[str], tokenizer:
 
 
 def _refuse_capitals(words: Sequence[str], tokenizer: Tokenizer, where: str) -> None:
-    """InputError for a given token that the model can only not know because of its case."""
+    """InputError for a special token, and for one that the model can only not know because of its case."""
     joined = "".join(words)
     if joined == joined.lower():
         return
     for place, (word, index) in enumerate(zip(words, tokenizer.ids(words), strict=True)):
+        if word in SPECIAL_TOKENS:
+            raise InputError(f"{where}, token {place} is {word!r}: a special token is no word; must be left out")
         if index == UNK_ID and word != word.lower():
             raise InputError(
                 f"{where}, token {place} is {word!r}: tokens are taken as they are, and the model's words are "

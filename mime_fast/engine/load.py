@@ -78,10 +78,10 @@ def find_model(path: str | os.PathLike[str] | None) -> Path:
     """
     wanted = Path(DEFAULT_MODEL if path is None else path)
     is_empty = path is not None and not os.fspath(path)  # which Path takes for the current folder
-    if path is not None and wanted.is_dir() and not is_empty:
+    if path is not None and not is_empty and os.path.isdir(wanted):  # False, too, for a name that is too long
         return wanted
     shipped = PRETRAINED / wanted
-    if len(wanted.parts) == 1 and shipped.is_dir():
+    if len(wanted.parts) == 1 and os.path.isdir(shipped):
         return shipped
     names = sorted(entry.name for entry in PRETRAINED.glob("*") if entry.is_dir())
     raise CheckpointError(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from itertools import chain, cycle, islice, tee
+from itertools import chain, cycle, islice, repeat, tee
 from itertools import count as counter
 from numbers import Integral
+from operator import length_hint
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,6 @@ from mime_fast.text.tokenizer import Tokenizer
 
 WINDOW = 1024  # dialogues that a back end gets at once
 WATCHED = 128  # the same where a bar shows how far it is
-ENDLESS = counter, cycle  # iterators that give every dialogue one, however many there are
 _NOTHING = object()
 
 
@@ -68,17 +68,18 @@ class Given:
         """Beside a list: lists or other iterables of the same length. InputError where one is not."""
         check_sequence("dialogues", dialogues)
         count = len(dialogues)  # type: ignore[arg-type]
-        if isinstance(request_ids, Integral):
-            raise InputError(f"request_ids={request_ids!r}: must be a list with one integer per dialogue")
         ids = counter() if request_ids is None else _one_each("request_ids", request_ids, count)
+        if not isinstance(ids, Iterator):
+            raise InputError(f"request_ids={request_ids!r:.80}: must be a list with one integer per dialogue")
         each = {name: _one_each(name, given, count) for name, given in values.items()}
         return cls(ids, max_new_tokens=max_new_tokens, **each)
 
     @classmethod
     def with_stream(cls, first_request_id: int, *, max_new_tokens: int = 1, **values: Any) -> Given:
         """Beside any iterable: iterables. InputError where one is not."""
-        if not isinstance(first_request_id, Integral) or isinstance(first_request_id, bool) or first_request_id < 0:
-            raise InputError(f"first_request_id={first_request_id!r}: must be an integer of 0 or more")
+        whole = isinstance(first_request_id, Integral) and not isinstance(first_request_id, bool)
+        if not whole or not 0 <= first_request_id < 2**64:
+            raise InputError(f"first_request_id={first_request_id!r}: must be an integer from 0 to 2^64 - 1")
         each = {name: _beside(name, given) for name, given in values.items()}
         return cls(counter(int(first_request_id)), max_new_tokens=max_new_tokens, **each)
 
@@ -86,7 +87,7 @@ class Given:
         """InputError unless all that comes with the dialogues ends where they do, after `count`."""
         for name in ("request_ids", "seed", "emotions", "prefixes", "responses"):
             values = getattr(self, name)
-            if isinstance(values, ENDLESS) or not isinstance(values, Iterator):
+            if not isinstance(values, Iterator) or _endless(values):
                 continue
             if next(values, _NOTHING) is not _NOTHING:
                 raise InputError(f"{name}: more than {count} for {count} dialogues; must be one each")
@@ -154,14 +155,14 @@ class Reading:
         if given.prefixes is None:
             return None
         prefixes = _next(given.prefixes, count)
-        check_count("prefixes", prefixes, count)
+        check_count("prefixes", prefixes, count, first=first)
         return prepare_prefixes(prefixes, self.tokenizer, given.max_new_tokens, first=first)
 
     def _responses(self, given: Given, count: int, first: int) -> list[list[str]]:
         if given.responses is None:
             return []
         responses = _next(given.responses, count)
-        check_count("responses", responses, count)
+        check_count("responses", responses, count, first=first)
         return prepare_responses(responses, self.tokenizer, self.max_words, first=first)
 
 
@@ -213,6 +214,11 @@ def _one_each(name: str, values: Any, count: int) -> Any:
 def _beside(name: str, values: Any) -> Any:
     """An iterable's values beside a stream of dialogues; None, or one number for all, as it is."""
     return values if values is None or isinstance(values, Integral) else stream(name, values)
+
+
+def _endless(values: object) -> bool:
+    """Whether an iterator gives every dialogue one, however many there are."""
+    return isinstance(values, counter | cycle) or (isinstance(values, repeat) and length_hint(values, -1) < 0)
 
 
 def _next(values: Any, count: int) -> Any:

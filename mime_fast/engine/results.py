@@ -41,7 +41,7 @@ class EmotionMixture:
         Raises:
             ConfigError: `k` is not an integer of 0 or more, or there is no such group.
         """
-        if group is not None and group not in get_args(Polarity):
+        if group is not None and (not isinstance(group, str) or group not in get_args(Polarity)):
             raise ConfigError(f"group={group!r}: must be one of {', '.join(get_args(Polarity))}")
         check_int("k", k, 0)
         groups = {"positive": self.positive, "negative": self.negative}

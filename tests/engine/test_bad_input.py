@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from operator import length_hint
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +48,16 @@ GOOD = ["rain ."]
         ([[["we won the race .", "yes !"]]], "token 0 is 'we won the race .'; a token has no white space"),
         ([[["rain", " ."]]], r"token 1 is ' \.'; a token has no white space"),
         ([[["My", "old", "dog"]]], "utterance 0, token 0 is 'My': tokens are taken as they are.* must be 'my'"),
-        ("rain .", "dialogues is of type str"),
+        ("rain .", r"dialogues is of type str; must be a list, one item per dialogue$"),
+        ({"a": GOOD}, r"dialogues is of type dict; must be a list, one item per dialogue$"),
+        (iter([GOOD]), r"dialogues is of type list_iterator; .* \(generate_iter takes any iterable\)$"),
+        ([[["rain", "EOS"]]], "utterance 0, token 1 is 'EOS': a special token is no word; must be left out"),
         (None, "dialogues is of type NoneType"),
         ([["\ud800"]], "surrogate"),
     ],
 )
 def test_dialogues(engine: Engine, dialogues: Any, message: str) -> None:
-    for call in (engine.generate, engine.classify, lambda d: engine.score(d, ["x"] * len(d or ""))):
+    for call in (engine.generate, engine.classify, lambda d: engine.score(d, ["x"] * length_hint(d))):
         with pytest.raises(mime_fast.InputError, match=message):
             call(dialogues)
 
@@ -122,6 +126,8 @@ def test_options(engine: Engine, options: dict[str, Any], message: str) -> None:
         ({"request_ids": []}, "0 request_ids for 1 dialogues"),
         ({"emotions": {"sad"}}, "emotions is of type set; must be a list, in the order of the dialogues"),
         ({"request_ids": 5}, "request_ids=5: must be a list with one integer per dialogue"),
+        ({"request_ids": "1"}, "request_ids='1': must be a list with one integer per dialogue"),
+        ({"request_ids": np.array(5)}, r"request_ids=array\(5\): must be a list with one integer per dialogue"),
     ],
 )
 def test_per_dialogue_values(engine: Engine, options: dict[str, Any], message: str) -> None:
@@ -153,6 +159,7 @@ def test_iterables_must_be_as_long_as_the_dialogues(engine: Engine, name: str) -
     [
         ([], "0 responses for 1 dialogues"),
         ("rain", "responses is of type str"),
+        ([["week", "UNK"]], "response 0, token 1 is 'UNK': a special token is no word; must be left out"),
         (None, "responses is None; must be a list, one item per dialogue"),
         ({"rain"}, "responses is of type set; must be a list, in the order of the dialogues"),
         ({"rain": 1}, "responses is of type dict; must be a list, in the order of the dialogues"),
@@ -173,6 +180,8 @@ def test_models_that_are_not_there(tmp_path: Path) -> None:
         load("no-such-model")
     with pytest.raises(mime_fast.CheckpointError, match="no model at ''; give a model folder"):
         load("")
+    with pytest.raises(mime_fast.CheckpointError, match="no model at 'xxxx"):
+        load("x" * 5000)
     with pytest.raises(mime_fast.CheckpointError, match=r"missing config\.json, generation_config\.json"):
         load(tmp_path)
     with pytest.raises(mime_fast.ConfigError, match="path=5: must be None, a model folder or the name"):

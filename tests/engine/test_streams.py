@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from itertools import count, cycle, islice
+from itertools import count, cycle, islice, repeat
 from typing import Any
 
 import numpy as np
@@ -137,12 +137,14 @@ def test_an_iterable_that_fails(engine: Engine) -> None:
     ("options", "message"),
     [
         ({"window": 0}, "window=0"),
+        ({"window": 10**30}, "window=10+: must be an integer of 1 to"),
         ({"num_beams": 0}, "num_beams=0"),
         ({"suppress": 1}, "suppress"),
         ({"stochastic": 1}, "stochastic=1"),
         ({"truncation": "newest"}, "truncation='newest'"),
         ({"strict_turns": 0}, "strict_turns=0"),
         ({"first_request_id": -1}, "first_request_id=-1"),
+        ({"first_request_id": 2**64}, f"first_request_id={2**64}: must be an integer from 0 to 2\\^64 - 1"),
         ({"emotions": "sad"}, "emotions is of type str"),
         ({"prefixes": b"we"}, "prefixes is of type bytes"),
         ({"seed": 1.5}, "seed is of type float"),
@@ -173,6 +175,14 @@ def test_values_are_checked_as_they_come(engine: Engine, options: dict[str, Any]
         next(replies)
 
 
+@pytest.mark.parametrize("name", ["emotions", "prefixes", "seed"])
+def test_too_few_of_each_are_counted_from_the_beginning(engine: Engine, name: str) -> None:
+    values: dict[str, Any] = {"emotions": ["sad"] * 3, "prefixes": [None] * 3, "seed": [1, 2, 3]}
+    replies = engine.generate_iter(MANY[:5], num_beams=1, window=2, **{name: values[name]})
+    with pytest.raises(InputError, match=f"3 {name} for 4 dialogues or more; must be one each"):
+        list(replies)
+
+
 @pytest.mark.parametrize("longer", ["emotions", "prefixes", "seed"])
 @pytest.mark.parametrize("window", [3, 4, 17])
 def test_more_than_one_each_is_refused_at_the_end(engine: Engine, longer: str, window: int) -> None:
@@ -190,6 +200,9 @@ def test_endless_numbers_go_with_any_stream(engine: Engine) -> None:
     given: dict[str, Any] = {"seed": [3, 4, 5, 6, 7], "emotions": ["sad", None, "sad", None, "sad"]}
     for one, other in zip(counted, engine.generate(MANY[:5], num_beams=1, **given), strict=True):
         assert_same_reply(engine, one, other)
+    assert len(list(engine.generate_iter(MANY[:5], num_beams=1, emotions=repeat("sad"), window=2))) == 5
+    with pytest.raises(InputError, match="emotions: more than 5 for 5 dialogues"):
+        list(engine.generate_iter(MANY[:5], num_beams=1, emotions=repeat("sad", 7), window=2))
 
 
 def test_unordered_values_are_refused(engine: Engine) -> None:
