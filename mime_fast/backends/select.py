@@ -56,8 +56,10 @@ class Wanted:
     def __post_init__(self) -> None:
         if self.threads is not None:
             check_int("threads", self.threads, 1, MOST_THREADS)
+            object.__setattr__(self, "threads", int(self.threads))
         if self.batch_size is not None:
             check_int("batch_size", self.batch_size, 1, MOST_DIALOGUES)
+            object.__setattr__(self, "batch_size", int(self.batch_size))
         for name, value, known in (("backend", self.backend, BACKENDS), ("precision", self.precision, CONTRACTS)):
             if not isinstance(value, str) or value not in known:
                 near = ELSEWHERE.get(value) if isinstance(value, str) and name == "precision" else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import subprocess
@@ -198,6 +199,12 @@ def test_threads(model_folder: Path, threads: Any) -> None:
 def test_batch_sizes(model_folder: Path, batch_size: int) -> None:
     with pytest.raises(mime_fast.ConfigError, match=r"batch_size=.*: must be an integer of 1 to 1048576"):
         load(model_folder, batch_size=batch_size)
+
+
+def test_numbers_of_other_libraries_are_described_as_plain_ones(model_folder: Path) -> None:
+    given: dict[str, Any] = {"threads": np.int64(1), "batch_size": np.int32(3)}
+    engine = load(model_folder, device="cpu", **given)
+    assert json.loads(json.dumps(engine.describe())) == load(model_folder, "cpu", threads=1, batch_size=3).describe()
 
 
 def test_devices_and_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
