@@ -107,12 +107,13 @@ def compare(
     Raises:
         ConfigError: an unknown metric or polarity, a number out of range, a name twice, an option that is not allowed.
         CheckpointError: no such model, or a broken one.
+        BackendError: what a model is to be loaded with cannot run here.
         InputError: no pairs, or one that a model cannot read; the message names the pair.
     """
     groups = check_groups(metrics, OF_SEVERAL)
     check_measuring(polarity, seed, batch_size)
     check_int("noise_seeds", noise_seeds, 1, MAX_SEEDS)
-    check_systems(systems)
+    check_systems(systems, SYSTEM_OPTIONS, load_options=load_options)
     for system in systems:
         check_bool(f"{system.name}: stochastic", system.options.get("stochastic", True))
     models = []

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mime_fast.backends.select import Wanted
 from mime_fast.config.generation import OPTIONS as SEARCH_OPTIONS
 from mime_fast.engine.engine import Engine
-from mime_fast.engine.load import find_model, load
-from mime_fast.errors import ConfigError
+from mime_fast.engine.load import LoadOptions, find_model, load
+from mime_fast.errors import BackendError, ConfigError
 
 LOAD_OPTIONS = ("device", "precision", "threads", "backend", "isa")
 GENERATE_OPTIONS = ("stochastic", "seed", *(name for name in SEARCH_OPTIONS if name != "num_return_sequences"))
@@ -70,28 +71,64 @@ def parse_system(text: str, options: Sequence[str] = OPTIONS, *, files: bool = F
         if key in given:
             raise ConfigError(f"{text!r}: {key} is given twice")
         given[key] = _value(value)
-    unknown = [key for key in given if key not in options]
-    if unknown:
-        allowed = f"must be one of {', '.join(options)}" if options else "must have no options here"
-        what = "option" if unknown[0] in OPTIONS else "unknown option"
-        raise ConfigError(f"{text!r}: {what} {unknown[0]!r}; {allowed}")
+    _check_names(given, options, where=repr(text))
     system = System(name, ",".join(pieces), dict(sorted(given.items())))
     if given and files and system.is_file:
         raise ConfigError(f"{text!r}: options are for models; {system.source} is a file of replies")
     return system
 
 
-def check_systems(systems: Sequence[System], *, files: bool = False) -> None:
-    """ConfigError or CheckpointError before any work: none, a name twice, or a source that is not there."""
+def check_systems(
+    systems: Sequence[System],
+    options: Sequence[str] = OPTIONS,
+    *,
+    load_options: Mapping[str, Any] | None = None,
+    files: bool = False,
+) -> None:
+    """What can be known of all systems before any work with one of them.
+
+    Args:
+        options, files: as for `parse_system`.
+        load_options: of `mime_fast.load`, for models without their own.
+
+    Raises:
+        ConfigError: no system, a name twice, or an option that is not allowed or has such a value.
+        CheckpointError: a source that is not there.
+        BackendError: what a model is to be loaded with cannot run here.
+    """
     if not systems:
         raise ConfigError(f"no models; there must be at least one {'NAME=MODEL_OR_FILE' if files else 'NAME=MODEL'}")
     names = [system.name for system in systems]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ConfigError(f"models: {', '.join(map(repr, twice))} given more than once; names must differ")
+    _check_names(load_options or {}, tuple(LoadOptions.__annotations__), where="load_options")
     for system in systems:
+        _check_names(system.options, options, where=system.name)
         if not (files and system.is_file):
             find_model(system.source)
+            _check_loading(system, load_options or {})
+
+
+def _check_names(given: Mapping[str, Any], allowed: Sequence[str], *, where: str) -> None:
+    """ConfigError for the first option that is not among those allowed."""
+    for name in given:
+        if name not in allowed:
+            what = "option" if name in OPTIONS else "unknown option"
+            rule = f"must be one of {', '.join(allowed)}" if allowed else "must have no options here"
+            raise ConfigError(f"{where}: {what} {name!r}; {rule}")
+
+
+def _check_loading(system: System, defaults: Mapping[str, Any]) -> None:
+    wanted = dict(defaults) | system.load_options
+    if not wanted:
+        return
+    try:
+        Wanted(**wanted)
+    except (ConfigError, BackendError) as error:
+        if not system.load_options:
+            raise
+        raise type(error)(f"{system.name}: {error}") from None
 
 
 def _is_option(piece: str) -> bool:

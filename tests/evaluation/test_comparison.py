@@ -162,3 +162,23 @@ def test_bad_systems_and_pairs(folder: Path) -> None:
         compare([parse_system(f"a={folder},stochastic=no")], make_pairs())
     with pytest.raises(InputError, match="no pairs"):
         compare([parse_system(f"a={folder}")], [])
+
+
+@pytest.mark.parametrize(
+    ("options", "load_options", "message"),
+    [
+        ({"num_beams": 1}, None, "b: option 'num_beams'; must be one of device, .*, stochastic"),
+        ({"bogus": 1}, None, "b: unknown option 'bogus'; must be one of"),
+        ({"precision": "int9"}, None, "b: precision='int9': must be"),
+        ({}, {"foo": 1}, "load_options: unknown option 'foo'; must be one of device, "),
+        ({}, {"threads": 0}, "^threads=0: must be"),
+    ],
+)
+def test_options_of_all_systems_are_checked_before_one_is_loaded(
+    folder: Path, options: dict[str, Any], load_options: dict[str, Any] | None, message: str
+) -> None:
+    told: list[str] = []
+    systems = [System("a", str(folder), {}), System("b", str(folder), options)]
+    with pytest.raises(ConfigError, match=message):
+        compare(systems, make_pairs(), load_options=load_options, tell=told.append)
+    assert not told

@@ -111,10 +111,10 @@ def answer_cases(
         tell: is called with a line on each model before it is loaded.
 
     Raises:
-        ConfigError, CheckpointError: a model or its options cannot be used.
+        ConfigError, CheckpointError, BackendError: a model or its options cannot be used.
         InputError: a model cannot read a dialogue; the message names both.
     """
-    check_systems(systems)
+    check_systems(systems, load_options=load_options)
     answered = []
     for system in systems:
         tell(f"{system.name}: {system.source}")
