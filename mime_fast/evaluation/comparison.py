@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ from mime_fast.checkpoints.shapes import num_parameters
 from mime_fast.config.checks import check_bool, check_int
 from mime_fast.config.model import MimeConfig
 from mime_fast.data.empathetic_dialogues import Pair
-from mime_fast.emotions import POSITIVE
+from mime_fast.emotions import POSITIVE_IDS, emotion_index
 from mime_fast.engine.engine import Engine
 from mime_fast.evaluation import paper
 from mime_fast.evaluation.evaluate import check_measuring, versions
@@ -81,11 +81,11 @@ class Comparison:
 
 
 def compare(
-    systems: Sequence[System],
-    pairs: Sequence[Pair],
+    systems: Iterable[System],
+    pairs: Iterable[Pair],
     *,
     split: str | None = None,
-    metrics: Sequence[str] | None = None,
+    metrics: Iterable[str] | None = None,
     noise_seeds: int = 5,
     polarity: GoldOrPredicted = "gold",
     seed: int = 0,
@@ -111,8 +111,9 @@ def compare(
         InputError: no pairs, or one that a model cannot read; the message names the pair.
     """
     groups = check_groups(metrics, OF_SEVERAL)
-    check_measuring(polarity, seed, batch_size)
+    seed, batch_size = check_measuring(polarity, seed, batch_size)
     check_int("noise_seeds", noise_seeds, 1, MAX_SEEDS)
+    noise_seeds, systems, pairs = int(noise_seeds), list(systems), list(pairs)
     check_systems(systems, SYSTEM_OPTIONS, load_options=load_options)
     for system in systems:
         check_bool(f"{system.name}: stochastic", system.options.get("stochastic", True))
@@ -132,7 +133,7 @@ def compare(
             )
         )
     options = {"metrics": groups, "polarity": polarity, "seed": seed, "noise_seeds": noise_seeds}
-    positive = sum(pair.emotion in POSITIVE for pair in pairs)
+    positive = sum(emotion_index(pair.emotion) in POSITIVE_IDS for pair in pairs)
     sizes = {"positive": positive, "negative": len(pairs) - positive}
     return Comparison(len(pairs), sizes, models, options | {"batch_size": batch_size}, split)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
@@ -73,9 +73,9 @@ class Evaluation:
 
 def evaluate(
     engine: Engine,
-    pairs: Sequence[Pair],
+    pairs: Iterable[Pair],
     *,
-    metrics: Sequence[str] | None = None,
+    metrics: Iterable[str] | None = None,
     polarity: GoldOrPredicted = "gold",
     seed: int = 0,
     batch_size: int = 64,
@@ -98,7 +98,7 @@ def evaluate(
     """
     began = time.perf_counter()
     groups = check_groups(metrics)
-    check_measuring(polarity, seed, batch_size)
+    seed, batch_size = check_measuring(polarity, seed, batch_size)
     measured = Measured(engine, pairs, batch_size=batch_size, polarity=polarity, show_progress=show_progress)
     part = measured.part(seed)
     figures = compute(part, groups)
@@ -112,12 +112,13 @@ def evaluate(
     )
 
 
-def check_measuring(polarity: str, seed: object, batch_size: object) -> None:
-    """ConfigError for an option of `evaluate` and `compare` that is out of range."""
+def check_measuring(polarity: str, seed: int, batch_size: int) -> tuple[int, int]:
+    """Seed and batch size as Python's own; ConfigError for an option of `evaluate` and `compare` out of range."""
     if polarity not in get_args(GoldOrPredicted):
         raise ConfigError(f"polarity={polarity!r}: must be 'gold' or 'predicted'")
     check_int("seed", seed, 0, SEEDS - 1)
     check_int("batch_size", batch_size, 1)
+    return int(seed), int(batch_size)
 
 
 def versions() -> dict[str, str]:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from mime_fast.config.generation import GenerationConfig
-from mime_fast.data.batches import Example, length_order, make_examples
-from mime_fast.data.dialogue_checks import check_dialogue
+from mime_fast.data.batches import length_order, make_examples
 from mime_fast.data.empathetic_dialogues import Pair
 from mime_fast.emotions import POSITIVE_IDS
 from mime_fast.engine.engine import Engine
 from mime_fast.engine.options import resolve_options
-from mime_fast.errors import InputError
 from mime_fast.evaluation.metrics.diversity import Diversity, diversity
 from mime_fast.evaluation.metrics.likelihood import Likelihood, PairFigures, per_pair
+from mime_fast.evaluation.pair_checks import check_lengths, check_pairs
 from mime_fast.evaluation.searches import SEARCHES, Search
 from mime_fast.progress import followed
 
@@ -40,7 +39,7 @@ class Measured:
     def __init__(
         self,
         engine: Engine,
-        pairs: Sequence[Pair],
+        pairs: Iterable[Pair],
         *,
         batch_size: int = 64,
         polarity: GoldOrPredicted = "gold",
@@ -50,8 +49,10 @@ class Measured:
     ) -> None:
         """InputError: no pairs, or one that the model cannot read; the message names the pair."""
         self.engine = engine
+        pairs = list(pairs)
+        check_pairs(pairs, engine.tokenizer)
         self.examples = make_examples(pairs, engine.tokenizer)
-        _check_pairs(pairs, self.examples, engine.config.max_positions)
+        check_lengths(pairs, self.examples, engine.config.max_positions)
         self.batches = length_order(self.examples, batch_size)
         self.contexts = [pair.context for pair in pairs]
         self.references: Tokens = engine.tokenizer.tokenize_batch([pair.response for pair in pairs])
@@ -136,14 +137,3 @@ class MeasuredPart:
         if search not in self._diversity:
             self._diversity[search] = diversity(self.replies(search))
         return self._diversity[search]
-
-
-def _check_pairs(pairs: Sequence[Pair], examples: Sequence[Example], max_positions: int) -> None:
-    if not pairs:
-        raise InputError("no pairs to evaluate: there must be one or more")
-    for i, (pair, example) in enumerate(zip(pairs, examples, strict=True)):
-        where = f"pair {i} (conversation {pair.conv_id})"
-        check_dialogue(pair.context, strict_turns=False, where=where)
-        for part, ids in (("context", example.context_ids), ("response", example.target_ids)):
-            if len(ids) > max_positions:
-                raise InputError(f"{where}: the {part} has {len(ids) - 1} words; must be at most {max_positions - 1}")

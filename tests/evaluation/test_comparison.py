@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mime_fast.checkpoints.model_folder import save_model_folder
@@ -135,6 +136,17 @@ def test_compare(folder: Path) -> None:
     for one in (*found["models"], *again["models"]):
         del one["seconds"]
     assert again == found
+
+
+def test_iterators_and_numbers_of_other_libraries(folder: Path) -> None:
+    pairs = [replace(pair, emotion=pair.emotion.title()) for pair in make_pairs()]
+    systems = iter([parse_system(f"a={folder}")])
+    numbers: dict[str, Any] = {"seed": np.int64(2), "noise_seeds": np.int64(2), "batch_size": np.int64(4)}
+    found = compare(systems, iter(pairs), metrics=iter(["likelihood"]), **numbers).to_dict()
+    assert json.loads(json.dumps(found)) == found
+    assert (found["n"], found["groups"], found["models"][0]["seeds"]) == (6, {"positive": 2, "negative": 4}, [2, 3])
+    assert found["models"][0]["figures"]["positive"]["n"] == 2
+    assert found["models"][0]["figures"]["all"]["ppl"] > 1
 
 
 @pytest.mark.parametrize(

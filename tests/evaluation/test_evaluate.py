@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
 
@@ -24,6 +26,7 @@ from mime_fast.evaluation.metrics.bleu import corpus_bleu
 from mime_fast.evaluation.metrics.diversity import diversity
 from mime_fast.evaluation.metrics.likelihood import evaluate_likelihood
 from mime_fast.evaluation.metrics.metric import GROUPS, METRICS, Metric
+from mime_fast.evaluation.pair_checks import check_pairs
 from mime_fast.text.tokenizer import Tokenizer, tokenize
 from tests.reference.tiny import tiny
 
@@ -265,18 +268,42 @@ def test_bad_options(options: dict[str, Any], message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("context", "response", "message"),
+    ("changes", "message"),
     [
-        (["oh", " "], "no", r"pair 1 \(conversation made:1\), utterance 1 is blank"),
-        ([], "no", "pair 1 .* is an empty list"),
-        (["oh " * 1000], "no", "pair 1 .*: the context has 1000 words; must be at most 999"),
-        (["oh"], "no " * 1001, "pair 1 .*: the response has 1001 words; must be at most 999"),
+        ({"context": ["oh", " "]}, r"pair 1 \(conversation made:1\), utterance 1 is blank"),
+        ({"context": []}, "pair 1 .* is an empty list"),
+        ({"context": [["oh", "no"]]}, "pair 1 .*, utterance 0 is of type list; must be text"),
+        ({"context": ["oh " * 1000]}, "pair 1 .*: the context has 1000 words; must be at most 999"),
+        ({"response": "no " * 1001}, "pair 1 .*: the response has 1001 words; must be at most 999"),
+        ({"response": None}, "pair 1 .*, response is None; must be text"),
+        ({"response": ["no"]}, "pair 1 .*, response is of type list; must be text"),
+        ({"response": ""}, "pair 1 .*, response is empty"),
+        ({"response": "no \udc80"}, "pair 1 .*, response has the lone surrogate"),
+        ({"emotion": "grim"}, "pair 1 .*: unknown emotion 'grim'"),
     ],
 )
-def test_bad_pairs(context: list[str], response: str, message: str) -> None:
-    pairs = [make_pairs()[0], Pair(context, response, "sad", "", "made:1")]
+def test_bad_pairs(changes: dict[str, Any], message: str) -> None:
+    pairs = [make_pairs()[0], replace(Pair(["oh"], "no", "sad", "", "made:1"), **changes)]
     with pytest.raises(InputError, match=message):
         report_of(make_engine(), pairs, metrics=["likelihood"])
+
+
+def test_an_utterance_of_marks_without_width() -> None:
+    pairs = [replace(make_pairs()[0], context=["oh", "\u200b"])]
+    with pytest.raises(InputError, match="utterance 1 has no words"):
+        check_pairs(pairs, Tokenizer.from_words(WORDS, typography=True))
+
+
+def test_pairs_and_metrics_of_any_iterable() -> None:
+    pairs, groups = make_pairs(), ["likelihood", "bleu_greedy"]
+    found = evaluate(make_engine(), iter(pairs), metrics=iter(groups))
+    assert found.figures == evaluate(make_engine(), pairs, metrics=groups).figures
+
+
+def test_integers_of_other_libraries() -> None:
+    numbers = {"seed": np.int64(3), "batch_size": np.int64(2)}
+    found = report_of(make_engine(), make_pairs(), metrics=["likelihood", "bleu_greedy"], **numbers)
+    assert json.loads(json.dumps(found)) == found
 
 
 def test_no_pairs() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -118,7 +118,7 @@ def compute(part: Part, groups: Collection[str]) -> Figures:
     return found
 
 
-def check_groups(wanted: Sequence[str] | None, allowed: Sequence[str] = GROUPS) -> list[str]:
+def check_groups(wanted: Iterable[str] | None, allowed: Sequence[str] = GROUPS) -> list[str]:
     """The groups to compute, in the table's order; None is all that are allowed.
 
     Raises:
@@ -127,8 +127,9 @@ def check_groups(wanted: Sequence[str] | None, allowed: Sequence[str] = GROUPS) 
     names = ", ".join(allowed)
     if isinstance(wanted, str):
         raise ConfigError(f"metrics={wanted!r}: must be a list of some of {names}")
-    unknown = [repr(group) for group in wanted or () if group not in allowed]
-    if unknown or (wanted is not None and not wanted):
+    asked = None if wanted is None else list(wanted)
+    unknown = [repr(group) for group in asked or () if group not in allowed]
+    if unknown or asked == []:
         several = " for several models" if set(allowed) < set(GROUPS) else ""
         raise ConfigError(f"metrics: {', '.join(unknown) or 'an empty list'}; must be some of {names}{several}")
-    return [group for group in allowed if wanted is None or group in wanted]
+    return [group for group in allowed if asked is None or group in asked]
