@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 
 from mime_fast.checkpoints.model_folder import load_model_folder, save_model_folder
-from mime_fast.checkpoints.reranker import RERANKER, save_reranker
 
 PRETRAINED = Path(__file__).resolve().parent.parent / "mime_fast" / "pretrained"
 
@@ -16,11 +15,9 @@ PRETRAINED = Path(__file__).resolve().parent.parent / "mime_fast" / "pretrained"
 def main(run: str, name: str) -> None:
     folder = load_model_folder(run)
     shipped = PRETRAINED / name
-    save_model_folder(shipped, folder.model, folder.tokenizer, folder.generation, torch.float16)
-    if folder.reranker is None:
-        (shipped / RERANKER).unlink(missing_ok=True)
-    else:
-        save_reranker(shipped, folder.reranker, "float16")
+    save_model_folder(
+        shipped, folder.model, folder.tokenizer, folder.generation, torch.float16, reranker=folder.reranker
+    )
     size = sum(file.stat().st_size for file in shipped.iterdir())
     print(f"{shipped}: {folder.model.num_parameters():,} parameters, {size / 1e6:.1f} MB")
 

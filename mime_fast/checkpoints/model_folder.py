@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from mime_fast.checkpoints.reranker import load_reranker
+from mime_fast.checkpoints.reranker import RERANKER, check_reranker, load_reranker, save_reranker
 from mime_fast.checkpoints.shapes import check_tensors, expected_shapes
 from mime_fast.checkpoints.tensor_file import Floats, TensorFile
 from mime_fast.config.generation import GenerationConfig
@@ -118,10 +118,17 @@ def save_model_folder(
     tokenizer: Tokenizer,
     generation: GenerationConfig,
     dtype: torch.dtype | None = None,
+    *,
+    reranker: Reranker | None = None,
 ) -> None:
     """Write a model folder, in float32 by default; each file appears whole or not at all.
 
+    Args:
+        dtype: of the weights; a reranker has float16 where they have it, else float32.
+        reranker: the model's; None: the folder has none afterwards, as one of other weights judges by what they are.
+
     Raises:
+        ConfigError: parts that do not fit the model, which `load_model_folder` would refuse.
         OutputError: a file cannot be written.
     """
     import torch
@@ -129,15 +136,35 @@ def save_model_folder(
 
     from mime_fast.checkpoints.torch_weights import own_state
 
+    config = model.config
+    check_generation(generation, config)
+    if tokenizer.vocab_size != config.vocab_size:
+        raise ConfigError(f"tokenizer of {tokenizer.vocab_size} tokens: must be of vocab_size={config.vocab_size}")
+    if reranker is not None:
+        check_reranker(reranker, config.hidden_size)
     dtype = torch.float32 if dtype is None else dtype
     folder = Path(path)
     with naming(folder):
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / RERANKER).unlink(missing_ok=True)
     tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in own_state(model).items()}
     write_bytes(folder / WEIGHTS, save(tensors, metadata={"format": "pt"}))
     tokenizer.save(folder / TOKENIZER)
-    write_json(folder / CONFIG, {"model_type": model.config.model_type, **model.config.to_dict()})
+    write_json(folder / CONFIG, {"model_type": config.model_type, **config.to_dict()})
     write_json(folder / GENERATION, generation.to_dict())
+    if reranker is not None:
+        save_reranker(folder, reranker, "float16" if dtype == torch.float16 else "float32")
+
+
+def check_generation(generation: GenerationConfig, config: ModelConfig) -> None:
+    """ConfigError where default options are beyond a model: ids that it does not have, replies that it cannot read."""
+    beyond = [token for token in generation.suppress_tokens if token >= config.vocab_size]
+    if beyond:
+        raise ConfigError(f"suppress_tokens {beyond}: must be ids below vocab_size={config.vocab_size}")
+    if generation.max_new_tokens > config.max_positions:
+        raise ConfigError(
+            f"max_new_tokens={generation.max_new_tokens}: must be at most max_positions={config.max_positions}"
+        )
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -173,11 +200,8 @@ def _read_generation(path: Path, config: ModelConfig) -> GenerationConfig:
         generation = GenerationConfig.from_dict(read_json(path), where=str(path))
     except ConfigError as error:
         raise CheckpointError(str(error)) from None
-    beyond = [token for token in generation.suppress_tokens if token >= config.vocab_size]
-    if beyond:
-        raise CheckpointError(f"{path}: suppress_tokens {beyond}: must be ids below vocab_size={config.vocab_size}")
-    if generation.max_new_tokens > config.max_positions:
-        raise CheckpointError(
-            f"{path}: max_new_tokens={generation.max_new_tokens}: must be at most max_positions={config.max_positions}"
-        )
+    try:
+        check_generation(generation, config)
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}") from None
     return generation

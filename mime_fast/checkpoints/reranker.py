@@ -9,7 +9,7 @@ from safetensors.numpy import save
 
 from mime_fast.checkpoints.shapes import Shape, check_tensors
 from mime_fast.checkpoints.tensor_file import TensorFile
-from mime_fast.errors import CheckpointError
+from mime_fast.errors import CheckpointError, ConfigError
 from mime_fast.files import write_bytes
 from mime_fast.reference.reranker import PARTS, Reranker, Tower
 
@@ -47,6 +47,14 @@ def save_reranker(folder: Path, reranker: Reranker, dtype: str = "float32") -> N
     tensors = {f"{name}.{part}": getattr(tower, part) for name, tower in towers.items() for part in PARTS}
     tensors[WEIGHT] = np.array([reranker.weight])
     write_bytes(folder / RERANKER, save({name: np.ascontiguousarray(each, dtype) for name, each in tensors.items()}))
+
+
+def check_reranker(reranker: Reranker, hidden_size: int) -> None:
+    """ConfigError for a reranker of a model of another hidden size."""
+    read = {tower.weight1.shape[1] for tower in (reranker.wanted, reranker.given)}
+    if read != {2 * hidden_size}:
+        sizes = " and ".join(str(size) for size in sorted(read))
+        raise ConfigError(f"reranker whose towers read {sizes} numbers: must be 2 * hidden_size={2 * hidden_size}")
 
 
 def _shapes(inputs: int, hidden: int, width: int) -> dict[str, Shape]:

@@ -15,7 +15,7 @@ from mime_fast.checkpoints.model_folder import load_model_folder, save_model_fol
 from mime_fast.checkpoints.torch_weights import load_weights, own_state
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.config.model import MimeConfig, ModelConfig, MoelConfig, MultiTaskConfig
-from mime_fast.errors import CheckpointError
+from mime_fast.errors import CheckpointError, ConfigError
 from mime_fast.reference.mime import Mime
 from mime_fast.reference.models import new_model
 from mime_fast.text.tokenizer import Tokenizer
@@ -132,6 +132,22 @@ def test_saving_again_replaces_the_files(folder: Path) -> None:
     assert loaded.model.config.preset == "released"
     assert loaded.generation == GenerationConfig()
     assert sorted(entry.name for entry in folder.iterdir()) == FILES
+
+
+@pytest.mark.parametrize(
+    ("words", "options", "message"),
+    [
+        (WORDS, {"suppress_tokens": (3, VOCAB)}, rf"suppress_tokens \[{VOCAB}\]: must be ids below"),
+        (WORDS, {"max_new_tokens": 1001}, "max_new_tokens=1001: must be at most max_positions=1000"),
+        (WORDS[1:], {}, f"tokenizer of {VOCAB - 1} tokens: must be of vocab_size={VOCAB}"),
+    ],
+)
+def test_what_loading_refuses_is_not_written(
+    tmp_path: Path, words: list[str], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        save_model_folder(tmp_path / "m", tiny(), Tokenizer.from_words(words), GenerationConfig(**options))
+    assert not (tmp_path / "m").exists()
 
 
 def test_all_faults_of_the_weights_come_in_one_message(folder: Path) -> None:

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file, save_file
 
 from mime_fast.checkpoints.model_folder import load_model_folder, save_model_folder
 from mime_fast.checkpoints.reranker import RERANKER, load_reranker, save_reranker
 from mime_fast.config.generation import GenerationConfig
-from mime_fast.errors import CheckpointError
+from mime_fast.errors import CheckpointError, ConfigError
 from mime_fast.reference.reranker import Reranker, Tower
 from mime_fast.text.tokenizer import Tokenizer
 from tests.reference.tiny import tiny_model
@@ -55,6 +56,24 @@ def test_a_model_folder_may_have_one(tmp_path: Path) -> None:
     save_reranker(tmp_path, Reranker(tower, tower, 3.0))
     found = load_model_folder(tmp_path).reranker
     assert found is not None and found.weight == 3.0
+
+
+def test_a_model_is_saved_with_its_reranker_and_never_with_another_s(tmp_path: Path) -> None:
+    tokenizer = Tokenizer.from_words(["i", "lost", "my", "kite", "."])
+    model = tiny_model(vocab_size=tokenizer.vocab_size)
+    inputs = 2 * model.config.hidden_size
+    tower = Tower(np.ones((2, inputs)), np.zeros(2), np.ones((1, 2)), np.zeros(1))
+    parts = model, tokenizer, GenerationConfig()
+    save_model_folder(tmp_path, *parts, torch.float16, reranker=Reranker(tower, tower, 3.0))
+    found = load_model_folder(tmp_path).reranker
+    assert found is not None and found.weight == 3.0
+    assert {each.dtype for each in load_file(tmp_path / RERANKER).values()} == {np.dtype(np.float16)}
+    save_model_folder(tmp_path, *parts)
+    assert load_model_folder(tmp_path).reranker is None
+    other = Tower(np.ones((2, inputs + 2)), np.zeros(2), np.ones((1, 2)), np.zeros(1))
+    with pytest.raises(ConfigError, match=r"reranker whose towers read .*: must be 2 \* hidden_size"):
+        save_model_folder(tmp_path / "new", *parts, reranker=Reranker(tower, other, 3.0))
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize(
