@@ -15,9 +15,13 @@ from typing import Literal
 from torch import Tensor
 from tqdm import tqdm
 
+from mime_fast.checkpoints.model_folder import check_generation
+from mime_fast.config.generation import GenerationConfig
+from mime_fast.data.batches import make_examples
 from mime_fast.data.empathetic_dialogues import Pair, read_pairs
 from mime_fast.data.reading.options import Reading
 from mime_fast.errors import ConfigError
+from mime_fast.evaluation.pair_checks import check_lengths
 from mime_fast.text.tokenizer import Tokenizer
 from mime_fast.text.vocabulary import build_vocabulary
 from mime_fast.training.augmentation import extra_pairs
@@ -102,6 +106,19 @@ def read_inputs(
     most_words = stage.model_config(7).max_positions - 1
     rated = None if ratings is None else read_ratings(ratings, train, most_words)
     return Inputs(train, valid, extra, tokenizer, found, encoder, rated)
+
+
+def check_inputs(stages: Sequence[Stage], inputs: Inputs) -> None:
+    """ConfigError where a stage's search is beyond its model, InputError where a pair is; the message names which."""
+    for number, stage in enumerate(stages, start=1):
+        try:
+            generation = GenerationConfig.from_dict(stage.generation)
+            check_generation(generation, stage.model_config(inputs.tokenizer.vocab_size))
+        except ConfigError as error:
+            raise ConfigError(f"{f'stage {number}: ' if len(stages) > 1 else ''}generation: {error}") from None
+    longest = stages[0].model_config(7).max_positions
+    for kind, pairs in [("train", inputs.train), ("valid", inputs.valid), *inputs.extra.items()]:
+        check_lengths(pairs, make_examples(pairs, inputs.tokenizer), longest, what=f"{kind} ")
 
 
 def make_tokenizer(stage: Stage, splits: Sequence[Sequence[Pair]]) -> Tokenizer:

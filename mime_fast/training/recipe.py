@@ -7,9 +7,11 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
+from mime_fast.checkpoints.model_folder import check_generation
 from mime_fast.config.checks import Config, check_bool, check_float, check_int
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.config.model import ModelConfig, config_class
@@ -70,7 +72,7 @@ class Stage(Config):
     seed: int = 1234
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "betas", tuple(self.betas))
+        self._check_kinds()
         for name in ("batch_size", "max_epochs", "eval_every_steps", "patience", "min_count"):
             check_int(name, getattr(self, name), 1)
         for name in (
@@ -83,8 +85,8 @@ class Stage(Config):
             *TEACHER_STEPS,
         ):
             check_int(name, getattr(self, name), 0)
-        for name in ("min_steps", "seed"):
-            check_int(name, getattr(self, name), 0)
+        check_int("min_steps", self.min_steps, 0)
+        check_int("seed", self.seed, 0, 2**64 - 1)
         check_int("warmup_steps", self.warmup_steps, 1)
         check_float("encoder_rate", self.encoder_rate, 0.0, 1.0)
         for name in ("learning_rate", "epsilon"):
@@ -132,12 +134,30 @@ class Stage(Config):
                 f"sentence_teacher_steps={self.sentence_teacher_steps} with neither emotion_teacher nor"
                 " risk_gain='answer' nor reranker_contexts: one of them must be asked for"
             )
-        self.model_config(7)
+        config = self.model_config(7)
         options = GenerationConfig.from_dict(self.generation, where="generation")
+        try:
+            check_generation(options.replace(suppress_tokens=()), config)  # how many words there are is not yet known
+        except ConfigError as error:
+            raise ConfigError(f"generation: {error}") from None
         if self.reranker_contexts and not options.do_sample:
             raise ConfigError(
                 f"reranker_contexts={self.reranker_contexts} without do_sample=true in generation: it must be there"
             )
+        self._make_plain()
+
+    def _check_kinds(self) -> None:
+        """Lists and tables are such; what is in them is made Python's own, as run.json has it."""
+        if not isinstance(self.betas, list | tuple) or len(self.betas) != 2:
+            raise ConfigError(f"betas={self.betas!r}: must be a list of two numbers")
+        for beta in self.betas:
+            check_float("betas", beta, 0.0, 0.999999)
+        object.__setattr__(self, "betas", tuple(map(float, self.betas)))
+        for name in ("model", "generation", "extra_epochs"):
+            table = getattr(self, name)
+            if not isinstance(table, dict):
+                raise ConfigError(f"{name}={table!r}: must be a table of keys with their values")
+            object.__setattr__(self, name, {key: _plain(value) for key, value in table.items()})
 
     @property
     def classifier_alone(self) -> bool:
@@ -162,6 +182,15 @@ class Stage(Config):
                 f"model: unknown key {', '.join(map(repr, unknown))}; must be one of {', '.join(sorted(known))}"
             )
         return make(vocab_size, **self.model)
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it: numbers of other libraries as Python's own, tuples as lists."""
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, Real) and not isinstance(value, bool | int | float):
+        return int(value) if isinstance(value, Integral) else float(value)
+    return value
 
 
 def read_recipe(path: str | os.PathLike[str]) -> list[Stage]:

@@ -18,7 +18,7 @@ from mime_fast.training.card import write_card
 from mime_fast.training.emotion_teacher import check_sklearn
 from mime_fast.training.examples import sentence_teacher, train_examples
 from mime_fast.training.gains import AnswerGain
-from mime_fast.training.inputs import Inputs, read_inputs
+from mime_fast.training.inputs import Inputs, check_inputs, read_inputs
 from mime_fast.training.loop import Progress
 from mime_fast.training.rated_replies import learn_ratings
 from mime_fast.training.recipe import Stage, check_stages
@@ -62,6 +62,7 @@ def train(
     Raises:
         ConfigError: stages that do not fit together or to what is given, or `out` is the data's folder.
         DataError: data, vectors or ratings cannot be read.
+        InputError: a pair is too long for the model; the message names it.
         CheckpointError: the run in `out` was started with something else.
         BackendError: a stage needs scikit-learn, transformers or MiniLM, which are not installed.
     """
@@ -71,6 +72,7 @@ def train(
     if any(stage.emotion_teacher or stage.sentence_teacher_steps for stage in stages):
         check_sklearn()  # now, not after hours of other stages
     inputs = read_inputs(stages, data, vectors, sentence_encoder, ratings, reading=reading, show_progress=show_progress)
+    check_inputs(stages, inputs)
     check_started(Path(out), stages, inputs.fingerprints())
     progress = Progress()
     folders = [stage_folder(out, number, len(stages)) for number in range(1, len(stages) + 1)]

@@ -7,12 +7,14 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from mime_fast.errors import ConfigError, DataError
+from mime_fast.errors import ConfigError, DataError, InputError
 from mime_fast.training.recipe import Stage, read_recipe
+from mime_fast.training.run import train
 from mime_fast.training.schedule import kl_weight, learning_rate
-from tests.training.small_run import stage
+from tests.training.small_run import SMALL, stage
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -101,6 +103,15 @@ def test_recipes_mean_what_they_did_before_there_were_stages(name: str) -> None:
         ("bfloat16_projection = 1", "bfloat16_projection=1"),
         ("schedule = 'linear'", "schedule='linear'"),
         ("[generation]\nnum_beams = 0", "num_beams=0"),
+        ("[generation]\nmax_new_tokens = 1001", "generation: max_new_tokens=1001: must be at most max_positions=1000"),
+        ("betas = 0.9", "betas=0.9: must be a list of two numbers"),
+        ("betas = [0.9]", r"betas=\[0.9\]: must be a list of two numbers"),
+        ("betas = [2, 3]", "betas=2: must be"),
+        ("betas = ['a', 'b']", "betas='a': must be"),
+        ("extra_epochs = 3", "extra_epochs=3: must be a table"),
+        ("model = 3", "model=3: must be a table"),
+        ("generation = 5", "generation=5: must be a table"),
+        ("seed = 99999999999999999999999", "seed=99999999999999999999999: must be an integer of 0 to"),
     ],
 )
 def test_bad_recipes_say_what_is_allowed(tmp_path: Path, text: str, message: str) -> None:
@@ -108,6 +119,38 @@ def test_bad_recipes_say_what_is_allowed(tmp_path: Path, text: str, message: str
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=message):
         read_recipe(path)
+
+
+def test_a_stage_of_numbers_of_other_libraries_is_json() -> None:
+    given: dict[str, Any] = {"seed": np.int64(1), "learning_rate": np.float32(0.5), "betas": (np.float32(0.5), 0)}
+    given |= {"model": {"dropout": np.float64(0.25)}, "generation": {"suppress_tokens": (np.int64(3),)}}
+    found = Stage(**given | {"extra_epochs": {"situations": np.int64(2)}}).to_dict()
+    assert Stage.from_dict(json.loads(json.dumps(found))).to_dict() == found
+    assert (found["betas"], found["generation"]) == ([0.5, 0.0], {"suppress_tokens": [3]})
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        (
+            {"generation": {"suppress_tokens": [10**6]}},
+            ConfigError,
+            r"generation: suppress_tokens \[1000000\]: must be ids below",
+        ),
+        (
+            {"model": SMALL | {"max_positions": 6}, "generation": {"max_new_tokens": 5}},
+            InputError,
+            r"train pair 0 \(conversation made:train:0\): the context has 6 words; must be at most 5",
+        ),
+    ],
+)
+def test_what_a_model_cannot_be_trained_to_is_refused_before_training(
+    tmp_path: Path, data: Path, changes: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(error, match=message):
+        train([stage(**changes)], data, out, show_progress=False)
+    assert not out.exists()
 
 
 def test_a_recipe_that_is_not_toml(tmp_path: Path) -> None:
