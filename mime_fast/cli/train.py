@@ -54,7 +54,6 @@ def run(args: Namespace) -> int:
 
     import torch
 
-    from mime_fast.backends.select import torch_device
     from mime_fast.training.recipe import read_recipe
     from mime_fast.training.run import train
 
@@ -70,7 +69,7 @@ def run(args: Namespace) -> int:
         sentence_encoder=args.sentence_encoder,
         ratings=args.ratings,
         reading=data_reading_of(args),
-        device=torch_device(args.device),
+        device=args.device,
         show_progress=not args.quiet,
     )
     why = "no better for a while" if progress.stopped else "all steps done"

@@ -75,7 +75,12 @@ def read_inputs(
     reading: Reading | None = None,
     show_progress: bool = False,
 ) -> Inputs:
-    """Read what the stages of a run need. ConfigError: ratings are needed and not given, or given and not needed."""
+    """Read what the stages of a run need.
+
+    Raises:
+        ConfigError: ratings are needed and not given, or they or a sentence encoder are given and not needed.
+        DataError, BackendError: as for `train`.
+    """
     if any(stage.rating_epochs for stage in stages) != (ratings is not None):
         raise ConfigError(
             "rating_epochs in the recipe, but no file of ratings: give it (--ratings)"
@@ -85,6 +90,11 @@ def read_inputs(
     encoder = None
     if any(stage.sentence_teacher_steps for stage in stages):
         encoder = sentence_encoder_folder(sentence_encoder)
+    elif sentence_encoder is not None:
+        raise ConfigError(
+            f"sentence_encoder={os.fspath(sentence_encoder)}: no stage of the recipe has sentence_teacher_steps; "
+            "leave it out"
+        )
     stage = stages[0]
     style: Literal["true", "released"] = "released" if stage.preset == "released" else "true"
     train = read_pairs(data, "train", style, reading=reading)

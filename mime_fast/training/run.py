@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from mime_fast.backends.select import torch_device
 from mime_fast.checkpoints.model_folder import ModelFolder, load_model_folder
 from mime_fast.checkpoints.reranker import RERANKER, save_reranker
 from mime_fast.data.batches import make_examples
@@ -55,18 +56,21 @@ def train(
             `pip install mime-fast[train]`.
         ratings: a file of rated replies (see `read_ratings`), for `rating_epochs`.
         reading: how the files of `data` are written, as in `read_pairs`.
+        device: "auto", "cpu", "cuda" or "cuda:N", as for `load`.
 
     Returns:
         where the last stage ended.
 
     Raises:
-        ConfigError: stages that do not fit together or to what is given, or `out` is the data's folder.
+        ConfigError: stages that do not fit together or to what is given, `out` is the data's folder, or no such device.
         DataError: data, vectors or ratings cannot be read.
         InputError: a pair is too long for the model; the message names it.
         CheckpointError: the run in `out` was started with something else.
-        BackendError: a stage needs scikit-learn, transformers or MiniLM, which are not installed.
+        BackendError: a stage needs scikit-learn, transformers or MiniLM, which are not installed, or the device is not
+            there.
     """
     check_stages(stages)
+    device = torch_device(device)
     if os.path.isdir(data) and os.path.realpath(data) == os.path.realpath(out):
         raise ConfigError(f"out={os.fspath(out)}: is the folder of the data; must be another folder")
     if any(stage.emotion_teacher or stage.sentence_teacher_steps for stage in stages):

@@ -10,7 +10,7 @@ import torch
 
 from mime_fast.checkpoints.model_folder import load_model_folder
 from mime_fast.data.empathetic_dialogues import Pair
-from mime_fast.errors import ConfigError
+from mime_fast.errors import BackendError, ConfigError
 from mime_fast.reference.mime import Mime
 from mime_fast.reference.models import new_model
 from mime_fast.text.tokenizer import Tokenizer
@@ -106,3 +106,28 @@ def test_the_posterior_starts_as_the_prior() -> None:
     for group in prior:
         assert_close(posterior[group].mean, prior[group].mean)
         assert_close(posterior[group].log_variance, prior[group].log_variance)
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("gpu", r"device='gpu': must be .* \(did you mean 'cuda'\?\)"),
+        (0, "device=0: must be"),
+        ("cuda:99", "device='cuda:99'.* cannot run"),
+    ],
+)
+def test_a_device_that_is_not_there_leaves_nothing_behind(
+    tmp_path: Path, data: Path, device: Any, message: str
+) -> None:
+    with pytest.raises((ConfigError, BackendError), match=message):
+        run.train([stage(max_steps=1)], data, tmp_path / "out", device=device, show_progress=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_any_device(tmp_path: Path, data: Path) -> None:
+    assert run.train([stage(max_steps=1)], data, tmp_path / "out", device="auto", show_progress=False).step == 1
+
+
+def test_a_sentence_encoder_that_no_stage_needs(tmp_path: Path, data: Path) -> None:
+    with pytest.raises(ConfigError, match=r"sentence_encoder=/nope: no stage of the recipe has .*; leave it out"):
+        run.train([stage()], data, tmp_path / "out", sentence_encoder="/nope", show_progress=False)
