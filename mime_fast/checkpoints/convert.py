@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import uuid
@@ -45,15 +46,13 @@ def convert(
 
     Returns:
         JSON-ready: `out_dir`, `model_type`, `vocab_size`, `hidden_size`, `num_layers`, `tensors`, `parameters`, and
-        `iteration` and `loss` as the checkpoint has them (None where it does not).
+        `iteration` and `loss` as the checkpoint has them (None where it does not, or where they are not finite).
 
     Raises:
         CheckpointError: out_dir is in use or cannot be written, or a file is broken, hostile or does not fit (all
             faults of the tensors in one message).
     """
-    out = Path(os.path.abspath(out_dir))
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise CheckpointError(f"{out}: exists already; give a folder that is empty or not there yet")
+    out = _free_folder(out_dir)
     words = read_released_vocabulary(vocab)
     saved = read_checkpoint(checkpoint)
     weights = find_weights(saved, where=str(checkpoint))
@@ -64,7 +63,7 @@ def convert(
         raise CheckpointError(f"{vocab}: {error}") from None
     _write_whole(out, model, tokenizer)
     return {
-        "out_dir": str(out),
+        "out_dir": os.path.abspath(out_dir),
         "model_type": model.config.model_type,
         "vocab_size": model.config.vocab_size,
         "hidden_size": model.config.hidden_size,
@@ -128,7 +127,22 @@ def _size(tensors: Mapping[str, Tensor], names: Sequence[str], axis: int, defaul
 
 
 def _number(value: object) -> float | int | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """None for what is no number of JSON's."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if isinstance(value, int) or math.isfinite(value) else None
+
+
+def _free_folder(path: str | os.PathLike[str]) -> Path:
+    """Where a link leads to; CheckpointError for what is in use or can be no folder."""
+    try:
+        out = Path(os.path.realpath(path))
+        used = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{os.fspath(path)!r:.80}: cannot be written ({error})") from None
+    if used:
+        raise CheckpointError(f"{out}: exists already; give a folder that is empty or not there yet")
+    return out
 
 
 def _write_whole(out: Path, model: DialogueModel, tokenizer: Tokenizer) -> None:

@@ -117,6 +117,12 @@ def test_a_numpy_loss_is_no_obstacle(vocab: Path, tmp_path: Path) -> None:
     assert convert(path, vocab, tmp_path / "out")["loss"] is None
 
 
+@pytest.mark.parametrize("loss", [float("nan"), float("-inf")])
+def test_a_loss_that_json_has_not(vocab: Path, tmp_path: Path, loss: float) -> None:
+    path = save_released(tmp_path / "model.pt", released_state(), current_loss=loss)
+    assert convert(path, vocab, tmp_path / "out")["loss"] is None
+
+
 def test_half_precision_becomes_float32(vocab: Path, tmp_path: Path) -> None:
     state = {name: value.half() for name, value in released_state().items()}
     convert(save_released(tmp_path / "model.pt", state), vocab, tmp_path / "out")
@@ -129,6 +135,24 @@ def test_an_empty_folder_may_wait(vocab: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     convert(save_released(tmp_path / "model.pt", released_state()), vocab, tmp_path / "out")
     assert load_model_folder(tmp_path / "out").tokenizer.vocab_size == len(WORDS)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_stays_one(vocab: Path, tmp_path: Path, there: bool) -> None:
+    if there:
+        (tmp_path / "far").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "far")
+    summary = convert(save_released(tmp_path / "model.pt", released_state()), vocab, tmp_path / "out")
+    assert summary["out_dir"] == str(tmp_path / "out")
+    assert (tmp_path / "out").is_symlink()
+    assert load_model_folder(tmp_path / "far").tokenizer.vocab_size == len(WORDS)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b"])
+def test_a_name_that_no_folder_can_have(vocab: Path, tmp_path: Path, name: str) -> None:
+    path = save_released(tmp_path / "model.pt", released_state())
+    with pytest.raises(CheckpointError, match="cannot be written"):
+        convert(path, vocab, tmp_path / name)
 
 
 def test_a_folder_in_use_is_left_alone(vocab: Path, tmp_path: Path) -> None:
