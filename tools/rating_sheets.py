@@ -6,9 +6,9 @@ python -m tools.rating_sheets collect DATA SHEETS RATINGS.jsonl
 `draw` writes SHEETS/rater-N with instructions and conversations of the train split, each with up to eight replies: the
 one that the model's own search would choose, more of its best ones, and others as they were drawn. Give each rater a
 copy of one folder and nothing else; each writes a file `ratings.txt` into it, a line for each conversation. `collect`
-reads them, what is not rated or not readable being an error, and writes JSON lines without any text of the data: the
-number of a training pair, a hash of its context, the replies, the ratings. What RATINGS.jsonl has already stays there;
-a context that was rated again has the new ratings.
+reads them, what is not rated, not readable or drawn from other data being an error, and writes JSON lines without any
+text of the data: the number of a training pair, a hash of its context, the replies, the ratings. What RATINGS.jsonl has
+already stays there; a context that was rated again has the new ratings.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import mime_fast
 from mime_fast.data.empathetic_dialogues import Pair, read_pairs
 from mime_fast.errors import ConfigError, DataError, MimeFastError
 from mime_fast.evaluation.human.sampling import shuffled
-from mime_fast.files import write_bytes
+from mime_fast.files import naming, write_bytes
 from mime_fast.training.ratings import Rated, context_hash, read_ratings
 
 SEED = 20
@@ -56,36 +56,48 @@ def draw(data: Path, sheets: Path, model: str, contexts: int, raters: int, skip:
 
     Returns:
         how many there are: a context to which the model draws no word has no sheet.
+
+    Raises:
+        DataError: the data has not so many pairs, or the folder has files already or cannot be written.
+        ConfigError: the model does not sample by its own options, or has no reranker.
     """
     pairs = read_pairs(data, "train")
     if contexts + skip > len(pairs):
         raise DataError(f"contexts={contexts} after skip={skip}: the train split has {len(pairs)} pairs")
     if raters > contexts:
         raise DataError(f"raters={raters} for contexts={contexts}: must not be more")
-    if sheets.exists() and (not sheets.is_dir() or any(sheets.iterdir())):
-        raise DataError(f"{sheets}: is a file, or has files already; give another folder")
+    with naming(sheets):
+        if sheets.exists() and (not sheets.is_dir() or any(sheets.iterdir())):
+            raise DataError(f"{sheets}: is a file, or has files already; give another folder")
     chosen = shuffled(range(len(pairs)), SEED, "rated")[skip : skip + contexts]
-    drawn = _replies(model, [pairs[number] for number in chosen])
+    engine = _engine(model)
+    with naming(sheets):  # before the draws, which take long
+        sheets.mkdir(parents=True, exist_ok=True)
+    drawn = _replies(engine, [pairs[number] for number in chosen])
     shown = {number: replies for number, replies in zip(chosen, drawn, strict=True) if replies}
     for rater in range(raters):
         folder = sheets / f"rater-{rater + 1}"
-        folder.mkdir(parents=True)
+        with naming(folder):
+            folder.mkdir()
         mine = [number for place, number in enumerate(shown) if place % raters == rater]
         text = "\n".join(_item(number, pairs[number], shown[number]) for number in mine)
         write_bytes(folder / "dialogues.txt", text.encode())
         write_bytes(folder / "instructions.txt", INSTRUCTIONS.encode())
-    write_bytes(sheets / REPLIES_FILE, json.dumps(shown).encode())
+    items = {number: {"context": context_hash(pairs[number]), "replies": shown[number]} for number in shown}
+    write_bytes(sheets / REPLIES_FILE, json.dumps(items).encode())
     return len(shown)
 
 
 def collect(data: Path, sheets: Path, out: Path) -> int:
-    """All that was rated, into one file; the number of its contexts."""
+    """All that was rated, into one file; the number of its contexts.
+
+    Raises:
+        DataError: the sheets were drawn from other data, or a file of them, or `out`, cannot be read, is not of its
+            form or cannot be written.
+    """
     pairs = read_pairs(data, "train")
     before = {one.pair: one for one in read_ratings(out, pairs)} if out.exists() else {}
-    try:
-        shown = {int(number): texts for number, texts in json.loads(_text(sheets / REPLIES_FILE)).items()}
-    except (ValueError, AttributeError) as error:
-        raise DataError(f"{sheets / REPLIES_FILE}: not what `draw` wrote ({error})") from None
+    shown = _shown(sheets / REPLIES_FILE, pairs)
     new: dict[int, Rated] = {}
     for file in sorted(sheets.glob("rater-*/ratings.txt")):
         for one in _read(file, shown):
@@ -101,12 +113,16 @@ def collect(data: Path, sheets: Path, out: Path) -> int:
     return len(lines)
 
 
-def _replies(model: str, pairs: Sequence[Pair]) -> list[list[str]]:
-    """Different replies to each context, in an order that says nothing."""
+def _engine(model: str) -> mime_fast.Engine:
     engine = mime_fast.load(model, device="cpu", precision="int8")
-    contexts, options = [pair.context for pair in pairs], engine.generation_config
-    if not options.do_sample or engine.reranker is None:
+    if not engine.generation_config.do_sample or engine.reranker is None:
         raise ConfigError(f"{model}: must sample by its own options (do_sample) and have a reranker")
+    return engine
+
+
+def _replies(engine: mime_fast.Engine, pairs: Sequence[Pair]) -> list[list[str]]:
+    """Different replies to each context, in an order that says nothing."""
+    contexts, options = [pair.context for pair in pairs], engine.generation_config
     several = {"best_of": DRAWS, "num_return_sequences": DRAWS}
     hot = {"best_of": 1, "num_return_sequences": DRAWS // 2, "temperature": options.temperature + HOTTER}
     ranked, hotter = (engine.generate(contexts, seed=SEED, **search) for search in (several, hot))
@@ -125,6 +141,19 @@ def _item(number: int, pair: Pair, replies: Sequence[str]) -> str:
     turns = [f"{('Speaker', 'Listener')[place % 2]}: {text}" for place, text in enumerate(pair.context)]
     listed = [f"  {name}) {reply}" for name, reply in zip(NAMES[: len(replies)], replies, strict=True)]
     return "\n".join([f"=== item {number}", *turns, *listed, ""])
+
+
+def _shown(file: Path, pairs: Sequence[Pair]) -> dict[int, list[str]]:
+    """The replies of each item, by the number of its pair, whose context is the one that they were drawn for."""
+    text = _text(file)
+    try:
+        items = {int(number): (item["context"], list(item["replies"])) for number, item in json.loads(text).items()}
+    except (ValueError, AttributeError, KeyError, TypeError):
+        raise DataError(f"{file}: not what draw wrote, a context's hash and the replies of each item") from None
+    for number, (hashed, _) in items.items():
+        if not 0 <= number < len(pairs) or context_hash(pairs[number]) != hashed:
+            raise DataError(f"{file}: item {number} was drawn from other data; DATA must be what draw was given")
+    return {number: replies for number, (_, replies) in items.items()}
 
 
 def _read(file: Path, shown: Mapping[int, Sequence[str]]) -> list[Rated]:

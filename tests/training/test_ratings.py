@@ -262,6 +262,23 @@ def test_sheets_become_ratings(data: Path, tmp_path: Path, letter: str, end: str
         collect(data, sheets, out)
 
 
+def test_sheets_of_other_data_are_refused(data: Path, tmp_path: Path) -> None:
+    """Of the same conversations in another order, where every item's number is some pair's, and of fewer."""
+    sheets, out, other = tmp_path / "sheets", tmp_path / "ratings.jsonl", tmp_path / "other"
+    draw(data, sheets, "mime-ed", contexts=6, raters=1, skip=0)
+    fill(sheets)
+    header, *rows = (data / "train.csv").read_text("utf-8").splitlines(keepends=True)
+    rest = [row for row in rows if row.split(",")[0] != rows[0].split(",")[0]]
+    other.mkdir()
+    for kept in (rest + rows[: -len(rest)], rest[:2]):
+        (other / "train.csv").write_text("".join([header, *kept]), encoding="utf-8")
+        with pytest.raises(
+            DataError, match=r"replies.json: item \d+ was drawn from other data; DATA must be what draw"
+        ):
+            collect(other, sheets, out)
+    assert not out.exists() and collect(data, sheets, out) == 6
+
+
 def test_sheets_that_cannot_be(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def run(*given: str) -> str:
         assert rating_sheets([given[0], str(data), *given[1:]]) == 1
@@ -272,7 +289,16 @@ def test_sheets_that_cannot_be(data: Path, tmp_path: Path, capsys: pytest.Captur
     assert "raters=3 for contexts=2" in run("draw", sheets, "--contexts", "2", "--raters", "3")
     (tmp_path / "file").write_text("mine")
     assert "is a file, or has files already" in run("draw", str(tmp_path / "file"), "--contexts", "2", "--raters", "1")
-    assert "replies.json: cannot be read" in run("collect", sheets, str(tmp_path / "out.jsonl"))
+    under = str(tmp_path / "file" / "sheets")
+    error = run("draw", under, "--contexts", "2", "--raters", "1")
+    assert error == f"rating_sheets: {under}: cannot be written: Not a directory\n"
+    missing, out = Path(sheets) / "replies.json", str(tmp_path / "out.jsonl")
+    assert run("collect", sheets, out) == f"rating_sheets: {missing}: cannot be read: No such file or directory\n"
+    missing.parent.mkdir()
+    for text in ("[1]", "oh", '{"1": ["yes."]}', '{"1": {"context": "0123456789ab"}}'):
+        missing.write_text(text)
+        assert f"{missing}: not what draw wrote, a context's hash" in run("collect", sheets, out)
+    missing.unlink()
     train([stage(max_steps=2)], data, tmp_path / "greedy", show_progress=False)
     small = ("--contexts", "2", "--raters", "1", "--model", str(tmp_path / "greedy"))
     assert "must sample by its own options" in run("draw", sheets, *small)
