@@ -61,7 +61,7 @@ def read_ratings(path: str | os.PathLike[str], pairs: Sequence[Pair], most_words
             rated = _rated(_values(line), pairs)
             _check_replies(rated.replies, tokenizer, most_words)
             if rated.pair in first:
-                raise InputError(f"pair={rated.pair} stands in line {first[rated.pair]}, too; must be there once")
+                raise InputError(f"pair={rated.pair} is in line {first[rated.pair]}, too; must be there once")
         except InputError as error:
             raise DataError(f"{os.fspath(path)}, line {number}: {error}") from None
         first[rated.pair] = number

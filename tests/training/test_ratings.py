@@ -89,7 +89,7 @@ def test_bad_files(data: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(DataError, match=f"{len(lines)} rated contexts, no two replies .* nothing can be learnt"):
             read_ratings(write(tmp_path / f"{name}.jsonl", lines), pairs)
-    with pytest.raises(DataError, match="line 2: pair=0 stands in line 1, too"):
+    with pytest.raises(DataError, match="line 2: pair=0 is in line 1, too"):
         read_ratings(write(tmp_path / "twice.jsonl", [line(data), line(data)]), pairs)
     for text, message in (
         (b"pair=1\n", r"line 1: not JSON"),
