@@ -109,7 +109,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="WHO",
         help="who the annotators are: person, or model:NAME for a language model; one for all, or one for each",
     )
-    report.add_argument("--note", default="", metavar="TEXT", help="for --record, what else a reader should know")
+    report.add_argument("--note", metavar="TEXT", help="for --record, what else a reader should know")
     report.add_argument(
         "--bootstrap", type=int, default=_BOOTSTRAP, metavar="N", help="resamples (default: %(default)s)"
     )
@@ -183,6 +183,8 @@ def run_report(args: Namespace) -> int:
 
     if args.record is not None and args.voters is None:
         raise ConfigError("--record needs --voters: the record of a study says who, or what, voted")
+    if args.note is not None and args.record is None:
+        raise ConfigError("--note needs --record: the note is written there")
     if args.no_fourth and args.fourth is not None:
         raise ConfigError("--fourth and --no-fourth: must be one of the two, not both")
     read = (args.key, *args.sheets)
@@ -202,7 +204,7 @@ def run_report(args: Namespace) -> int:
     if args.json != "-" or args.out is not None:
         writers.append(partial(write_markdown, args.out, markdown.format_report(found), REPORT_BY))
     if args.record is not None:
-        content = record.write_record(record.make_record(made, given, found, args.note))
+        content = record.write_record(record.make_record(made, given, found, args.note or ""))
         writers.append(partial(write_output, args.record, content))
     write_all(writers)
     waiting = votes.disputed(votes.judge(made, given))

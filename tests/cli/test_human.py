@@ -249,6 +249,7 @@ def test_missing_replies_are_named(run: Run, corpus: Path, dialogues: Path, tmp_
         (("human", "sample", "--data", "d", "--draw", "develop", "--split", "test"), "--draw develop is 128"),
         (("human", "sample", "--data", "d", "--draw", "tune"), "invalid choice: 'tune'"),
         (("human", "report", "--key", "k.json", "s.csv", "--record", "r.json"), "--record needs --voters"),
+        (("human", "report", "--key", "k.json", "s.csv", "--note", "A try."), "--note needs --record"),
         (("human", "report", "--key", "k.json", "s.csv", "--no-fourth", "--fourth", "f"), "one of the two"),
         (("human", "studies", "r.json"), "r.json: cannot be read"),
         (("human", "report", "--key", "k.json"), "SHEET"),
