@@ -27,7 +27,7 @@ ELSEWHERE = {  # what other libraries call a precision
 }
 # What is promised of each precision.
 CONTRACTS = {
-    "float32": "the reference's tokens; scores within 1e-4 of it",
+    "float32": "the reference's tokens; log-probs of tokens within 1e-4 of its",
     "screened": "float32's tokens in 99.9 % of replies or more, log-probs of tokens within 1e-2; see docs/screening.md",
     "bfloat16": "approximate: most replies equal float32's; see docs/performance.md",
     "float16": "approximate: most replies equal float32's; see docs/gpu.md",
