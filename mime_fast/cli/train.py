@@ -9,7 +9,7 @@ from mime_fast.cli.options import seed
 from mime_fast.cli.reading_options import add_data_options, data_reading_of
 from mime_fast.config.checks import check_int
 
-MODEL_TYPES = ("mime", "multi-tr", "moel")  # baseline_config's
+MODEL_TYPES = ("mime", "multi-tr", "moel")  # those of config.model
 
 EXAMPLE = """  mime-fast train --recipe recipes/mime-ed.toml --data empatheticdialogues.tar.gz --out run
   mime-fast train --recipe recipes/tables/mime.toml --model multi-tr --data empatheticdialogues.tar.gz --out baseline
