@@ -11,6 +11,7 @@ from tools.docs_blocks import LANGUAGES, ROOT, Block, Runner, agrees, anew, bloc
 PAGES = [
     ROOT / "README.md",
     ROOT / "docs" / "tutorial.md",
+    *(ROOT / "docs" / name for name in ("cli.md", "evaluation.md")),
     ROOT / "docs" / "api" / "corpora.md",
     *sorted((ROOT / "docs" / "how-to").glob("*.md")),
 ]
