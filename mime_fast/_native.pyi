@@ -86,6 +86,18 @@ class Model:
         batch_size: int,
     ) -> tuple[_Heard, npt.NDArray[np.float32]]: ...
 
+class Tower:
+    def __init__(
+        self,
+        weight1: npt.NDArray[np.float32],
+        bias1: npt.NDArray[np.float32],
+        weight2: npt.NDArray[np.float32],
+        bias2: npt.NDArray[np.float32],
+        *,
+        isa: str,
+    ) -> None: ...
+    def __call__(self, vectors: npt.NDArray[np.float32], *, threads: int) -> npt.NDArray[np.float32]: ...
+
 interface: str  # SHA-256 of this file when the extension was built
 isas: tuple[str, ...]  # all that this version knows, whether they can run here or not
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ from mime_fast.checkpoints.shapes import TIED
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.emotions import NEGATIVE_IDS, POSITIVE_IDS
 from mime_fast.errors import BackendError
+from mime_fast.reference.reranker import PARTS, Reranker, Tower, unit
 from mime_fast.reference.search_checks import no_response
 
 
@@ -56,6 +58,10 @@ class NativeBackend:
 
     def context_vectors(self, contexts: Contexts, stop: Stop | None = None) -> Floats:
         return self._of_contexts(self._model.context_vectors, "context vectors", contexts, stop)
+
+    def packed(self, reranker: Reranker) -> Reranker:
+        wanted, given = (PackedTower(tower, self._model.isa) for tower in (reranker.wanted, reranker.given))
+        return dataclasses.replace(reranker, wanted=wanted, given=given)
 
     def generate(
         self,
@@ -120,6 +126,22 @@ class NativeBackend:
 
     def _running(self, stop: Stop | None) -> dict[str, Any]:
         return {"stop": stop, "threads": self.threads, "batch_size": self.batch_size}
+
+
+class PackedTower(Tower):
+    """A tower whose weights are packed for the extension's products in float32."""
+
+    _packed: _native.Tower
+
+    def __init__(self, tower: Tower, isa: str) -> None:
+        super().__init__(*(getattr(tower, part) for part in PARTS))
+        weights = (np.ascontiguousarray(getattr(tower, part), np.float32) for part in PARTS)
+        object.__setattr__(self, "_packed", _native.Tower(*weights, isa=isa))
+
+    def __call__(self, vectors: Floats, threads: int = 1) -> Floats:
+        if vectors.dtype != np.float32:
+            return super().__call__(vectors, threads)
+        return unit(self._packed(np.ascontiguousarray(vectors), threads=threads))
 
 
 class _Named:

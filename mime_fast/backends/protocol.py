@@ -16,6 +16,7 @@ from mime_fast.config.generation import GenerationConfig
 from mime_fast.config.model import ModelConfig
 from mime_fast.errors import BackendError
 from mime_fast.reference.hypothesis import Hypothesis
+from mime_fast.reference.reranker import Reranker
 
 Ids = npt.NDArray[np.int32]
 Offsets = npt.NDArray[np.int64]
@@ -82,6 +83,9 @@ class Backend(Protocol):
 
         Its first state, c of eq. 3, then the mean of its states H over all positions, CTX included and PAD not.
         """
+
+    def packed(self, reranker: Reranker) -> Reranker:
+        """The same, as fast as the back end has it."""
 
     def generate(
         self,

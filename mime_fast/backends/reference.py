@@ -34,6 +34,7 @@ from mime_fast.reference.dialogue_model import Context, DialogueModel
 from mime_fast.reference.hypothesis import Hypothesis
 from mime_fast.reference.mime import FusedMemory
 from mime_fast.reference.noise import prior_noise
+from mime_fast.reference.reranker import Reranker
 from mime_fast.reference.response_emotion import GROUPS, Mixture
 from mime_fast.reference.running import torch_running, torch_threads
 from mime_fast.reference.search import search
@@ -66,6 +67,9 @@ class ReferenceBackend:
     def context_vectors(self, contexts: Contexts, stop: Stop | None = None) -> Floats:
         columns = 2 * self.model.config.hidden_size
         return self._of_contexts(lambda context: context.vectors, "context vectors", columns, contexts, stop)
+
+    def packed(self, reranker: Reranker) -> Reranker:
+        return reranker
 
     def generate(
         self,

@@ -55,7 +55,7 @@ class Engine:
         self.tokenizer = folder.tokenizer
         self.name = name
         self.backend = choice.backend
-        self.reranker = folder.reranker
+        self.reranker = None if folder.reranker is None else choice.backend.packed(folder.reranker)
         self._weights = folder.weights
         self._choice = choice
         self._reload = reload

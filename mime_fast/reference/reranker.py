@@ -1,6 +1,6 @@
 """The reranker of replies: a dual encoder on what the model's context encoder makes of contexts and of replies.
 
-In NumPy, since it is as small as that: the one implementation for all back ends. Dimensions: C hidden size, F and D the
+In NumPy, since it is as small as that; a back end may have a faster one. Dimensions: C hidden size, F and D the
 reranker's own.
 """
 
@@ -38,10 +38,7 @@ class Tower:
 
     def _apply(self, vectors: Floats) -> Floats:
         weight1, bias1, weight2, bias2 = (getattr(self, name).astype(vectors.dtype) for name in PARTS)
-        out = _product(np.maximum(_product(vectors, weight1) + bias1, 0), weight2) + bias2
-        norm = np.sqrt(np.einsum("nd,nd->n", out, out))
-        unit: Floats = out / np.maximum(norm, LEAST_NORM)[:, None]
-        return unit
+        return unit(_product(np.maximum(_product(vectors, weight1) + bias1, 0), weight2) + bias2)
 
 
 PARTS = tuple(Tower.__dataclass_fields__)
@@ -54,6 +51,13 @@ class Reranker:
     wanted: Tower  # reads contexts
     given: Tower  # reads replies
     weight: float  # of a cosine beside a reply's log-prob, in nats
+
+
+def unit(vectors: Floats) -> Floats:
+    """The vectors [n, D] divided by their lengths."""
+    norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
+    found: Floats = vectors / np.maximum(norms, LEAST_NORM)[:, None]
+    return found
 
 
 def cosines(wanted: Floats, given: Floats) -> Floats:

@@ -14,6 +14,7 @@
 #include "bindings/convert.h"
 #include "bindings/names.h"
 #include "bindings/native/model_config.h"
+#include "bindings/native/tower.h"
 #include "engine/run.h"
 
 namespace mime_fast {
@@ -304,6 +305,7 @@ PYBIND11_MODULE(_native, module) {
            py::arg("prefixes"), py::kw_only(), py::arg("stop"), py::arg("threads"), py::arg("batch_size"))
       .def("score", &PyModel::score, py::arg("contexts"), py::arg("requests"), py::arg("targets"),
            py::arg("target_offsets"), py::kw_only(), py::arg("stop"), py::arg("threads"), py::arg("batch_size"));
+  bind_tower(module);
   module.attr("interface") = MIME_FAST_INTERFACE;
   py::list isas;
   for (int i = 0; i < kIsaCount; ++i) isas.append(isa_name(static_cast<Isa>(i)));

@@ -39,6 +39,7 @@ from mime_fast.errors import BackendError
 from mime_fast.kernels.select import Ops
 from mime_fast.reference.hypothesis import Hypothesis
 from mime_fast.reference.mime import Mime
+from mime_fast.reference.reranker import Reranker
 
 SESSIONS = 4  # kept with their buffers and graphs
 STATUS = "experimental: this back end has not run on a GPU yet"
@@ -91,6 +92,9 @@ class CudaBackend:
     def context_vectors(self, contexts: Contexts, stop: Stop | None = None) -> Floats:
         columns = 2 * self.model.config.hidden_size
         return self._of_contexts(self.model.context_vectors, "context vectors", columns, contexts, stop)
+
+    def packed(self, reranker: Reranker) -> Reranker:
+        return reranker
 
     def generate(
         self,
