@@ -15,7 +15,7 @@ PACKAGE = "mime_fast"
 # Lowest first. A level is a folder or a file; those of one row do not import each other.
 LEVELS = (
     ("errors", "_version"),
-    ("files",),
+    ("files", "locks"),
     ("output_checks", "streams", "terminal"),
     ("progress",),
     ("emotions", "extras"),

@@ -24,6 +24,7 @@ from mime_fast.corpora.tasks import Task
 from mime_fast.corpora.writers import join_bytes
 from mime_fast.errors import BackendError, DataError
 from mime_fast.files import named_writer, naming, sync_folder, write_json
+from mime_fast.locks import lock
 
 PART_ROWS = 5 * CHUNK
 
@@ -246,13 +247,9 @@ class _AnotherJob(Exception):
 
 def _lock(handle: int, places: Places) -> None:
     try:
-        import fcntl
+        lock(handle, places.state)
     except ImportError:
         raise BackendError("jobs lock their files by fcntl, which this system lacks: use Linux, macOS or WSL") from None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if not places.state.exists() or os.fstat(handle).st_ino != places.state.stat().st_ino:
-            raise BlockingIOError
     except BlockingIOError:
         raise _AnotherJob(f"{places.output}: another job is writing it; wait for it, or give another name") from None
     except OSError as error:

@@ -21,6 +21,7 @@ from mime_fast.training.examples import sentence_teacher, train_examples
 from mime_fast.training.gains import AnswerGain
 from mime_fast.training.inputs import Inputs, check_inputs, read_inputs
 from mime_fast.training.loop import Progress
+from mime_fast.training.only_run import only_run
 from mime_fast.training.rated_replies import learn_ratings
 from mime_fast.training.recipe import Stage, check_stages
 from mime_fast.training.reranker import train_reranker
@@ -65,7 +66,7 @@ def train(
         ConfigError: stages that do not fit together or to what is given, `out` is the data's folder, or no such device.
         DataError: data, vectors or ratings cannot be read.
         InputError: a pair is too long for the model; the message names it.
-        CheckpointError: the run in `out` was started with something else.
+        CheckpointError: the run in `out` was started with something else, or another one is training it.
         BackendError: a stage needs scikit-learn, transformers or MiniLM, which are not installed, or the device is not
             there.
     """
@@ -77,23 +78,24 @@ def train(
         check_sklearn()  # now, not after hours of other stages
     inputs = read_inputs(stages, data, vectors, sentence_encoder, ratings, reading=reading, show_progress=show_progress)
     check_inputs(stages, inputs)
-    check_started(Path(out), stages, inputs.fingerprints())
-    progress = Progress()
-    folders = [stage_folder(out, number, len(stages)) for number in range(1, len(stages) + 1)]
-    for number, stage in enumerate(stages, start=1):
-        title = f"stage {number}" if len(stages) > 1 else None
-        before = folders[number - 2] if number > 1 else None
-        progress = _train_stage(
-            stage,
-            inputs,
-            folders[number - 1],
-            before,
-            Path(out) / TEACHERS,
-            device=device,
-            title=title,
-            show_progress=show_progress,
-        )
-    write_card(Path(out), folders, stages, inputs, "" if vectors is None else Path(vectors).name)
+    with only_run(Path(out)):
+        check_started(Path(out), stages, inputs.fingerprints())
+        progress = Progress()
+        folders = [stage_folder(out, number, len(stages)) for number in range(1, len(stages) + 1)]
+        for number, stage in enumerate(stages, start=1):
+            title = f"stage {number}" if len(stages) > 1 else None
+            before = folders[number - 2] if number > 1 else None
+            progress = _train_stage(
+                stage,
+                inputs,
+                folders[number - 1],
+                before,
+                Path(out) / TEACHERS,
+                device=device,
+                title=title,
+                show_progress=show_progress,
+            )
+        write_card(Path(out), folders, stages, inputs, "" if vectors is None else Path(vectors).name)
     return progress
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from mime_fast.checkpoints.model_folder import CONFIG, GENERATION, TOKENIZER, WEIGHTS
 from mime_fast.checkpoints.reranker import RERANKER
 from mime_fast.errors import CheckpointError, ConfigError
-from mime_fast.files import naming, write_json
+from mime_fast.files import write_json
 from mime_fast.training.ratings import RATINGS
 from mime_fast.training.recipe import Stage
 from mime_fast.training.trainer import METRICS, STATE
@@ -19,7 +19,7 @@ FORMAT = "mime_fast training run 1"
 
 
 def check_started(out: Path, stages: Sequence[Stage], fingerprints: Mapping[str, str | None]) -> None:
-    """Compare with what the run in `out` was started with; a new run is noted there, and new plans for later stages.
+    """Compare with what the run in `out`, a folder, was started with; note a new run there, and new plans for stages.
 
     Raises:
         CheckpointError: the run was started with another recipe, other data or other vectors, and everything that
@@ -33,8 +33,6 @@ def check_started(out: Path, stages: Sequence[Stage], fingerprints: Mapping[str,
             raise CheckpointError(
                 f"{out}: has a {there[0]} but no {STARTED}, which says what a run was started with; give another folder"
             )
-        with naming(out):
-            out.mkdir(parents=True, exist_ok=True)
         _note(path, stages, fingerprints)
         return
     try:

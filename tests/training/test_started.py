@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from mime_fast.errors import CheckpointError, ConfigError, OutputError
 from mime_fast.training import run, trainer
+from mime_fast.training.only_run import LOCK
 from mime_fast.training.started import STARTED
 from tests.training.small_run import SMALL, stage
 
@@ -164,6 +166,39 @@ def test_a_file_of_another_is_not_replaced(tmp_path: Path, data: Path, name: str
     with pytest.raises(CheckpointError, match=f"has a {name} but no {STARTED}"):
         go(data, tmp_path / "out")
     assert path.read_bytes() == b"mine" and len([*(tmp_path / "out").rglob("*.*")]) == 1
+
+
+def test_a_folder_has_one_run_at_a_time(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    refused = []
+
+    def second(*_: Any, **__: Any) -> None:
+        with pytest.raises(CheckpointError, match="out: another run is training it; wait for it") as error:
+            go(data, out)
+        refused.append(error)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "write_card", second)
+        go(data, out)
+    assert refused and not (out / LOCK).exists()
+    (out / LOCK).touch()  # as a killed run leaves it
+    go(data, out)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_a_run_goes_on_where_there_are_no_locks(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, missing: bool
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    if missing:
+        monkeypatch.setitem(sys.modules, "fcntl", None)
+    else:
+        monkeypatch.setattr("fcntl.flock", no_locks)
+    with pytest.warns(UserWarning, match="out: cannot be locked .*no other run may train it"):
+        go(data, tmp_path / "out")
+    assert (tmp_path / "out" / "model.safetensors").is_file() and not (tmp_path / "out" / LOCK).exists()
 
 
 def test_the_folder_of_the_data_is_no_output(tmp_path: Path, data: Path) -> None:
