@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,9 +15,10 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from mime_fast.checkpoints.model_folder import save_model_folder
+from mime_fast.checkpoints.model_folder import load_model_folder, save_model_folder
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.data.batches import Batch, Example
+from mime_fast.errors import CheckpointError, MimeFastError
 from mime_fast.evaluation.metrics.likelihood import Likelihood, evaluate_likelihood
 from mime_fast.files import json_bytes, naming, write_bytes
 from mime_fast.reference.dialogue_model import DialogueModel
@@ -25,6 +27,7 @@ from mime_fast.text.tokenizer import Tokenizer
 from mime_fast.training.calibration import calibrate
 from mime_fast.training.candidates import FOLLOW_STEPS, CandidateSource
 from mime_fast.training.dialogue_loop import DialogueLoop
+from mime_fast.training.loop import Progress
 from mime_fast.training.losses import LossTerms, classifier_terms, loss_terms
 from mime_fast.training.recipe import ExtraPairs, Stage
 from mime_fast.training.risk import CandidateBatch, word_cost
@@ -71,8 +74,27 @@ class Trainer(DialogueLoop):
         steps = sum(self.epoch_steps(epoch) for epoch in range(self.stage.max_epochs))
         return min(steps, self.stage.max_steps) if self.stage.max_steps else steps
 
+    def run(self) -> Progress:
+        """Train to the end, as every loop.
+
+        Raises:
+            CheckpointError: the best weights so far are no longer there, or broken.
+            MimeFastError: a loss, or the perplexity of every evaluation, was not finite.
+        """
+        progress = super().run()
+        if math.isinf(progress.best_ppl):
+            raise MimeFastError(
+                f"{self.out}: no perplexity was finite, so no model is kept; a lower learning rate may help"
+            )
+        return progress
+
     def begin(self) -> None:
-        """Drop the lines of steps that will be done again, and a last line that a kill cut short."""
+        """Check the best weights; drop the lines of steps to be done again, and a last line that a kill cut short."""
+        if not math.isinf(self.progress.best_ppl):
+            try:
+                load_model_folder(self.out)
+            except CheckpointError as error:
+                raise CheckpointError(f"{error}; put the run's file back, or give another folder") from None
         path = self.out / METRICS
         if path.is_file():
             rows = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("}\n")]

@@ -156,6 +156,21 @@ def test_a_broken_state_is_refused(tmp_path: Path, data: Path) -> None:
         go(data, tmp_path / "out")
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "stage-1/tokenizer.json"])
+def test_a_run_whose_best_weights_are_gone_is_refused(tmp_path: Path, data: Path, name: str) -> None:
+    go(data, tmp_path / "out")
+    path = tmp_path / "out" / name
+    kept = path.read_bytes()
+    path.unlink()
+    with pytest.raises(CheckpointError, match=f"missing {path.name}; put the run's file back, or give another folder"):
+        go(data, tmp_path / "out")
+    path.write_bytes(kept[: len(kept) // 2])
+    with pytest.raises(CheckpointError, match=f"{path.name}: .*; put the run's file back"):
+        go(data, tmp_path / "out")
+    path.write_bytes(kept)
+    go(data, tmp_path / "out")
+
+
 @pytest.mark.parametrize(
     "name", ["tokenizer.json", "generation_config.json", "metrics.jsonl", "stage-1/model.safetensors"]
 )

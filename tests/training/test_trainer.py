@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections import Counter
@@ -14,6 +15,7 @@ import torch
 from mime_fast.checkpoints.model_folder import load_model_folder
 from mime_fast.config.model import MODEL_CONFIGS
 from mime_fast.errors import MimeFastError
+from mime_fast.evaluation.metrics.likelihood import evaluate_likelihood
 from mime_fast.reference.mime import Mime
 from mime_fast.text.special import UNK_ID
 from mime_fast.training import run, trainer
@@ -250,3 +252,15 @@ def test_an_exploding_loss_is_reported(tmp_path: Path, data: Path) -> None:
     plan = stage(schedule="constant", learning_rate=1.0, warmup_steps=1, max_grad_norm=0.0, weight_decay=1e6)
     with pytest.raises(MimeFastError, match=r"step \d+: the loss is"):
         run.train([plan], data, tmp_path / "out", show_progress=False)
+
+
+def test_a_run_without_a_finite_perplexity_is_reported(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: Any, **options: Any) -> Any:
+        return dataclasses.replace(evaluate_likelihood(*args, **options), ppl=math.nan)
+
+    monkeypatch.setattr(trainer, "evaluate_likelihood", broken)
+    for _ in ("new", "done"):
+        with pytest.raises(MimeFastError, match="out: no perplexity was finite, so no model is kept"):
+            run.train([stage(max_steps=2)], data, tmp_path / "out", show_progress=False)
