@@ -25,13 +25,13 @@ from mime_fast.training.only_run import only_run
 from mime_fast.training.rated_replies import learn_ratings
 from mime_fast.training.recipe import Stage, check_stages
 from mime_fast.training.reranker import train_reranker
+from mime_fast.training.sentence_encoder import check_encoder
 from mime_fast.training.sentence_teacher import SentenceTeacher
 from mime_fast.training.start import go_on_from, new_weights
-from mime_fast.training.started import check_started
+from mime_fast.training.started import TEACHERS, check_started
 from mime_fast.training.trainer import Trainer
 
 Path_ = str | os.PathLike[str]
-TEACHERS = "teachers"
 
 
 def train(
@@ -66,7 +66,8 @@ def train(
         ConfigError: stages that do not fit together or to what is given, `out` is the data's folder, or no such device.
         DataError: data, vectors or ratings cannot be read.
         InputError: a pair is too long for the model; the message names it.
-        CheckpointError: the run in `out` was started with something else, or another one is training it.
+        CheckpointError: the run in `out` was started with something else, or has lost its weights, or another one is
+            training it; the sentence encoder cannot be read.
         BackendError: a stage needs scikit-learn, transformers or MiniLM, which are not installed, or the device is not
             there.
     """
@@ -78,6 +79,8 @@ def train(
         check_sklearn()  # now, not after hours of other stages
     inputs = read_inputs(stages, data, vectors, sentence_encoder, ratings, reading=reading, show_progress=show_progress)
     check_inputs(stages, inputs)
+    if inputs.sentence_encoder is not None:
+        check_encoder(inputs.sentence_encoder)  # before the stages without it
     with only_run(Path(out)):
         check_started(Path(out), stages, inputs.fingerprints())
         progress = Progress()

@@ -163,6 +163,12 @@ class SentenceEncoder(nn.Module):
         return nn.functional.normalize(self(replies), dim=-1)
 
 
+def check_encoder(folder: Path) -> None:
+    """CheckpointError: the encoder in a folder cannot be read."""
+    Subworder(folder)
+    SentenceEncoder(folder)
+
+
 Vectors = npt.NDArray[np.float32]
 
 

@@ -14,7 +14,7 @@ from mime_fast.training.ratings import RATINGS
 from mime_fast.training.recipe import Stage
 from mime_fast.training.trainer import METRICS, STATE
 
-STARTED = "run.json"
+STARTED, TEACHERS = "run.json", "teachers"
 FORMAT = "mime_fast training run 1"
 
 
@@ -23,8 +23,8 @@ def check_started(out: Path, stages: Sequence[Stage], fingerprints: Mapping[str,
 
     Raises:
         CheckpointError: the run was started with another recipe, other data or other vectors, and everything that
-            differs is named (ratings may be others until a reranker has learnt from them); or the folder contains a
-            model or a state of something else.
+            differs is named (inputs may be others until something has learnt from them, ratings until a reranker has);
+            or the folder contains a model or a state of something else.
     """
     path = out / STARTED
     if not path.is_file():
@@ -41,9 +41,11 @@ def check_started(out: Path, stages: Sequence[Stage], fingerprints: Mapping[str,
         inputs = {name: noted["inputs"].get(name) for name in fingerprints}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
         raise CheckpointError(f"{path}: not readable ({error}); give another folder") from None
-    if not any((out / folder / RERANKER).exists() for folder in _folders(len(before))):
-        inputs[RATINGS] = fingerprints.get(RATINGS)  # nothing has learnt from them yet
     begun = max((n for n, folder in enumerate(_folders(len(before)), start=1) if _files(out / folder)), default=0)
+    if not begun and not any((out / TEACHERS).glob("*")):
+        inputs = dict(fingerprints)  # nothing has learnt from them yet
+    if not any((out / folder / RERANKER).exists() for folder in _folders(len(before))):
+        inputs[RATINGS] = fingerprints.get(RATINGS)
     changed = _changed(before, stages, begun) + [name for name, value in fingerprints.items() if inputs[name] != value]
     if changed:
         raise CheckpointError(

@@ -135,6 +135,16 @@ def test_another_encoder_is_another_run(data: Path, encoder: Path, tmp_path: Pat
         run.train(plan, data, tmp_path / "out", sentence_encoder=other, show_progress=False)
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
+def test_a_broken_encoder_is_refused_before_anything_begins(data: Path, tmp_path: Path, name: str) -> None:
+    plan = [stage(max_steps=1), stage(max_steps=1, emotion_teacher=0.5, sentence_teacher_steps=1)]
+    broken = write_encoder(tmp_path / "broken")
+    (broken / name).write_bytes(b"broken")
+    with pytest.raises(CheckpointError, match=r"broken.*: not .*readable"):
+        run.train(plan, data, tmp_path / "out", sentence_encoder=broken, show_progress=False)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -13,7 +13,7 @@ import pytest
 from mime_fast.errors import CheckpointError, ConfigError, OutputError
 from mime_fast.training import run, trainer
 from mime_fast.training.only_run import LOCK
-from mime_fast.training.started import STARTED
+from mime_fast.training.started import STARTED, TEACHERS
 from tests.training.small_run import SMALL, stage
 
 
@@ -100,6 +100,26 @@ def test_other_data_is_refused(tmp_path: Path, data: Path, split: str, changed: 
     shutil.rmtree(other)
     shutil.copytree(data, other)
     go(other, out)  # the same data in another place
+
+
+def test_until_something_has_begun_inputs_may_be_others(tmp_path: Path, data: Path, vectors: Path) -> None:
+    out, fresh = tmp_path / "out", tmp_path / "fresh"
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(run, "train_examples", killed)
+        go(data, out, vectors)
+    assert [path.name for path in out.iterdir()] == [STARTED]
+    (out / TEACHERS).mkdir()
+    (out / TEACHERS / "linear-1.npy").touch()
+    with pytest.raises(CheckpointError, match="another word vectors"):
+        go(data, out)
+    shutil.rmtree(out / TEACHERS)
+    go(data, out)
+    go(data, fresh)
+    assert (out / STARTED).read_bytes() == (fresh / STARTED).read_bytes()
 
 
 def test_other_vectors_are_refused(tmp_path: Path, data: Path, vectors: Path) -> None:
