@@ -11,11 +11,17 @@ from functools import partial
 from itertools import takewhile
 
 _QUOTES = "\"'"
+_FILE = re.compile(r"[^:]*(\.toml(, stage \d+)?|config\.json|run\.json): ")  # the names after it are that file's keys
 _VALUE = r"(?P<value>'[^']*'|\"[^\"]*\"|\[[^\]]*\]|[^\s,;:()]+)"
 
 
 def in_flags(message: str, parser: ArgumentParser) -> str:
-    """The message with `--num-beams 3` in place of `num_beams=3`, for all flags of the parser."""
+    """The message with `--num-beams 3` in place of `num_beams=3`, for all flags of the parser.
+
+    One about what a recipe, a config or a run's note says stays as it is.
+    """
+    if _FILE.match(message):
+        return message
     for action in _flags(parser):
         message = re.sub(rf"(?<![^\s(]){action.dest}={_VALUE}", partial(_given, action), message)
         if "_" in action.dest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -201,6 +202,13 @@ def test_errors_name_flags(run: Run, model_dir: Path, argv: tuple[str, ...], tol
     assert outcome.code == 2
     assert told in outcome.err, outcome.err
     assert "_" not in outcome.err.partition("error:")[2].partition("contains")[0].replace(str(model_dir), "")
+
+
+def test_messages_about_a_config_name_its_keys(run: Run, model_dir: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(model_dir, tmp_path / "model")
+    (folder / "generation_config.json").write_text('{"max_new_tokens": 0}')
+    outcome = run("generate", "-", "--model", folder, stdin=b'{"context": ["my cat ran away ."]}')
+    assert outcome.code == 2 and "generation_config.json: max_new_tokens=0: must be" in outcome.err
 
 
 @pytest.mark.parametrize(

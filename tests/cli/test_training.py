@@ -128,6 +128,32 @@ def test_train_takes_its_options(run: Run, tmp_path: Path, recipe: Path, monkeyp
     assert seen["stages"] == [kind]
 
 
+@pytest.mark.parametrize(
+    ("line", "flags", "told"),
+    [
+        ("seed = 1.5", (), "recipe.toml: seed=1.5: must be"),
+        ('model_type = "foo"', (), "recipe.toml: model_type='foo': must be"),
+        ("patience = -1\n[[stage]]\n[[stage]]\nmax_steps = -2", (), "recipe.toml, stage 1: patience=-1: must be"),
+        ("foo = 3", (), "allowed keys: model_type, preset, model, generation, "),
+        ("", ("--max-steps", -2), "error: --max-steps -2: must be"),
+    ],
+)
+def test_messages_about_a_recipe_name_its_keys(
+    run: Run, tmp_path: Path, line: str, flags: tuple[object, ...], told: str
+) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(line)
+    outcome = run("train", "--recipe", path, "--data", "d", "--out", tmp_path / "out", *flags)
+    assert outcome.code == 2 and told in outcome.err
+
+
+def test_another_recipe_is_told_by_its_keys(run: Run, tmp_path: Path, corpus: Path, recipe: Path) -> None:
+    argv = ("train", "--recipe", recipe, "--data", corpus, "--out", tmp_path / "out", "--device", "cpu", "-q")
+    assert run(*argv).code == 0
+    recipe.write_text(recipe.read_text().replace("max_steps = 9", "max_steps = 8"))
+    assert "run.json: the run was started with another max_steps; give" in run(*argv).err
+
+
 def test_the_kinds_of_models_are_all_offered() -> None:
     assert set(MODEL_TYPES) == set(MODEL_CONFIGS)
 
