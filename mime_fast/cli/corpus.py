@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import Action, ArgumentParser, Namespace
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +63,7 @@ def _add_job(parser: ArgumentParser, top_emotions: int) -> None:
     )
     group.add_argument(
         "--ray",
+        action=_Ray,
         nargs="?",
         const="",
         metavar="ADDRESS",
@@ -195,12 +196,19 @@ def _shown(args: Namespace, task: Task, target: str | None) -> Show | None:
     return show
 
 
+class _Ray(Action):
+    """An address, and how many names came before it."""
+
+    def __call__(self, parser: ArgumentParser, args: Namespace, value: object, option: str | None = None) -> None:
+        args.ray = value, len(args.inputs or ())
+
+
 def _ray_in_out(args: Namespace) -> tuple[str | None, list[str], str | None]:
-    """--ray's address, all IN, and OUT. In `--ray IN OUT` argparse takes IN for the address."""
-    address: str | None = args.ray
+    """--ray's address, all IN, and OUT. In `--ray IN OUT` argparse takes IN for the address, in `IN --ray OUT` OUT."""
+    address, before = args.ray or (None, 0)
     names: list[str] = args.inputs
     if address and not _is_address(address):
-        address, names = "", [address, *names]
+        address, names = "", [*names[:before], address, *names[before:]]
     if args.out is not None:
         return address, names, args.out
     if len(names) > 2:

@@ -21,6 +21,7 @@ from mime_fast.backends.protocol import Requests
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.corpora import answering, chunks
 from mime_fast.emotions import LABELS, NEGATIVE, POSITIVE
+from mime_fast.errors import ConfigError
 from tests.cli.conftest import Run, json_lines
 from tests.mixtures import mixture_of
 
@@ -323,3 +324,33 @@ def test_as_a_process(model_dir: Path) -> None:
     assert done.returncode == 1
     assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == ["a", 7, 7]
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("argv", "address", "inputs", "out"),
+    [
+        (("--ray", "IN", "OUT"), "", ["IN"], "OUT"),
+        (("IN", "--ray", "OUT"), "", ["IN"], "OUT"),
+        (("IN", "OUT", "--ray"), "", ["IN"], "OUT"),
+        (("IN", "--ray", "local", "OUT"), "local", ["IN"], "OUT"),
+        (("A", "--ray", "B", "C", "--out", "OUT"), "", ["A", "B", "C"], "OUT"),
+        (("IN", "OUT"), None, ["IN"], "OUT"),
+    ],
+)
+def test_a_name_that_follows_ray_keeps_its_place(
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    argv: tuple[str, ...],
+    address: str | None,
+    inputs: list[str],
+    out: str,
+) -> None:
+    seen: list[object] = []
+
+    def record(_: object, *names: object, ray_address: str | None, **__: object) -> None:
+        seen.extend((ray_address, *names))
+        raise ConfigError("seen")
+
+    monkeypatch.setattr("mime_fast.corpora.job.CorpusJob", record)
+    assert run("classify", *argv).code == 2
+    assert seen == [address, inputs, out]
