@@ -14,8 +14,6 @@ from functools import partial
 from numbers import Real
 from typing import Any, Literal, TypedDict
 
-import numpy as np
-
 from mime_fast.config.checks import Config, check_bool, check_float, check_int
 from mime_fast.errors import ConfigError
 
@@ -57,7 +55,7 @@ def _number(low: float, high: float, *, open_low: bool = False) -> Callable[[str
 
 
 def _check_ids(name: str, ids: Any) -> None:
-    each = ids.tolist() if isinstance(ids, np.ndarray) else ids
+    each = ids.tolist() if hasattr(ids, "tolist") else ids  # an array, whose library costs --help a tenth of a second
     if isinstance(each, str | bytes) or not isinstance(each, Sequence):
         raise ConfigError(f"{name}={ids!r}: must be a list of token ids")
     for token in each:
