@@ -46,7 +46,7 @@ def _read(file: File, columns: Columns, usual: str) -> Numbered:
             Layout.of((), file.name, columns)
         return
     given = file.source.reading.delimiter
-    if isinstance(first[1], bytes) and (named := _named_delimiter(first[1])):
+    if isinstance(first[1], bytes) and (named := named_delimiter(first[1])):
         given, first = given or named, next(lines, None)
     if first is None or isinstance(first[1], Broken):
         raise DataError(f"{file.name}, line 1: no header; a row with the names of the columns is expected")
@@ -60,7 +60,7 @@ def _read(file: File, columns: Columns, usual: str) -> Numbered:
     yield from layout.rows(table.rows(header, layout, columns))
 
 
-def _named_delimiter(line: bytes) -> str | None:
+def named_delimiter(line: bytes) -> str | None:
     """What `sep=;`, which Excel reads and writes on the first line, says."""
     text = line.strip(b"\r\n").strip(b'"')
     return text[4:].decode() if len(text) == 5 and text.lower().startswith(b"sep=") else None

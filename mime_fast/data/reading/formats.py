@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from mime_fast.data.reading.delimited import DELIMITERS, read_csv, read_tsv
+from mime_fast.data.reading.delimited import DELIMITERS, named_delimiter, read_csv, read_tsv
 from mime_fast.data.reading.json_lines import read_json
 from mime_fast.data.reading.layout import Numbered
 from mime_fast.data.reading.opening import PARQUET, File
@@ -69,6 +69,8 @@ def _format(file: File, columns: Columns) -> str:
     if named is not None:
         return named
     start = text_of(file).line().lstrip()
+    if named_delimiter(start.split(b"\n")[0]) is not None:  # as Excel reads it
+        return "csv"
     if not start or start[:1] in (b"{", b"["):
         return "jsonl"
     line = start.split(b"\n")[0].decode(errors="replace")

@@ -40,7 +40,9 @@ def _goes_on(stream: Ahead) -> bool:
     start = stream.look(lambda start: _is_spread(start) is not None)
     is_all = len(start) < BUFFER
     found = _is_spread(start + b"\n" if is_all else start)
-    return found if found is not None else _begins_list(start.lstrip()) or not is_all
+    if found is not None:
+        return found
+    return _begins_list(start.lstrip()) or (not is_all and b"\n" in start.lstrip())  # else its first line is very long
 
 
 def _is_spread(start: bytes) -> bool | None:

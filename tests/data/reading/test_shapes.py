@@ -204,7 +204,8 @@ def test_objects_over_several_lines(tmp_path: Path) -> None:
         ('{"seed": 1' + "0" * 5000 + ',\n"context": ["a"]}', 1),
         ('[{"context": [\n"a"]},\n{"context":["b"]}]', 2),
         ('[{"context": ["a"]}\n,{"context": ["b"]}\n]', 2),
-        ('{"context": ["' + "a " * 200_000 + '",\n"b",\n"c"]}', 1),
+        ('{"context": ["' + "a " * 100_000 + '",\n"b",\n"c"]}', 1),
+        ('{"context": ["' + "a " * 200_000 + '",\n"b",\n"c"]}', 3),  # so long a line is one of many
         ("[\n\n]", 0),
         ('{"context": ["a",\n{"context": ["b"]}\n{"context": ["c"]}\n', 3),
         ('{"context": [\n{"context": ["b"]}', 2),
