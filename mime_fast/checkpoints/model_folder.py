@@ -20,7 +20,7 @@ from mime_fast.config.generation import GenerationConfig
 from mime_fast.config.model import ModelConfig, config_class
 from mime_fast.errors import CheckpointError, ConfigError
 from mime_fast.extras import require
-from mime_fast.files import naming, write_bytes, write_json
+from mime_fast.files import naming, whole_file, write_json
 from mime_fast.reference.reranker import Reranker
 from mime_fast.text.tokenizer import Tokenizer
 
@@ -146,9 +146,11 @@ def save_model_folder(
     folder = Path(path)
     with naming(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / RERANKER).unlink(missing_ok=True)
     tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in own_state(model).items()}
-    write_bytes(folder / WEIGHTS, save(tensors, metadata={"format": "pt"}))
+    with whole_file(folder / WEIGHTS) as stream:
+        stream.write(save(tensors, metadata={"format": "pt"}))
+        stream.flush()
+        (folder / RERANKER).unlink(missing_ok=True)  # once nothing can fail but what takes the weights' place
     tokenizer.save(folder / TOKENIZER)
     write_json(folder / CONFIG, {"model_type": config.model_type, **config.to_dict()})
     write_json(folder / GENERATION, generation.to_dict())

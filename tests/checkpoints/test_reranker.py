@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,11 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
+from mime_fast.checkpoints import model_folder
 from mime_fast.checkpoints.model_folder import load_model_folder, save_model_folder
 from mime_fast.checkpoints.reranker import RERANKER, load_reranker, save_reranker
 from mime_fast.config.generation import GenerationConfig
-from mime_fast.errors import CheckpointError, ConfigError
+from mime_fast.errors import CheckpointError, ConfigError, OutputError
 from mime_fast.reference.reranker import Reranker, Tower
 from mime_fast.text.tokenizer import Tokenizer
 from tests.reference.tiny import tiny_model
@@ -74,6 +77,24 @@ def test_a_model_is_saved_with_its_reranker_and_never_with_another_s(tmp_path: P
     with pytest.raises(ConfigError, match=r"reranker whose towers read .*: must be 2 \* hidden_size"):
         save_model_folder(tmp_path / "new", *parts, reranker=Reranker(tower, other, 3.0))
     assert not (tmp_path / "new").exists()
+
+
+def test_a_save_that_fails_leaves_the_folder_its_reranker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = Tokenizer.from_words(["i", "lost", "my", "kite", "."])
+    model = tiny_model(vocab_size=tokenizer.vocab_size)
+    inputs = 2 * model.config.hidden_size
+    tower = Tower(np.ones((2, inputs)), np.zeros(2), np.ones((1, 2)), np.zeros(1))
+    save_model_folder(tmp_path, model, tokenizer, GenerationConfig(), reranker=Reranker(tower, tower, 3.0))
+
+    @contextmanager
+    def full(*_: object) -> Iterator[Any]:
+        raise OutputError("no space left")
+        yield
+
+    monkeypatch.setattr(model_folder, "whole_file", full)
+    with pytest.raises(OutputError):
+        save_model_folder(tmp_path, model, tokenizer, GenerationConfig())
+    assert load_model_folder(tmp_path).reranker is not None
 
 
 @pytest.mark.parametrize(
