@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from queue import SimpleQueue
-from threading import Thread
+from threading import Thread, current_thread
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -82,7 +82,8 @@ class _Worker(Generic[Result]):
         if os.getpid() == self.owner:
             self._stop[0] = 1
             self._coming.put(None)
-            self._thread.join()
+            if self._thread is not current_thread():  # which may be the one that collects a forgotten iterator
+                self._thread.join()
 
     def _run(self) -> None:
         while (coming := self._coming.get()) is not None:

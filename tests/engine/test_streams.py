@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -266,6 +268,34 @@ def test_closing_stops_the_work() -> None:
     assert began.wait(30)
     results.close()  # type: ignore[attr-defined]
     assert background_threads() == []
+
+
+def test_an_iterator_that_its_own_thread_collects(monkeypatch: pytest.MonkeyPatch) -> None:
+    faults: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", faults.append)
+    began, forgotten = threading.Event(), threading.Event()
+
+    def work(window: Window, _: Stop | None) -> int:
+        if window.start:
+            began.set()
+            assert forgotten.wait(30)
+            gc.collect()
+        return window.start
+
+    gc.collect()
+    gc.disable()
+    try:
+        circle: list[Any] = [overlapped(windows(4), work)]
+        circle.append(circle)
+        next(circle[0])
+        assert began.wait(30)
+        del circle
+        forgotten.set()
+        while background_threads():
+            time.sleep(0.001)
+    finally:
+        gc.enable()
+    assert not faults
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timer")
