@@ -11,16 +11,16 @@ from functools import partial
 from itertools import takewhile
 
 _QUOTES = "\"'"
-_FILE = re.compile(r"[^:]*(\.toml(, stage \d+)?|config\.json|run\.json): ")  # the names after it are that file's keys
+_FILE = re.compile(r"[^:]*(config\.json|run\.json): ")  # the names after it are that file's keys
 _VALUE = r"(?P<value>'[^']*'|\"[^\"]*\"|\[[^\]]*\]|[^\s,;:()]+)"
 
 
-def in_flags(message: str, parser: ArgumentParser) -> str:
+def in_flags(message: str, parser: ArgumentParser, recipe: str | None = None) -> str:
     """The message with `--num-beams 3` in place of `num_beams=3`, for all flags of the parser.
 
-    One about what a recipe, a config or a run's note says stays as it is.
+    One about what a recipe (of this name), a config or a run's note says stays as it is.
     """
-    if _FILE.match(message):
+    if _FILE.match(message) or (recipe and message.startswith((f"{recipe}:", f"{recipe}, stage "))):
         return message
     for action in _flags(parser):
         message = re.sub(rf"(?<![^\s(]){action.dest}={_VALUE}", partial(_given, action), message)
@@ -36,9 +36,12 @@ def take_names(args: Namespace, others: Sequence[str]) -> list[str]:
     """
     lists = [one for one in args.parser._actions if not one.option_strings and one.nargs in ("+", "*")]
     names = list(takewhile(lambda text: text == "-" or not text.startswith("-"), others)) if lists else []
+    rest = list(others[len(names) :])
+    if lists and rest[:1] == ["--"]:  # all that follows are names
+        names, rest = [*names, *rest[1:]], []
     if names:
         setattr(args, lists[0].dest, [*getattr(args, lists[0].dest), *names])
-    return list(others[len(names) :])
+    return rest
 
 
 def unknown(arguments: Sequence[str], parser: ArgumentParser) -> str:
@@ -51,10 +54,10 @@ def unknown(arguments: Sequence[str], parser: ArgumentParser) -> str:
         name = argument.partition("=")[0]
         if name in flags:
             return f"{text} ({name} must come after {parser.prog})"
-        if not name.startswith("--"):
+        if not name.startswith("--") or name == "--":
             continue
         known = "--" + ELSEWHERE.get(name[2:].replace("-", "_"), "").replace("_", "-")
-        longer = [flag for flag in flags if flag.startswith(name) and name != "--"]
+        longer = [flag for flag in flags if flag.startswith(name)]
         near = get_close_matches(name, longer or flags, 1, 0.0 if longer else 0.6)
         if known in flags:
             near = [known]

@@ -74,7 +74,7 @@ def _run(argv: Sequence[str] | None) -> int:
         verbose = args.verbose
         if others := take_names(args, others):
             args.parser.error(unknown(others, args.parser))
-        told = partial(in_flags, parser=args.parser)
+        told = partial(in_flags, parser=args.parser, recipe=getattr(args, "recipe", None))
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             code: int = args.run(args)

@@ -65,7 +65,7 @@ class Explanation:
         check_int("top_emotions", top_emotions, 0, len(LABELS))
         return {
             **record(self.reply, top_emotions=top_emotions),
-            "mimicked": self.mimicked,
+            "mimicked": self.mimicked if self.mimicry else None,
             "mimicry": self.mimicry,
             "words": [
                 {"who": SPEAKERS[turn % 2], "word": word, "mimic_share": round(share, WEIGHT_DIGITS)}
