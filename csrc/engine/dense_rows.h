@@ -20,6 +20,7 @@ class DenseRows {
     std::int32_t node;                 // of a beam search: whose log-sum-exp must be exact
     std::vector<std::size_t> lives;    // of sampling: which sequences are drawn for
     std::vector<std::int32_t> banned;  // there
+    double log_sum_exp;                // with which these sequences, as all of their row, are offered
   };
 
   explicit DenseRows(const Model& model) : size_(model.config.hidden_size), lookup_(model, {}, false) {}

@@ -165,7 +165,7 @@ class Worker {
     job_.queue.check(on_caller_);
     if (doubting_) {
       for (const std::int32_t node : slot.search.doubts(slot.normalizers)) {
-        wait({&slot, node, {}, {}}, slot.normalizers.row(node));
+        wait({&slot, node, {}, {}, 0.0}, slot.normalizers.row(node));
       }
     }
     if (!slot.waiting) slot.search.advance();
@@ -243,21 +243,21 @@ class Worker {
     if (lives.empty()) return;
     const float* logits = lookup_.logits(at);
     if (logits == nullptr) {
-      wait({&slot, 0, std::move(lives), lookup_.banned(at)}, x);
+      wait({&slot, 0, std::move(lives), lookup_.banned(at), log_sum_exp}, x);
     } else {
-      draw_from_all(slot.search, lives, logits, log_sum_exp, lookup_.banned(at));
+      draw_from_all(slot.search, lives, logits, log_sum_exp, lookup_.banned(at), log_sum_exp);
     }
   }
 
-  // lives: hypotheses of the same words.
+  // lives: hypotheses of the same words. offered: the log-sum-exp that their words get.
   void draw_from_all(Search& search, const std::vector<std::size_t>& lives, const float* logits, double log_sum_exp,
-                     const std::vector<std::int32_t>& banned) {
+                     const std::vector<std::int32_t>& banned, double offered) {
     const auto said = job_.options.penalises() ? search.said(lives.front()) : std::vector<std::int32_t>{};
     RowDistribution row(job_.options, *job_.model.kernels, logits, job_.model.config.vocab_size, log_sum_exp, banned,
                         said);
     for (const std::size_t live : lives) {
       job_.queue.check(on_caller_);
-      search.offer_draw(live, row, logits, log_sum_exp);
+      search.offer_draw(live, row, logits, offered);
     }
   }
 
@@ -268,7 +268,7 @@ class Worker {
       if (logits == nullptr) {
         row.owner->normalizers.settle(row.node, log_sum_exp);
       } else {
-        draw_from_all(row.owner->search, row.lives, logits, log_sum_exp, row.banned);
+        draw_from_all(row.owner->search, row.lives, logits, log_sum_exp, row.banned, row.log_sum_exp);
       }
     };
     dense_.run(scratch_, team_, doubting_ ? KeepLogits::kNone : KeepLogits::kAll, check, use);

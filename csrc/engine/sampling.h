@@ -26,6 +26,9 @@ class RowDistribution {
   RowDistribution(const SearchOptions& options, const Kernels& kernels, const float* logits, std::size_t size,
                   double log_sum_exp, const std::vector<std::int32_t>& banned, const std::vector<std::int32_t>& said);
 
+  RowDistribution(const RowDistribution&) = delete;
+  RowDistribution& operator=(const RowDistribution&) = delete;
+
   // The token, or -1 where none may come.
   std::int32_t operator()(const Draw& draw);
 

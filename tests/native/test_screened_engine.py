@@ -87,6 +87,18 @@ def test_dialogues_that_wait_for_dense_rows_say_the_same(way: dict[str, Any], pr
         assert [np.asarray(each).tobytes() for each in run] == [np.asarray(each).tobytes() for each in runs[0]]
 
 
+def test_all_draws_of_a_row_have_one_normaliser() -> None:
+    """Also those that its best words do not decide, which wait for a dense one."""
+    config = MimeConfig.paper(4800, **{**SMALL, "hidden_size": 64}, num_layers=1)
+    model = native_model(config, random_tensors(config, 11, logits=2.5, eos=3.0), "screened")
+    asked = random_dialogues(config, WORDS, 4)
+    way = options(
+        num_beams=1, do_sample=True, temperature=0.5, top_p=0.7, max_new_tokens=7, num_return_sequences=24
+    ) | {"length_penalty": 0.0}
+    _, found = model.generate(asked.contexts, asked.requests, way, None, **running(2))
+    np.testing.assert_array_equal(found[5], found[4])  # a reply's score and its log-prob
+
+
 def test_scores_of_given_replies() -> None:
     config = MimeConfig.paper(4800, **{**SMALL, "hidden_size": 64})
     tensors = random_tensors(config, 2, logits=1.5)
