@@ -99,7 +99,14 @@ def main() -> None:
     parser.add_argument("reports", nargs="+", type=Path, help="cpu-ISA.json")
     parser.add_argument("--out", type=Path, default=PICTURE, help="the picture (default: docs/images/speed.png)")
     args = parser.parse_args()
-    reports = [Report.read(path) for path in args.reports]
+    reports = []
+    for path in args.reports:
+        try:
+            reports.append(Report.read(path))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            parser.error(f"{path}: no report of make bench ({error!r})")
+        if not any((*system, batch) in reports[-1].rates for system in SYSTEMS for batch in BATCHES):
+            parser.error(f"{path}: has none of the rates that the picture shows; must be cpu-ISA.json")
     draw(reports, args.out)
     print(table(reports), end="")
 

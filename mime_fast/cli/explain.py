@@ -97,6 +97,8 @@ def run(args: Namespace) -> int:
 def _dialogue(args: Namespace) -> dict[str, Any]:
     """The dialogue with its emotion, seed and request id: those that `mime-fast generate FILE` would take."""
     if args.input is None:
+        if args.utterances == ["-"]:
+            raise ConfigError("-: is no utterance; a dialogue from standard input is --input - --id ID")
         return {"dialogue": args.utterances, "emotion": args.emotion, "seed": args.seed, "request_id": 0}
     row = _find_row(args)
     return {

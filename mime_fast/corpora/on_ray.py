@@ -143,7 +143,7 @@ def cluster(address: str = "") -> Iterator[Any]:
         import ray
         from ray import data
     except ImportError as error:
-        raise BackendError(f"Ray Data is needed ({error}): pip install mime-fast[ray]") from None
+        raise BackendError(f"Ray Data is needed ({error}): pip install 'mime-fast[ray]'") from None
     ours = not ray.is_initialized()
     try:
         if ours:

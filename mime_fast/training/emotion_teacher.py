@@ -24,7 +24,7 @@ def check_sklearn() -> None:
     try:
         import sklearn  # noqa: F401 (asked for here, used by `teach`)
     except ImportError as error:
-        raise BackendError(f"emotion_teacher needs scikit-learn ({error}): pip install mime-fast[train]") from None
+        raise BackendError(f"emotion_teacher needs scikit-learn ({error}): pip install 'mime-fast[train]'") from None
 
 
 def dialogue_folds(pairs: Sequence[Pair], count: int = FOLDS) -> npt.NDArray[np.int64]:

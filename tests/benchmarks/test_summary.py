@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.summary import Report, draw, table
+from benchmarks.summary import Report, draw, main, table
 
 ROOT = Path(__file__).resolve().parents[2]
 REPORTS = [ROOT / f"benchmarks/results/cpu-{isa}.json" for isa in ("avx512", "avx2")]
@@ -49,6 +49,17 @@ def test_picture(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     draw([report(tmp_path / "cpu-avx2.json", ours_int8_1=200.4, theirs_int8_1=9)], tmp_path / "speed.png")
     assert (tmp_path / "speed.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"figures": []}', '{"figures": [{"kind": "memory"}]}', "no JSON"])
+def test_another_file_changes_no_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], content: str
+) -> None:
+    (tmp_path / "other.json").write_text(content, "utf-8")
+    monkeypatch.setattr("sys.argv", ["summary", str(tmp_path / "other.json"), "--out", str(tmp_path / "speed.png")])
+    with pytest.raises(SystemExit):
+        main()
+    assert "other.json: " in capsys.readouterr().err and not (tmp_path / "speed.png").exists()
 
 
 @pytest.mark.skipif(not all(path.is_file() for path in REPORTS), reason="no reports of both instruction sets")

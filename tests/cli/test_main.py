@@ -100,6 +100,7 @@ def test_wrong_usage_is_2_and_says_what_is_wrong(run: Run, argv: tuple[str, ...]
         (("evaluate", "--data", "d", "--limit", "0"), "--limit 0"),
         (("evaluate", "--data", "d", "--batch-size", "0"), "--batch-size 0"),
         (("convert", "no.pt", "--vocab", "no.json", "out"), "no.json"),
+        (("explain", "-"), "-: is no utterance; a dialogue from standard input is --input - --id ID"),
     ],
 )
 def test_errors_have_no_traceback(

@@ -102,7 +102,7 @@ def test_too_few_dialogues() -> None:
 
 def test_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn", None)
-    with pytest.raises(BackendError, match=r"emotion_teacher needs scikit-learn .*pip install mime-fast\[train\]"):
+    with pytest.raises(BackendError, match=r"emotion_teacher needs scikit-learn .*pip install 'mime-fast\[train\]'"):
         teach([])
 
 

