@@ -130,8 +130,6 @@ def run_job(args: Namespace, kind: Any, search: Mapping[str, Any] | None = None)
     """Run the job; returns 1 if some rows were bad, else 0."""
     from mime_fast.corpora.job import CorpusJob
     from mime_fast.corpora.tasks import Task
-    from mime_fast.data.reading.sources import find_sources
-    from mime_fast.output_checks import check_outputs
 
     task = Task(
         kind,
@@ -167,9 +165,7 @@ def run_job(args: Namespace, kind: Any, search: Mapping[str, Any] | None = None)
         loaded=(lambda engine: note(args, loaded_text(engine))) if args.verbose else None,
     )
     if args.dry_run:
-        sources = find_sources(inputs, reading_of(args))
-        check_outputs({"the report": "-"}, ["-" if one.is_standard_input else one.name for one in sources])
-        found = job.preview()
+        found = job.preview(printed=True)
         print(found)
         return 1 if found.bad else 0
     summary = job.run()

@@ -143,12 +143,15 @@ class CorpusJob:
             write_json(self._summary_file, summary.to_dict())
         return summary
 
-    def preview(self) -> Preview:
-        """What `run` would read, and how long it may take; writes nothing. Raises: as `run`."""
+    def preview(self, *, printed: bool = False) -> Preview:
+        """What `run` would read, and how long it may take; writes nothing.
+
+        Raises: as `run`; with `printed`, ConfigError where standard output, which the caller prints it to, is an input.
+        """
         from mime_fast.corpora.preview import preview
 
         reader = self._reader()
-        self._check_outputs(reader)
+        self._check_outputs(reader, printed=printed)
         return preview(self.task, reader, self._spec(), self._output_state(reader), self.loaded)
 
     def _output_state(self, reader: Reader) -> OutputState | None:
@@ -191,9 +194,10 @@ class CorpusJob:
         """Where bad rows are written; None without a file or folder as the output."""
         return errors_file(self._output)
 
-    def _check_outputs(self, reader: Reader) -> None:
+    def _check_outputs(self, reader: Reader, *, printed: bool = False) -> None:
         others = [*([] if self._retry_errors is None else [self._retry_errors]), *map(str, model_files(self.model))]
-        check_job_outputs(self._output, self._summary_file, paths_of("inputs", self.inputs), reader.sources, others)
+        inputs = paths_of("inputs", self.inputs)
+        check_job_outputs(self._output, self._summary_file, inputs, reader.sources, others, printed=printed)
         if self._summary_file not in (None, "-") and not self.force:
             refuse_other_file(str(self._summary_file))
 

@@ -23,6 +23,8 @@ def check_job_outputs(
     inputs: Iterable[str],
     sources: Sequence[Source],
     others: Iterable[str],
+    *,
+    printed: bool = False,
 ) -> None:
     """Refuse outputs that would take an input's place or be read as one next time, or that cannot be written.
 
@@ -30,6 +32,7 @@ def check_job_outputs(
         inputs: what the job reads, as it was given.
         sources: the files that these names lead to.
         others: further files and URIs that the job reads.
+        printed: whether something else goes to standard output.
 
     Raises:
         ConfigError, DataError, OutputError: as `check_outputs`, `Places.of` and `resolve`.
@@ -37,7 +40,7 @@ def check_job_outputs(
     names, others = [plain_path(name) for name in inputs], list(others)
     files = ["-" if source.is_standard_input else source.name for source in sources]
     wholes = [name for name in names if os.path.isdir(name) or name not in files]
-    outputs = {"--summary": summary_file}
+    outputs = {"--summary": summary_file} | ({"the report": "-"} if printed else {})
     if is_stream(output):
         outputs |= {"OUT": "-" if output is None else output}
     elif is_uri(str(output)):

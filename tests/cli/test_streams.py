@@ -82,7 +82,7 @@ def test_closed_and_full_streams(rows: Path, tmp_path: Path, model_dir: Path, li
         "classify $i >> $i",
         "classify $i --out - >> $i",
         "classify - < $i >> $i",
-        "classify --dry-run $i $o >> $i",
+        "classify --dry-run $i ${o%md}jsonl >> $i",
         "classify ${i%/*} >> $i",
         "cases $i --models a=$model >> $i",
         "cases $i --models a=$model --json - --out $o >> $i",
