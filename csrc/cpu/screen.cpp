@@ -6,24 +6,16 @@
 #include <limits>
 #include <vector>
 
+#include "mime_fast/axes.h"
+
 namespace mime_fast {
 namespace {
 
-constexpr std::size_t kSampled = 2048;    // words that the axes are found from
-constexpr int kIterations = 12;           // of the orthogonal iteration
 constexpr double kHalfUlp = 0x1p-24;      // of float32
 constexpr double kSpare = 1.001;          // for the rounding of the bounds themselves
 constexpr double kLeastNormal = 1.2e-38;  // what a product below it may lose
 
 using Vector = std::vector<double>;
-
-double dot(const double* a, const double* b, std::size_t size) {
-  double sum = 0;
-  for (std::size_t i = 0; i < size; ++i) sum += a[i] * b[i];
-  return sum;
-}
-
-double norm(const double* a, std::size_t size) { return std::sqrt(dot(a, a, size)); }
 
 float above(double x) {
   const double wanted = x * kSpare;
@@ -31,49 +23,6 @@ float above(double x) {
     return std::isnan(wanted) ? std::numeric_limits<float>::quiet_NaN() : std::numeric_limits<float>::infinity();
   }
   return std::nextafter(static_cast<float>(wanted), std::numeric_limits<float>::infinity());
-}
-
-// Orthonormal rows [kScreenAxes, K]; a row that has nothing of its own becomes zero.
-void orthonormalize(Vector& axes, std::size_t inputs) {
-  for (std::size_t j = 0; j < kScreenAxes; ++j) {
-    double* axis = axes.data() + j * inputs;
-    const double before = norm(axis, inputs);
-    for (int twice = 0; twice < 2; ++twice) {
-      for (std::size_t i = 0; i < j; ++i) {
-        const double* other = axes.data() + i * inputs;
-        const double along = dot(axis, other, inputs);
-        for (std::size_t k = 0; k < inputs; ++k) axis[k] -= along * other[k];
-      }
-    }
-    const double length = norm(axis, inputs);
-    const bool own = std::isfinite(length) && length > 1e-9 * before && length > 1e-150;
-    for (std::size_t k = 0; k < inputs; ++k) axis[k] = own ? axis[k] / length : 0.0;
-  }
-}
-
-// The leading right singular vectors of W, about: the bound is valid for any axes.
-Vector leading_axes(const float* weight, std::size_t outputs, std::size_t inputs) {
-  Vector axes(kScreenAxes * inputs), next(axes.size()), word(inputs);
-  std::uint64_t state = 1;
-  for (double& value : axes) {
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    value = static_cast<double>(state >> 40) * 0x1p-23 - 1.0;
-  }
-  orthonormalize(axes, inputs);
-  const std::size_t step = (outputs + kSampled - 1) / kSampled;
-  for (int iteration = 0; iteration < kIterations; ++iteration) {
-    std::fill(next.begin(), next.end(), 0.0);
-    for (std::size_t i = 0; i < outputs; i += step) {
-      std::copy_n(weight + i * inputs, inputs, word.data());
-      for (std::size_t j = 0; j < kScreenAxes; ++j) {
-        const double along = dot(word.data(), axes.data() + j * inputs, inputs);
-        for (std::size_t k = 0; k < inputs; ++k) next[j * inputs + k] += along * word[k];
-      }
-    }
-    axes = next;
-    orthonormalize(axes, inputs);
-  }
-  return axes;
 }
 
 // r^ of one word as the packed matrix has it.
@@ -92,7 +41,7 @@ void dequantize(const PackedMatrix& packed, std::size_t output, double* values) 
 
 ScreenedMatrix screen(const float* weight, std::size_t outputs, std::size_t inputs, const float* bias) {
   ScreenedMatrix made;
-  const Vector found = leading_axes(weight, outputs, inputs);
+  const Vector found = leading_axes(weight, outputs, inputs, kScreenAxes);
   made.axes.assign(found.begin(), found.end());
   const Vector axes(made.axes.begin(), made.axes.end());  // as they are used
   const std::size_t padded = round_up(outputs, kBlock), blocks = padded / kBlock;
