@@ -19,16 +19,16 @@ struct Choice {
   const char* missing;   // what this machine lacks, empty if nothing
 };
 
-constexpr Kernels kGeneric = generic::table("generic");
+constexpr Kernels kGeneric = generic::table("generic", Isa::kGeneric);
 constexpr const char* kOtherFamily = "built for another family of processors or by a compiler without it";
 
 #if MIME_FAST_X86
 
-constexpr Kernels kAvx2 = avx2::table("avx2");
-constexpr Kernels kAvx2Vnni = avx2_vnni::table("avx2_vnni");
-constexpr Kernels kAvx512 = avx512::table("avx512");
-constexpr Kernels kAvx512Vnni = avx512_vnni::table("avx512_vnni");
-constexpr Kernels kAvx512Bf16 = avx512_bf16::table("avx512_bf16");
+constexpr Kernels kAvx2 = avx2::table("avx2", Isa::kAvx2);
+constexpr Kernels kAvx2Vnni = avx2_vnni::table("avx2_vnni", Isa::kAvx2Vnni);
+constexpr Kernels kAvx512 = avx512::table("avx512", Isa::kAvx512);
+constexpr Kernels kAvx512Vnni = avx512_vnni::table("avx512_vnni", Isa::kAvx512Vnni);
+constexpr Kernels kAvx512Bf16 = avx512_bf16::table("avx512_bf16", Isa::kAvx512Bf16);
 
 // 256-bit VNNI, of processors without AVX-512: a bit of its own, which __builtin_cpu_supports does not know everywhere.
 bool has_avx_vnni() {
@@ -57,8 +57,8 @@ std::array<Choice, kIsaCount> find_choices() {
 #else
 
 #if MIME_FAST_ARM64
-constexpr Kernels kNeon = neon::table("neon");
-constexpr Kernels kNeonDotprod = neon_dotprod::table("neon_dotprod");
+constexpr Kernels kNeon = neon::table("neon", Isa::kNeon);
+constexpr Kernels kNeonDotprod = neon_dotprod::table("neon_dotprod", Isa::kNeonDotprod);
 #endif
 
 std::array<Choice, kIsaCount> find_choices() {

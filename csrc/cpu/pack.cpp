@@ -2,7 +2,10 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <utility>
+#include <vector>
 
+#include "mime_fast/axes.h"
 #include "mime_fast/matrix.h"
 
 namespace mime_fast {
@@ -20,21 +23,27 @@ std::uint32_t bfloat16_bits(float x) {
   return (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16;
 }
 
-// 258 (* 127 < 2^15), less four for ~w in place of -w (vec_avx2.h) and two that roundings may add.
-constexpr float kMostOfFour = 252.0f;
+// 170, less what rounding may add to eight weights.
+constexpr float kMostOfEight = 166.0f;
+static_assert(170 * 2 * activation_steps(Int8Range::kNarrow) < 1 << 15);
 
-// The largest sum of four magnitudes whose products are added in 16 bits (matrix.h).
-float heaviest_four(const float* weight, std::size_t inputs) {
-  const auto magnitude = [&](std::size_t i) { return i < inputs ? std::fabs(weight[i]) : 0.0f; };
+// The largest sum of the positive, or of the negative weights among eight whose products are added in 16 bits
+// (matrix.h). Activations are not negative there, so the others only take away from it.
+float heaviest_eight(const float* weight, std::size_t inputs) {
   float heaviest = 0;
-  for (std::size_t i = 0; i < inputs; i += i % 8 == 0 ? 2 : 6) {
-    heaviest = std::max(heaviest, magnitude(i) + magnitude(i + 1) + magnitude(i + 4) + magnitude(i + 5));
+  for (std::size_t first = 0; first < inputs; first += 4 * kInt8Words) {
+    float positive[2] = {}, negative[2] = {};
+    for (std::size_t i = first; i < std::min(inputs, first + 4 * kInt8Words); ++i) {
+      positive[i % 4 / 2] += std::max(weight[i], 0.0f);
+      negative[i % 4 / 2] -= std::min(weight[i], 0.0f);
+    }
+    heaviest = std::max({heaviest, positive[0], positive[1], negative[0], negative[1]});
   }
   return heaviest;
 }
 
 // Weights of one output in int8: rounded w / scale; NaN where a weight is not finite.
-float quantize(const float* weight, std::size_t inputs, std::int8_t* quantized) {
+float quantize(const float* weight, std::size_t inputs, Int8Range range, std::int8_t* quantized) {
   float largest = 0;
   bool finite = true;
   for (std::size_t i = 0; i < inputs; ++i) {
@@ -43,7 +52,8 @@ float quantize(const float* weight, std::size_t inputs, std::int8_t* quantized) 
   }
   std::fill_n(quantized, inputs, std::int8_t{0});
   if (!finite) return std::numeric_limits<float>::quiet_NaN();
-  const float scale = std::max(largest / 127.0f, heaviest_four(weight, inputs) / kMostOfFour);
+  float scale = largest / 127.0f;
+  if (range == Int8Range::kNarrow) scale = std::max(scale, heaviest_eight(weight, inputs) / kMostOfEight);
   if (scale == 0.0f) return 0.0f;
   for (std::size_t i = 0; i < inputs; ++i) {
     const float rounded = std::nearbyint(weight[i] / scale);
@@ -54,15 +64,17 @@ float quantize(const float* weight, std::size_t inputs, std::int8_t* quantized) 
 
 }  // namespace
 
-PackedMatrix pack(Precision precision, const float* weight, std::size_t outputs, std::size_t inputs, std::size_t stride,
+PackedMatrix pack(Format format, const float* weight, std::size_t outputs, std::size_t inputs, std::size_t stride,
                   const float* bias, std::size_t pad_outputs) {
+  const Precision precision = format.precision;
   PackedMatrix packed;
   packed.precision = precision;
   packed.outputs = outputs;
   packed.inputs = inputs;
   packed.words = words_of(precision, inputs);
   packed.padded = round_up(outputs, pad_outputs);
-  packed.panels.assign(packed.padded * packed.words, 0);
+  packed.panel_words = round_up(packed.words, precision == Precision::kInt8 ? kInt8Words : 1) * kPanelWidth;
+  packed.panels.assign(packed.padded / kPanelWidth * packed.panel_words, 0);
   packed.bias.assign(packed.padded, 0.0f);
   if (bias != nullptr) std::copy_n(bias, outputs, packed.bias.data());
   if (precision == Precision::kInt8) {
@@ -72,13 +84,12 @@ PackedMatrix pack(Precision precision, const float* weight, std::size_t outputs,
   std::vector<std::int8_t> quantized(packed.words * 4, 0);
   for (std::size_t output = 0; output < outputs; ++output) {
     const float* row = weight + output * stride;
-    const std::size_t panel = output / kPanelWidth * kPanelWidth;
-    std::uint32_t* first = packed.panels.data() + panel * packed.words + (output - panel);
+    std::uint32_t* first = packed.panels.data() + output / kPanelWidth * packed.panel_words + output % kPanelWidth;
     if (precision == Precision::kInt8) {
-      packed.scale[output] = quantize(row, inputs, quantized.data());
+      packed.scale[output] = quantize(row, inputs, format.range, quantized.data());
       std::int32_t sum = 0;
       for (std::size_t i = 0; i < inputs; ++i) sum += quantized[i];
-      packed.correction[output] = -kZeroPoint * sum;
+      packed.correction[output] = -zero_point(format.range) * sum;
     }
     for (std::size_t word = 0; word < packed.words; ++word) {
       std::uint32_t bits = 0;
@@ -93,6 +104,33 @@ PackedMatrix pack(Precision precision, const float* weight, std::size_t outputs,
       first[word * kPanelWidth] = bits;
     }
   }
+  return packed;
+}
+
+PackedMatrix pack_vocabulary(Format format, const float* weight, std::size_t outputs, std::size_t inputs,
+                             const float* bias, std::size_t pad_outputs) {
+  AlignedVector<float> axis, loading, rests;
+  if (format.precision == Precision::kInt8) {
+    const std::vector<double> found = leading_axes(weight, outputs, inputs, 1);
+    axis.assign(found.begin(), found.end());
+    const std::vector<double> used(axis.begin(), axis.end());
+    loading.assign(round_up(outputs, pad_outputs), 0.0f);
+    rests.resize(outputs * inputs);
+    std::vector<double> word(inputs);
+    for (std::size_t output = 0; output < outputs; ++output) {
+      std::copy_n(weight + output * inputs, inputs, word.data());
+      loading[output] = static_cast<float>(dot(word.data(), used.data(), inputs));
+      for (std::size_t i = 0; i < inputs; ++i) {
+        rests[output * inputs + i] = static_cast<float>(word[i] - static_cast<double>(loading[output]) * used[i]);
+      }
+    }
+    weight = rests.data();
+  }
+  PackedMatrix packed = pack(format, weight, outputs, inputs, inputs, bias, pad_outputs);
+  std::fill(packed.bias.begin() + static_cast<std::ptrdiff_t>(outputs), packed.bias.end(),
+            -std::numeric_limits<float>::infinity());
+  packed.axis = std::move(axis);
+  packed.loading = std::move(loading);
   return packed;
 }
 

@@ -27,8 +27,7 @@ float above(double x) {
 
 // r^ of one word as the packed matrix has it.
 void dequantize(const PackedMatrix& packed, std::size_t output, double* values) {
-  const std::uint32_t* first =
-      packed.panels.data() + output / kPanelWidth * kPanelWidth * packed.words + output % kPanelWidth;
+  const std::uint32_t* first = packed.panels.data() + output / kPanelWidth * packed.panel_words + output % kPanelWidth;
   const auto scale = static_cast<double>(packed.scale[output]);
   for (std::size_t i = 0; i < packed.inputs; ++i) {
     std::int8_t quantized[4];
@@ -39,7 +38,8 @@ void dequantize(const PackedMatrix& packed, std::size_t output, double* values) 
 
 }  // namespace
 
-ScreenedMatrix screen(const float* weight, std::size_t outputs, std::size_t inputs, const float* bias) {
+ScreenedMatrix screen(const float* weight, std::size_t outputs, std::size_t inputs, const float* bias,
+                      Int8Range range) {
   ScreenedMatrix made;
   const Vector found = leading_axes(weight, outputs, inputs, kScreenAxes);
   made.axes.assign(found.begin(), found.end());
@@ -64,7 +64,7 @@ ScreenedMatrix screen(const float* weight, std::size_t outputs, std::size_t inpu
     rest_of(i, rest.data());
     std::copy_n(rest.data(), inputs, rests.data() + i * inputs);
   }
-  made.coarse = pack(Precision::kInt8, rests.data(), outputs, inputs, inputs, bias, kBlock);
+  made.coarse = pack({Precision::kInt8, range}, rests.data(), outputs, inputs, inputs, bias, kBlock);
   std::fill(made.coarse.bias.begin() + static_cast<std::ptrdiff_t>(outputs), made.coarse.bias.end(),
             -std::numeric_limits<float>::infinity());
   const double ulps = static_cast<double>(inputs + 32) * kHalfUlp * 1.01;

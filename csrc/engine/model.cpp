@@ -26,8 +26,8 @@ AlignedVector<float> product(const float* a, const float* b, std::size_t rows, s
 
 class Maker {
  public:
-  Maker(const ModelConfig& config, Precision precision, const FindTensor& find)
-      : config_(config), precision_(precision), find_(find) {}
+  Maker(const ModelConfig& config, Format format, const FindTensor& find)
+      : config_(config), format_(format), find_(find) {}
 
   Norm norm(const std::string& name) const {
     const std::size_t size = config_.hidden_size;
@@ -37,14 +37,20 @@ class Maker {
   // One matrix of several linear layers without biases, one below the other.
   PackedMatrix stacked(const std::vector<std::string>& names, std::size_t outputs, std::size_t inputs) const {
     const AlignedVector<float> rows = rows_of(names, outputs, inputs);
-    return pack(precision_, rows.data(), outputs * names.size(), inputs, inputs, nullptr);
+    return pack(format_, rows.data(), outputs * names.size(), inputs, inputs, nullptr);
   }
 
-  PackedMatrix linear(const std::string& name, std::size_t outputs, std::size_t inputs, Precision precision,
-                      std::size_t pad_outputs = kLanes) const {
-    const TensorValues weight = find_(name + ".weight", {outputs, inputs});
-    const TensorValues bias = find_(name + ".bias", {outputs});
-    return pack(precision, weight.get(), outputs, inputs, inputs, bias.get(), pad_outputs);
+  PackedMatrix linear(const std::string& name, std::size_t outputs, std::size_t inputs) const {
+    return linear(name, outputs, inputs, format_);
+  }
+  PackedMatrix exact_linear(const std::string& name, std::size_t outputs, std::size_t inputs) const {
+    return linear(name, outputs, inputs, Precision::kFloat32);
+  }
+
+  PackedMatrix vocabulary(const std::string& name, std::size_t words) const {
+    const TensorValues weight = find_(name + ".weight", {words, config_.hidden_size});
+    const TensorValues bias = find_(name + ".bias", {words});
+    return pack_vocabulary(format_, weight.get(), words, config_.hidden_size, bias.get(), kBlock);
   }
 
   FeedForward ffn(const std::string& name) const {
@@ -67,10 +73,9 @@ class Maker {
         }
       }
     }
-    return {
-        pack(precision_, taps.data(), 3 * channels, size, size, nullptr),
-        copy(find_(name + ".conv1.bias", {channels}), channels),
-        pack(precision_, windows.data(), size, 3 * channels, 3 * channels, find_(name + ".conv2.bias", {size}).get())};
+    return {pack(format_, taps.data(), 3 * channels, size, size, nullptr),
+            copy(find_(name + ".conv1.bias", {channels}), channels),
+            pack(format_, windows.data(), size, 3 * channels, 3 * channels, find_(name + ".conv2.bias", {size}).get())};
   }
 
   Encoder context_encoder() const { return layers_of("context_encoder", config_.context_layers); }
@@ -80,7 +85,7 @@ class Maker {
     const std::size_t size = config_.hidden_size;
     const TensorValues projection = find_(name + ".projection.weight", {size, 2 * size});
     Encoder encoder = layers_of(name, config_.num_layers);
-    encoder.projection = pack(precision_, projection.get(), size, size, 2 * size, nullptr);
+    encoder.projection = pack(format_, projection.get(), size, size, 2 * size, nullptr);
     AlignedVector<float> turned(size * size);  // what m is multiplied by, [inputs, outputs]
     for (std::size_t out = 0; out < size; ++out) {
       for (std::size_t in = 0; in < size; ++in) turned[in * size + out] = projection.get()[(2 * out + 1) * size + in];
@@ -140,7 +145,7 @@ class Maker {
     const AlignedVector<float> rows = rows_of(names, depth, size);
     const TensorValues weight = find_("fusion.fc_fused.weight", {size, 2 * size});
     const TensorValues bias = find_("fusion.fc_fused.bias", {size});
-    return pack(precision_, product(rows.data(), weight.get(), 2 * depth, size, 2 * size).data(), 2 * depth, 2 * size,
+    return pack(format_, product(rows.data(), weight.get(), 2 * depth, size, 2 * size).data(), 2 * depth, 2 * size,
                 2 * size, product(rows.data(), bias.get(), 2 * depth, size, 1).data());
   }
 
@@ -169,7 +174,7 @@ class Maker {
     return {
         std::move(emotions),
         pack(Precision::kFloat32, product(d.get(), mu.get(), count, size, size).data(), count, size, size, bias.data()),
-        linear("prior.fc_sigma." + sigma, size, size, Precision::kFloat32),
+        exact_linear("prior.fc_sigma." + sigma, size, size),
         pack(Precision::kFloat32, d.get(), count, size, size, nullptr)};
   }
 
@@ -178,6 +183,12 @@ class Maker {
   }
 
  private:
+  PackedMatrix linear(const std::string& name, std::size_t outputs, std::size_t inputs, Format format) const {
+    const TensorValues weight = find_(name + ".weight", {outputs, inputs});
+    const TensorValues bias = find_(name + ".bias", {outputs});
+    return pack(format, weight.get(), outputs, inputs, inputs, bias.get());
+  }
+
   AlignedVector<float> rows_of(const std::vector<std::string>& names, std::size_t outputs, std::size_t inputs) const {
     AlignedVector<float> rows;
     for (const std::string& name : names) {
@@ -188,7 +199,7 @@ class Maker {
   }
 
   const ModelConfig& config_;
-  Precision precision_;
+  Format format_;
   const FindTensor& find_;
 };
 
@@ -227,13 +238,13 @@ void add_mime_parts(Model& model, const Maker& maker, const FindTensor& find) {
   const TensorValues query = find("emotion_query.weight", {size, size});
   model.emotion_logits = pack(Precision::kFloat32, product(emotions.get(), query.get(), kEmotions, size, size).data(),
                               kEmotions, size, size, nullptr);
-  model.fc_sample = maker.linear("prior.fc_sample", size, size, Precision::kFloat32);
+  model.fc_sample = maker.exact_linear("prior.fc_sample", size, size);
   model.groups = make_groups(config, maker);
   for (int i = 0; i < (config.shared_response_encoder ? 1 : 2); ++i) {
     model.response_encoders.push_back(maker.response_encoder("response_encoders." + std::to_string(i), emotions.get()));
   }
-  model.fc_contrib = maker.linear("fusion.fc_contrib", 2 * size, 2 * size, model.precision);
-  if (!maker.contains_fused()) model.fc_fused = maker.linear("fusion.fc_fused", size, 2 * size, model.precision);
+  model.fc_contrib = maker.linear("fusion.fc_contrib", 2 * size, 2 * size);
+  if (!maker.contains_fused()) model.fc_fused = maker.linear("fusion.fc_fused", size, 2 * size);
 }
 
 void add_baseline_parts(Model& model, const Maker& maker, const FindTensor& find) {
@@ -262,16 +273,14 @@ void add_embeddings(Model& model, const Maker& maker, const FindTensor& find) {
 }  // namespace
 
 Model make_model(const ModelConfig& config, Precision precision, bool screened, Isa isa, const FindTensor& find) {
-  const Maker maker(config, precision, find);
+  const Maker maker(config, {precision, kernels(isa).int8_range}, find);
   const std::size_t size = config.hidden_size;
   Model model;
   model.config = config;
   model.precision = precision;
   model.kernels = &kernels(isa);
   // The greatest tensors first: what packing takes besides is least while little else is there.
-  model.vocabulary = maker.linear("fc_decode", config.vocab_size, size, precision, kBlock);
-  std::fill(model.vocabulary.bias.begin() + static_cast<std::ptrdiff_t>(config.vocab_size), model.vocabulary.bias.end(),
-            -std::numeric_limits<float>::infinity());
+  model.vocabulary = maker.vocabulary("fc_decode", config.vocab_size);
   add_embeddings(model, maker, find);
   model.context_encoder = maker.context_encoder();
   if (config.model_type == ModelType::kMime) {

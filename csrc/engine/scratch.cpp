@@ -4,13 +4,16 @@ namespace mime_fast {
 
 Rows Scratch::prepared(const PackedMatrix& weight, Strided x, std::size_t rows) {
   if (weight.precision == Precision::kFloat32) {
-    return {reinterpret_cast<const std::uint32_t*>(x.values), x.stride, nullptr};
+    return {reinterpret_cast<const std::uint32_t*>(x.values), x.stride, nullptr, nullptr};
   }
   const std::size_t words = kernels.row_words(weight.precision, weight.inputs);
   if (words_.size() < rows * words) words_.resize(rows * words);
-  if (scales_.size() < rows) scales_.resize(rows);
-  kernels.prepare(weight.precision, x.values, x.stride, rows, weight.inputs, words_.data(), scales_.data());
-  return {words_.data(), words, scales_.data()};
+  if (scales_.size() < rows) {
+    scales_.resize(rows);
+    along_.resize(rows);
+  }
+  kernels.prepare(weight, x.values, x.stride, rows, words_.data(), scales_.data(), along_.data());
+  return {words_.data(), words, scales_.data(), weight.axis.empty() ? nullptr : along_.data()};
 }
 
 void Scratch::linear(const PackedMatrix& weight, Strided x, std::size_t rows, float* out, std::size_t out_stride,

@@ -48,7 +48,7 @@ class Scratch {
 
  private:
   AlignedVector<std::uint32_t> words_;
-  AlignedVector<float> scales_;
+  AlignedVector<float> scales_, along_;
 };
 
 }  // namespace mime_fast

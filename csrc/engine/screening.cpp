@@ -276,7 +276,7 @@ AlignedVector<float> trial_rows(const Model& model, std::size_t rows) {
 }
 
 void add_screen(Model& model, const float* weight, const float* bias) {
-  model.screened = screen(weight, model.config.vocab_size, model.config.hidden_size, bias);
+  model.screened = screen(weight, model.config.vocab_size, model.config.hidden_size, bias, model.kernels->int8_range);
   const AlignedVector<float> x = trial_rows(model, kTrialRows);
   const std::vector<std::uint64_t> allowed(model.vocabulary.padded / kBlock, ~std::uint64_t{0});
   const std::vector<std::vector<std::int32_t>> banned(kTrialRows);

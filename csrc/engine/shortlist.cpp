@@ -9,7 +9,7 @@
 namespace mime_fast {
 namespace {
 
-constexpr std::size_t kBestWords = 24;        // that usually have top_p of the probability
+constexpr std::size_t kBestWords = kSortedK;  // that usually have top_p of the probability
 constexpr double kShortDraws = 0.65;          // of temperature * top_p: above it, a fifth of the rows is undecided
 constexpr double kLeastTemperature = 1e-4;    // from here to its inverse quotients keep their digits in float64
 constexpr double kLogSumExpRounding = 1e-4;   // more than its float32 exponentials are off

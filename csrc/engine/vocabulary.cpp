@@ -91,7 +91,7 @@ void VocabularyLookup::run_screened(Scratch& scratch, Team& team, const float* x
     tops_[row].count = find.best.size();
     log_sum_exp_[row] = find.log_sum_exp;
     if (by_sums_)
-      cut_row(scratch, row, {reinterpret_cast<const std::uint32_t*>(x), model_.config.hidden_size, nullptr});
+      cut_row(scratch, row, {reinterpret_cast<const std::uint32_t*>(x), model_.config.hidden_size, nullptr, nullptr});
   }
   if (!left_.empty()) run_rest(scratch, team, x, keep);
 }
@@ -183,7 +183,8 @@ void VocabularyLookup::choose_of_all(const Scratch& scratch, std::size_t row, co
   VocabArgs args{};
   args.weight = &model_.vocabulary;
   args.allowed = allowed_.data();
-  args.x = {x.words + row * x.stride, x.stride, x.scale == nullptr ? nullptr : x.scale + row};
+  args.x = {x.words + row * x.stride, x.stride, x.scale == nullptr ? nullptr : x.scale + row,
+            x.along == nullptr ? nullptr : x.along + row};
   args.rows = 1;
   args.top = &none;
   args.partial = partial.data();

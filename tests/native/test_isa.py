@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mime_fast import _native
+from mime_fast import _native, _native_dev
 from mime_fast.config.model import MimeConfig
+from tests.native.int8 import activation_scale, has_full_range, in_steps, weight_scale
 from tests.native.random_models import (
     ALL_ISAS,
     ISAS,
@@ -35,49 +36,37 @@ ISA_BOUNDS = {"float32": 2e-5, "screened": SCREENED_BOUND, "bfloat16": 0.03, "in
 MEDIAN_BOUND = 2e-5
 
 
-def exactly(x: npt.NDArray[np.float32]) -> Floats:
-    return x.astype(float)
-
-
 def bfloat16(x: npt.NDArray[np.float32]) -> Floats:
     """Rounded to nearest, ties to even."""
     bits = x.view(np.uint32)
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000).astype(np.uint32).view(np.float32).astype(float)
 
 
-def heaviest_four(weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Largest sum of four magnitudes whose products some instruction sets add in 16 bits, of each row."""
-    eights = np.pad(np.abs(weight), ((0, 0), (0, -weight.shape[1] % 8))).reshape(len(weight), -1, 8)
-    first, second, third, fourth = (eights[..., [i, i + 2]] for i in (0, 1, 4, 5))
-    fours: npt.NDArray[np.float32] = first + second + third + fourth
-    heaviest: npt.NDArray[np.float32] = fours.max(axis=(1, 2))[:, None]
-    return heaviest
+def rounded(precision: str, x: npt.NDArray[np.float32], isa: str) -> Floats:
+    """Activations as products take them."""
+    if precision == "int8":
+        return in_steps(x, activation_scale(x, isa))
+    return bfloat16(x) if precision == "bfloat16" else x.astype(float)
 
 
-def int8(x: npt.NDArray[np.float32]) -> Floats:
-    """Rows in steps of their largest value / 127; a step is a float32."""
-    return in_steps(x, np.abs(x).max(axis=-1, keepdims=True) / np.float32(127))
+def rounded_weight(precision: str, weight: npt.NDArray[np.float32], isa: str) -> Floats:
+    return in_steps(weight, weight_scale(weight, isa)) if precision == "int8" else rounded(precision, weight, isa)
 
 
-def int8_weights(weight: npt.NDArray[np.float32]) -> Floats:
-    """Rows in steps so large that four products fit in 16 bits: 252 and what rounding and signs add, times 127."""
-    largest = np.abs(weight).max(axis=-1, keepdims=True) / np.float32(127)
-    return in_steps(weight, np.maximum(largest, heaviest_four(weight) / np.float32(252)))
-
-
-def in_steps(x: npt.NDArray[np.float32], scale: npt.NDArray[np.float32]) -> Floats:
-    steps = np.clip(np.rint(x / np.where(scale > 0, scale, 1)), -127, 127)
-    rounded: Floats = steps.astype(float) * scale.astype(float)
-    return rounded
-
-
-ROUNDED = {"float32": exactly, "screened": exactly, "bfloat16": bfloat16, "int8": int8}
-ROUNDED_WEIGHTS = {**ROUNDED, "int8": int8_weights}
-
-
-def linear(precision: str, weight: Any, x: Any, bias: Any) -> Floats:
+def linear(precision: str, weight: Any, x: Any, bias: Any, isa: str) -> Floats:
     """W x + b of one vector, exact but for the rounding of W and x."""
-    out: Floats = ROUNDED_WEIGHTS[precision](weight) @ ROUNDED[precision](x[None])[0] + bias.astype(float)
+    out: Floats = rounded_weight(precision, weight, isa) @ rounded(precision, x[None], isa)[0] + bias.astype(float)
+    return out
+
+
+def vocabulary(precision: str, weight: Any, x: Any, bias: Any, isa: str) -> Floats:
+    """The same of a projection to the vocabulary: int8 rounds what words have beside the direction that they share."""
+    if precision != "int8":
+        return linear(precision, weight, x, bias, isa)
+    axis = _native_dev.leading_axis(weight).astype(float)
+    loading = (weight @ axis).astype(np.float32).astype(float)
+    rest = (weight - loading[:, None] * axis).astype(np.float32)
+    out: Floats = linear(precision, rest, x, bias, isa) + loading * (axis @ x)
     return out
 
 
@@ -101,12 +90,14 @@ def test_the_vocabulary_projection(vocab_size: int, half: int, precision: str, t
     config = MimeConfig.paper(vocab_size, **{**SMALL, "hidden_size": 2 * half})
     tensors = random_tensors(config, seed, logits=3.0)
     out = with_known_output(tensors, "decoder.norm", seed + 1)
-    logits = linear(precision, tensors["fc_decode.weight"], out, tensors["fc_decode.bias"])
-    expected = logits - logits.max() - np.log(np.exp(logits - logits.max()).sum())
+    weight, bias = tensors["fc_decode.weight"], tensors["fc_decode.bias"]
     asked = random_dialogues(config, [3], seed)
     targets = np.random.default_rng(seed).permutation(vocab_size)[:900].astype(np.int32)
-    targets[:3] = np.argmax(logits), np.argmin(logits), vocab_size - 1
+    exact = weight @ out + bias
+    targets[:3] = np.argmax(exact), np.argmin(exact), vocab_size - 1
     for isa in ISAS:
+        logits = vocabulary(precision, weight, out, bias, isa)
+        expected = logits - logits.max() - np.log(np.exp(logits - logits.max()).sum())
         model = native_model(config, tensors, precision, isa)
         ends = np.array([0, len(targets)])
         _, found = model.score(asked.contexts, asked.requests, targets, ends, **running(threads))
@@ -123,38 +114,50 @@ def test_a_matrix_product(half: int, precision: str, seed: int) -> None:
     tensors = random_tensors(config, seed)
     both = np.concatenate([with_known_output(tensors, f"response_encoders.{i}.norm", seed + i) for i in range(2)])
     weight, bias = tensors["fusion.fc_contrib.weight"], tensors["fusion.fc_contrib.bias"]
-    gate = 1 / (1 + np.exp(-linear(precision, weight, both, bias)))
-    mimic, other = gate[: 2 * half].mean(), gate[2 * half :].mean()
     asked = random_dialogues(config, [1, 5, 9], seed)
     for isa in ISAS:
+        gate = 1 / (1 + np.exp(-linear(precision, weight, both, bias, isa)))
+        mimic, other = gate[: 2 * half].mean(), gate[2 * half :].mean()
         outputs, _ = score_nothing(native_model(config, tensors, precision, isa), asked)
         np.testing.assert_allclose(outputs[3], mimic / (mimic + other), rtol=0, atol=KERNEL_BOUND, err_msg=isa)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 70), st.integers(1, 330), st.integers(1, 15)),
+    precision=st.sampled_from([each for each in PRECISIONS if each != "screened"]),
+    seed=st.integers(0, 2**32),
+)
+def test_products_of_all_shapes(shape: tuple[int, int, int], precision: str, seed: int) -> None:
+    outputs, inputs, rows = shape
+    source = np.random.default_rng(seed)
+    weight, x = (source.standard_normal((each, inputs), np.float32) for each in (outputs, rows))
+    for isa in ISAS:
+        expected = rounded(precision, x, isa) @ rounded_weight(precision, weight, isa).T
+        found = _native_dev.product(precision, weight, x, isa)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=KERNEL_BOUND, err_msg=isa)
 
 
 @pytest.mark.parametrize("weights", ["equal", "alternating", "one far out", "all rounded up"])
 def test_the_largest_int8_products(weights: str) -> None:
     """Nothing saturates where an instruction set adds products in 16 bits, whatever the signs."""
     size = 300
-    config = MimeConfig.paper(40, **{**SMALL, "hidden_size": size})
-    tensors = random_tensors(config, 0)
-    tensors["decoder.norm.weight"][:] = 0
-    weight = tensors["fc_decode.weight"]
+    weight = np.full((40, size), 0.001, np.float32)
     for word in range(40):
-        rows: dict[str, Any] = {"equal": 0.01, "alternating": 0.01 * (-1) ** (np.arange(size) // (word + 1))}
-        weight[word] = rows.get(weights, 0.001)
-        if weights == "all rounded up":  # 252 steps in four weights, 254 when they are whole
-            weight[word] = np.resize([61.5, 63.5, 61.5, 63.5, 63.5, 63.5, 63.5, 63.5], size) / np.float32(2**13)
+        if weights == "alternating":
+            weight[word] *= (-1) ** (np.arange(size) // (word + 1))
+        if weights == "all rounded up":  # 166 steps in eight weights, 170 when they are whole
+            pairs = np.reshape([21.5] * 5 + [19.5] * 3, (4, 1, 2)).repeat(2, axis=1)
+            weight[word] = np.resize(pairs, size) / np.float32(2**13)
         if weights == "one far out":
             weight[word, word * 7] = 0.9
     weight[::3] *= -1
-    asked, ends = random_dialogues(config, [3]), np.array([0, 40])
-    for signs in (1.0, -1.0, (-1.0) ** np.arange(size), (-1.0) ** (np.arange(size) // 2)):
-        tensors["decoder.norm.bias"][:] = signs
-        logits = linear("int8", weight, tensors["decoder.norm.bias"], tensors["fc_decode.bias"])
+    for signs in (np.ones(size), -np.ones(size), (-1.0) ** np.arange(size), (-1.0) ** (np.arange(size) // 2)):
+        x = signs.astype(np.float32)[None]
         for isa in ISAS:
-            model = native_model(config, tensors, "int8", isa)
-            _, found = model.score(asked.contexts, asked.requests, np.arange(40, dtype=np.int32), ends, **running())
-            np.testing.assert_allclose(found - found[0], logits - logits[0], rtol=0, atol=KERNEL_BOUND, err_msg=isa)
+            expected = rounded("int8", x, isa) @ rounded_weight("int8", weight, isa).T
+            found = _native_dev.product("int8", weight, x, isa)
+            np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9, err_msg=isa)
 
 
 def score_nothing(model: _native.Model, asked: Asked) -> Any:
@@ -170,17 +173,22 @@ def test_whole_models(precision: str) -> None:
     lengths = [5, 1, 30, 12, 16, 17, 8]
     targets = np.random.default_rng(0).integers(0, 3001, sum(lengths)).astype(np.int32)
     ends = np.cumsum([0, *lengths])
-    found = [
-        native_model(config, tensors, precision, isa).score(asked.contexts, asked.requests, targets, ends, **running(2))
-        for isa in ISAS
-    ]
-    (logits, mimicked, weights, share), log_probs = found[0]
-    for outputs, others in found[1:]:
-        for one, other in ((log_probs, others), (logits, outputs[0]), (weights, outputs[2]), (share, outputs[3])):
-            assert one is not None and other is not None
-            np.testing.assert_allclose(other, one, rtol=0, atol=ISA_BOUNDS[precision])
-            assert np.median(np.abs(other - one)) <= MEDIAN_BOUND
-        assert np.array_equal(outputs[1], mimicked)
+    first: dict[bool, Any] = {}
+    for isa in ISAS:
+        model = native_model(config, tensors, precision, isa)
+        found = model.score(asked.contexts, asked.requests, targets, ends, **running(2))
+        # int8, which `screened` has too, has two forms.
+        form = precision in ("int8", "screened") and has_full_range(isa)
+        outputs, log_probs = first.setdefault(form, found)
+        for i in (0, 2, 3):
+            check_near(found[0][i], outputs[i], ISA_BOUNDS[precision])
+        check_near(found[1], log_probs, ISA_BOUNDS[precision])
+        assert np.array_equal(found[0][1], outputs[1])
+
+
+def check_near(found: Any, expected: Any, bound: float) -> None:
+    np.testing.assert_allclose(found, expected, rtol=0, atol=bound)
+    assert np.median(np.abs(found - expected)) <= MEDIAN_BOUND
 
 
 def test_the_best_one_is_chosen() -> None:

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from mime_fast.config.model import MimeConfig, ModelConfig, MoelConfig
+from tests.native.int8 import has_full_range
 from tests.native.random_models import (
     ISAS,
     KINDS,
@@ -63,4 +64,6 @@ def test_scores_and_first_words(kind: type[ModelConfig], precision: str, size: i
     first, wanted = (
         tokens_of(model.generate(asked.contexts, asked.requests, way, None, **running(2))[1]) for model in models
     )
-    assert sum(one == other for one, other in zip(first, wanted, strict=True)) > 0.8 * len(asked)
+    # Of random weights the best words are often as near to each other as int8 rounds.
+    least = 0.8 if precision == "bfloat16" or has_full_range(isa) else 0.6
+    assert sum(one == other for one, other in zip(first, wanted, strict=True)) > least * len(asked)

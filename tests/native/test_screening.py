@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mime_fast import _native_dev
+from tests.native.int8 import activation_scale, in_steps, weight_scale
 from tests.native.random_models import ISAS
 
 Floats = npt.NDArray[np.float32]
@@ -104,23 +105,17 @@ KINDS = [
 ]
 
 
-def bound_without_rounding(weight: Floats, x: Floats) -> npt.NDArray[np.float64]:
+def bound_without_rounding(weight: Floats, x: Floats, isa: str) -> npt.NDArray[np.float64]:
     """|r - r^| |y| + |r^| |y - y^| in float64, with the best axes there are: [M, V]."""
     wide, rows = weight.astype(np.float64), x.astype(np.float64)
     axes = np.linalg.svd(wide, full_matrices=False)[2][:4]
     rest, left = wide - wide @ axes.T @ axes, rows - rows @ axes.T @ axes
-    coarse, small = (quantized(each) for each in (rest, left))
+    coarse, small = in_steps(rest, weight_scale(rest, isa)), in_steps(left, activation_scale(left, isa))
     bound: npt.NDArray[np.float64] = (
         np.linalg.norm(rest - coarse, axis=1) * np.linalg.norm(left, axis=1)[:, None]
         + np.linalg.norm(coarse, axis=1) * np.linalg.norm(left - small, axis=1)[:, None]
     )
     return bound
-
-
-def quantized(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    scale = np.abs(values).max(axis=1, keepdims=True) / 127
-    rounded: npt.NDArray[np.float64] = np.rint(values / np.where(scale > 0, scale, 1)) * scale
-    return rounded
 
 
 def check_bound(given: Projection, isa: str) -> None:
@@ -166,7 +161,7 @@ def test_the_bound_is_the_one_of_the_proof(isa: str, inputs: int) -> None:
     """Beside float64 with the best axes: a tenth wider in the mean at most, and what float32 products round."""
     given = shared_mean(np.random.default_rng(5), LARGEST, inputs, 8)
     _, error, _ = _native_dev.screen_bounds(given.weight, given.bias, given.x, isa)
-    plain = bound_without_rounding(given.weight, given.x)
+    plain = bound_without_rounding(given.weight, given.x, isa)
     norms = np.linalg.norm(given.x, axis=1)[:, None] * np.linalg.norm(given.weight, axis=1) + np.abs(given.bias)
     rounding = 3 * (inputs + 32) * HALF_ULP * norms
     assert 0.9 * plain.mean() <= error.mean() <= (1.1 * plain + rounding).mean()

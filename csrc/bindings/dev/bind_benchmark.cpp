@@ -32,16 +32,16 @@ class Numbers {
   std::uint64_t state_ = 1;
 };
 
-// Activations [rows, kInputs] in a precision.
+// Activations [rows, kInputs] for a matrix.
 struct Activations {
-  Activations(const Kernels& table, Precision precision, std::size_t rows, Numbers& numbers)
-      : words(rows * table.row_words(precision, kInputs)), scales(rows) {
+  Activations(const Kernels& table, const PackedMatrix& weight, std::size_t rows, Numbers& numbers)
+      : words(rows * table.row_words(weight.precision, kInputs)), scales(rows), along(rows) {
     const std::vector<float> x = numbers.many(rows * kInputs);
-    table.prepare(precision, x.data(), kInputs, rows, kInputs, words.data(), scales.data());
-    view = {words.data(), table.row_words(precision, kInputs), scales.data()};
+    table.prepare(weight, x.data(), kInputs, rows, words.data(), scales.data(), along.data());
+    view = {words.data(), table.row_words(weight.precision, kInputs), scales.data(), along.data()};
   }
   AlignedVector<std::uint32_t> words;
-  std::vector<float> scales;
+  std::vector<float> scales, along;
   Rows view;
 };
 
@@ -77,8 +77,9 @@ double median_seconds(double seconds, Once once) {
 double time_vocab_topk(const Kernels& table, Precision precision, std::size_t rows, double seconds) {
   Numbers numbers;
   const std::vector<float> weight = numbers.many(kVocabulary * kInputs), bias = numbers.many(kVocabulary);
-  const PackedMatrix packed = pack(precision, weight.data(), kVocabulary, kInputs, kInputs, bias.data(), kBlock);
-  const Activations x(table, precision, rows, numbers);
+  const PackedMatrix packed =
+      pack_vocabulary({precision, table.int8_range}, weight.data(), kVocabulary, kInputs, bias.data(), kBlock);
+  const Activations x(table, packed, rows, numbers);
   const std::size_t k = 10, capacity = top_capacity(k);
   const std::size_t chunks = (packed.padded / kBlock + kChunkBlocks - 1) / kChunkBlocks;
   const std::vector<std::uint64_t> allowed(packed.padded / kBlock, ~std::uint64_t{0});
@@ -105,8 +106,8 @@ double time_vocab_topk(const Kernels& table, Precision precision, std::size_t ro
 double time_gemm(const Kernels& table, Precision precision, std::size_t rows, double seconds) {
   Numbers numbers;
   const std::vector<float> weight = numbers.many(kInputs * kInputs);
-  const PackedMatrix packed = pack(precision, weight.data(), kInputs, kInputs, kInputs, nullptr);
-  const Activations x(table, precision, rows, numbers);
+  const PackedMatrix packed = pack({precision, table.int8_range}, weight.data(), kInputs, kInputs, kInputs, nullptr);
+  const Activations x(table, packed, rows, numbers);
   AlignedVector<float> out(rows * kInputs);
   GemmArgs args{};
   args.weight = &packed;

@@ -35,10 +35,8 @@ struct Projection {
     model.config.vocab_size = words();
     model.config.hidden_size = inputs();
     model.kernels = &table;
-    model.vocabulary = pack(Precision::kFloat32, weight.data(), words(), inputs(), inputs(), bias.data(), kBlock);
-    std::fill(model.vocabulary.bias.begin() + static_cast<std::ptrdiff_t>(words()), model.vocabulary.bias.end(),
-              -kInfinity);
-    model.screened = screen(weight.data(), words(), inputs(), bias.data());
+    model.vocabulary = pack_vocabulary(Precision::kFloat32, weight.data(), words(), inputs(), bias.data(), kBlock);
+    model.screened = screen(weight.data(), words(), inputs(), bias.data(), table.int8_range);
     return model;
   }
 

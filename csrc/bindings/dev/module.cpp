@@ -8,4 +8,5 @@ PYBIND11_MODULE(_native_dev, module) {
   mime_fast::bind_beam_step(module);
   mime_fast::bind_screen(module);
   mime_fast::bind_draw(module);
+  mime_fast::bind_product(module);
 }

@@ -11,5 +11,6 @@ void bind_benchmark(pybind11::module_& module);
 void bind_beam_step(pybind11::module_& module);
 void bind_screen(pybind11::module_& module);
 void bind_draw(pybind11::module_& module);
+void bind_product(pybind11::module_& module);
 
 }  // namespace mime_fast

@@ -3,8 +3,8 @@
 namespace mime_fast::MIME_FAST_SET {
 
 std::size_t row_words(Precision precision, std::size_t inputs);
-void prepare(Precision precision, const float* x, std::size_t x_stride, std::size_t rows, std::size_t inputs,
-             std::uint32_t* words, float* scale);
+void prepare(const PackedMatrix& weight, const float* x, std::size_t x_stride, std::size_t rows, std::uint32_t* words,
+             float* scale, float* along);
 void gemm(const GemmArgs& args);
 void vocab_topk(const VocabArgs& args);
 void screen_rows(const ScreenRowsArgs& args);
@@ -17,9 +17,9 @@ void apply_gate(const float* gate, float* both, std::size_t rows, std::size_t si
 void exponentials(const float* x, std::size_t count, float shift, float factor, float* out);
 double peak(Precision precision, double seconds);
 
-constexpr Kernels table(const char* isa) {
-  return {isa,          row_words, prepare,         gemm,       vocab_topk, screen_rows,  screen,
-          exact_logits, attention, chain_attention, layer_norm, apply_gate, exponentials, peak};
+constexpr Kernels table(const char* name, Isa isa) {
+  return {name,         int8_range_of(isa), row_words,       prepare,    gemm,       vocab_topk,   screen_rows, screen,
+          exact_logits, attention,          chain_attention, layer_norm, apply_gate, exponentials, peak};
 }
 
 }  // namespace mime_fast::MIME_FAST_SET

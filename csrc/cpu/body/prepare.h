@@ -34,19 +34,28 @@ std::size_t row_words(Precision precision, std::size_t inputs) {
   const std::size_t words = words_of(precision, inputs);
   return precision == Precision::kFloat32    ? words
          : precision == Precision::kBfloat16 ? words * DotBfloat16::kLeftWords
-                                             : words * DotInt8::kLeftWords + DotInt8::kSumWords;
+                                             : int8_row_words(inputs);
 }
 
-void prepare(Precision precision, const float* x, std::size_t x_stride, std::size_t rows, std::size_t inputs,
-             std::uint32_t* words, float* scale) {
-  const std::size_t stride = row_words(precision, inputs);
+inline float along_axis(const float* axis, const float* x, std::size_t inputs) {
+  Vec::F sum = Vec::zero();
+  for (std::size_t i = 0; i < inputs; i += Vec::kWidth) {
+    sum = Vec::fma(load_some(axis + i, inputs - i), load_some(x + i, inputs - i), sum);
+  }
+  return Vec::sum_lanes(sum);
+}
+
+void prepare(const PackedMatrix& weight, const float* x, std::size_t x_stride, std::size_t rows, std::uint32_t* words,
+             float* scale, float* along) {
+  const std::size_t inputs = weight.inputs, stride = row_words(weight.precision, inputs);
   for (std::size_t row = 0; row < rows; ++row, x += x_stride, words += stride) {
-    if (precision == Precision::kFloat32) {
+    if (weight.precision == Precision::kFloat32) {
       std::memcpy(words, x, inputs * sizeof(float));
-    } else if (precision == Precision::kBfloat16) {
+    } else if (weight.precision == Precision::kBfloat16) {
       prepare_bfloat16(x, inputs, words);
     } else {
       scale[row] = prepare_int8(x, inputs, words);
+      if (!weight.axis.empty()) along[row] = along_axis(weight.axis.data(), x, inputs);
     }
   }
 }

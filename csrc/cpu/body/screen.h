@@ -17,6 +17,19 @@ inline float norm_above(float squares, std::size_t inputs) {
   return std::sqrt(squares + count * kLeastNormal) * (1.0f + count * kHalfUlp);
 }
 
+// What a rounded row is multiplied by so that nothing of its rounding lies along the row itself: y y^ = y y. A share
+// that did would be common to the likely words, for they lie along y, too, and so would not cancel in their
+// log-sum-exp.
+inline float without_share(const float* y, const std::int8_t* rounded, std::size_t inputs, float scale) {
+  float along = 0, squares = 0;
+  for (std::size_t i = 0; i < inputs; ++i) {
+    along += y[i] * static_cast<float>(rounded[i]);
+    squares += y[i] * y[i];
+  }
+  const float factor = squares / (along * scale);
+  return factor > 0.5f && factor < 2.0f ? factor : 1.0f;  // it is near 1 but where numbers are too small or too large
+}
+
 inline void screen_row(const ScreenRowsArgs& args, const float* x, std::uint32_t* words, float* scale,
                        ScreenedRow& out) {
   const ScreenedMatrix& weight = *args.weight;
@@ -45,7 +58,8 @@ inline void screen_row(const ScreenRowsArgs& args, const float* x, std::uint32_t
   const float rest_norm = norm_above(Vec::sum_lanes(squares), inputs);
   *scale = prepare_int8(args.scratch, inputs, words);
   auto* bytes = reinterpret_cast<std::int8_t*>(args.scratch + inputs);
-  quantize_int8(args.scratch, inputs, *scale, reinterpret_cast<std::uint8_t*>(bytes));
+  quantize_int8(args.scratch, inputs, *scale, 0, reinterpret_cast<std::uint8_t*>(bytes));
+  *scale *= without_share(args.scratch, bytes, inputs, *scale);
   float lost = 0;
   for (std::size_t i = 0; i < inputs; ++i) {
     const float part = args.scratch[i] - static_cast<float>(bytes[i]) * *scale;

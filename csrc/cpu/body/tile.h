@@ -35,12 +35,11 @@ inline __attribute__((always_inline)) void add_parts(typename Dot::Acc* acc, con
   (add_step<Dot, kPart, kVectors>(acc, a, a_stride, b, panel_words, vectors, rows), ...);
 }
 
-// Where the sum of a row `a` with one vector of outputs starts, and what it becomes: y = x W^T + bias.
+// Where the sum of a row with one vector of outputs starts, and what it becomes: y = x W^T + bias.
 template <typename Dot>
-inline __attribute__((always_inline)) typename Dot::Acc start_sum(const PackedMatrix& weight, std::size_t output,
-                                                                  const std::uint32_t* a) {
+inline __attribute__((always_inline)) typename Dot::Acc start_sum(const PackedMatrix& weight, std::size_t output) {
   if constexpr (std::is_same_v<Dot, DotInt8>) {
-    return Dot::start(weight.correction.data() + output, a + weight.words * Dot::kLeftWords);
+    return Dot::start(weight.correction.data() + output);
   } else {
     return Vec::load(weight.bias.data() + output);
   }
@@ -76,23 +75,17 @@ inline __attribute__((always_inline)) void multiply_in(const PackedMatrix& weigh
   constexpr std::make_integer_sequence<int, kVectors> vectors{};
   constexpr std::make_integer_sequence<int, kRows> rows{};
   constexpr std::make_integer_sequence<int, Dot::kParts> parts{};
-  const std::size_t words = weight.words, panel_words = words * kPanelWidth, stride = x.stride;
+  const std::size_t words = weight.words, panel_words = weight.panel_words, stride = x.stride;
   const std::uint32_t* a = x.words + row * stride;
   const std::uint32_t* b = weight.panels.data() + output / kPanelWidth * panel_words + output % kPanelWidth;
-  typename Dot::Acc acc[] = {
-      start_sum<Dot>(weight, output + (kIndex % kVectors) * Vec::kWidth, a + (kIndex / kVectors) * stride)...};
-  std::size_t word = 0;
-  for (; word + Dot::kWords <= words; word += Dot::kWords) {
+  typename Dot::Acc acc[] = {start_sum<Dot>(weight, output + (kIndex % kVectors) * Vec::kWidth)...};
+  for (std::size_t word = 0; word < words; word += Dot::kWords) {  // rows and panels have zeros up to kWords
     if constexpr (kStreams) {
       fetch_next<kPanels>(b, panel_words, std::make_integer_sequence<int, Dot::kWords * kPanels>{});
     }
     add_parts<Dot, kVectors>(acc, a, stride, b, panel_words, parts, vectors, rows);
     a += Dot::kWords * Dot::kLeftWords;
     b += Dot::kWords * kPanelWidth;
-  }
-  if constexpr (Dot::kWords > 1) {
-    using Last = typename Dot::Last;  // of one word
-    if (word < words) add_parts<Last, kVectors>(acc, a, stride, b, panel_words, parts, vectors, rows);
   }
   ((sums[kIndex] = acc[kIndex]), ...);
 }

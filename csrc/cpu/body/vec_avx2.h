@@ -111,8 +111,7 @@ struct DotInt8 {
   static constexpr Isa kIsa = Isa::kAvx2Vnni;
   static constexpr int kLook = 4;
   static constexpr int kRows = 6, kVectors = 2, kVectorsOf1 = 8, kVectorsOf3 = 2;
-  static constexpr int kParts = 1, kWords = 1, kLeftWords = 1, kSumWords = 0;
-  static constexpr auto arrange = arrange_unsigned;
+  static constexpr int kParts = 1, kWords = 1, kLeftWords = 1, kOffset = zero_point(int8_range_of(kIsa));
   using Acc = __m256i;
   using Left = __m256i;
   using Right = __m256i;
@@ -129,72 +128,59 @@ struct DotInt8 {
     asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc) : "x"(a), "x"(b));
     return acc;
   }
-  static Acc start(const std::int32_t* correction, const std::uint32_t*) {
+  static Acc start(const std::int32_t* correction) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(correction));
   }
   static Vec::F to_float(Acc acc) { return _mm256_cvtepi32_ps(acc); }
 };
 #else
-// Magnitudes of the activations by weights that take their signs: ~w = -w - 1 in place of -w costs less than vpsignb,
-// and a row's sum starts with what all these ones make. Two words' products are added in 16 bits: pack() makes sure
-// that they fit. Weights are read where they are used: there are no registers for them beside eight sums.
+// Unsigned activations by signed weights. Four words' products are added in 16 bits: pack() makes sure that they fit.
+// Weights are read where they are used: there are no registers for them beside eight sums.
 struct DotInt8 {
   static constexpr Isa kIsa = Isa::kAvx2;
   static constexpr int kLook = 8;
-  static constexpr int kRows = 2, kVectors = 4, kVectorsOf1 = 2, kVectorsOf3 = 2;
-  static constexpr int kParts = 1, kWords = 2, kLeftWords = 2, kSumWords = 1;
-  static constexpr auto arrange = arrange_magnitudes;
+  static constexpr int kRows = 2, kVectors = 4, kVectorsOf1 = 4, kVectorsOf3 = 2;
+  static constexpr int kParts = 1, kWords = 4, kLeftWords = 1, kOffset = zero_point(int8_range_of(kIsa));
   using Acc = __m256i;
-
-  struct Last {  // one word
-    using Acc = __m256i;
-    struct Left {
-      __m256i sign, magnitude;
-    };
-    using Right = const __m256i*;
-    template <int>
-    static Left left(const std::uint32_t* p) {
-      return {_mm256_set1_epi32(static_cast<int>(p[0])), _mm256_set1_epi32(static_cast<int>(p[1]))};
-    }
-    template <int>
-    static Right right(const std::uint32_t* p) {
-      return reinterpret_cast<const __m256i*>(p);
-    }
-    static __m256i products(const Left& a, Right b) {
-      __m256i turned;
-      asm("vpxor %2, %1, %0" : "=x"(turned) : "x"(a.sign), "m"(*b));
-      return _mm256_maddubs_epi16(a.magnitude, turned);
-    }
-    static Acc mad(Acc acc, const Left& a, Right b) { return widen(acc, products(a, b)); }
-  };
   struct Left {
-    Last::Left first, second;
+    __m256i first, second, third, fourth;
   };
-  struct Right {
-    Last::Right first, second;
-  };
+  using Right = const std::uint32_t*;
   template <int>
   static Left left(const std::uint32_t* p) {
-    return {Last::left<0>(p), Last::left<0>(p + 2)};
+    return {_mm256_set1_epi32(static_cast<int>(p[0])), _mm256_set1_epi32(static_cast<int>(p[1])),
+            _mm256_set1_epi32(static_cast<int>(p[2])), _mm256_set1_epi32(static_cast<int>(p[3]))};
   }
   template <int>
   static Right right(const std::uint32_t* p) {
-    return {Last::right<0>(p), Last::right<0>(p + kPanelWidth)};
+    return p;
   }
-  static Acc mad(Acc acc, const Left& a, const Right& b) {
-    return widen(acc, _mm256_add_epi16(Last::products(a.first, b.first), Last::products(a.second, b.second)));
-  }
-  friend inline __attribute__((always_inline)) void hide(Left& x) {
-    hide(x.first.sign), hide(x.second.sign);
-    hide(x.first.magnitude), hide(x.second.magnitude);
-  }
-  static Acc widen(Acc acc, __m256i sums) {
-    // GCC 12 stores sums that the intrinsic makes.
-    asm("vpaddd %1, %0, %0" : "+x"(acc) : "x"(_mm256_madd_epi16(sums, _mm256_set1_epi16(1))));
+  // In one piece: GCC 12 stores sums that the intrinsics make, and reads four addresses where one will do.
+  static Acc mad(Acc acc, const Left& a, Right b) {
+    struct Words {
+      std::uint32_t of[4 * kPanelWidth];
+    };
+    static_assert(kPanelWidth * sizeof(std::uint32_t) == 64);
+    __m256i sums, products;
+    asm("vpmaddubsw (%[b]), %[a0], %[sums]\n\t"
+        "vpmaddubsw 64(%[b]), %[a1], %[products]\n\t"
+        "vpaddw %[products], %[sums], %[sums]\n\t"
+        "vpmaddubsw 128(%[b]), %[a2], %[products]\n\t"
+        "vpaddw %[products], %[sums], %[sums]\n\t"
+        "vpmaddubsw 192(%[b]), %[a3], %[products]\n\t"
+        "vpaddw %[products], %[sums], %[sums]\n\t"
+        "vpmaddwd %[ones], %[sums], %[sums]\n\t"
+        "vpaddd %[sums], %[acc], %[acc]"
+        : [acc] "+x"(acc), [sums] "=&x"(sums), [products] "=&x"(products)
+        : [a0] "x"(a.first), [a1] "x"(a.second), [a2] "x"(a.third), [a3] "x"(a.fourth), [b] "r"(b),
+          "m"(*reinterpret_cast<const Words*>(b)), [ones] "x"(_mm256_set1_epi16(1)));
     return acc;
   }
-  static Acc start(const std::int32_t*, const std::uint32_t* negative) {
-    return _mm256_set1_epi32(static_cast<int>(*negative));
+  friend inline __attribute__((always_inline)) void hide(Left& x) {
+    hide(x.first), hide(x.second), hide(x.third), hide(x.fourth);
+  }
+  static Acc start(const std::int32_t* correction) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(correction));
   }
   static Vec::F to_float(Acc acc) { return _mm256_cvtepi32_ps(acc); }
 };

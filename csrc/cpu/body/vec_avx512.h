@@ -82,7 +82,7 @@ struct DotFloat32 {
 struct WordLoads {
   static constexpr int kLook = 4;
   static constexpr int kRows = 6, kVectors = 4, kVectorsOf1 = 4, kVectorsOf3 = 4;
-  static constexpr int kParts = 1, kWords = 1, kLeftWords = 1, kSumWords = 0;
+  static constexpr int kParts = 1, kWords = 1, kLeftWords = 1;
   using Left = __m512i;
   using Right = __m512i;
   template <int>
@@ -123,72 +123,48 @@ struct DotBfloat16 : DotFloat32 {
 #if MIME_FAST_NATIVE_VNNI
 struct DotInt8 : WordLoads {
   static constexpr Isa kIsa = Isa::kAvx512Vnni;
-  static constexpr auto arrange = arrange_unsigned;
+  static constexpr int kOffset = zero_point(int8_range_of(kIsa));
   using Acc = __m512i;
   static Acc mad(Acc acc, Left a, Right b) {
     asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));  // GCC 12 stores every sum that the intrinsic makes
     return acc;
   }
-  static Acc start(const std::int32_t* correction, const std::uint32_t*) { return _mm512_loadu_si512(correction); }
+  static Acc start(const std::int32_t* correction) { return _mm512_loadu_si512(correction); }
   static Vec::F to_float(Acc acc) { return _mm512_cvtepi32_ps(acc); }
 };
 #else
-// As with AVX2 (vec_avx2.h); signs are taken by a subtraction under a mask.
+// As with AVX2 (vec_avx2.h).
 struct DotInt8 {
   static constexpr Isa kIsa = Isa::kAvx512;
   static constexpr int kLook = 4;
-  static constexpr int kRows = 6, kVectors = 2, kVectorsOf1 = 2, kVectorsOf3 = 2;
-  static constexpr int kParts = 1, kWords = 2, kLeftWords = 2, kSumWords = 0;
-  static constexpr auto arrange = arrange_magnitudes;
+  static constexpr int kRows = 4, kVectors = 4, kVectorsOf1 = 4, kVectorsOf3 = 4;
+  static constexpr int kParts = 1, kWords = 4, kLeftWords = 1, kOffset = zero_point(int8_range_of(kIsa));
   using Acc = __m512i;
-
-  struct Last {  // one word
-    using Acc = __m512i;
-    struct Left {
-      __mmask64 negative;
-      __m512i magnitude;
-    };
-    using Right = __m512i;
-    template <int>
-    static Left left(const std::uint32_t* p) {
-      return {_mm512_movepi8_mask(_mm512_set1_epi32(static_cast<int>(p[0]))),
-              _mm512_set1_epi32(static_cast<int>(p[1]))};
-    }
-    template <int>
-    static Right right(const std::uint32_t* p) {
-      return _mm512_loadu_si512(p);
-    }
-    static __m512i products(const Left& a, Right b) {
-      return _mm512_maddubs_epi16(a.magnitude, _mm512_mask_sub_epi8(b, a.negative, _mm512_setzero_si512(), b));
-    }
-    static Acc mad(Acc acc, const Left& a, Right b) { return widen(acc, products(a, b)); }
-  };
   struct Left {
-    Last::Left first, second;
+    __m512i first, second, third, fourth;
   };
-  struct Right {
-    Last::Right first, second;
-  };
+  using Right = const std::uint32_t*;
   template <int>
   static Left left(const std::uint32_t* p) {
-    return {Last::left<0>(p), Last::left<0>(p + 2)};
+    return {_mm512_set1_epi32(static_cast<int>(p[0])), _mm512_set1_epi32(static_cast<int>(p[1])),
+            _mm512_set1_epi32(static_cast<int>(p[2])), _mm512_set1_epi32(static_cast<int>(p[3]))};
   }
   template <int>
   static Right right(const std::uint32_t* p) {
-    return {Last::right<0>(p), Last::right<0>(p + kPanelWidth)};
+    return p;
   }
-  static Acc mad(Acc acc, const Left& a, const Right& b) {
-    return widen(acc, _mm512_add_epi16(Last::products(a.first, b.first), Last::products(a.second, b.second)));
-  }
-  friend inline __attribute__((always_inline)) void hide(Left& x) {
-    hide(x.first.negative), hide(x.second.negative);
-    hide(x.first.magnitude), hide(x.second.magnitude);
-  }
-  static Acc widen(Acc acc, __m512i sums) {
-    asm("vpaddd %1, %0, %0" : "+v"(acc) : "v"(_mm512_madd_epi16(sums, _mm512_set1_epi16(1))));
+  static __m512i products(__m512i a, Right b) { return _mm512_maddubs_epi16(a, _mm512_load_si512(b)); }
+  static Acc mad(Acc acc, const Left& a, Right b) {
+    const __m512i early = _mm512_add_epi16(products(a.first, b), products(a.second, b + kPanelWidth));
+    const __m512i late =
+        _mm512_add_epi16(products(a.third, b + 2 * kPanelWidth), products(a.fourth, b + 3 * kPanelWidth));
+    asm("vpaddd %1, %0, %0" : "+v"(acc) : "v"(_mm512_madd_epi16(_mm512_add_epi16(early, late), _mm512_set1_epi16(1))));
     return acc;
   }
-  static Acc start(const std::int32_t*, const std::uint32_t*) { return _mm512_setzero_si512(); }
+  friend inline __attribute__((always_inline)) void hide(Left& x) {
+    hide(x.first), hide(x.second), hide(x.third), hide(x.fourth);
+  }
+  static Acc start(const std::int32_t* correction) { return _mm512_loadu_si512(correction); }
   static Vec::F to_float(Acc acc) { return _mm512_cvtepi32_ps(acc); }
 };
 #endif

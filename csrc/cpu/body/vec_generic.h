@@ -129,63 +129,53 @@ struct DotBfloat16 : DotFloat32 {
   }
 };
 
-// 16-bit products of even bytes and of odd ones. Two words' products are added in 16 bits: pack() makes sure that they
-// fit.
+// 16-bit products of even bytes and of odd ones. Two words' products are added in 16 bits, where four would fit
+// (pack()).
 struct DotInt8 {
   static constexpr Isa kIsa = Isa::kGeneric;
   static constexpr int kLook = 4;
   static constexpr int kRows = 6, kVectors = 1, kVectorsOf1 = 1, kVectorsOf3 = 1;
-  static constexpr int kParts = 1, kWords = 2, kLeftWords = 2, kSumWords = 0;
-  static constexpr auto arrange = arrange_halves;
+  static constexpr int kParts = 1, kWords = 2, kLeftWords = 2, kOffset = 0;
   using Acc = Ints;
-
-  struct Last {  // one word
-    using Acc = Ints;
-    struct Halves {
-      Shorts even, odd;
-    };
-    using Left = Halves;
-    using Right = Halves;
-    template <int>
-    static Left left(const std::uint32_t* p) {
-      return {reinterpret_cast<Shorts>(Words{p[0], p[0], p[0], p[0]}),
-              reinterpret_cast<Shorts>(Words{p[1], p[1], p[1], p[1]})};
-    }
-    template <int>
-    static Right right(const std::uint32_t* p) {
-      const Words bytes = load_words(p);
-      return {reinterpret_cast<Shorts>((bytes & 0x00FF00FFu) << 8) >> 8, reinterpret_cast<Shorts>(bytes) >> 8};
-    }
-    static Shorts products(const Left& a, const Right& b) { return a.even * b.even + a.odd * b.odd; }
-    static Acc mad(Acc acc, const Left& a, const Right& b) { return widen(acc, products(a, b)); }
+  struct Halves {  // of one word
+    Shorts even, odd;
   };
   struct Left {
-    Last::Left first, second;
+    Halves first, second;
   };
-  struct Right {
-    Last::Right first, second;
-  };
+  using Right = Left;
   template <int>
   static Left left(const std::uint32_t* p) {
-    return {Last::left<0>(p), Last::left<0>(p + 2)};
+    return {repeated(p), repeated(p + 2)};
   }
   template <int>
   static Right right(const std::uint32_t* p) {
-    return {Last::right<0>(p), Last::right<0>(p + kPanelWidth)};
+    return {weights(p), weights(p + kPanelWidth)};
   }
   static Acc mad(Acc acc, const Left& a, const Right& b) {
-    return widen(acc, Last::products(a.first, b.first) + Last::products(a.second, b.second));
+    return widen(acc, products(a.first, b.first) + products(a.second, b.second));
   }
   friend inline void hide(Left& x) {
     hide_vector(x.first.even), hide_vector(x.first.odd);
     hide_vector(x.second.even), hide_vector(x.second.odd);
   }
+  static Acc start(const std::int32_t*) { return Ints{}; }
+  static Floats to_float(Acc acc) { return __builtin_convertvector(acc, Floats); }
+
+ private:
+  static Halves repeated(const std::uint32_t* p) {
+    return {reinterpret_cast<Shorts>(Words{p[0], p[0], p[0], p[0]}),
+            reinterpret_cast<Shorts>(Words{p[1], p[1], p[1], p[1]})};
+  }
+  static Halves weights(const std::uint32_t* p) {
+    const Words bytes = load_words(p);
+    return {reinterpret_cast<Shorts>((bytes & 0x00FF00FFu) << 8) >> 8, reinterpret_cast<Shorts>(bytes) >> 8};
+  }
+  static Shorts products(const Halves& a, const Halves& b) { return a.even * b.even + a.odd * b.odd; }
   static Acc widen(Acc acc, Shorts sums) {
     const Words words = reinterpret_cast<Words>(sums);
     return acc + (reinterpret_cast<Ints>(words << 16) >> 16) + (reinterpret_cast<Ints>(words) >> 16);
   }
-  static Acc start(const std::int32_t*, const std::uint32_t*) { return Ints{}; }
-  static Floats to_float(Acc acc) { return __builtin_convertvector(acc, Floats); }
 };
 
 }  // namespace mime_fast::MIME_FAST_SET

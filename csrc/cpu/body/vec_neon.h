@@ -114,8 +114,7 @@ struct DotInt8 {
   static constexpr Isa kIsa = Isa::kNeonDotprod;
   static constexpr int kLook = 4;
   static constexpr int kRows = 6, kVectors = 4, kVectorsOf1 = 8, kVectorsOf3 = 4;
-  static constexpr int kParts = 1, kWords = 1, kLeftWords = 1, kSumWords = 0;
-  static constexpr auto arrange = arrange_signed;
+  static constexpr int kParts = 1, kWords = 1, kLeftWords = 1, kOffset = 0;
   using Acc = int32x4_t;
   using Left = int8x16_t;
   using Right = int8x16_t;
@@ -131,66 +130,53 @@ struct DotInt8 {
     asm("sdot %0.4s, %1.16b, %2.16b" : "+w"(acc) : "w"(a), "w"(b));  // Clang's arm_neon.h has it with -march only
     return acc;
   }
-  static Acc start(const std::int32_t*, const std::uint32_t*) { return vdupq_n_s32(0); }
+  static Acc start(const std::int32_t*) { return vdupq_n_s32(0); }
   static Vec::F to_float(Acc acc) { return vcvtq_f32_s32(acc); }
 };
 inline void hide(int8x16_t& x) { hide_vector(x); }
 #else
-// 16-bit products of even bytes and of odd ones. Two words' products are added in 16 bits: pack() makes sure that they
-// fit.
+// 16-bit products of even bytes and of odd ones. Two words' products are added in 16 bits, where four would fit
+// (pack()).
 struct DotInt8 {
   static constexpr Isa kIsa = Isa::kNeon;
   static constexpr int kLook = 4;
   static constexpr int kRows = 4, kVectors = 2, kVectorsOf1 = 2, kVectorsOf3 = 2;
-  static constexpr int kParts = 1, kWords = 2, kLeftWords = 2, kSumWords = 0;
-  static constexpr auto arrange = arrange_halves;
+  static constexpr int kParts = 1, kWords = 2, kLeftWords = 2, kOffset = 0;
   using Acc = int32x4_t;
-
-  struct Last {  // one word
-    using Acc = int32x4_t;
-    struct Halves {
-      int16x8_t even, odd;
-    };
-    using Left = Halves;
-    using Right = Halves;
-    template <int>
-    static Left left(const std::uint32_t* p) {
-      return {vreinterpretq_s16_u32(vld1q_dup_u32(p)), vreinterpretq_s16_u32(vld1q_dup_u32(p + 1))};
-    }
-    template <int>
-    static Right right(const std::uint32_t* p) {
-      const int16x8_t bytes = vreinterpretq_s16_u32(vld1q_u32(p));
-      return {vshrq_n_s16(vshlq_n_s16(bytes, 8), 8), vshrq_n_s16(bytes, 8)};
-    }
-    static int16x8_t products(const Left& a, const Right& b) {
-      return vmlaq_s16(vmulq_s16(a.even, b.even), a.odd, b.odd);
-    }
-    static Acc mad(Acc acc, const Left& a, const Right& b) { return vpadalq_s16(acc, products(a, b)); }
+  struct Halves {  // of one word
+    int16x8_t even, odd;
   };
   struct Left {
-    Last::Left first, second;
+    Halves first, second;
   };
-  struct Right {
-    Last::Right first, second;
-  };
+  using Right = Left;
   template <int>
   static Left left(const std::uint32_t* p) {
-    return {Last::left<0>(p), Last::left<0>(p + 2)};
+    return {repeated(p), repeated(p + 2)};
   }
   template <int>
   static Right right(const std::uint32_t* p) {
-    return {Last::right<0>(p), Last::right<0>(p + kPanelWidth)};
+    return {weights(p), weights(p + kPanelWidth)};
   }
   static Acc mad(Acc acc, const Left& a, const Right& b) {
-    const int16x8_t sums = Last::products(a.first, b.first);
+    const int16x8_t sums = vmlaq_s16(vmulq_s16(a.first.even, b.first.even), a.first.odd, b.first.odd);
     return vpadalq_s16(acc, vmlaq_s16(vmlaq_s16(sums, a.second.even, b.second.even), a.second.odd, b.second.odd));
   }
   friend inline void hide(Left& x) {
     hide_vector(x.first.even), hide_vector(x.first.odd);
     hide_vector(x.second.even), hide_vector(x.second.odd);
   }
-  static Acc start(const std::int32_t*, const std::uint32_t*) { return vdupq_n_s32(0); }
+  static Acc start(const std::int32_t*) { return vdupq_n_s32(0); }
   static Vec::F to_float(Acc acc) { return vcvtq_f32_s32(acc); }
+
+ private:
+  static Halves repeated(const std::uint32_t* p) {
+    return {vreinterpretq_s16_u32(vld1q_dup_u32(p)), vreinterpretq_s16_u32(vld1q_dup_u32(p + 1))};
+  }
+  static Halves weights(const std::uint32_t* p) {
+    const int16x8_t bytes = vreinterpretq_s16_u32(vld1q_u32(p));
+    return {vshrq_n_s16(vshlq_n_s16(bytes, 8), 8), vshrq_n_s16(bytes, 8)};
+  }
 };
 #endif
 

@@ -76,7 +76,12 @@ __attribute__((noinline)) void use_sums(const VocabArgs& args, RowState* states,
       for (int v = 0; v < kLook; ++v) {
         const std::size_t tile = static_cast<std::size_t>((first + v) / kVectors);
         const typename Dot::Acc sum = sums[(tile * rows + r) * kVectors + (first + v) % kVectors];
-        logits[v] = finish_sum<Dot>(sum, *args.weight, at + v * Vec::kWidth, args.x, row + r);
+        const std::size_t word = at + static_cast<std::size_t>(v) * Vec::kWidth;
+        logits[v] = finish_sum<Dot>(sum, *args.weight, word, args.x, row + r);
+        if constexpr (std::is_same_v<Dot, DotInt8>) {
+          logits[v] =
+              Vec::fma(Vec::load(args.weight->loading.data() + word), Vec::set1(args.x.along[row + r]), logits[v]);
+        }
       }
       use_logits<exp_degree<Dot>(), kLook>(args, states[row + r], row + r, at, logits);
     }

@@ -15,6 +15,13 @@ namespace mime_fast {
 enum class Isa { kGeneric, kAvx2, kAvx2Vnni, kAvx512, kAvx512Vnni, kAvx512Bf16, kNeon, kNeonDotprod };
 constexpr int kIsaCount = 8;
 
+// By whether it has 8-bit dot products.
+constexpr Int8Range int8_range_of(Isa isa) {
+  return isa == Isa::kAvx2Vnni || isa == Isa::kAvx512Vnni || isa == Isa::kAvx512Bf16 || isa == Isa::kNeonDotprod
+             ? Int8Range::kFull
+             : Int8Range::kNarrow;
+}
+
 enum class Activation { kNone, kRelu, kSigmoid };
 
 // out [M, N] = act(x W^T + bias) + residual; columns beyond N are not written.
@@ -138,12 +145,13 @@ struct ExactArgs;
 
 struct Kernels {
   const char* isa;
+  Int8Range int8_range;  // of matrices that its kernels multiply
   // 32-bit words of a row of activations in the kernel's precision; how they lie is the instruction set's own affair.
   std::size_t (*row_words)(Precision, std::size_t inputs);
-  // Activations x [M, K] (row stride x_stride) in the kernel's precision: words [M, row_words(K)] and, for int8, scale
-  // [M].
-  void (*prepare)(Precision, const float* x, std::size_t x_stride, std::size_t rows, std::size_t inputs,
-                  std::uint32_t* words, float* scale);
+  // Activations x [M, K] (row stride x_stride) in the weight's precision: words [M, row_words(K)] and, for int8, scale
+  // [M] and, where it has an axis, along [M].
+  void (*prepare)(const PackedMatrix& weight, const float* x, std::size_t x_stride, std::size_t rows,
+                  std::uint32_t* words, float* scale, float* along);
   void (*gemm)(const GemmArgs&);
   void (*vocab_topk)(const VocabArgs&);
   // The screened projection, whose arguments are in mime_fast/screen.h.

@@ -26,7 +26,7 @@ struct ScreenedMatrix {
   AlignedVector<float> rows;  // W [N, stride]
 };
 
-ScreenedMatrix screen(const float* weight, std::size_t outputs, std::size_t inputs, const float* bias);
+ScreenedMatrix screen(const float* weight, std::size_t outputs, std::size_t inputs, const float* bias, Int8Range range);
 
 // A row of activations x, as v x and what is left of it: |error of a word's logit| <= sum of word and row terms.
 struct ScreenedRow {

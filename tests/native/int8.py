@@ -1,0 +1,47 @@
+"""The int8 of csrc/include/mime_fast/matrix.h: how large a step of a row of activations or of weights is on an
+instruction set."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+FloatT = TypeVar("FloatT", np.float32, np.float64)
+
+
+def heaviest_eight(weight: npt.NDArray[FloatT]) -> npt.NDArray[FloatT]:
+    """Of each row the largest sum of the positive, or of the negative ones among eight weights whose products some
+    instruction sets add in 16 bits."""
+    eights = np.pad(weight, ((0, 0), (0, -weight.shape[1] % 16))).reshape(len(weight), -1, 4, 2, 2)
+    sums = np.stack([np.maximum(sign * eights, 0).sum(axis=(2, 4), dtype=weight.dtype) for sign in (1, -1)])
+    heaviest: npt.NDArray[FloatT] = sums.max(axis=(0, 2, 3))[:, None]
+    return heaviest
+
+
+def has_full_range(isa: str) -> bool:
+    """Whether activations have 127 steps on either side, not 96."""
+    return isa in ("avx2_vnni", "avx512_vnni", "avx512_bf16", "neon_dotprod")
+
+
+def activation_scale(x: npt.NDArray[FloatT], isa: str) -> npt.NDArray[FloatT]:
+    """[M, 1]: the largest value is the last step."""
+    scale: npt.NDArray[FloatT] = np.abs(x).max(axis=-1, keepdims=True) / x.dtype.type(
+        127 if has_full_range(isa) else 96
+    )
+    return scale
+
+
+def weight_scale(weight: npt.NDArray[FloatT], isa: str) -> npt.NDArray[FloatT]:
+    """[N, 1]: the largest weight is the last step; in the narrow range a step is so large, besides, that eight products
+    fit in 16 bits: 166 steps and what rounding adds, times 192."""
+    largest: npt.NDArray[FloatT] = np.abs(weight).max(axis=-1, keepdims=True) / weight.dtype.type(127)
+    return largest if has_full_range(isa) else np.maximum(largest, heaviest_eight(weight) / weight.dtype.type(166))
+
+
+def in_steps(x: npt.NDArray[FloatT], scale: npt.NDArray[FloatT]) -> npt.NDArray[np.float64]:
+    """Rounded to whole steps."""
+    steps = np.clip(np.rint(x / np.where(scale > 0, scale, 1)), -127, 127)
+    rounded: npt.NDArray[np.float64] = steps.astype(float) * scale.astype(float)
+    return rounded
