@@ -24,7 +24,7 @@ double seconds_of_steps(std::size_t steps, std::integer_sequence<int, kSum...>) 
 
 template <typename Dot>
 double peak_in(double seconds, std::size_t inputs_per_word) {
-  constexpr std::size_t kSums = Dot::kRows * Dot::kVectors, kSteps = 20000;
+  constexpr std::size_t kSums = Dot::kTileRows * Dot::kVectors, kSteps = 20000;
   const std::size_t products = inputs_per_word * Dot::kWords / Dot::kParts * Vec::kWidth * kSums * kSteps;
   const auto start = std::chrono::steady_clock::now();
   double best = 0;

@@ -90,12 +90,23 @@ inline __attribute__((always_inline)) void multiply_in(const PackedMatrix& weigh
   ((sums[kIndex] = acc[kIndex]), ...);
 }
 
-// sums [kRows, kVectors] of rows from `row` and outputs from `output` on. A function of its own: tools/
-// check_disassembly.py looks for stores in its loop.
+// sums [kRows, kVectors] of rows from `row` and outputs from `output` on, of as many rows at a time as there are
+// registers for. A function of its own: tools/check_disassembly.py looks for stores in its loops.
 template <typename Dot, int kRows, int kVectors, bool kStreams>
 MIME_FAST_IN_ORDER __attribute__((noinline)) void multiply(const PackedMatrix& weight, const Rows& x, std::size_t row,
                                                            std::size_t output, typename Dot::Acc* sums) {
-  multiply_in<Dot, kRows, kStreams>(weight, x, row, output, sums, std::make_integer_sequence<int, kRows * kVectors>{});
+  constexpr int kTile = std::min(kRows, Dot::kTileRows), kRest = kRows % kTile;
+  constexpr std::make_integer_sequence<int, kTile * kVectors> tile{};
+  multiply_in<Dot, kTile, kStreams>(weight, x, row, output, sums, tile);
+  std::size_t done = kTile;
+#pragma GCC unroll 1
+  for (; done + kTile <= kRows; done += kTile) {
+    multiply_in<Dot, kTile, false>(weight, x, row + done, output, sums + done * kVectors, tile);
+  }
+  if constexpr (kRest > 0) {
+    constexpr std::make_integer_sequence<int, kRest * kVectors> rest{};
+    multiply_in<Dot, kRest, false>(weight, x, row + done, output, sums + done * kVectors, rest);
+  }
 }
 
 template <int kMostRows, template <int> class Tile, typename... Args>

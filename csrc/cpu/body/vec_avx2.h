@@ -74,7 +74,7 @@ inline __attribute__((always_inline)) void hide(__m256i& x) { asm volatile("" : 
 struct DotFloat32 {
   static constexpr Isa kIsa = Isa::kAvx2;  // the instruction set whose kernels multiply so
   static constexpr int kLook = 4;          // vectors of logits that the vocabulary's kernel looks at together
-  static constexpr int kRows = 6, kVectors = 2, kVectorsOf1 = 8, kVectorsOf3 = 4;
+  static constexpr int kRows = 6, kTileRows = 6, kVectors = 2, kVectorsOf1 = 8, kVectorsOf3 = 4;
   static constexpr int kParts = 1, kWords = 1, kLeftWords = 1;
   using Acc = __m256;
   using Left = __m256;
@@ -93,7 +93,7 @@ struct DotFloat32 {
 // Products of float32. Activations lie as floats; of a word, the lower weight comes first. Five rows: with six and what
 // cuts the words apart GCC 12 runs out of registers.
 struct DotBfloat16 : DotFloat32 {
-  static constexpr int kRows = 5, kVectorsOf1 = 4, kVectorsOf3 = 2, kParts = 2, kLeftWords = 2;
+  static constexpr int kRows = 5, kTileRows = 5, kVectorsOf1 = 4, kVectorsOf3 = 2, kParts = 2, kLeftWords = 2;
   template <int kPart>
   static Left left(const std::uint32_t* p) {
     return DotFloat32::left<0>(p + kPart);
@@ -110,7 +110,7 @@ struct DotBfloat16 : DotFloat32 {
 struct DotInt8 {
   static constexpr Isa kIsa = Isa::kAvx2Vnni;
   static constexpr int kLook = 4;
-  static constexpr int kRows = 6, kVectors = 2, kVectorsOf1 = 8, kVectorsOf3 = 2;
+  static constexpr int kRows = 6, kTileRows = 6, kVectors = 2, kVectorsOf1 = 8, kVectorsOf3 = 2;
   static constexpr int kParts = 1, kWords = 1, kLeftWords = 1, kOffset = zero_point(int8_range_of(kIsa));
   using Acc = __m256i;
   using Left = __m256i;
@@ -139,7 +139,7 @@ struct DotInt8 {
 struct DotInt8 {
   static constexpr Isa kIsa = Isa::kAvx2;
   static constexpr int kLook = 8;
-  static constexpr int kRows = 2, kVectors = 4, kVectorsOf1 = 4, kVectorsOf3 = 2;
+  static constexpr int kRows = 8, kTileRows = 2, kVectors = 4, kVectorsOf1 = 4, kVectorsOf3 = 4;
   static constexpr int kParts = 1, kWords = 4, kLeftWords = 1, kOffset = zero_point(int8_range_of(kIsa));
   using Acc = __m256i;
   struct Left {

@@ -63,7 +63,7 @@ inline __attribute__((always_inline)) void hide(__mmask64& x) { asm volatile("" 
 struct DotFloat32 {
   static constexpr Isa kIsa = Isa::kAvx512;  // the instruction set whose kernels multiply so
   static constexpr int kLook = 4;            // vectors of logits that the vocabulary's kernel looks at together
-  static constexpr int kRows = 6, kVectors = 4, kVectorsOf1 = 4, kVectorsOf3 = 4;
+  static constexpr int kRows = 6, kTileRows = 6, kVectors = 4, kVectorsOf1 = 4, kVectorsOf3 = 4;
   static constexpr int kParts = 1, kWords = 1, kLeftWords = 1;
   using Acc = __m512;
   using Left = __m512;
@@ -81,7 +81,7 @@ struct DotFloat32 {
 
 struct WordLoads {
   static constexpr int kLook = 4;
-  static constexpr int kRows = 6, kVectors = 4, kVectorsOf1 = 4, kVectorsOf3 = 4;
+  static constexpr int kRows = 6, kTileRows = 6, kVectors = 4, kVectorsOf1 = 4, kVectorsOf3 = 4;
   static constexpr int kParts = 1, kWords = 1, kLeftWords = 1;
   using Left = __m512i;
   using Right = __m512i;
@@ -106,7 +106,7 @@ struct DotBfloat16 : WordLoads {
 #else
 // Products of float32. Activations lie as floats; of a word, the lower weight comes first.
 struct DotBfloat16 : DotFloat32 {
-  static constexpr int kRows = 5, kParts = 2, kLeftWords = 2;  // six rows: GCC 12 stores a sum
+  static constexpr int kRows = 5, kTileRows = 5, kParts = 2, kLeftWords = 2;  // six rows: GCC 12 stores a sum
   template <int kPart>
   static Left left(const std::uint32_t* p) {
     return DotFloat32::left<0>(p + kPart);
@@ -137,7 +137,7 @@ struct DotInt8 : WordLoads {
 struct DotInt8 {
   static constexpr Isa kIsa = Isa::kAvx512;
   static constexpr int kLook = 4;
-  static constexpr int kRows = 4, kVectors = 4, kVectorsOf1 = 4, kVectorsOf3 = 4;
+  static constexpr int kRows = 4, kTileRows = 4, kVectors = 4, kVectorsOf1 = 4, kVectorsOf3 = 4;
   static constexpr int kParts = 1, kWords = 4, kLeftWords = 1, kOffset = zero_point(int8_range_of(kIsa));
   using Acc = __m512i;
   struct Left {

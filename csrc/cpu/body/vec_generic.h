@@ -93,7 +93,7 @@ inline void hide(Ints& x) { hide_vector(x); }
 struct DotFloat32 {
   static constexpr Isa kIsa = Isa::kGeneric;  // the instruction set whose kernels multiply so
   static constexpr int kLook = 4;             // vectors of logits that the vocabulary's kernel looks at together
-  static constexpr int kRows = 4, kVectors = 2, kVectorsOf1 = 4, kVectorsOf3 = 2;
+  static constexpr int kRows = 4, kTileRows = 4, kVectors = 2, kVectorsOf1 = 4, kVectorsOf3 = 2;
   static constexpr int kParts = 1, kWords = 1, kLeftWords = 1;
   using Acc = Floats;
   using Left = Floats;
@@ -117,7 +117,7 @@ inline Words load_words(const std::uint32_t* p) {
 
 // Products of float32. Activations lie as floats; of a word, the lower weight comes first.
 struct DotBfloat16 : DotFloat32 {
-  static constexpr int kRows = 3, kVectorsOf1 = 2, kParts = 2, kLeftWords = 2;
+  static constexpr int kRows = 3, kTileRows = 3, kVectorsOf1 = 2, kParts = 2, kLeftWords = 2;
   template <int kPart>
   static Left left(const std::uint32_t* p) {
     return DotFloat32::left<0>(p + kPart);
@@ -134,7 +134,7 @@ struct DotBfloat16 : DotFloat32 {
 struct DotInt8 {
   static constexpr Isa kIsa = Isa::kGeneric;
   static constexpr int kLook = 4;
-  static constexpr int kRows = 6, kVectors = 1, kVectorsOf1 = 1, kVectorsOf3 = 1;
+  static constexpr int kRows = 6, kTileRows = 6, kVectors = 1, kVectorsOf1 = 1, kVectorsOf3 = 1;
   static constexpr int kParts = 1, kWords = 2, kLeftWords = 2, kOffset = 0;
   using Acc = Ints;
   struct Halves {  // of one word

@@ -79,7 +79,7 @@ inline void hide(int32x4_t& x) { hide_vector(x); }
 struct DotFloat32 {
   static constexpr Isa kIsa = Isa::kNeon;  // the instruction set whose kernels multiply so
   static constexpr int kLook = 4;          // vectors of logits that the vocabulary's kernel looks at together
-  static constexpr int kRows = 6, kVectors = 4, kVectorsOf1 = 8, kVectorsOf3 = 4;
+  static constexpr int kRows = 6, kTileRows = 6, kVectors = 4, kVectorsOf1 = 8, kVectorsOf3 = 4;
   static constexpr int kParts = 1, kWords = 1, kLeftWords = 1;
   using Acc = float32x4_t;
   using Left = float32x4_t;
@@ -97,7 +97,7 @@ struct DotFloat32 {
 
 // Products of float32. Activations lie as floats; of a word, the lower weight comes first.
 struct DotBfloat16 : DotFloat32 {
-  static constexpr int kRows = 5, kParts = 2, kLeftWords = 2;
+  static constexpr int kRows = 5, kTileRows = 5, kParts = 2, kLeftWords = 2;
   template <int kPart>
   static Left left(const std::uint32_t* p) {
     return DotFloat32::left<0>(p + kPart);
@@ -113,7 +113,7 @@ struct DotBfloat16 : DotFloat32 {
 struct DotInt8 {
   static constexpr Isa kIsa = Isa::kNeonDotprod;
   static constexpr int kLook = 4;
-  static constexpr int kRows = 6, kVectors = 4, kVectorsOf1 = 8, kVectorsOf3 = 4;
+  static constexpr int kRows = 6, kTileRows = 6, kVectors = 4, kVectorsOf1 = 8, kVectorsOf3 = 4;
   static constexpr int kParts = 1, kWords = 1, kLeftWords = 1, kOffset = 0;
   using Acc = int32x4_t;
   using Left = int8x16_t;
@@ -140,7 +140,7 @@ inline void hide(int8x16_t& x) { hide_vector(x); }
 struct DotInt8 {
   static constexpr Isa kIsa = Isa::kNeon;
   static constexpr int kLook = 4;
-  static constexpr int kRows = 4, kVectors = 2, kVectorsOf1 = 2, kVectorsOf3 = 2;
+  static constexpr int kRows = 4, kTileRows = 4, kVectors = 2, kVectorsOf1 = 2, kVectorsOf3 = 2;
   static constexpr int kParts = 1, kWords = 2, kLeftWords = 2, kOffset = 0;
   using Acc = int32x4_t;
   struct Halves {  // of one word
