@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -63,6 +64,39 @@ def _contents(batch: Any) -> Iterator[Content]:
         try:
             yield batch.slice(i, 1).to_pylist()[0]
         except UnicodeDecodeError as error:
-            yield Broken(f"invalid UTF-8 ({error.reason} at byte {error.start}); UTF-8 is expected")
+            reason = f"invalid UTF-8 ({error.reason} at byte {error.start}); UTF-8 is expected"
+            yield _broken(reason, batch.slice(i, 1))
         except (ValueError, OverflowError) as error:
-            yield Broken(f"a value that cannot be read ({error}); text, lists, objects and numbers are expected")
+            reason = f"a value that cannot be read ({error}); text, lists, objects and numbers are expected"
+            yield _broken(reason, batch.slice(i, 1))
+
+
+def _broken(reason: str, row: Any) -> Broken:
+    """A row whose values are not all Python's: bytes that are not UTF-8 become lone surrogates."""
+    values = {name: _value_of(column) for name, column in zip(row.schema.names, row.columns, strict=True)}
+    return Broken(reason, json.dumps(values, ensure_ascii=False, default=str), known=values)
+
+
+def _value_of(column: Any) -> object:
+    import pyarrow as pa
+
+    for wanted in (column.type, _in_bytes(column.type), pa.string()):
+        try:
+            return _decoded(column.cast(wanted).to_pylist()[0])
+        except (ValueError, OverflowError, pa.ArrowException):  # UnicodeDecodeError is a ValueError
+            continue
+    return "(cannot be shown)"
+
+
+def _in_bytes(kind: Any) -> Any:
+    import pyarrow as pa
+
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return pa.list_(_in_bytes(kind.value_type))
+    return pa.binary() if pa.types.is_string(kind) or pa.types.is_large_string(kind) else kind
+
+
+def _decoded(value: object) -> object:
+    if isinstance(value, bytes):
+        return value.decode(errors="surrogateescape")
+    return [_decoded(each) for each in value] if isinstance(value, list) else value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mime_fast.data.dialogues import Row, check_id, check_row, parse_line
 from mime_fast.data.reading.options import Columns
@@ -21,6 +21,7 @@ class Broken:
     reason: str
     text: str = ""
     lost: int = 1  # rows that it is reported for, estimated where a file is damaged
+    known: Mapping[str, object] = field(default_factory=dict)  # columns that could be read, for the id
 
 
 Content = bytes | dict[str, object] | Broken
@@ -40,6 +41,11 @@ class RawRow:
         if isinstance(self.content, Broken):
             raise InputError(self.content.reason)
         return parse_line(self.content) if isinstance(self.content, bytes) else self.content
+
+    @property
+    def known(self) -> Mapping[str, object]:
+        """The columns of a row that could not be read as a whole."""
+        return self.content.known if isinstance(self.content, Broken) else {}
 
     def text(self) -> str:
         """The row for a report; bytes that are not UTF-8 become lone surrogates, as JSON can represent them."""
@@ -76,7 +82,7 @@ class BadRow:
 
 def check(raw: RawRow, columns: Columns, *, need_response: bool, strict_turns: bool) -> Row | BadRow:
     """The dialogue that a row contains, or why there is none."""
-    found: Mapping[str, object] = {}
+    found = raw.known
     try:
         found = raw.values()
         values = named_values(found, columns, need_response=need_response)
@@ -90,7 +96,7 @@ def id_of(raw: RawRow, columns: Columns) -> str | int:
     try:
         return id_in(raw.values(), columns, raw.index)
     except InputError:
-        return raw.index
+        return id_in(raw.known, columns, raw.index)
 
 
 def id_in(found: Mapping[str, object], columns: Columns, otherwise: int) -> str | int:

@@ -146,6 +146,29 @@ def test_hostile_tables(tmp_path: Path) -> None:
     assert found[5] == (5, ["z"], "w", None)
 
 
+@pytest.mark.parametrize(
+    ("column", "values", "shown"),
+    [
+        ("response", pa.array([b"ok", b"caf\xe9"]).view(pa.string()), "caf\udce9"),
+        (
+            "context",
+            pa.ListArray.from_arrays([0, 1, 3], pa.array([b"a", b"b", b"\xff"]).view(pa.string())),
+            ["b", "\udcff"],
+        ),
+        ("emotion", pa.array([0, 10**9], pa.date32()), "<value out of range: 1000000000>"),
+    ],
+)
+def test_a_parquet_row_that_cannot_be_read_is_shown(tmp_path: Path, column: str, values: Any, shown: Any) -> None:
+    """With its id; bytes that are not UTF-8 as lone surrogates, a date that Python lacks as Arrow writes it."""
+    table = {"id": ["first", "second"], "context": ["a", "b"], "response": ["c", "d"], column: values}
+    parquet.write_table(pa.table(table), tmp_path / "a.parquet")
+    _, bad = read(tmp_path, Columns(emotion=column if column == "emotion" else None))
+    assert isinstance(bad, BadRow) and bad.id == "second"
+    raw = json.loads(bad.raw)
+    assert raw["id"] == "second"
+    assert raw[column] == shown
+
+
 def test_hostile_packed_and_parquet_files(tmp_path: Path) -> None:
     many = LINES * 5000
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(many)[:-2000])
