@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+from argparse import Action, ArgumentParser, Namespace
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,11 @@ def note(args: Namespace, text: str) -> None:
     """A message that --quiet leaves out."""
     if not args.quiet:
         tell(f"mime-fast: {text}")
+
+
+def offer(action: Action, values: Callable[[], Iterable[str]]) -> None:
+    """What the shell's completion offers for an option whose values the parser does not check itself."""
+    setattr(action, "completer", lambda **_: list(values()))  # noqa: B010 (argcomplete's name, which argparse lacks)
 
 
 class Parser(ArgumentParser):

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from mime_fast.backends.kinds import KINDS
 from mime_fast.backends.select import CONTRACTS
-from mime_fast.cli.command import note
+from mime_fast.cli.command import note, offer
 from mime_fast.config.generation import OPTIONS, GenerationConfig, Search
-from mime_fast.emotions import emotion_index
+from mime_fast.emotions import LABELS, emotion_index
 from mime_fast.errors import InputError
 
 if TYPE_CHECKING:
     from mime_fast.engine.engine import Engine
 
+DEVICES = ("auto", "cpu", "cuda")
 _MAX_SEED = 2**64 - 1
 _LOAD_OPTIONS = ("device", "precision", "threads", "batch_size", "backend", "isa")
 
@@ -25,8 +26,12 @@ def add_model_options(parser: ArgumentParser, *, one_model: bool = True) -> None
     group = parser.add_argument_group("model" if one_model else "models")
     if one_model:
         group.add_argument("--model", metavar="PATH", help="a model folder, or the name of a shipped model")
-    group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
-    group.add_argument("--precision", default="float32", help=f"{_one_of(CONTRACTS)} (default: %(default)s)")
+    device = group.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    offer(device, lambda: DEVICES)
+    precision = group.add_argument(
+        "--precision", default="float32", help=f"{_one_of(CONTRACTS)} (default: %(default)s)"
+    )
+    offer(precision, lambda: CONTRACTS)
     group.add_argument(
         "--threads", type=int, metavar="N", help="CPU threads (default: OMP_NUM_THREADS, or all cores that may be used)"
     )
@@ -38,12 +43,23 @@ def add_model_options(parser: ArgumentParser, *, one_model: bool = True) -> None
         help=f"dialogues computed together, for speed and memory (default: {sizes})",
     )
     kinds = _one_of(["auto", *(f"{kind.name} ({kind.about})" for kind in KINDS)])
-    group.add_argument("--backend", default="auto", help=f"{kinds} (default: %(default)s)")
-    group.add_argument(
+    backend = group.add_argument("--backend", default="auto", help=f"{kinds} (default: %(default)s)")
+    offer(backend, lambda: ["auto", *(kind.name for kind in KINDS)])
+    isa = group.add_argument(
         "--isa",
         default="auto",
         help="instruction set of the native back end; mime-fast info lists them (default: %(default)s)",
     )
+    offer(isa, _isas)
+
+
+def _isas() -> list[str]:
+    """Those that can run here."""
+    try:
+        from mime_fast import _native
+    except ImportError:
+        return ["auto"]
+    return ["auto", *(isa for isa in _native.isas if not _native.why_not(isa))]
 
 
 def load_engine(args: Namespace) -> Engine:
@@ -83,7 +99,8 @@ def add_noise_options(parser: ArgumentParser) -> None:
     group.add_argument(
         "--no-stochastic", dest="stochastic", action="store_false", help="no noise in the response emotion: z = mu"
     )
-    group.add_argument("--emotion", type=emotion, help="mimic this emotion's group, not the predicted one's")
+    mimicked = group.add_argument("--emotion", type=emotion, help="mimic this emotion's group, not the predicted one's")
+    offer(mimicked, lambda: LABELS)
 
 
 def noise_arguments(args: Namespace) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from mime_fast.cli.command import Command, note
-from mime_fast.cli.options import seed
+from mime_fast.cli.command import Command, note, offer
+from mime_fast.cli.options import DEVICES, seed
 from mime_fast.cli.reading_options import add_data_options, data_reading_of
 from mime_fast.config.checks import check_int
 
@@ -38,7 +38,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--ratings", metavar="FILE", help="JSON lines of rated replies, which a recipe's rating_epochs learn from"
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    device = parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
+    offer(device, lambda: DEVICES)
     parser.add_argument(
         "--threads", type=int, metavar="N", help="CPU threads (default: OMP_NUM_THREADS, or all cores that may be used)"
     )

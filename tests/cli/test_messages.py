@@ -92,7 +92,17 @@ def test_completion_without_its_package_is_ignored(run: Run, monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    ("line", "found"), [("mime-fast gen", "generate "), ("mime-fast score --tr", "--truncation "), ("mime-fast x", "")]
+    ("line", "found"),
+    [
+        ("mime-fast gen", "generate "),
+        ("mime-fast score --tr", "--truncation "),
+        ("mime-fast score --precision sc", "screened "),
+        ("mime-fast chat --backend nat", "native "),
+        ("mime-fast generate --isa gen", "generic "),
+        ("mime-fast generate --emotion terri", "terrified "),
+        ("mime-fast train --device cp", "cpu "),
+        ("mime-fast x", ""),
+    ],
 )
 def test_completion(line: str, found: str) -> None:
     pytest.importorskip("argcomplete")
