@@ -57,7 +57,7 @@ struct GemmTile {
   struct Of {
     static void run(std::size_t row, const GemmArgs& args, const std::size_t& output) {
       typename Dot::Acc sums[kRows * kVectors];
-      multiply<Dot, kRows, kVectors, false>(*args.weight, args.x, row, output, sums);
+      multiply<Dot, kRows, kVectors, false>(*args.weight, args.x, row, output, sums, Fetch{});
       if constexpr (kRows == 1) return store_outputs<Dot>(args, row, output, sums, kVectors);
       store_tile<Dot, kVectors>(args, row, kRows, output, sums);
     }

@@ -190,15 +190,17 @@ template <int kVectors>
 struct ScreenTile {
   template <int kRows>
   struct Of {
-    static void run(std::size_t row, const ScreenArgs& args, ScreenState* states, const std::size_t& output) {
+    static void run(std::size_t row, const ScreenArgs& args, ScreenState* states, const Fetch& fetch,
+                    const std::size_t& output) {
       using Dot = DotInt8;
       constexpr int kTogether = std::max(kVectors, Dot::kLook);
       const PackedMatrix& coarse = args.weight->coarse;
       typename Dot::Acc sums[kTogether / kVectors][kRows][kVectors];
       for (int tile = 0; tile < kTogether / kVectors; ++tile) {
         const std::size_t first = output + static_cast<std::size_t>(tile * kVectors) * Vec::kWidth;
-        const auto product = row == 0 ? multiply<Dot, kRows, kVectors, true> : multiply<Dot, kRows, kVectors, false>;
-        product(coarse, args.x, row, first, sums[tile][0]);
+        const auto product =
+            fetch.by_call_from(row) ? multiply<Dot, kRows, kVectors, true> : multiply<Dot, kRows, kVectors, false>;
+        product(coarse, args.x, row, first, sums[tile][0], fetch);
       }
       screen_sums<kVectors, kTogether>(args, states, row, kRows, output, sums[0][0]);
     }
@@ -223,12 +225,13 @@ void screen_with(const ScreenArgs& args) {
   const std::size_t blocks = args.weight->coarse.padded / kBlock;
   ScreenState states[kMaxVocabRows];
   ScreenState* const first_state = states;
+  const Fetch fetch(args.rows, kMostRows, kStep);
   for (std::size_t row = 0; row < args.rows; ++row) states[row].threshold = args.lower[row].threshold;
   for (std::size_t chunk = args.first_chunk; chunk < args.last_chunk; ++chunk) {
     const std::size_t first = chunk * kChunkBlocks, last = std::min(blocks, first + kChunkBlocks);
     for (std::size_t row = 0; row < args.rows; ++row) begin_chunk(args, row, first, last, states[row]);
     for (std::size_t output = first * kBlock; output < last * kBlock; output += kStep) {
-      for_tiles<kMostRows, ScreenTile<kVectors>::template Of>(args.rows, args, first_state, output);
+      for_tiles<kMostRows, ScreenTile<kVectors>::template Of>(args.rows, args, first_state, fetch, output);
     }
     for (std::size_t row = 0; row < args.rows; ++row) {
       const std::size_t place = row * args.chunks + chunk;

@@ -56,19 +56,31 @@ inline __attribute__((always_inline)) Vec::F finish_sum(typename Dot::Acc acc, c
   }
 }
 
-// What is read soon, where no other rows pass to have brought it: the panels of the next tile, or, where those are more
-// than a first-level cache takes beside this one's, some lines ahead.
+// What is fetched while a matrix passes that is read from memory: the panels that come next, into the second-level
+// cache, each time a share of them, as memory takes longer to bring a panel than a few rows take to pass it.
+struct Fetch {
+  std::size_t panels_ahead = 0;
+  std::size_t rows = 1;    // of a call of `multiply`
+  std::size_t shares = 1;  // of the panels: so many of the first calls fetch one each
+
+  Fetch() = default;
+  Fetch(std::size_t all_rows, std::size_t rows_of_call, std::size_t outputs_of_call)
+      : panels_ahead(std::max<std::size_t>(outputs_of_call / kPanelWidth, 1)), rows(rows_of_call) {
+    if (all_rows > 2 * rows) shares = all_rows > 4 * rows ? 4 : 2;
+  }
+  bool by_call_from(std::size_t row) const { return row / rows < shares; }
+};
+
 template <int kPanels, int... kLine>
-inline __attribute__((always_inline)) void fetch_next(const std::uint32_t* b, std::size_t panel_words,
-                                                      std::integer_sequence<int, kLine...>) {
-  constexpr std::size_t kAhead = 512, kMost = 5 * 1024;  // words
-  const std::size_t ahead = kPanels * panel_words <= kMost ? kPanels * panel_words : kAhead;
-  (__builtin_prefetch(b + ahead + kLine % kPanels * panel_words + kLine / kPanels * kPanelWidth), ...);
+inline __attribute__((always_inline)) void fetch_lines(const std::uint32_t* from, std::size_t panel_words,
+                                                       std::size_t step, std::integer_sequence<int, kLine...>) {
+  constexpr int kSecondLevel = 2;
+  (__builtin_prefetch(from + kLine % kPanels * panel_words + kLine / kPanels * step, 0, kSecondLevel), ...);
 }
 
 template <typename Dot, int kRows, bool kStreams, int... kIndex>
 inline __attribute__((always_inline)) void multiply_in(const PackedMatrix& weight, const Rows& x, std::size_t row,
-                                                       std::size_t output, typename Dot::Acc* sums,
+                                                       std::size_t output, typename Dot::Acc* sums, const Fetch& fetch,
                                                        std::integer_sequence<int, kIndex...>) {
   constexpr int kVectors = static_cast<int>(sizeof...(kIndex)) / kRows;
   constexpr int kPanels = std::max(kVectors / kPanelVectors, 1);
@@ -78,10 +90,13 @@ inline __attribute__((always_inline)) void multiply_in(const PackedMatrix& weigh
   const std::size_t words = weight.words, panel_words = weight.panel_words, stride = x.stride;
   const std::uint32_t* a = x.words + row * stride;
   const std::uint32_t* b = weight.panels.data() + output / kPanelWidth * panel_words + output % kPanelWidth;
+  const std::size_t step = kPanelWidth / fetch.shares;
+  const std::uint32_t* from = b + fetch.panels_ahead * panel_words + row / fetch.rows * (panel_words / fetch.shares);
   typename Dot::Acc acc[] = {start_sum<Dot>(weight, output + (kIndex % kVectors) * Vec::kWidth)...};
   for (std::size_t word = 0; word < words; word += Dot::kWords) {  // rows and panels have zeros up to kWords
     if constexpr (kStreams) {
-      fetch_next<kPanels>(b, panel_words, std::make_integer_sequence<int, Dot::kWords * kPanels>{});
+      fetch_lines<kPanels>(from, panel_words, step, std::make_integer_sequence<int, Dot::kWords * kPanels>{});
+      from += Dot::kWords * step;
     }
     add_parts<Dot, kVectors>(acc, a, stride, b, panel_words, parts, vectors, rows);
     a += Dot::kWords * Dot::kLeftWords;
@@ -94,18 +109,19 @@ inline __attribute__((always_inline)) void multiply_in(const PackedMatrix& weigh
 // registers for. A function of its own: tools/check_disassembly.py looks for stores in its loops.
 template <typename Dot, int kRows, int kVectors, bool kStreams>
 MIME_FAST_IN_ORDER __attribute__((noinline)) void multiply(const PackedMatrix& weight, const Rows& x, std::size_t row,
-                                                           std::size_t output, typename Dot::Acc* sums) {
+                                                           std::size_t output, typename Dot::Acc* sums,
+                                                           const Fetch& fetch) {
   constexpr int kTile = std::min(kRows, Dot::kTileRows), kRest = kRows % kTile;
   constexpr std::make_integer_sequence<int, kTile * kVectors> tile{};
-  multiply_in<Dot, kTile, kStreams>(weight, x, row, output, sums, tile);
+  multiply_in<Dot, kTile, kStreams>(weight, x, row, output, sums, fetch, tile);
   std::size_t done = kTile;
 #pragma GCC unroll 1
   for (; done + kTile <= kRows; done += kTile) {
-    multiply_in<Dot, kTile, false>(weight, x, row + done, output, sums + done * kVectors, tile);
+    multiply_in<Dot, kTile, false>(weight, x, row + done, output, sums + done * kVectors, fetch, tile);
   }
   if constexpr (kRest > 0) {
     constexpr std::make_integer_sequence<int, kRest * kVectors> rest{};
-    multiply_in<Dot, kRest, false>(weight, x, row + done, output, sums + done * kVectors, rest);
+    multiply_in<Dot, kRest, false>(weight, x, row + done, output, sums + done * kVectors, fetch, rest);
   }
 }
 

@@ -92,14 +92,15 @@ template <typename Dot, int kVectors>
 struct VocabTile {
   template <int kRows>
   struct Of {
-    static void run(std::size_t row, const VocabArgs& args, RowState* states, const std::size_t& output) {
+    static void run(std::size_t row, const VocabArgs& args, RowState* states, const Fetch& fetch,
+                    const std::size_t& output) {
       constexpr int kTogether = std::max(kVectors, Dot::kLook);
       typename Dot::Acc sums[kTogether / kVectors][kRows][kVectors];
       for (int tile = 0; tile < kTogether / kVectors; ++tile) {
         const std::size_t first = output + static_cast<std::size_t>(tile * kVectors) * Vec::kWidth;
-        // The first rows find their panels in memory and fetch the next ones.
-        const auto product = row == 0 ? multiply<Dot, kRows, kVectors, true> : multiply<Dot, kRows, kVectors, false>;
-        product(*args.weight, args.x, row, first, sums[tile][0]);
+        const auto product =
+            fetch.by_call_from(row) ? multiply<Dot, kRows, kVectors, true> : multiply<Dot, kRows, kVectors, false>;
+        product(*args.weight, args.x, row, first, sums[tile][0], fetch);
       }
       use_sums<Dot, kVectors, kTogether>(args, states, row, kRows, output, sums[0][0]);
     }
@@ -112,6 +113,7 @@ void vocab_topk_with(const VocabArgs& args) {
   static_assert(kBlock % kStep == 0);
   RowState states[kMaxVocabRows];
   RowState* const first_state = states;
+  const Fetch fetch(args.rows, kMostRows, kStep);
   for (std::size_t row = 0; row < args.rows; ++row) {
     states[row].threshold = args.top[row].threshold;
     states[row].target = args.targets == nullptr ? -1 : args.targets[row];
@@ -124,7 +126,7 @@ void vocab_topk_with(const VocabArgs& args) {
     }
     const std::size_t last = std::min(args.weight->padded, (chunk + 1) * kChunkBlocks * kBlock);
     for (std::size_t output = chunk * kChunkBlocks * kBlock; output < last; output += kStep) {
-      for_tiles<kMostRows, VocabTile<Dot, kVectors>::template Of>(args.rows, args, first_state, output);
+      for_tiles<kMostRows, VocabTile<Dot, kVectors>::template Of>(args.rows, args, first_state, fetch, output);
     }
     for (std::size_t row = 0; row < args.rows; ++row) {
       args.partial[row * args.chunks + chunk] = {states[row].shift, Vec::sum_lanes(Vec::load(states[row].sums))};
