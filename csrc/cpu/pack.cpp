@@ -62,10 +62,10 @@ float quantize(const float* weight, std::size_t inputs, Int8Range range, std::in
   return scale;
 }
 
-}  // namespace
-
-PackedMatrix pack(Format format, const float* weight, std::size_t outputs, std::size_t inputs, std::size_t stride,
-                  const float* bias, std::size_t pad_outputs) {
+// row_of(output) gives the weights [inputs] of an output, which need last no longer than until it is asked again.
+template <typename RowOf>
+PackedMatrix pack_rows(Format format, std::size_t outputs, std::size_t inputs, const float* bias,
+                       std::size_t pad_outputs, RowOf row_of) {
   const Precision precision = format.precision;
   PackedMatrix packed;
   packed.precision = precision;
@@ -83,7 +83,7 @@ PackedMatrix pack(Format format, const float* weight, std::size_t outputs, std::
   }
   std::vector<std::int8_t> quantized(packed.words * 4, 0);
   for (std::size_t output = 0; output < outputs; ++output) {
-    const float* row = weight + output * stride;
+    const float* row = row_of(output);
     std::uint32_t* first = packed.panels.data() + output / kPanelWidth * packed.panel_words + output % kPanelWidth;
     if (precision == Precision::kInt8) {
       packed.scale[output] = quantize(row, inputs, format.range, quantized.data());
@@ -107,30 +107,43 @@ PackedMatrix pack(Format format, const float* weight, std::size_t outputs, std::
   return packed;
 }
 
+// With the leading direction taken out.
+PackedMatrix pack_rests(Format format, const float* weight, std::size_t outputs, std::size_t inputs, const float* bias,
+                        std::size_t pad_outputs) {
+  const std::vector<double> found = leading_axes(weight, outputs, inputs, 1);
+  const AlignedVector<float> axis(found.begin(), found.end());
+  const std::vector<double> used(axis.begin(), axis.end());
+  AlignedVector<float> loading(round_up(outputs, pad_outputs), 0.0f);
+  std::vector<double> word(inputs);
+  std::vector<float> rest(inputs);
+  PackedMatrix packed = pack_rows(format, outputs, inputs, bias, pad_outputs, [&](std::size_t output) {
+    std::copy_n(weight + output * inputs, inputs, word.data());
+    loading[output] = static_cast<float>(dot(word.data(), used.data(), inputs));
+    for (std::size_t i = 0; i < inputs; ++i) {
+      rest[i] = static_cast<float>(word[i] - static_cast<double>(loading[output]) * used[i]);
+    }
+    return rest.data();
+  });
+  packed.axis = axis;
+  packed.loading = std::move(loading);
+  return packed;
+}
+
+}  // namespace
+
+PackedMatrix pack(Format format, const float* weight, std::size_t outputs, std::size_t inputs, std::size_t stride,
+                  const float* bias, std::size_t pad_outputs) {
+  return pack_rows(format, outputs, inputs, bias, pad_outputs,
+                   [=](std::size_t output) { return weight + output * stride; });
+}
+
 PackedMatrix pack_vocabulary(Format format, const float* weight, std::size_t outputs, std::size_t inputs,
                              const float* bias, std::size_t pad_outputs) {
-  AlignedVector<float> axis, loading, rests;
-  if (format.precision == Precision::kInt8) {
-    const std::vector<double> found = leading_axes(weight, outputs, inputs, 1);
-    axis.assign(found.begin(), found.end());
-    const std::vector<double> used(axis.begin(), axis.end());
-    loading.assign(round_up(outputs, pad_outputs), 0.0f);
-    rests.resize(outputs * inputs);
-    std::vector<double> word(inputs);
-    for (std::size_t output = 0; output < outputs; ++output) {
-      std::copy_n(weight + output * inputs, inputs, word.data());
-      loading[output] = static_cast<float>(dot(word.data(), used.data(), inputs));
-      for (std::size_t i = 0; i < inputs; ++i) {
-        rests[output * inputs + i] = static_cast<float>(word[i] - static_cast<double>(loading[output]) * used[i]);
-      }
-    }
-    weight = rests.data();
-  }
-  PackedMatrix packed = pack(format, weight, outputs, inputs, inputs, bias, pad_outputs);
+  PackedMatrix packed = format.precision == Precision::kInt8
+                            ? pack_rests(format, weight, outputs, inputs, bias, pad_outputs)
+                            : pack(format, weight, outputs, inputs, inputs, bias, pad_outputs);
   std::fill(packed.bias.begin() + static_cast<std::ptrdiff_t>(outputs), packed.bias.end(),
             -std::numeric_limits<float>::infinity());
-  packed.axis = std::move(axis);
-  packed.loading = std::move(loading);
   return packed;
 }
 
