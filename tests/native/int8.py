@@ -3,6 +3,7 @@ instruction set."""
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TypeVar
 
 import numpy as np
@@ -15,7 +16,10 @@ def heaviest_eight(weight: npt.NDArray[FloatT]) -> npt.NDArray[FloatT]:
     """Of each row the largest sum of the positive, or of the negative ones among eight weights whose products some
     instruction sets add in 16 bits."""
     eights = np.pad(weight, ((0, 0), (0, -weight.shape[1] % 16))).reshape(len(weight), -1, 4, 2, 2)
-    sums = np.stack([np.maximum(sign * eights, 0).sum(axis=(2, 4), dtype=weight.dtype) for sign in (1, -1)])
+    both = np.maximum(np.stack([eights, -eights]), 0)
+    sums = np.zeros_like(both[:, :, :, 0, :, 0])
+    for word, byte in product(range(4), range(2)):  # one by one, as pack() adds them: a last digit may move a rounding
+        sums = sums + both[:, :, :, word, :, byte]
     heaviest: npt.NDArray[FloatT] = sums.max(axis=(0, 2, 3))[:, None]
     return heaviest
 
