@@ -13,7 +13,8 @@ import mime_fast
 from mime_fast.data.empathetic_dialogues import read_pairs
 from mime_fast.engine.engine import Engine
 from mime_fast.engine.results import Reply
-from tests.parity import BOUNDS, FARTHEST, PRECISION_BOUNDS, assert_as_exact, assert_same_replies
+from tests.native.int8 import has_full_range
+from tests.parity import BOUNDS, FARTHEST, NARROW, PRECISION_BOUNDS, assert_as_exact, assert_same_replies
 
 PLAIN_BEAMS: dict[str, Any] = {
     "num_beams": 5,
@@ -88,12 +89,14 @@ def test_fewer_bits_change_few_replies(
 ) -> None:
     """The contract: most replies equal float32's; an emotion that differs was a close call."""
     engine = mime_fast.load(device="cpu", precision=precision, threads=2)
+    narrow = precision == "int8" and not has_full_range(engine.describe()["isa"])
+    bound = PRECISION_BOUNDS[precision] * (NARROW if narrow else 1)
     contexts = [context for context, _ in pairs]
     found, (expected, exact) = engine.generate(contexts), in_float32
     same = sum(one.token_ids == other.token_ids for one, other in zip(found, expected, strict=True))
     assert len(contexts) / 2 < same < len(contexts)
     for one, other in zip(found, expected, strict=True):
         apart = max(other.emotion_probs.values()) - other.emotion_probs[one.emotion]
-        assert apart < FARTHEST * PRECISION_BOUNDS[precision]
+        assert apart < FARTHEST * bound
     errors = log_probs(engine, pairs) - exact
-    assert 0 < errors.square().mean().sqrt() < PRECISION_BOUNDS[precision]  # these logits deviate by more than 1
+    assert 0 < errors.square().mean().sqrt() < bound  # these logits deviate by more than 1

@@ -80,7 +80,7 @@ struct PartialSum {
 
 // Projection to the vocabulary with what is needed of the logits, which are never written unless asked for.
 struct VocabArgs {
-  const PackedMatrix* weight;    // padded to a multiple of kBlock; padding has a bias of -inf
+  const PackedMatrix* weight;    // of pack_vocabulary, padded to a multiple of kBlock
   const std::uint64_t* allowed;  // [blocks], a bit a token: those that may enter
   Rows x;
   std::size_t rows;             // up to kMaxVocabRows

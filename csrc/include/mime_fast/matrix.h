@@ -44,8 +44,8 @@ constexpr std::size_t round_up(std::size_t value, std::size_t step) { return (va
 
 // W [N, K] for y = x W^T + b, in panels of 16 outputs: panels [padded / 16, panel_words / 16, 16]. A panel has the
 // words of all its outputs for the first inputs, then for the next: a kernel reads it from front to back, one cache
-// line at a time, and it stays in the first-level cache while all rows pass. The same for every instruction set, which
-// reads as many panels side by side as its registers have sums for.
+// line at a time, and it stays in the first-level cache while all rows pass. Laid out alike for every instruction set,
+// which reads as many panels side by side as its registers have sums for.
 struct PackedMatrix {
   Precision precision = Precision::kFloat32;
   std::size_t outputs = 0;                 // N
