@@ -20,6 +20,8 @@ constexpr double kTailRounding = 1e-5;      // of the approximate sum: more than
 constexpr double kMostCancelled = 16;       // how much more than the sum the approximate one may be: digits go
 constexpr std::size_t kTrialRows = 32;      // that a screen is tried on when a model is made
 constexpr std::size_t kTrialBest = 11;
+constexpr double kPassTime = 0.65;          // of a dense product's, which a row takes again that is not found
+constexpr double kMostTime = 0.9;           // with which the screen is still worth its memory
 constexpr std::uint32_t kTrialPurpose = 0;  // of the random numbers; no reply depends on them
 
 }  // namespace
@@ -38,76 +40,70 @@ void Screening::run(Scratch& scratch, Team& team, const float* x, std::size_t ro
   finds_.resize(rows);
   for (ScreenedFind& find : finds_) find.found = false;
   prepare(scratch, x, rows);
-  if (which_.empty()) return;
-  pass(scratch, team, ask);
-  for (std::size_t place = 0; place < which_.size(); ++place) {
+  scan(scratch, team, ask, first_);
+  scan_again(scratch, team, ask);
+  for (std::size_t place = 0; place < first_.rows.size(); ++place) {
     const float threshold = threshold_of(place);
     // Fewer words than asked for, or all of them: the dense product is for such rows.
-    if (!(threshold > -kInfinity)) continue;
-    if (has_lost(place)) scan_again(scratch, team, ask, place, threshold);
-    if (!collect(place, threshold)) continue;
-    finish(scratch, x + which_[place] * model_.config.hidden_size, ask, place);
+    if (!(threshold > -kInfinity) || !collect(place, threshold)) continue;
+    finish(scratch, x + first_.rows[place] * model_.config.hidden_size, ask, place);
   }
 }
 
 void Screening::prepare(Scratch& scratch, const float* x, std::size_t rows) {
   const ScreenedMatrix& weight = *model_.screened;
   const std::size_t size = model_.config.hidden_size, words = scratch.kernels.row_words(Precision::kInt8, size);
-  which_.clear();
-  if (words_.size() < rows * words) words_.resize(rows * words);
-  scale_.resize(rows);
-  screened_.resize(rows);
+  first_.rows.clear();
+  if (first_.words.size() < rows * words) first_.words.resize(rows * words);
+  first_.scale.resize(rows);
+  first_.screened.resize(rows);
   largest_error_.resize(rows);
   for (std::size_t row = 0; row < rows; ++row) {
-    const std::size_t place = which_.size();
+    const std::size_t place = first_.rows.size();
     ScreenRowsArgs args{};
     args.weight = &weight;
     args.x = x + row * size;
     args.x_stride = size;
     args.rows = 1;
-    args.words = words_.data() + place * words;
-    args.scale = scale_.data() + place;
-    args.out = screened_.data() + place;
+    args.words = first_.words.data() + place * words;
+    args.scale = first_.scale.data() + place;
+    args.out = first_.screened.data() + place;
     args.scratch = scratch_.need(2 * size);
     scratch.kernels.screen_rows(args);
-    largest_error_[place] = error_of(weight.largest_error, screened_[place]);
-    if (largest_error_[place] <= kLargestError) which_.push_back(row);
+    largest_error_[place] = error_of(weight.largest_error, first_.screened[place]);
+    if (largest_error_[place] <= kLargestError) first_.rows.push_back(row);
   }
+  first_.threshold.assign(first_.rows.size(), -kInfinity);
 }
 
-void Screening::pass(Scratch& scratch, Team& team, const ScreenAsk& ask) {
-  const std::size_t count = which_.size();
-  lower_.assign(parts_ * count, TopTokens{});
-  survivors_.assign(parts_ * count, Survivors{});
-  if (lower_kept_.size() < lower_.size() * kSortedK) lower_kept_.resize(lower_.size() * kSortedK);
-  if (survivors_kept_.size() < lower_.size() * kScreenEntries) survivors_kept_.resize(lower_.size() * kScreenEntries);
-  for (std::size_t i = 0; i < lower_.size(); ++i) {
-    const std::vector<std::int32_t>& banned = (*ask.banned)[which_[i % count]];
-    lower_[i].threshold = -kInfinity;
-    lower_[i].k = k_;
-    lower_[i].kept = lower_kept_.data() + i * kSortedK;
-    lower_[i].banned = banned.data();
-    lower_[i].num_banned = banned.size();
-    survivors_[i].kept = survivors_kept_.data() + i * kScreenEntries;
+void Screening::scan(Scratch& scratch, Team& team, const ScreenAsk& ask, Pass& pass) {
+  const std::size_t count = pass.rows.size(), all = parts_ * count, chunks = model_.vocab_chunks();
+  if (count == 0) return;
+  pass.lower.assign(all, TopTokens{});
+  pass.survivors.assign(all, Survivors{});
+  if (pass.lower_kept.size() < all * kSortedK) pass.lower_kept.resize(all * kSortedK);
+  if (pass.survivors_kept.size() < all * kScreenEntries) pass.survivors_kept.resize(all * kScreenEntries);
+  for (std::size_t i = 0; i < all; ++i) {
+    const std::vector<std::int32_t>& banned = (*ask.banned)[pass.rows[i % count]];
+    pass.lower[i].threshold = pass.threshold[i % count];
+    pass.lower[i].k = k_;
+    pass.lower[i].kept = pass.lower_kept.data() + i * kSortedK;
+    pass.lower[i].banned = banned.data();
+    pass.lower[i].num_banned = banned.size();
+    pass.survivors[i].kept = pass.survivors_kept.data() + i * kScreenEntries;
   }
-  partial_.resize(count * model_.vocab_chunks());
-  scan(scratch, team, ask, 0, count);
-}
-
-// Rows `first` on of those that are screened.
-void Screening::scan(Scratch& scratch, Team& team, const ScreenAsk& ask, std::size_t first, std::size_t count) {
-  const std::size_t chunks = model_.vocab_chunks(), all = which_.size();
+  pass.partial.resize(count * chunks);
   const auto compute = [&](std::size_t chunk, std::size_t last, std::size_t part) {
     ScreenArgs args{};
     args.weight = &*model_.screened;
     args.allowed = ask.allowed;
     const std::size_t words = scratch.kernels.row_words(Precision::kInt8, model_.config.hidden_size);
-    args.x = {words_.data() + first * words, words, scale_.data() + first};
-    args.screened = screened_.data() + first;
+    args.x = {pass.words.data(), words, pass.scale.data()};
+    args.screened = pass.screened.data();
     args.rows = count;
-    args.lower = lower_.data() + part * all + first;
-    args.survivors = survivors_.data() + part * all + first;
-    args.partial = partial_.data() + first * chunks;
+    args.lower = pass.lower.data() + part * count;
+    args.survivors = pass.survivors.data() + part * count;
+    args.partial = pass.partial.data();
     args.chunks = chunks;
     args.first_chunk = chunk;
     args.last_chunk = last;
@@ -120,11 +116,42 @@ void Screening::scan(Scratch& scratch, Team& team, const ScreenAsk& ask, std::si
   }
 }
 
+// Rows with too many words for their lists while the threshold was low: once more with the final one, all together,
+// since a pass of one row takes as long as of ten.
+void Screening::scan_again(Scratch& scratch, Team& team, const ScreenAsk& ask) {
+  places_.clear();
+  again_.rows.clear();
+  again_.threshold.clear();
+  for (std::size_t place = 0; place < first_.rows.size(); ++place) {
+    const float threshold = has_lost(place) ? threshold_of(place) : -kInfinity;
+    if (!(threshold > -kInfinity)) continue;
+    places_.push_back(place);
+    again_.rows.push_back(first_.rows[place]);
+    again_.threshold.push_back(threshold);
+  }
+  const std::size_t count = places_.size();
+  const std::size_t words = scratch.kernels.row_words(Precision::kInt8, model_.config.hidden_size);
+  again_.words.resize(count * words);
+  again_.scale.resize(count);
+  again_.screened.resize(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    std::copy_n(first_.words.data() + places_[i] * words, words, again_.words.data() + i * words);
+    again_.scale[i] = first_.scale[places_[i]];
+    again_.screened[i] = first_.screened[places_[i]];
+  }
+  scan(scratch, team, ask, again_);
+  for (std::size_t part = 0; part < parts_; ++part) {
+    for (std::size_t i = 0; i < count; ++i) {
+      first_.survivors[part * first_.rows.size() + places_[i]] = again_.survivors[part * count + i];
+    }
+  }
+}
+
 // The k-th best lower bound; best_ has them all.
 float Screening::threshold_of(std::size_t place) {
   best_.clear();
   for (std::size_t part = 0; part < parts_; ++part) {
-    const TopTokens& lower = lower_[part * which_.size() + place];
+    const TopTokens& lower = first_.lower[part * first_.rows.size() + place];
     best_.insert(best_.end(), lower.kept, lower.kept + lower.count);
   }
   if (best_.size() < k_) return -kInfinity;
@@ -135,34 +162,23 @@ float Screening::threshold_of(std::size_t place) {
 
 bool Screening::has_lost(std::size_t place) const {
   for (std::size_t part = 0; part < parts_; ++part) {
-    if (survivors_[part * which_.size() + place].lost) return true;
+    if (first_.survivors[part * first_.rows.size() + place].lost) return true;
   }
   return false;
-}
-
-// Too many words for the list while the threshold was low: once more with the final one.
-void Screening::scan_again(Scratch& scratch, Team& team, const ScreenAsk& ask, std::size_t place, float threshold) {
-  for (std::size_t part = 0; part < parts_; ++part) {
-    const std::size_t i = part * which_.size() + place;
-    lower_[i].count = 0;
-    lower_[i].threshold = threshold;
-    survivors_[i].count = 0;
-    survivors_[i].lost = false;
-  }
-  scan(scratch, team, ask, place, 1);
 }
 
 // The words that are left, those of the k best lower bounds first; false if the list was too short.
 bool Screening::collect(std::size_t place, float threshold) {
   left_.clear();
   for (std::size_t part = 0; part < parts_; ++part) {
-    const Survivors& survivors = survivors_[part * which_.size() + place];
+    const Survivors& survivors = first_.survivors[part * first_.rows.size() + place];
     if (survivors.lost) return false;
     for (std::size_t i = 0; i < survivors.count; ++i) {
       const Scored& word = survivors.kept[i];
-      if (is_near(*model_.screened, screened_[place], word, threshold)) left_.push_back(word);
+      if (is_near(*model_.screened, first_.screened[place], word, threshold)) left_.push_back(word);
     }
   }
+  if (left_.size() > kScreenEntries) return false;  // as if one thread had looked at all words
   const auto by_token = [](const Scored& a, const Scored& b) { return a.token < b.token; };
   std::sort(left_.begin(), left_.end(), by_token);
   std::sort(best_.begin(), best_.end(), by_token);
@@ -193,7 +209,8 @@ bool Screening::resolve(Scratch& scratch, const float* x, std::size_t place, dou
   const float threshold = *std::min_element(exact_.begin(), exact_.end());
   const auto likely = static_cast<float>(coarse + std::log(kExactShare));
   for (const Scored& word : rest) {
-    if (word.logit >= likely || may_reach(*model_.screened, screened_[place], word, threshold)) left_.push_back(word);
+    if (word.logit >= likely || may_reach(*model_.screened, first_.screened[place], word, threshold))
+      left_.push_back(word);
   }
   if (left_.size() > std::min(kMostExact, model_.config.vocab_size / 8)) return false;
   compute(scratch, x, k_);
@@ -201,9 +218,9 @@ bool Screening::resolve(Scratch& scratch, const float* x, std::size_t place, dou
 }
 
 void Screening::finish(Scratch& scratch, const float* x, const ScreenAsk& ask, std::size_t place) {
-  const std::size_t row = which_[place], chunks = model_.vocab_chunks();
+  const std::size_t row = first_.rows[place], chunks = model_.vocab_chunks();
   ScreenedFind& find = finds_[row];
-  const double coarse = combine(partial_.data() + place * chunks, chunks);
+  const double coarse = combine(first_.partial.data() + place * chunks, chunks);
   if (!std::isfinite(coarse) || !resolve(scratch, x, place, coarse)) return;
   if (!normalize(scratch, place, coarse, find)) return;
   find.found = true;
@@ -254,7 +271,7 @@ bool Screening::normalize(Scratch& scratch, std::size_t place, double coarse, Sc
       static_cast<double>(*std::min_element(exact_.begin(), exact_.begin() + static_cast<std::ptrdiff_t>(k_)));
   const double most = std::min(kExactShare, std::exp(least - find.log_sum_exp));  // probability of a word in the tail
   find.spread = std::min(share, kSharedRounding * std::sqrt(share * most)) *
-                error_of(model_.screened->mean_error, screened_[place]) / std::sqrt(inputs);
+                error_of(model_.screened->mean_error, first_.screened[place]) / std::sqrt(inputs);
   return true;
 }
 
@@ -287,7 +304,9 @@ void add_screen(Model& model, const float* weight, const float* bias) {
   screening.run(scratch, team, x.data(), kTrialRows, {allowed.data(), &banned, &targets, kTrialBest});
   std::size_t found = 0;
   for (std::size_t row = 0; row < kTrialRows; ++row) found += screening.find(row).found ? 1 : 0;
-  if (found < kTrialRows * 3 / 4) model.screened.reset();
+  const double rows = kTrialRows, again = static_cast<double>(screening.scanned_again()) / rows;
+  const double dense = 1.0 - static_cast<double>(found) / rows;
+  if (kPassTime * (1.0 + again) + dense > kMostTime) model.screened.reset();
 }
 
 }  // namespace mime_fast

@@ -40,14 +40,28 @@ class Screening {
   // x [rows, C].
   void run(Scratch& scratch, Team& team, const float* x, std::size_t rows, const ScreenAsk& ask);
   const ScreenedFind& find(std::size_t row) const { return finds_[row]; }
+  // Rows that took a second pass.
+  std::size_t scanned_again() const { return places_.size(); }
 
  private:
+  // Rows that a pass goes over together, and what it finds of each.
+  struct Pass {
+    std::vector<std::size_t> rows;  // of x
+    AlignedVector<std::uint32_t> words;
+    std::vector<float> scale;
+    std::vector<ScreenedRow> screened;
+    std::vector<float> threshold;  // that each begins with
+    std::vector<TopTokens> lower;  // [parts, rows]
+    std::vector<Survivors> survivors;
+    std::vector<Scored> lower_kept, survivors_kept;
+    std::vector<PartialSum> partial;
+  };
+
   void prepare(Scratch& scratch, const float* x, std::size_t rows);
-  void pass(Scratch& scratch, Team& team, const ScreenAsk& ask);
-  void scan(Scratch& scratch, Team& team, const ScreenAsk& ask, std::size_t first, std::size_t count);
+  void scan(Scratch& scratch, Team& team, const ScreenAsk& ask, Pass& pass);
+  void scan_again(Scratch& scratch, Team& team, const ScreenAsk& ask);
   float threshold_of(std::size_t place);
   bool has_lost(std::size_t place) const;
-  void scan_again(Scratch& scratch, Team& team, const ScreenAsk& ask, std::size_t place, float threshold);
   bool collect(std::size_t place, float threshold);
   void finish(Scratch& scratch, const float* x, const ScreenAsk& ask, std::size_t place);
   void compute(Scratch& scratch, const float* x, std::size_t first);
@@ -57,16 +71,10 @@ class Screening {
   const Model& model_;
   std::size_t k_ = 0;
   std::size_t parts_ = 0;
-  std::vector<std::size_t> which_;  // rows that are screened
-  AlignedVector<std::uint32_t> words_;
-  std::vector<float> scale_;
-  std::vector<ScreenedRow> screened_;
-  std::vector<float> largest_error_;  // of any word, for each of them
-  std::vector<TopTokens> lower_;      // [parts, screened]
-  std::vector<Survivors> survivors_;
-  std::vector<Scored> lower_kept_, survivors_kept_;
-  std::vector<PartialSum> partial_;
-  std::vector<Scored> best_, left_;  // of the row at hand
+  Pass first_, again_;
+  std::vector<std::size_t> places_;   // in first_, of the rows of again_
+  std::vector<float> largest_error_;  // of any word, for each row of first_
+  std::vector<Scored> best_, left_;   // of the row at hand
   std::vector<float> exact_, approximate_, powers_;
   Buffer scratch_;
   std::vector<ScreenedFind> finds_;

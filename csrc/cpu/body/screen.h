@@ -89,6 +89,7 @@ struct ScreenState : RowState {
   float error[kChunkBlocks];  // bounds of the chunk's blocks
 };
 
+// Make room in a full list. One that stays nearly full is given up, or the next words would soon ask for this again.
 __attribute__((noinline)) inline void shrink(const ScreenArgs& args, std::size_t row, float threshold) {
   Survivors& survivors = args.survivors[row];
   std::size_t kept = 0;
@@ -98,6 +99,7 @@ __attribute__((noinline)) inline void shrink(const ScreenArgs& args, std::size_t
     }
   }
   survivors.count = kept;
+  survivors.lost = kept > kScreenEntries * 7 / 8;
 }
 
 // Words of a tile that are near the threshold, by their block's bound `error`.
@@ -110,12 +112,8 @@ __attribute__((noinline)) inline void consider(const ScreenArgs& args, std::size
     const int i = __builtin_ctzll(above);
     if (!(logits[i] > lower.threshold - error)) continue;
     const auto token = static_cast<std::int32_t>(first + static_cast<std::size_t>(i));
-    if (survivors.count == kScreenEntries) shrink(args, row, lower.threshold);
-    if (survivors.count < kScreenEntries) {
-      survivors.kept[survivors.count++] = {logits[i], token};
-    } else {
-      survivors.lost = true;
-    }
+    if (survivors.count == kScreenEntries && !survivors.lost) shrink(args, row, lower.threshold);
+    if (!survivors.lost) survivors.kept[survivors.count++] = {logits[i], token};
     const float least = logits[i] - error;
     if ((allowed >> i & 1) != 0 && least > lower.threshold) enter(lower, {least, token});
   }

@@ -45,7 +45,8 @@ struct ScreenRowsArgs {
   float* scratch;        // [2 K]
 };
 
-// Words of a row that may be among its best, with their approximate logits; `lost`: there was no room for all.
+// Words of a row that may be among its best, with their approximate logits; `lost`: there was no room for
+// all, and which are kept means nothing.
 struct Survivors {
   Scored* kept = nullptr;  // [kScreenEntries]
   std::size_t count = 0;
