@@ -29,6 +29,8 @@ from mime_fast.errors import BackendError
 from mime_fast.reference.reranker import PARTS, Reranker, Tower, unit
 from mime_fast.reference.search_checks import no_response
 
+BFLOAT16_ISAS = ("avx512_bf16",)  # that have products of bfloat16 numbers
+
 
 class NativeBackend:
     """A model with packed weights. See `Backend` for the methods.
@@ -110,8 +112,14 @@ class NativeBackend:
         why = f"{self.precision} kernels for {self._model.isa}"
         if self.precision == "screened" and not self._model.screened:
             why = f"float32 kernels for {self._model.isa}: the screen would leave too many words of this vocabulary"
+        slow = self.precision == "bfloat16" and self._model.isa not in BFLOAT16_ISAS
+        remark = (
+            f"precision='bfloat16': {self._model.isa} has no bfloat16 products, so float32's are used; weights take "
+            "half the memory, but large batches no less time than with 'float32' ('screened' and 'int8' are faster)"
+        )
         return {
             "isa": self._model.isa,
+            **({"remark": remark} if slow else {}),
             "implementations": {op: {"choice": self.name, "reason": why} for op in self._ops},
         }
 

@@ -104,6 +104,8 @@ def choose(weights: ModelWeights, wanted: Wanted) -> Choice:
     placement = _place(kind, wanted, model_type, others)
     reason = _reason(kind, wanted, others)
     backend = kind.make(weights, placement, wanted, reason)
+    if remark := backend.describe().get("remark"):
+        warnings.warn(str(remark), UserWarning, stacklevel=3)
     return Choice(backend, placement, reason, wanted.batch_size or kind.batch_size, kind.threads(wanted))
 
 

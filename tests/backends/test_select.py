@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -34,6 +35,9 @@ class StandIn:
 
     def __init__(self, _: Any, precision: str, batch_size: int, threads: int, isa: str) -> None:
         self.made_of = precision, batch_size, threads, isa
+
+    def describe(self) -> dict[str, Any]:
+        return {}
 
 
 def chosen(model: DialogueModel | None = None, **wanted: Any) -> Choice:
@@ -91,6 +95,24 @@ def test_the_reference_where_native_cannot_run(unable: None) -> None:
     assert isinstance(choice.backend, ReferenceBackend)
     assert choice.reason.startswith("the extension mime_fast._native cannot be imported")
     assert isinstance(chosen(device="cpu", backend="reference").backend, ReferenceBackend)  # no warning
+
+
+def test_bfloat16_where_there_are_no_products_of_it() -> None:
+    """Never without a word: it is no faster than float32 there."""
+    with pytest.warns(UserWarning, match=r"^precision='bfloat16': generic has no bfloat16 products.*'screened'"):
+        engine = mime_fast.load(device="cpu", precision="bfloat16", isa="generic")
+    assert "generic has no bfloat16 products" in engine.describe()["remark"]
+
+
+@pytest.mark.parametrize("precision", ["float32", "screened", "bfloat16", "int8"])
+def test_no_warning_where_a_precision_pays(precision: str) -> None:
+    isa = "avx512_bf16" if precision == "bfloat16" else "auto"
+    if isa != "auto" and (why := _native.why_not(isa)):
+        pytest.skip(why)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        engine = mime_fast.load(device="cpu", precision=precision, isa=isa)
+    assert "remark" not in engine.describe()
 
 
 @pytest.mark.parametrize("interface", ["0" * 64, None], ids=["another", "older than the check"])
@@ -168,6 +190,9 @@ class StandInOnAGpu:
 
     def __init__(self, _: Any, *made_of: Any) -> None:
         self.made_of = made_of
+
+    def describe(self) -> dict[str, Any]:
+        return {}
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
