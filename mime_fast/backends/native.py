@@ -81,7 +81,7 @@ class NativeBackend:
             raise no_response(error.dialogues, options) from None
         except _native.ModelError as error:
             raise BackendError(str(error)).about(error.dialogues) from None
-        refuse_nan("emotion logits", outputs[0], np.arange(len(contexts)))
+        refuse_nan("emotion logits", outputs[0])
         return EmotionOutputs(*outputs), Hypotheses(*replies)
 
     def score(
@@ -98,8 +98,8 @@ class NativeBackend:
             )
         except _native.ModelError as error:
             raise BackendError(str(error)).about(error.dialogues) from None
-        refuse_nan("emotion logits", outputs[0], np.arange(len(contexts)))
-        refuse_nan("log-probs", log_probs, np.repeat(np.arange(len(contexts)), np.diff(target_offsets)))
+        refuse_nan("emotion logits", outputs[0])
+        refuse_nan("log-probs", log_probs, offsets=target_offsets)
         return EmotionOutputs(*outputs), log_probs
 
     def mimic_shares(self, contexts: Contexts, requests: Requests) -> Floats:
@@ -129,7 +129,7 @@ class NativeBackend:
             found = run(_arrays(contexts), **self._running(stop))
         except _native.ModelError as error:
             raise BackendError(str(error)).about(error.dialogues) from None
-        refuse_nan(what, found, np.arange(len(found)))
+        refuse_nan(what, found)
         return found
 
     def _running(self, stop: Stop | None) -> dict[str, Any]:

@@ -129,10 +129,20 @@ def ops_of(config: ModelConfig) -> tuple[str, ...]:
     return OPS if config.noise_groups else tuple(op for op in OPS if op not in MIME_OPS)
 
 
-def refuse_nan(what: str, values: Floats, owners: npt.NDArray[np.int64]) -> None:
-    """Raise a BackendError that names the dialogues whose values contain NaN."""
-    broken = np.isnan(values).reshape(len(values), -1).any(axis=1) if len(values) else np.zeros(0, bool)
-    if broken.any():
-        dialogues = np.unique(owners[broken]).tolist()
-        message = f"the model produced NaN in the {what} of dialogues {dialogues} of this batch"
-        raise BackendError(message).about(dialogues)
+def refuse_nan(
+    what: str, values: Floats, *, owners: npt.NDArray[np.int64] | None = None, offsets: Offsets | None = None
+) -> None:
+    """Raise a BackendError that names the dialogues whose values contain NaN.
+
+    Args:
+        owners: the dialogue of each value; without it and `offsets` each dialogue has one row.
+        offsets: where the values of each dialogue begin and end, [N + 1].
+    """
+    if not np.isnan(values).any():
+        return
+    if owners is None:
+        owners = np.arange(len(values)) if offsets is None else np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    broken = np.isnan(values).reshape(len(values), -1).any(axis=1)
+    dialogues = np.unique(owners[broken]).tolist()
+    message = f"the model produced NaN in the {what} of dialogues {dialogues} of this batch"
+    raise BackendError(message).about(dialogues)

@@ -115,8 +115,7 @@ class ReferenceBackend:
                 rows = _rows(targets, target_offsets, batch)
                 places = [np.arange(target_offsets[i], target_offsets[i + 1]) for i in batch]
                 log_probs[np.concatenate(places)] = _numbers(self._target_log_probs(rows, memory))
-        owners = np.repeat(np.arange(len(contexts)), np.diff(target_offsets))
-        refuse_nan("log-probs", log_probs, owners)
+        refuse_nan("log-probs", log_probs, offsets=target_offsets)
         return outputs, log_probs
 
     def mimic_shares(self, contexts: Contexts, requests: Requests) -> Floats:
@@ -143,7 +142,7 @@ class ReferenceBackend:
         with torch_running(self.threads):
             for batch in self._batches(contexts, stop):
                 found[batch] = _numbers(read(self._encode(contexts, batch)))
-        refuse_nan(what, found, np.arange(len(found)))
+        refuse_nan(what, found)
         return found
 
     def _batches(self, contexts: Contexts, stop: Stop | None) -> Iterator[list[int]]:
@@ -163,7 +162,7 @@ class ReferenceBackend:
         """The decoder's memory of the batch; what was recognised goes to its rows of `outputs`."""
         context = self._encode(contexts, batch)
         logits = _numbers(context.emotion_logits)
-        refuse_nan("emotion logits", logits, np.array(batch))
+        refuse_nan("emotion logits", logits, owners=np.array(batch))
         given = requests.emotions[batch]
         chosen = np.where(given < 0, logits.argmax(axis=1), given)
         mimicked = torch.from_numpy(chosen.astype(np.int64)).to(self.placement.device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from itertools import chain, cycle, islice, repeat, tee
+from itertools import accumulate, chain, cycle, islice, repeat, tee
 from itertools import count as counter
 from numbers import Integral
 from operator import length_hint
@@ -168,8 +168,7 @@ class Reading:
 
 def flatten(rows: Sequence[Sequence[int]]) -> tuple[Ids, Offsets]:
     """Rows of ids one after the other, and where each begins and ends, [N + 1]."""
-    offsets = np.zeros(len(rows) + 1, np.int64)
-    np.cumsum([len(row) for row in rows], out=offsets[1:])
+    offsets = np.array([0, *accumulate(map(len, rows))], np.int64)
     return np.fromiter(chain.from_iterable(rows), np.int32, offsets[-1]), offsets
 
 

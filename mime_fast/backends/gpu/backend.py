@@ -110,7 +110,7 @@ class CudaBackend:
         with self._running():
             sizes, broken_at, emotions, *pools = self._halving(lambda most: self._search(work, most, stop))
         outputs = work.outputs(emotions)
-        refuse_nan("emotion logits", outputs.emotion_logits, np.arange(len(contexts)))
+        refuse_nan("emotion logits", outputs.emotion_logits)
         return outputs, work.results(sizes, broken_at, *pools)
 
     def score(
@@ -143,8 +143,8 @@ class CudaBackend:
         with self._running():
             found, emotions = to_host(self._halving(run))
         outputs = emotion_outputs(emotions)
-        refuse_nan("emotion logits", outputs.emotion_logits, np.arange(len(contexts)))
-        refuse_nan("log-probs", found, np.repeat(np.arange(len(contexts)), np.diff(target_offsets)))
+        refuse_nan("emotion logits", outputs.emotion_logits)
+        refuse_nan("log-probs", found, offsets=target_offsets)
         return outputs, found
 
     def mimic_shares(self, contexts: Contexts, requests: Requests) -> Floats:
@@ -183,7 +183,7 @@ class CudaBackend:
 
         with self._running():
             found: Floats = self._halving(run).cpu().numpy()
-        refuse_nan(what, found, np.arange(len(found)))
+        refuse_nan(what, found)
         return found
 
     def _batches(
