@@ -81,6 +81,7 @@ class Model:
         targets: npt.NDArray[np.int32],
         target_offsets: npt.NDArray[np.int64],
         *,
+        dense: bool = False,
         stop: npt.NDArray[np.uint8] | None,
         threads: int,
         batch_size: int,

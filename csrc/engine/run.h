@@ -50,9 +50,9 @@ std::vector<std::vector<Reply>> run_generate(const Model& model, const RunOption
                                              const std::vector<std::vector<std::int32_t>>& prefixes, std::size_t count,
                                              const EmotionOutputs& outputs);
 
-// Log-probs of given replies, flat; target_offsets [count + 1].
+// Log-probs of given replies, flat; target_offsets [count + 1]. dense: of a screened model, too, float32's own.
 void run_score(const Model& model, const RunOptions& run, const Contexts& contexts, const Requests& requests,
-               const std::int32_t* targets, const std::int64_t* target_offsets, std::size_t count,
+               const std::int32_t* targets, const std::int64_t* target_offsets, bool dense, std::size_t count,
                const EmotionOutputs& outputs, float* logprobs);
 
 }  // namespace mime_fast

@@ -15,13 +15,13 @@ constexpr std::size_t kEncodeTogether = 8;
 // Log-probs of the targets of some dialogues; what is beyond kMaxVocabRows rows goes block by block.
 class Scorer {
  public:
-  Scorer(const Model& model, Queue& queue, bool on_caller)
+  Scorer(const Model& model, Queue& queue, bool on_caller, bool dense)
       : model_(model),
         queue_(queue),
         on_caller_(on_caller),
         scratch_(*model.kernels),
         team_(queue.team_size()),
-        lookup_(model, {}) {}
+        lookup_(model, {}, !dense) {}
 
   Scratch& scratch() { return scratch_; }
 
@@ -87,11 +87,11 @@ class Scorer {
 }  // namespace
 
 void run_score(const Model& model, const RunOptions& run, const Contexts& contexts, const Requests& requests,
-               const std::int32_t* targets, const std::int64_t* target_offsets, std::size_t count,
+               const std::int32_t* targets, const std::int64_t* target_offsets, bool dense, std::size_t count,
                const EmotionOutputs& outputs, float* logprobs) {
   Queue queue(run, count);
   queue.run([&](bool on_caller) {
-    Scorer scorer(model, queue, on_caller);
+    Scorer scorer(model, queue, on_caller, dense);
     for (;;) {
       const auto taken = queue.take(std::min(kEncodeTogether, queue.capacity()));
       for (std::size_t first = 0; first < taken.size();) {

@@ -142,7 +142,9 @@ class Native(Kind):
         from mime_fast.backends.native import NativeBackend
 
         batch_size = wanted.batch_size or self.batch_size
-        return NativeBackend(weights, placement.precision, batch_size, self.threads(wanted), wanted.isa)
+        return NativeBackend(
+            weights, placement.precision, batch_size, self.threads(wanted), wanted.isa, wanted.exact_logprobs
+        )
 
 
 class Reference(Kind):

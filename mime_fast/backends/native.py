@@ -41,11 +41,20 @@ class NativeBackend:
         batch_size: dialogues that a thread decodes together.
         threads: workers, each with dialogues of its own; few dialogues split the vocabulary over them.
         isa: "auto", or the instruction set to use.
+        exact_logprobs: with "screened", `score` computes float32's log-probs, and says that `generate` does not.
     """
 
     name = "native"
 
-    def __init__(self, weights: ModelWeights, precision: str, batch_size: int, threads: int, isa: str) -> None:
+    def __init__(
+        self,
+        weights: ModelWeights,
+        precision: str,
+        batch_size: int,
+        threads: int,
+        isa: str,
+        exact_logprobs: bool = False,
+    ) -> None:
         self.precision = precision
         self.batch_size = batch_size
         self.threads = threads
@@ -54,6 +63,7 @@ class NativeBackend:
         tied = TIED if weights.config.tie_word_embeddings else {}
         self._ops = ops_of(weights.config)
         self._model = _native.Model(config, groups, _Named(weights.tensors, tied), precision, isa)
+        self.rescores = exact_logprobs and self._model.screened
 
     def classify(self, contexts: Contexts, stop: Stop | None = None) -> Floats:
         return self._of_contexts(self._model.classify, "emotion logits", contexts, stop)
@@ -94,7 +104,7 @@ class NativeBackend:
     ) -> tuple[EmotionOutputs, Floats]:
         try:
             outputs, log_probs = self._model.score(
-                _arrays(contexts), _keys(requests), targets, target_offsets, **self._running(stop)
+                _arrays(contexts), _keys(requests), targets, target_offsets, dense=self.rescores, **self._running(stop)
             )
         except _native.ModelError as error:
             raise BackendError(str(error)).about(error.dialogues) from None
@@ -111,7 +121,7 @@ class NativeBackend:
     def describe(self) -> dict[str, Any]:
         why = f"{self.precision} kernels for {self._model.isa}"
         if self.precision == "screened" and not self._model.screened:
-            why = f"float32 kernels for {self._model.isa}: the screen would leave too many words of this vocabulary"
+            why = f"float32 kernels for {self._model.isa}: the screen would not pay on this vocabulary"
         slow = self.precision == "bfloat16" and self._model.isa not in BFLOAT16_ISAS
         remark = (
             f"precision='bfloat16': {self._model.isa} has no bfloat16 products, so float32's are used; weights take "
@@ -120,6 +130,7 @@ class NativeBackend:
         return {
             "isa": self._model.isa,
             **({"remark": remark} if slow else {}),
+            **({"exact_logprobs": True} if self.rescores else {}),
             "implementations": {op: {"choice": self.name, "reason": why} for op in self._ops},
         }
 

@@ -75,6 +75,10 @@ class Backend(Protocol):
     def name(self) -> str:
         """What `load` calls it."""
 
+    @property
+    def rescores(self) -> bool:
+        """Whether exact log-probs are wanted, and those of `generate` are not: `score` has them."""
+
     def classify(self, contexts: Contexts, stop: Stop | None = None) -> Floats:
         """Emotion logits, [N, 32]."""
 
@@ -120,7 +124,7 @@ class Backend(Protocol):
         """JSON-ready facts for `Engine.describe`.
 
         `implementations` maps each op of the model to `choice` and `reason`; a back end of several instruction sets
-        adds `isa`.
+        adds `isa`; `remark` is what a user should know at once.
         """
 
 

@@ -45,6 +45,7 @@ class ReferenceBackend:
     """`mime_fast.reference` in batches of similar length. See `Backend` for the methods."""
 
     name = "reference"
+    rescores = False
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mime_fast.backends.kinds import KINDS, Kind
 from mime_fast.backends.placement import Placement, check_device
 from mime_fast.backends.threads import MOST_THREADS
-from mime_fast.config.checks import check_int
+from mime_fast.config.checks import check_bool, check_int
 from mime_fast.errors import BackendError, ConfigError
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class Wanted:
     backend: str = "auto"
     isa: str = "auto"
     cuda_graphs: bool = True
+    exact_logprobs: bool = False
 
     def __post_init__(self) -> None:
         if self.threads is not None:
@@ -67,8 +68,8 @@ class Wanted:
                 raise ConfigError(f"{name}={value!r}: must be {', '.join(map(repr, known))}{hint}")
         if not isinstance(self.isa, str):
             raise ConfigError(f"isa={self.isa!r}: must be 'auto' or the name of an instruction set")
-        if not isinstance(self.cuda_graphs, bool):
-            raise ConfigError(f"cuda_graphs={self.cuda_graphs!r}: must be True or False")
+        check_bool("cuda_graphs", self.cuda_graphs)
+        check_bool("exact_logprobs", self.exact_logprobs)
         check_device(self.device)
         for kind in KINDS:
             if kind.name == self.backend and self.isa != "auto" and not kind.has_isas:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 DEVICES = ("auto", "cpu", "cuda")
 _MAX_SEED = 2**64 - 1
-_LOAD_OPTIONS = ("device", "precision", "threads", "batch_size", "backend", "isa")
+_LOAD_OPTIONS = ("device", "precision", "threads", "batch_size", "backend", "isa", "exact_logprobs")
 
 
 def add_model_options(parser: ArgumentParser, *, one_model: bool = True) -> None:
@@ -51,6 +51,9 @@ def add_model_options(parser: ArgumentParser, *, one_model: bool = True) -> None
         help="instruction set of the native back end; mime-fast info lists them (default: %(default)s)",
     )
     offer(isa, _isas)
+    group.add_argument(
+        "--exact-logprobs", action="store_true", help="with --precision screened: float32's log-probs for every reply"
+    )
 
 
 def _isas() -> list[str]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mime_fast.engine.engine import Engine
 
 _NAMED = ("device", "backend", "isa", "precision")  # options of `load` that decide the last digits
+_EXACT = "exact_logprobs"  # another, which is named only where it is on
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class AnswererSpec:
 def provenance_of(engine: Engine) -> dict[str, Any]:
     """What decides the last digits of an engine's figures."""
     facts = engine.describe()
-    provenance = {name: facts[name] for name in ("device", "backend", "isa", "precision") if name in facts}
+    provenance = {name: facts[name] for name in (*_NAMED, _EXACT) if name in facts}
     return provenance | ({} if "isa" in facts else {"torch": version("torch")})
 
 
@@ -69,6 +70,7 @@ def check_provenance(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
 
 def _flags(provenance: Mapping[str, Any]) -> str:
     flags = [f"--{name} {provenance[name]}" for name in _NAMED if name in provenance]
+    flags += ["--exact-logprobs"] * (_EXACT in provenance)
     return f" ({' '.join(flags)})" if flags else ""
 
 

@@ -13,6 +13,7 @@ from mime_fast.backends.protocol import Backend, Contexts, EmotionOutputs, Reque
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.engine.assemble import emotion_probs
 from mime_fast.engine.reading import flatten
+from mime_fast.engine.rescoring import rescored
 from mime_fast.reference.hypothesis import Hypothesis
 from mime_fast.reference.reranker import Reranker, cosines
 from mime_fast.text.special import CLS_ID, USR_ID
@@ -34,12 +35,28 @@ def search(
     prefixes: Sequence[Sequence[int]] | None = None,
     stop: Stop | None = None,
 ) -> tuple[EmotionOutputs, Sequence[list[Hypothesis]]]:
-    """As `Backend.generate`; with `best_of` the best of so many draws.
+    """As `Backend.generate`, with exact log-probs where they are wanted; with `best_of` the best of so many draws.
 
     A reply is worth log P(reply given context), and beside it what the reranker says of it; without a reranker
     MIMICRY log sum_e P(e given context) P(e given reply). The emotion of a reply is what the model's own classifier
     recognises in it; the context's is that of the request where one is given. A reply is read as a speaker's turn.
     """
+    asked = contexts, requests, options
+    outputs, found = _search(backend, max_positions, reranker, threads, *asked, prefixes, stop)
+    return outputs, rescored(backend, *asked, found, stop) if backend.rescores else found
+
+
+def _search(
+    backend: Backend,
+    max_positions: int,
+    reranker: Reranker | None,
+    threads: int,
+    contexts: Contexts,
+    requests: Requests,
+    options: GenerationConfig,
+    prefixes: Sequence[Sequence[int]] | None,
+    stop: Stop | None,
+) -> tuple[EmotionOutputs, Sequence[list[Hypothesis]]]:
     if not options.do_sample or options.best_of == 1:
         return backend.generate(contexts, requests, options, prefixes, stop)
     draws = options.replace(num_return_sequences=options.best_of, best_of=1)

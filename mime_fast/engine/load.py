@@ -27,6 +27,7 @@ class LoadOptions(TypedDict, total=False):
     backend: str
     isa: str
     cuda_graphs: bool
+    exact_logprobs: bool
 
 
 def load(
@@ -39,6 +40,7 @@ def load(
     backend: str = "auto",
     isa: str = "auto",
     cuda_graphs: bool = True,
+    exact_logprobs: bool = False,
 ) -> Engine:
     """Load a model.
 
@@ -54,6 +56,8 @@ def load(
         isa: the instruction set of the native back end (`mime-fast info` lists them), or "auto": the best one here.
         cuda_graphs: False: the cuda back end launches every kernel by itself, which is slower, to find faults; others
             do not look at it.
+        exact_logprobs: with "screened", log-probs of replies and of given responses are float32's, and take a dense
+            product each; others are exact in their precision anyway.
 
     Raises:
         CheckpointError: no such model, or a broken one.
@@ -62,7 +66,7 @@ def load(
     """
     if path is not None and not isinstance(path, str | os.PathLike):
         raise ConfigError(f"path={path!r}: must be None, a model folder or the name of a shipped model")
-    wanted = Wanted(device, precision, threads, batch_size, backend, isa, cuda_graphs)
+    wanted = Wanted(device, precision, threads, batch_size, backend, isa, cuda_graphs, exact_logprobs)
     found = find_model(path)
     folder = load_model_folder(found)
     name = found.name if found.parent == PRETRAINED else str(found)

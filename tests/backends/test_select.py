@@ -33,7 +33,7 @@ class StandIn:
 
     name = "native"
 
-    def __init__(self, _: Any, precision: str, batch_size: int, threads: int, isa: str) -> None:
+    def __init__(self, _: Any, precision: str, batch_size: int, threads: int, isa: str, exact_logprobs: bool) -> None:
         self.made_of = precision, batch_size, threads, isa
 
     def describe(self) -> dict[str, Any]:
@@ -161,7 +161,7 @@ def test_an_instruction_set_that_is_missing(able: None) -> None:
         ({"batch_size": 0}, ConfigError, "batch_size=0"),
         ({"batch_size": 1.5}, ConfigError, "batch_size=1.5"),
         ({"backend": "reference", "isa": "avx2"}, ConfigError, "isa='avx2' with backend='reference'"),
-        ({"cuda_graphs": "no"}, ConfigError, "cuda_graphs='no': must be True or False"),
+        ({"cuda_graphs": "no"}, ConfigError, "cuda_graphs='no': must be true or false"),
         ({"backend": "reference", "precision": "int8"}, BackendError, "int8 is only for the native back end"),
     ],
 )

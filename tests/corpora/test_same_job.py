@@ -121,6 +121,19 @@ def test_another_back_end_is_refused_with_flags_that_help(
     assert make_job(source, out, load_options=flags).run().rows == 400
 
 
+def test_exact_log_probs_are_not_mixed_with_others(
+    tmp_path: Path, make_job: MakeJob, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, screened = tmp_path / "out.jsonl", {"precision": "screened", "threads": 1}
+    exact = screened | {"exact_logprobs": True}
+    stopped_after(monkeypatch, make_job(source, out, model=None, load_options=exact), 3)
+    with pytest.raises(
+        DataError, match=r"exact_logprobs True, others would be by .*--precision screened --exact-logprobs\)"
+    ):
+        make_job(source, out, model=None, load_options=screened).run()
+    assert make_job(source, out, model=None, load_options=exact).run().rows == 400
+
+
 @pytest.mark.parametrize("change", ["cut", "grown", "edited"])
 def test_an_input_that_changed_is_found_as_it_is_read(
     tmp_path: Path, make_job: MakeJob, source: Path, monkeypatch: pytest.MonkeyPatch, change: str

@@ -221,7 +221,7 @@ class PyModel {
   }
 
   py::tuple score(const py::tuple& contexts, const py::tuple& requests, const py::object& targets,
-                  const py::object& target_offsets, const py::object& stop, std::size_t threads,
+                  const py::object& target_offsets, bool dense, const py::object& stop, std::size_t threads,
                   std::size_t batch_size) const {
     const CheckedContexts checked(contexts, model_.config);
     const CheckedRequests asked(requests, checked.count);
@@ -239,7 +239,7 @@ class PyModel {
     float* out = logprobs.mutable_data();
     Interruption interruption(stop);
     run_released(interruption, threads, batch_size, [&](const RunOptions& run) {
-      run_score(model_, run, checked.view(), asked.view(), tokens.data(), offsets.data(), count, view, out);
+      run_score(model_, run, checked.view(), asked.view(), tokens.data(), offsets.data(), dense, count, view, out);
     });
     return py::make_tuple(outputs.tuple(), logprobs);
   }
@@ -304,7 +304,8 @@ PYBIND11_MODULE(_native, module) {
       .def("generate", &PyModel::generate, py::arg("contexts"), py::arg("requests"), py::arg("options"),
            py::arg("prefixes"), py::kw_only(), py::arg("stop"), py::arg("threads"), py::arg("batch_size"))
       .def("score", &PyModel::score, py::arg("contexts"), py::arg("requests"), py::arg("targets"),
-           py::arg("target_offsets"), py::kw_only(), py::arg("stop"), py::arg("threads"), py::arg("batch_size"));
+           py::arg("target_offsets"), py::kw_only(), py::arg("dense") = false, py::arg("stop"), py::arg("threads"),
+           py::arg("batch_size"));
   bind_tower(module);
   module.attr("interface") = MIME_FAST_INTERFACE;
   py::list isas;

@@ -73,6 +73,7 @@ class CudaBackend:
     """
 
     name = "cuda"
+    rescores = False
 
     def __init__(self, model: Mime, dtype: torch.dtype, batch_size: int, ops: Ops, graphs: Graphs) -> None:
         self._source = model
