@@ -99,7 +99,7 @@ class MimeRunner:
             torch.set_num_threads(self.torch_threads)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=40)  # one of each precision and batch size of a subject
 def load(contender: Contender, files: Files, batch: int, threads: int) -> Runner:
     """A runner for calls of `batch` dialogues.
 

@@ -34,6 +34,18 @@ def race(runs: Mapping[Key, Callable[[], None]], rounds: int, budget: float) -> 
     second round is made if the first took no more than twice as long.
     """
     found = {key: Rounds() for key in runs}
+    gc.collect()
+    gc.freeze()  # or the engines and their libraries would be looked through before every round, and within some
+    try:
+        _take_turns(runs, found, rounds, budget)
+    finally:
+        gc.unfreeze()
+    return found
+
+
+def _take_turns(
+    runs: Mapping[Key, Callable[[], None]], found: Mapping[Key, Rounds], rounds: int, budget: float
+) -> None:
     for turn in range(rounds):
         for key, run in runs.items():
             walls = found[key].wall
@@ -43,7 +55,6 @@ def race(runs: Mapping[Key, Callable[[], None]], rounds: int, budget: float) -> 
                     found[key].add(run)
                 except Exception as error:  # the others go on
                     found[key].error = f"{type(error).__name__}: {error}"
-    return found
 
 
 class Clock:
