@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -23,7 +24,8 @@ from mime_fast.data.reading.rows import RawRow
 from mime_fast.files import named_writer
 
 Watch = Callable[[list[RowResult]], None]
-Report = Callable[[float | Tally], None]  # seconds that loading took, or what is counted of some rows
+Found = float | Tally | str  # seconds that loading took, what is counted of some rows, or a warning
+Report = Callable[[Found], None]
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def start_worker(work: PartWork, alive: Connection, reports: Connection, turn: L
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=lambda: (wait([alive]), os._exit(1)), daemon=True).start()
 
-    def report(found: float | Tally) -> None:
+    def report(found: Found) -> None:
         with turn:
             reports.send(found)
 
@@ -125,6 +127,10 @@ def run_worker(number: int, rows: list[RawRow]) -> tuple[int, PartResult]:
     (worker,) = _WORKER
     if worker.answerer is None:
         started = time.monotonic()
-        worker.answerer = worker.work.spec.make()
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            worker.answerer = worker.work.spec.make()
+        for each in told:
+            worker.report(str(each.message))
         worker.report(time.monotonic() - started)
     return number, worker.work.make(worker.answerer, number, rows, lambda found: worker.report(Tally.of(found)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mime_fast.corpora.answerer_spec import check_provenance
 from mime_fast.corpora.answering import Answerer, RowResult
 from mime_fast.corpora.chunks import CHUNK
-from mime_fast.corpora.part_work import Digest, PartWork
+from mime_fast.corpora.part_work import Digest, Found, PartWork
 from mime_fast.corpora.parts import PartResult, Parts
 from mime_fast.corpora.pool import Pool
 from mime_fast.corpora.progress import ProgressBar
@@ -140,9 +141,11 @@ class PendingParts:
             f"row {first} (from 0); give another OUT, or --restart begins anew"
         )
 
-    def _reported(self, found: float | Tally) -> None:
+    def _reported(self, found: Found) -> None:
         if isinstance(found, Tally):
             self.progress.add(found, self.reader.estimated_rows())
+        elif isinstance(found, str):
+            warnings.warn(found, UserWarning, stacklevel=2)  # every worker's is the same, and is shown once
         else:
             self.progress.loaded(found)
 

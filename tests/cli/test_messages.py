@@ -91,6 +91,36 @@ def test_completion_without_its_package_is_ignored(run: Run, monkeypatch: pytest
     assert outcome.code == 0 and "usage: mime-fast generate" in outcome.out and outcome.err == ""
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_what_loading_warns_of_is_said_once(model_dir: Path, tmp_path: Path, workers: str) -> None:
+    """However many processes load the model, and in the form of all warnings."""
+    (tmp_path / "in.jsonl").write_text(ROW * 8)
+    options = [
+        "--model",
+        str(model_dir),
+        "--precision",
+        "bfloat16",
+        "--isa",
+        "generic",
+        "--workers",
+        workers,
+        "--part-rows",
+        "1",
+    ]
+    argv = [
+        sys.executable,
+        "-m",
+        "mime_fast",
+        "classify",
+        str(tmp_path / "in.jsonl"),
+        str(tmp_path / "out.jsonl"),
+        *options,
+    ]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=120)
+    told = [line for line in done.stderr.splitlines() if "no bfloat16 products" in line]
+    assert len(told) == 1 and told[0].startswith("mime-fast: warning: precision='bfloat16': generic has no")
+
+
 @pytest.mark.parametrize(
     ("line", "found"),
     [
