@@ -1,4 +1,4 @@
-"""CPU time of `screened` beside float32's on weights that are hard to screen; docs/screening.md has what was seen.
+"""CPU time of `screened` beside float32's, and its tokens, on weights that are hard to screen (docs/screening.md).
 
 python -m tools.screen_race CACHE_FOLDER [--isa avx2] [--batches 1,64] [--weights as-they-are,equal-words]
 
@@ -22,7 +22,7 @@ from torch import Tensor
 from benchmarks.engines import MimeRunner, run
 from benchmarks.race import race
 from benchmarks.subjects import Subject, random_subject
-from benchmarks.tasks import VOCABULARY, Work, task_of
+from benchmarks.tasks import Work, task_of
 
 ROUNDS, BUDGET = 5, 6.0  # seconds of a precision at one task and batch
 WEIGHT, BIAS = "fc_decode.weight", "fc_decode.bias"
@@ -48,10 +48,17 @@ def every(w: Tensor, step: int, factor: float) -> Tensor:
     return changed
 
 
-def crowded(w: Tensor) -> Tensor:
+def crowded(w: Tensor, b: Tensor) -> Vocabulary:
     """600 equal words that are likelier than the rest."""
+    w, b = w.clone(), b.clone()
+    w[:600] = w[0]
+    b[:600] += 20
+    return w, b
+
+
+def far_word(w: Tensor) -> Tensor:
     changed = w.clone()
-    changed[:600] = 3 * w[0]
+    changed[len(w) // 2] *= 1000
     return changed
 
 
@@ -69,15 +76,15 @@ KINDS: dict[str, Callable[[Tensor, Tensor], Vocabulary]] = {
     "half-equal": lambda w, b: (torch.where((torch.arange(len(w)) % 2 == 0)[:, None], w[0], w), b),
     "clusters-close": lambda w, b: (clusters(w, 0.05), b),
     "clusters-wide": lambda w, b: (clusters(w, 0.5), b),
-    "crowded": lambda w, b: (crowded(w), b),
+    "crowded": crowded,
     "flat": lambda w, b: (w * 0.05, b),
-    "uniform": lambda w, b: (w * 0.02, torch.zeros_like(b)),
+    "flatter": lambda w, b: (w * 0.02, b),
     "tiny": lambda w, b: (w * 1e-4, b),
     "large": lambda w, b: (w * 30, b),
     "huge": lambda w, b: (w * 1e4, b),
     "zeros": lambda w, b: (w * 0, b),
     "half-zeros": lambda w, b: (every(w, 2, 0.0), b),
-    "far-word": lambda w, b: (every(w, VOCABULARY // 2 + 1, 1000.0), b),
+    "far-word": lambda w, b: (far_word(w), b),
     "far-words": lambda w, b: (every(w, 100, 100.0), b),
     "large-input": lambda w, b: (one_input(w), b),
     "rank-1": lambda w, b: (torch.randn(len(w), 1) * w[:1], b),
@@ -97,15 +104,25 @@ def main() -> None:
     given = parser.parse_args()
     given.cache.mkdir(parents=True, exist_ok=True)
     subject = random_subject(given.cache)
-    print("weights\tbatch\tscreened\t" + "\t".join(f"{task}: time / float32's" for task in TASKS), flush=True)
+    times = "\t".join(f"{task}: time / float32's" for task in TASKS)
+    print(f"weights\tbatch\tscreened\tsame tokens\t{times}", flush=True)
     for kind in given.weights.split(","):
         with tempfile.TemporaryDirectory() as folder:
             make_hard(subject, kind, Path(folder))
             for batch in map(int, given.batches.split(",")):
                 runners = [MimeRunner(Path(folder), "native", each, batch, 1, given.isa) for each in PRECISIONS]
-                shares = [share_of(runners, task, subject.work.first(max(batch, 8)), batch) for task in TASKS]
-                screened = "no" if "would leave too many" in str(runners[1].engine.describe()) else "yes"
-                print(kind, batch, screened, *(f"{share:.2f}" for share in shares), sep="\t", flush=True)
+                work = subject.work.first(max(batch, 8))
+                shares = [share_of(runners, task, work, batch) for task in TASKS]
+                screened = "no" if "would not pay" in str(runners[1].engine.describe()) else "yes"
+                print(
+                    kind,
+                    batch,
+                    screened,
+                    same_tokens(runners, work),
+                    *(f"{x:.2f}" for x in shares),
+                    sep="\t",
+                    flush=True,
+                )
 
 
 def make_hard(subject: Subject, kind: str, folder: Path) -> None:
@@ -123,6 +140,16 @@ def make_hard(subject: Subject, kind: str, folder: Path) -> None:
     save_file(tensors, path, metadata)
 
 
+def same_tokens(runners: list[MimeRunner], work: Work) -> str:
+    """Of how many dialogues all five beams, and the greedy reply, are the same."""
+    found = []
+    for runner in runners:
+        beams = runner.engine.generate(work.dialogues, num_beams=5, num_return_sequences=5, max_new_tokens=16)
+        greedy = runner.engine.generate(work.dialogues, max_new_tokens=16)
+        found.append([[one.token_ids for one in (*a.candidates, b)] for a, b in zip(beams, greedy, strict=True)])
+    return f"{sum(a == b for a, b in zip(*found, strict=True))} of {len(work)}"
+
+
 def share_of(runners: list[MimeRunner], task: str, work: Work, batch: int) -> float:
     """The second one's CPU time divided by the first one's."""
 
@@ -133,8 +160,10 @@ def share_of(runners: list[MimeRunner], task: str, work: Work, batch: int) -> fl
 
         return call
 
-    rounds = race({str(i): once(runner) for i, runner in enumerate(runners)}, ROUNDS, BUDGET)
-    return median(rounds["1"].cpu) / median(rounds["0"].cpu)
+    dense, screened = race(dict(enumerate(map(once, runners))), ROUNDS, BUDGET).values()
+    if why := dense.error or screened.error:
+        raise RuntimeError(why)
+    return median(screened.cpu) / median(dense.cpu)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ constexpr double kTailRounding = 1e-5;      // of the approximate sum: more than
 constexpr double kMostCancelled = 16;       // how much more than the sum the approximate one may be: digits go
 constexpr std::size_t kTrialRows = 32;      // that a screen is tried on when a model is made
 constexpr std::size_t kTrialBest = 11;
-constexpr double kPassTime = 0.65;          // of a dense product's, which a row takes again that is not found
-constexpr double kMostTime = 0.9;           // with which the screen is still worth its memory
+constexpr double kPassTime = 0.65;          // dense products that a pass takes where it is slowest, by AVX2
+constexpr double kMostTime = 0.9;           // the same, with what rows take beside it, up to which a screen is kept
 constexpr std::uint32_t kTrialPurpose = 0;  // of the random numbers; no reply depends on them
 
 }  // namespace
@@ -123,8 +123,9 @@ void Screening::scan_again(Scratch& scratch, Team& team, const ScreenAsk& ask) {
   again_.rows.clear();
   again_.threshold.clear();
   for (std::size_t place = 0; place < first_.rows.size(); ++place) {
-    const float threshold = has_lost(place) ? threshold_of(place) : -kInfinity;
-    if (!(threshold > -kInfinity)) continue;
+    if (!has_lost(place)) continue;
+    const float threshold = threshold_of(place);
+    if (!(threshold > -kInfinity)) continue;  // it stays dense
     places_.push_back(place);
     again_.rows.push_back(first_.rows[place]);
     again_.threshold.push_back(threshold);
@@ -142,7 +143,8 @@ void Screening::scan_again(Scratch& scratch, Team& team, const ScreenAsk& ask) {
   scan(scratch, team, ask, again_);
   for (std::size_t part = 0; part < parts_; ++part) {
     for (std::size_t i = 0; i < count; ++i) {
-      first_.survivors[part * first_.rows.size() + places_[i]] = again_.survivors[part * count + i];
+      first_.survivors[part * first_.rows.size() + places_[i]] =
+          again_.survivors[part * count + i];  // in again_'s list
     }
   }
 }

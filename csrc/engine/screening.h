@@ -80,7 +80,7 @@ class Screening {
   std::vector<ScreenedFind> finds_;
 };
 
-// Build the model's screen out of W [V, C] and b [V], and keep it if it leaves few words on rows such as the model's.
+// Build the model's screen out of W [V, C] and b [V], and keep it if it pays on rows such as the model's.
 void add_screen(Model& model, const float* weight, const float* bias);
 
 }  // namespace mime_fast

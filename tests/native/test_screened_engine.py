@@ -127,3 +127,14 @@ def test_weights_that_a_screen_is_of_no_use_for(case: str) -> None:
     way = options(num_beams=4, max_new_tokens=6)
     found, expected = (model.generate(asked.contexts, asked.requests, way, None, **running())[1] for model in models)
     assert [np.asarray(each).tobytes() for each in found] == [np.asarray(each).tobytes() for each in expected]
+
+
+def test_a_screen_whose_rows_take_two_passes_is_left_out() -> None:
+    """The first words are equal and overflow every list; the best words, few, come later."""
+    config = MimeConfig.paper(4800, **{**SMALL, "hidden_size": 64})
+    tensors = random_tensors(config, 5)
+    tensors["fc_decode.bias"][:] = 0
+    tensors["fc_decode.bias"][700:720] = 12
+    assert native_model(config, tensors, "screened").screened
+    tensors["fc_decode.weight"][:600] = tensors["fc_decode.weight"][0]
+    assert not native_model(config, tensors, "screened").screened
