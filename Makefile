@@ -34,7 +34,7 @@ help:
 	@echo "make build   install into .venv, native extension included"
 	@echo "make lint    ruff, mypy --strict, clang-format"
 	@echo "make docs    the documentation as a site, build/site/index.html; any warning is an error"
-	@echo "make bench   the benchmarks beside their peers, some ten minutes; writes benchmarks/results/cpu-*; ISA=avx2 for that set"
+	@echo "make bench   the benchmarks beside their peers, nine to ten minutes; writes benchmarks/results/cpu-*; ISA=avx2 for that set"
 	@echo "make bench-corpora    rates and memory of corpus jobs; writes benchmarks/results/corpora.*"
 	@echo "make asan    the native extension's tests under the address and undefined-behaviour sanitizers"
 	@echo "make check-arm   the kernels for aarch64 under qemu; takes g++-aarch64-linux-gnu and qemu-user"
