@@ -24,7 +24,8 @@ from mime_fast.data.reading.rows import RawRow
 from mime_fast.files import named_writer
 
 Watch = Callable[[list[RowResult]], None]
-Found = float | Tally | str  # seconds that loading took, what is counted of some rows, or a warning
+Told = tuple[type[Warning], str]  # a warning
+Found = float | Tally | Told  # seconds that loading took, what is counted of some rows, or what was warned of
 Report = Callable[[Found], None]
 
 
@@ -128,9 +129,8 @@ def run_worker(number: int, rows: list[RawRow]) -> tuple[int, PartResult]:
     if worker.answerer is None:
         started = time.monotonic()
         with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter("always")
             worker.answerer = worker.work.spec.make()
         for each in told:
-            worker.report(str(each.message))
+            worker.report((each.category, str(each.message)))
         worker.report(time.monotonic() - started)
     return number, worker.work.make(worker.answerer, number, rows, lambda found: worker.report(Tally.of(found)))

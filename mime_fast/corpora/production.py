@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mime_fast.corpora.answerer_spec import check_provenance
 from mime_fast.corpora.answering import Answerer, RowResult
 from mime_fast.corpora.chunks import CHUNK
-from mime_fast.corpora.part_work import Digest, Found, PartWork
+from mime_fast.corpora.part_work import Digest, Found, PartWork, Told
 from mime_fast.corpora.parts import PartResult, Parts
 from mime_fast.corpora.pool import Pool
 from mime_fast.corpora.progress import ProgressBar
@@ -54,8 +54,11 @@ class PendingParts:
                 answerer = answerer or self._loaded(work)
                 yield number, work.make(answerer, number, rows, self._watch)
             return
-        with Pool(work, workers, self._reported) as pool:
-            yield from pool.make(todo)
+        told: list[Told] = []
+        with Pool(work, workers, partial(self._reported, told)) as pool:
+            for made in pool.make(todo):
+                _warn(told)
+                yield made
 
     def of_answers(
         self, coming: Iterable[ResultChunk], survey: Sequence[tuple[int, str]]
@@ -141,16 +144,24 @@ class PendingParts:
             f"row {first} (from 0); give another OUT, or --restart begins anew"
         )
 
-    def _reported(self, found: Found) -> None:
+    def _reported(self, told: list[Told], found: Found) -> None:
+        """On a thread that must not fail; `told` are the warnings so far."""
         if isinstance(found, Tally):
             self.progress.add(found, self.reader.estimated_rows())
-        elif isinstance(found, str):
-            warnings.warn(found, UserWarning, stacklevel=2)  # every worker's is the same, and is shown once
+        elif isinstance(found, tuple):
+            told.append(found)
         else:
             self.progress.loaded(found)
 
     def _watch(self, answered: Sequence[RowResult]) -> None:
         self.progress.add(Tally.of(answered), self.reader.estimated_rows())
+
+
+def _warn(told: list[Told]) -> None:
+    """Every worker's are the same, and Python shows what comes from one line once."""
+    while told:
+        category, text = told.pop(0)
+        warnings.warn(text, category, stacklevel=2)
 
 
 def _chunk(rows: Iterator[RowResult]) -> list[RowResult]:
