@@ -146,7 +146,8 @@ def same_tokens(runners: list[MimeRunner], work: Work) -> str:
     for runner in runners:
         beams = runner.engine.generate(work.dialogues, num_beams=5, num_return_sequences=5, max_new_tokens=16)
         greedy = runner.engine.generate(work.dialogues, max_new_tokens=16)
-        found.append([[one.token_ids for one in (*a.candidates, b)] for a, b in zip(beams, greedy, strict=True)])
+        both = [[*a.candidates, *b.candidates] for a, b in zip(beams, greedy, strict=True)]
+        found.append([[one.token_ids for one in several] for several in both])
     return f"{sum(a == b for a, b in zip(*found, strict=True))} of {len(work)}"
 
 

@@ -63,7 +63,8 @@ class NativeBackend:
         tied = TIED if weights.config.tie_word_embeddings else {}
         self._ops = ops_of(weights.config)
         self._model = _native.Model(config, groups, _Named(weights.tensors, tied), precision, isa)
-        self.rescores = exact_logprobs and self._model.screened
+        self.exact_logprobs = exact_logprobs and precision == "screened"
+        self.rescores = self.exact_logprobs and self._model.screened
 
     def classify(self, contexts: Contexts, stop: Stop | None = None) -> Floats:
         return self._of_contexts(self._model.classify, "emotion logits", contexts, stop)
@@ -130,7 +131,7 @@ class NativeBackend:
         return {
             "isa": self._model.isa,
             **({"remark": remark} if slow else {}),
-            **({"exact_logprobs": True} if self.rescores else {}),
+            **({"exact_logprobs": True} if self.exact_logprobs else {}),
             "implementations": {op: {"choice": self.name, "reason": why} for op in self._ops},
         }
 

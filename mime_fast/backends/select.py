@@ -34,6 +34,7 @@ CONTRACTS = {
     "int8": "approximate: most replies equal float32's; see docs/performance.md",
     "float64": "the definition that the other precisions are compared with",
 }
+EXACT_CONTRACT = "float32's tokens in 99.9 % of replies or more, and its log-probs; see docs/screening.md"
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,14 @@ def check_asked(asked: Mapping[str, Any], before: Mapping[str, Any], output: str
                 f"{output}: was made by {_listed(before)}, and {name} {wanted} is asked for: name the same"
                 f"{_flags(before)}, give another OUT, or --restart begins anew"
             )
+    exact, made_exact = bool(asked.get(_EXACT)), _EXACT in before
+    if before.get("precision") == "screened" and exact != made_exact:
+        made, wanted = (f"with{'' if on else 'out'} exact log-probs" for on in (made_exact, exact))
+        cure = "name" if made_exact else "leave out"
+        raise DataError(
+            f"{output}: was made {made}, and is asked for {wanted}: {cure} --exact-logprobs, give another OUT, or "
+            "--restart begins anew"
+        )
 
 
 def check_provenance(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -43,7 +43,12 @@ def search(
     """
     asked = contexts, requests, options
     outputs, found = _search(backend, max_positions, reranker, threads, *asked, prefixes, stop)
-    return outputs, rescored(backend, *asked, found, stop) if backend.rescores else found
+    if not backend.rescores:
+        return outputs, found
+    again = rescored(backend, *asked, found, stop)
+    if options.do_sample and options.best_of == 1:
+        return outputs, again  # draws come in their own order
+    return outputs, [_best_first(hypotheses) for hypotheses in again]
 
 
 def _search(
@@ -127,7 +132,12 @@ def _best(hypotheses: Sequence[Hypothesis], worth: Numbers, count: int) -> list[
     scored = [
         dataclasses.replace(one, score=one.logprob + float(more)) for one, more in zip(hypotheses, worth, strict=True)
     ]
+    return _best_first(scored)[:count]
+
+
+def _best_first(hypotheses: Sequence[Hypothesis]) -> list[Hypothesis]:
+    """By score; what is there again comes after all others."""
     first: dict[tuple[int, ...], int] = {}
-    again = [first.setdefault(one.token_ids, place) != place for place, one in enumerate(scored)]
-    order = sorted(range(len(scored)), key=lambda place: (again[place], -scored[place].score))
-    return [scored[place] for place in order[:count]]
+    again = [first.setdefault(one.token_ids, place) != place for place, one in enumerate(hypotheses)]
+    order = sorted(range(len(hypotheses)), key=lambda place: (again[place], -hypotheses[place].score))
+    return [hypotheses[place] for place in order]

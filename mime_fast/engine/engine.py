@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from mime_fast._version import __version__
 from mime_fast.backends.protocol import EmotionOutputs, Floats, Stop
-from mime_fast.backends.select import CONTRACTS, Choice
+from mime_fast.backends.select import CONTRACTS, EXACT_CONTRACT, Choice
 from mime_fast.checkpoints.model_folder import ModelFolder
 from mime_fast.checkpoints.shapes import num_parameters
 from mime_fast.config.checks import check_bool, check_int
@@ -279,7 +279,7 @@ class Engine:
             "backend": self.backend.name,
             "backend_reason": choice.reason,
             "precision": choice.placement.precision,
-            "contract": CONTRACTS[choice.placement.precision],
+            "contract": EXACT_CONTRACT if self.backend.rescores else CONTRACTS[choice.placement.precision],
             "threads": choice.threads,
             "batch_size": choice.batch_size,
             "reranker": self.reranker is not None,

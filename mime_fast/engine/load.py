@@ -56,8 +56,9 @@ def load(
         isa: the instruction set of the native back end (`mime-fast info` lists them), or "auto": the best one here.
         cuda_graphs: False: the cuda back end launches every kernel by itself, which is slower, to find faults; others
             do not look at it.
-        exact_logprobs: with "screened", log-probs of replies and of given responses are float32's, and take a dense
-            product each; others are exact in their precision anyway.
+        exact_logprobs: with "screened", log-probs of replies and of given responses are float32's. Each reply that is
+            returned is scored once more for it; for several of a dialogue "float32" is faster. Other precisions have
+            theirs anyway.
 
     Raises:
         CheckpointError: no such model, or a broken one.

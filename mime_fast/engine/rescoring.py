@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 
 from mime_fast.backends.protocol import Backend, Contexts, Requests, Stop
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.engine.reading import flatten
+from mime_fast.errors import BackendError
 from mime_fast.reference.hypothesis import Hypothesis
 from mime_fast.text.special import EOS_ID
 
@@ -23,25 +23,31 @@ def rescored(
     found: Sequence[list[Hypothesis]],
     stop: Stop | None = None,
 ) -> list[list[Hypothesis]]:
-    """The same hypotheses with the log-probs that the back end scores them with; beams by their new scores.
+    """The same hypotheses with the log-probs that the back end scores them with, in their old order.
 
     Tokens stay, and what `best_of` found a draw worth beside its log-prob. Where `repetition_penalty` is used nothing
     was approximated, and nothing changes.
+
+    Raises:
+        BackendError: as `Backend.score`; it names dialogues.
     """
     lists = [list(hypotheses) for hypotheses in found]
     flat = [one for hypotheses in lists for one in hypotheses]
     if options.repetition_penalty != 1 or not flat:
         return lists
-    owners = np.repeat(np.arange(len(lists)), [len(hypotheses) for hypotheses in lists])
-    targets, offsets = flatten([[*one.token_ids, *([EOS_ID] * (one.finish_reason == "eos"))] for one in flat])
-    _, log_probs = backend.score(_contexts_of(contexts, owners), _requests_of(requests, owners), targets, offsets, stop)
-    ends = pairwise(offsets.tolist())
-    again = iter([_rescored(one, log_probs[slice(*place)], options) for one, place in zip(flat, ends, strict=True)])
-    new = [[next(again) for _ in hypotheses] for hypotheses in lists]
-    if not options.do_sample:
-        for hypotheses in new:
-            hypotheses.sort(key=lambda one: -one.score)
-    return new
+    words = [
+        (i, *one.token_ids, *[EOS_ID] * (one.finish_reason == "eos")) for i, each in enumerate(lists) for one in each
+    ]
+    place = {said: number for number, said in enumerate(dict.fromkeys(words))}  # what was drawn twice is scored once
+    owners = np.array([owner for owner, *_ in place], np.int64)
+    targets, offsets = flatten([target for _, *target in place])
+    try:
+        scored = backend.score(_contexts_of(contexts, owners), _requests_of(requests, owners), targets, offsets, stop)
+    except BackendError as error:
+        raise error.about(owners[list(error.dialogues)]) from None
+    parts = np.split(scored[1], offsets[1:-1])
+    again = iter([_rescored(one, parts[place[said]], options) for one, said in zip(flat, words, strict=True)])
+    return [[next(again) for _ in hypotheses] for hypotheses in lists]
 
 
 def _rescored(one: Hypothesis, log_probs: np.ndarray, options: GenerationConfig) -> Hypothesis:

@@ -140,7 +140,7 @@ def test_the_model_options_choose_the_engine(run: Run, model_dir: Path, monkeypa
     assert [line["text"] for line in chosen.lines] == [line["text"] for line in plain.lines]
     defaults = {"device": "cpu", "precision": "float32", "threads": None, "batch_size": None}
     changed = {"precision": "float64", "threads": 1, "batch_size": 2, "backend": "reference"}
-    assert given[0] == defaults | {"backend": "auto", "isa": "auto"}
+    assert given[0] == defaults | {"backend": "auto", "isa": "auto", "exact_logprobs": False}
     assert given[1] == given[0] | changed
 
 

@@ -121,17 +121,24 @@ def test_another_back_end_is_refused_with_flags_that_help(
     assert make_job(source, out, load_options=flags).run().rows == 400
 
 
+@pytest.mark.parametrize("finished", [False, True])
+@pytest.mark.parametrize("first", [False, True], ids=["without first", "with first"])
 def test_exact_log_probs_are_not_mixed_with_others(
-    tmp_path: Path, make_job: MakeJob, source: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, make_job: MakeJob, source: Path, monkeypatch: pytest.MonkeyPatch, first: bool, finished: bool
 ) -> None:
     out, screened = tmp_path / "out.jsonl", {"precision": "screened", "threads": 1}
-    exact = screened | {"exact_logprobs": True}
-    stopped_after(monkeypatch, make_job(source, out, model=None, load_options=exact), 3)
-    with pytest.raises(
-        DataError, match=r"exact_logprobs True, others would be by .*--precision screened --exact-logprobs\)"
-    ):
-        make_job(source, out, model=None, load_options=screened).run()
-    assert make_job(source, out, model=None, load_options=exact).run().rows == 400
+
+    def job(exact: bool) -> CorpusJob:
+        return make_job(source, out, model=None, load_options=screened | {"exact_logprobs": exact})
+
+    if finished:
+        job(first).run()
+    else:
+        stopped_after(monkeypatch, job(first), 3)
+    cure = "name --exact-logprobs" if first else "leave out --exact-logprobs"
+    with pytest.raises(DataError, match=f"exact log-probs: {cure}, give another OUT"):
+        job(not first).run()
+    assert job(first).run().rows == 400
 
 
 @pytest.mark.parametrize("change", ["cut", "grown", "edited"])

@@ -129,6 +129,8 @@ def test_one_draw_is_plain_sampling(engine: mime_fast.Engine) -> None:
 class Noting:
     """A back end that draws what it is told, and notes what it is asked to classify."""
 
+    rescores = False
+
     def __init__(self, engine: mime_fast.Engine, replies: list[tuple[int, ...]]) -> None:
         self.engine, self.replies, self.read = engine, replies, []  # type: ignore[var-annotated]
 
