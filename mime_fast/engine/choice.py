@@ -41,41 +41,27 @@ def search(
     MIMICRY log sum_e P(e given context) P(e given reply). The emotion of a reply is what the model's own classifier
     recognises in it; the context's is that of the request where one is given. A reply is read as a speaker's turn.
     """
-    asked = contexts, requests, options
-    outputs, found = _search(backend, max_positions, reranker, threads, *asked, prefixes, stop)
-    if not backend.rescores:
-        return outputs, found
-    again = rescored(backend, *asked, found, stop)
-    if options.do_sample and options.best_of == 1:
-        return outputs, again  # draws come in their own order
-    return outputs, [_best_first(hypotheses) for hypotheses in again]
-
-
-def _search(
-    backend: Backend,
-    max_positions: int,
-    reranker: Reranker | None,
-    threads: int,
-    contexts: Contexts,
-    requests: Requests,
-    options: GenerationConfig,
-    prefixes: Sequence[Sequence[int]] | None,
-    stop: Stop | None,
-) -> tuple[EmotionOutputs, Sequence[list[Hypothesis]]]:
-    if not options.do_sample or options.best_of == 1:
-        return backend.generate(contexts, requests, options, prefixes, stop)
-    draws = options.replace(num_return_sequences=options.best_of, best_of=1)
-    outputs, found = backend.generate(contexts, requests, draws, prefixes, stop)
-    drawn = [list(hypotheses) for hypotheses in found]
-    replies = _Replies(drawn, max_positions - 1)
-    if reranker is None:
-        worth = _mimicry(backend, _wanted(outputs, requests), replies, stop)
-    else:
-        worth = _answers(backend, reranker, threads, contexts, replies, stop)
-    return outputs, [
-        _best(hypotheses, worth[rows], options.num_return_sequences)
-        for hypotheses, rows in zip(drawn, replies.rows, strict=True)
-    ]
+    choosing = options.do_sample and options.best_of > 1
+    wanted = options.replace(num_return_sequences=options.best_of, best_of=1) if choosing else options
+    outputs, found = backend.generate(contexts, requests, wanted, prefixes, stop)
+    if choosing:
+        drawn = [list(hypotheses) for hypotheses in found]
+        replies = _Replies(drawn, max_positions - 1)
+        if reranker is None:
+            worth = _mimicry(backend, _wanted(outputs, requests), replies, stop)
+        else:
+            worth = _answers(backend, reranker, threads, contexts, replies, stop)
+        found = [
+            _best(hypotheses, worth[rows], options.num_return_sequences)
+            for hypotheses, rows in zip(drawn, replies.rows, strict=True)
+        ]
+    if backend.rescores:
+        found = rescored(backend, contexts, requests, options, found, stop)
+        if choosing:
+            found = [_best_first(hypotheses) for hypotheses in found]
+        elif not options.do_sample:  # draws come in their own order
+            found = [sorted(hypotheses, key=lambda one: -one.score) for hypotheses in found]
+    return outputs, found
 
 
 class _Replies:
