@@ -45,7 +45,17 @@ def weight_scale(weight: npt.NDArray[FloatT], isa: str) -> npt.NDArray[FloatT]:
 
 
 def in_steps(x: npt.NDArray[FloatT], scale: npt.NDArray[FloatT]) -> npt.NDArray[np.float64]:
-    """Rounded to whole steps."""
+    """Weights, rounded to whole steps."""
     steps = np.clip(np.rint(x / np.where(scale > 0, scale, 1)), -127, 127)
+    rounded: npt.NDArray[np.float64] = steps.astype(float) * scale.astype(float)
+    return rounded
+
+
+def activations_in_steps(x: npt.NDArray[np.float32], isa: str) -> npt.NDArray[np.float64]:
+    """Activations, rounded to whole steps as kernels do it: times the reciprocal, where a quotient may fall on the
+    other side of a half. All but `generic` round the product only once, to whole steps."""
+    scale = activation_scale(x, isa)
+    factor = 1 / np.where(scale > 0, scale, np.float32(1))
+    steps = np.rint(x * factor if isa == "generic" else x.astype(float) * factor.astype(float))
     rounded: npt.NDArray[np.float64] = steps.astype(float) * scale.astype(float)
     return rounded

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mime_fast import _native, _native_dev
 from mime_fast.config.model import MimeConfig
-from tests.native.int8 import activation_scale, has_full_range, in_steps, weight_scale
+from tests.native.int8 import activations_in_steps, has_full_range, in_steps, weight_scale
 from tests.native.random_models import (
     ALL_ISAS,
     ISAS,
@@ -45,7 +45,7 @@ def bfloat16(x: npt.NDArray[np.float32]) -> Floats:
 def rounded(precision: str, x: npt.NDArray[np.float32], isa: str) -> Floats:
     """Activations as products take them."""
     if precision == "int8":
-        return in_steps(x, activation_scale(x, isa))
+        return activations_in_steps(x, isa)
     return bfloat16(x) if precision == "bfloat16" else x.astype(float)
 
 
@@ -128,6 +128,7 @@ def test_a_matrix_product(half: int, precision: str, seed: int) -> None:
     precision=st.sampled_from([each for each in PRECISIONS if each != "screened"]),
     seed=st.integers(0, 2**32),
 )
+@example(shape=(1, 197, 1), precision="int8", seed=230)  # a quotient just above a half, whose product is just below
 def test_products_of_all_shapes(shape: tuple[int, int, int], precision: str, seed: int) -> None:
     outputs, inputs, rows = shape
     source = np.random.default_rng(seed)
@@ -135,7 +136,7 @@ def test_products_of_all_shapes(shape: tuple[int, int, int], precision: str, see
     for isa in ISAS:
         expected = rounded(precision, x, isa) @ rounded_weight(precision, weight, isa).T
         found = _native_dev.product(precision, weight, x, isa)
-        np.testing.assert_allclose(found, expected, rtol=0, atol=KERNEL_BOUND, err_msg=isa)
+        np.testing.assert_allclose(found, expected, rtol=4e-6, atol=KERNEL_BOUND, err_msg=isa)  # partial sums grow, too
 
 
 @pytest.mark.parametrize("weights", ["equal", "alternating", "one far out", "all rounded up"])
