@@ -23,7 +23,7 @@ from mime_fast.evaluation.systems import LOAD_OPTIONS, System, check_systems
 
 SYSTEM_OPTIONS = (*LOAD_OPTIONS, "stochastic")  # the tables' searches and seeds are the same for all models
 OVER_SEEDS = ("bleu_beam", "ppl")  # of Table 5
-SEARCHED: tuple[Search, ...] = ("greedy", "beam")
+SEARCHED: tuple[Search, ...] = ("greedy", "beam", "long")
 MAX_SEEDS = 1000
 
 

@@ -127,7 +127,12 @@ def versions() -> dict[str, str]:
 
 def _diversity(part: MeasuredPart, search: Search, groups: Sequence[str]) -> Diversity | None:
     """Of the replies of a search, where a figure needed them."""
-    needed = {"greedy": {"bleu_greedy", "greedy_dist"}, "beam": {"bleu_beam"}, "default": {"diversity"}}
+    needed: dict[Search, set[str]] = {
+        "greedy": {"bleu_greedy", "greedy_dist"},
+        "beam": {"bleu_beam"},
+        "long": {"bleu_long"},
+        "default": {"diversity"},
+    }
     return part.diversity(search) if needed[search] & set(groups) else None
 
 

@@ -12,7 +12,7 @@ from mime_fast.evaluation.metrics.metric import BY_KEY
 
 # Columns of Table 2 and section 5.4, and of Table 4.
 TABLE_2 = (
-    *("bleu_beam", "bleu_greedy", "ppl", "top1", "top2", "top5"),
+    *("bleu_beam", "bleu_greedy", "bleu_long", "ppl", "top1", "top2", "top5"),
     *("distinct1", "distinct2", "greedy_dist1", "greedy_dist2", "distinct_replies", "mean_length"),
 )
 TABLE_4 = ("ppl", "bleu_beam", "top1", "distinct_replies")

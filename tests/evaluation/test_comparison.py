@@ -33,7 +33,8 @@ class Counting:
         return getattr(self.engine, name)
 
     def generate(self, dialogues: Any, **options: Any) -> Any:
-        self.asked[options["num_beams"], options.get("seed"), len(dialogues)] += 1
+        search = options["num_beams"] if options["length_penalty"] == 1 else "long"
+        self.asked[search, options.get("seed"), len(dialogues)] += 1
         return self.engine.generate(dialogues, **options)
 
 
@@ -47,7 +48,17 @@ def test_figures_are_those_of_evaluate() -> None:
     found = measured(make_engine())
     reports = [report_of(make_engine(), make_pairs(), seed=seed) for seed in (3, 4, 5)]
     figures, report = found["figures"]["all"], reports[0]
-    for key in ("ppl", "ppl_unk_free", "top1", "top2", "top5", "polarity_accuracy", "bleu_greedy", "bleu_beam"):
+    for key in (
+        "ppl",
+        "ppl_unk_free",
+        "top1",
+        "top2",
+        "top5",
+        "polarity_accuracy",
+        "bleu_greedy",
+        "bleu_beam",
+        "bleu_long",
+    ):
         assert figures[key] == pytest.approx(report[key], rel=1e-10), key
     for key in ("distinct1", "distinct2", "distinct_replies", "mean_length", "word_types", "frequent", "repeats"):
         assert figures[key] == report["details"]["beam"][key], key
@@ -66,7 +77,7 @@ def test_figures_are_those_of_evaluate() -> None:
 def test_each_reply_is_made_once() -> None:
     engine = Counting()
     measured(engine)
-    assert engine.asked == {(1, 3, 6): 1, (5, 3, 6): 1, (5, 4, 6): 1, (5, 5, 6): 1}
+    assert engine.asked == {(1, 3, 6): 1, ("long", 3, 6): 1, (5, 3, 6): 1, (5, 4, 6): 1, (5, 5, 6): 1}
 
 
 def test_without_noise_there_is_one_value() -> None:
@@ -88,7 +99,7 @@ def test_a_model_without_a_mixture_has_no_noise(kind: type[ModelConfig]) -> None
         *(False, [3]),
         *(None, None),
     )
-    assert engine.asked == {(1, 3, 6): 1, (5, 3, 6): 1}  # greedy, beam
+    assert engine.asked == {(1, 3, 6): 1, (5, 3, 6): 1, ("long", 3, 6): 1}  # greedy, beam, long
     assert found["over_seeds"]["bleu_beam"]["deviation"] is None
 
 

@@ -32,7 +32,16 @@ from tests.reference.tiny import tiny
 
 TOP_KEYS = [
     *("n", "ppl", "ppl_unk_free", "top1", "top2", "top5", "polarity_accuracy", "bleu_greedy", "bleu_beam"),
-    *("greedy_dist1", "greedy_dist2", "distinct1", "distinct2", "distinct_replies", "word_types", "frequent"),
+    *(
+        "bleu_long",
+        "greedy_dist1",
+        "greedy_dist2",
+        "distinct1",
+        "distinct2",
+        "distinct_replies",
+        "word_types",
+        "frequent",
+    ),
     *("repeats", "mean_length", "seed_effect", "seconds", "details"),
 ]
 TEXTS = [
@@ -76,7 +85,7 @@ class Said(NamedTuple):
 
 
 class ScriptedEngine(Engine):
-    """Replies from a table by number of beams (None: default options) and request id; some say the seed."""
+    """Replies from a table by number of beams (0: long ones, None: default) and request id; some say the seed."""
 
     def __init__(self, script: dict[int | None, list[str]], changing: set[int]) -> None:
         engine = make_engine(num_beams=3, suppress_tokens=(0,))
@@ -90,7 +99,7 @@ class ScriptedEngine(Engine):
         replies = []
         for dialogue, request in zip(dialogues, options["request_ids"], strict=True):
             assert dialogue == make_pairs()[request].context
-            beams = options.get("num_beams")
+            beams = 0 if options.get("length_penalty") == 1.5 else options.get("num_beams")
             changes = beams is None and request in self.changing
             replies.append(Said(tokenize(self.script[beams][request]) + [str(options["seed"])] * changes))
         return replies
@@ -98,12 +107,13 @@ class ScriptedEngine(Engine):
 
 GREEDY = ["oh no , i hope that", "that is great , well done", "so sorry", "was it cold ?", "oh no", "oh no"]
 BEAM = ["i am so sorry to hear that"] * 3 + ["that is great , well done", "oh no , why is that ?", "that is great"]
+LONG = [text + " ." for text in BEAM]
 DEFAULT = ["oh no", "great", "oh no", "well done", "why ?", "great"]
 
 
 @pytest.fixture
 def scripted() -> ScriptedEngine:
-    return ScriptedEngine({1: GREEDY, 5: BEAM, None: DEFAULT}, changing={1, 5})
+    return ScriptedEngine({1: GREEDY, 5: BEAM, 0: LONG, None: DEFAULT}, changing={1, 5})
 
 
 def test_keys_are_exactly_the_agreed_ones(scripted: ScriptedEngine) -> None:
@@ -116,9 +126,10 @@ def test_keys_are_exactly_the_agreed_ones(scripted: ScriptedEngine) -> None:
 
 def test_bleu_is_of_tokens_against_real_words(scripted: ScriptedEngine) -> None:
     references = [tokenize(response) for _, response, _ in TEXTS]
-    report = report_of(scripted, make_pairs(), metrics=["bleu_beam", "bleu_greedy"], batch_size=4)
+    report = report_of(scripted, make_pairs(), metrics=["bleu_beam", "bleu_long", "bleu_greedy"], batch_size=4)
     assert report["bleu_greedy"] == corpus_bleu([tokenize(text) for text in GREEDY], references)
     assert report["bleu_beam"] == corpus_bleu([tokenize(text) for text in BEAM], references) > 0
+    assert 0 < report["bleu_long"] == corpus_bleu([tokenize(text) for text in LONG], references) != report["bleu_beam"]
 
 
 def test_diversity_and_seed_effect(scripted: ScriptedEngine) -> None:
@@ -138,18 +149,19 @@ def test_searches(scripted: ScriptedEngine) -> None:
     plain |= {"no_repeat_ngram_size": 0, "repetition_penalty": 1.0, "num_return_sequences": 1}
     plain |= {"strict_turns": False, "search": "standard"}
     searches = [{k: v for k, v in call.items() if k not in ("seed", "request_ids")} for call in scripted.calls]
-    expected = [plain | {"num_beams": 1}, plain | {"num_beams": 5}, {"strict_turns": False}, {"strict_turns": False}]
+    long = {"num_beams": 5, "length_penalty": 1.5, "no_repeat_ngram_size": 3}
+    expected = [plain | {"num_beams": 1}, plain | {"num_beams": 5}, plain | long, *[{"strict_turns": False}] * 2]
     assert searches == [search for search in expected for _ in range(3)]  # the default's are made once a seed
-    for start in range(0, 12, 3):
+    for start in range(0, 15, 3):
         assert sorted(i for call in scripted.calls[start : start + 3] for i in call["request_ids"]) == list(range(6))
-    options = report["details"]["options"]
-    assert [options[name]["num_beams"] for name in ("greedy", "beam", "default")] == [1, 5, 3]
-    assert all(options[name]["suppress_tokens"] == [0] for name in ("greedy", "beam", "default"))
-    assert [report["details"][name]["reply_count"] for name in ("greedy", "beam", "default")] == [5, 4, 4]
+    options, names = report["details"]["options"], ("greedy", "beam", "long", "default")
+    assert [options[name]["num_beams"] for name in names] == [1, 5, 5, 3]
+    assert all(options[name]["suppress_tokens"] == [0] for name in names)
+    assert [report["details"][name]["reply_count"] for name in names] == [5, 4, 4, 4]
 
 
 def test_default_options_that_are_plain_are_searched_once() -> None:
-    engine = ScriptedEngine({1: GREEDY, 5: BEAM, None: DEFAULT}, changing=set())
+    engine = ScriptedEngine({1: GREEDY, 5: BEAM, 0: LONG, None: DEFAULT}, changing=set())
     engine.generation_config = GenerationConfig()
     report = report_of(engine, make_pairs(), metrics=["bleu_beam", "diversity"])
     assert len(engine.calls) == 1

@@ -129,6 +129,7 @@ def test_a_figure_that_is_not_finite_for_a_seed_has_no_spread() -> None:
         ("likelihood", "likelihood"),
         ("bleu_greedy", "greedy"),
         ("bleu_beam", "beam"),
+        ("bleu_long", "long"),
         ("greedy_dist", "greedy"),
         ("diversity", "beam"),
     ],

@@ -15,7 +15,7 @@ from tests.evaluation.pictures.bars import widths_of
 from tests.evaluation.pictures.test_confusion import png_size
 
 ALL: dict[str, float] = dict.fromkeys(KEYS, 3.0) | {
-    **{"ppl": 34.4, "top1": 0.4, "top2": 0.56, "top5": 0.74, "bleu_greedy": 2.71, "bleu_beam": 2.82},
+    **{"ppl": 34.4, "top1": 0.4, "top2": 0.56, "top5": 0.74, "bleu_greedy": 2.71, "bleu_beam": 2.82, "bleu_long": 3.34},
     **{"distinct1": 0.012, "distinct2": 0.061, "greedy_dist1": 0.0027, "greedy_dist2": 0.0099},
     **{"distinct_replies": 0.075, "mean_length": 11.5},
 }
@@ -78,6 +78,7 @@ def test_table_2(two: Comparison) -> None:
         "12.27M",
         "**2.82**",
         "2.71",
+        "3.34",
         "**34.40**",
         "40.0 %",
         "56.0 %",
@@ -89,10 +90,10 @@ def test_table_2(two: Comparison) -> None:
         "7.5 %",
     ]
     assert row(text, "MIME\\|x") == [*mime, "11.50"]
-    other = ["Multi-TR", "12.27M", "2.50", "-", "40.00", "**41.0 %**", "56.0 %", "74.0 %", "1.2 %", "6.1 %"]
+    other = ["Multi-TR", "12.27M", "2.50", "-", "3.34", "40.00", "**41.0 %**", "56.0 %", "74.0 %", "1.2 %", "6.1 %"]
     other += ["0.27 %", "0.99 %", "7.5 %"]
     assert row(text, "Multi-TR") == [*other, "11.50"]
-    paper = ["*paper: MoEL*", "23.10M", "2.90", "-", "-", "38.0 %", "63.0 %", "74.0 %", *"------"]
+    paper = ["*paper: MoEL*", "23.10M", "2.90", "-", "-", "-", "38.0 %", "63.0 %", "74.0 %", *"------"]
     assert row(text, "*paper: MoEL*") == paper
     assert row(text, "*paper: MIME*")[2] == "2.98"
 

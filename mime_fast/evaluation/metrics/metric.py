@@ -92,6 +92,7 @@ METRICS: tuple[Metric, ...] = (  # docs/evaluation.md says what each of them mea
     Metric("polarity_accuracy", "likelihood", "polarity", percent, 1, lambda of: of.likelihood().polarity_accuracy),
     Metric("bleu_greedy", "bleu_greedy", "BLEU greedy", number, 1, lambda of: _bleu(of, "greedy")),
     Metric("bleu_beam", "bleu_beam", "BLEU beam 5", number, 1, lambda of: _bleu(of, "beam")),
+    Metric("bleu_long", "bleu_long", "BLEU long beam 5", number, 1, lambda of: _bleu(of, "long")),
     Metric("greedy_dist1", "greedy_dist", "Dist-1 greedy", fine_percent, 1, lambda of: _greedy(of).distinct1),
     Metric("greedy_dist2", "greedy_dist", "Dist-2 greedy", fine_percent, 1, lambda of: _greedy(of).distinct2),
     Metric("distinct1", "diversity", "distinct-1", percent, 1, lambda of: _varied(of).distinct1),
