@@ -5,6 +5,7 @@
 PYTHON ?= python3
 TORCH_INDEX ?=
 ISA ?= auto
+PYTEST_FLAGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 # Python caches bytecode at the first import; compiling all of torch at installation would take longer.
@@ -49,7 +50,7 @@ demo: build
 build: $(INSTALLED)
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest $(PYTEST_FLAGS)
 
 lint: $(INSTALLED_DEV)
 	$(BIN)/ruff check
