@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from mime_fast.checkpoints.reranker import RERANKER, check_reranker, load_reranker, save_reranker
+from mime_fast.checkpoints.reranker import RERANKER, WEIGHTS, check_reranker, load_reranker, save_reranker
 from mime_fast.checkpoints.shapes import check_tensors, expected_shapes
 from mime_fast.checkpoints.tensor_file import Floats, TensorFile
 from mime_fast.config.generation import GenerationConfig
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from mime_fast.reference.dialogue_model import DialogueModel
 
-CONFIG, GENERATION, TOKENIZER, WEIGHTS = "config.json", "generation_config.json", "tokenizer.json", "model.safetensors"
+CONFIG, GENERATION, TOKENIZER = "config.json", "generation_config.json", "tokenizer.json"
 
 
 @dataclass(frozen=True)

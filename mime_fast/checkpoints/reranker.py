@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +14,17 @@ from mime_fast.errors import CheckpointError, ConfigError
 from mime_fast.files import write_bytes
 from mime_fast.reference.reranker import PARTS, Reranker, Tower
 
-RERANKER = "reranker.safetensors"
+RERANKER, WEIGHTS = "reranker.safetensors", "model.safetensors"
 WEIGHT = "weight"
+READ_BY = "weights_sha256"  # of the weights whose context encoder the towers read by: they know no other
 
 
 def load_reranker(folder: Path, hidden_size: int) -> Reranker | None:
     """The one in a model folder, None where it has none.
 
     Raises:
-        CheckpointError: the file is broken, or does not fit a model of this hidden size (all faults in one message).
+        CheckpointError: the file is broken, does not fit a model of this hidden size (all faults in one message), or is
+            of other weights than those beside it. One without a hash of its weights is taken as it is.
     """
     path = folder / RERANKER
     if not path.exists():
@@ -33,12 +36,18 @@ def load_reranker(folder: Path, hidden_size: int) -> Reranker | None:
         raise CheckpointError(f"{path}: wanted.bias1 and wanted.bias2 must have one axis, got {sizes}")
     hidden, width = (sizes.get(name, (0,))[0] for name in ("wanted.bias1", "wanted.bias2"))
     check_tensors(found, _shapes(2 * hidden_size, hidden, width), where=str(path))
+    read_by, weights = tensors.metadata.get(READ_BY), folder / WEIGHTS
+    if read_by is not None and weights.is_file() and read_by != _hash(weights):
+        raise CheckpointError(
+            f"{path}: was trained for other weights than {WEIGHTS} beside it, and would choose by chance; "
+            "remove it, or take the one of these weights"
+        )
     wanted, given = (Tower(*(tensors[f"{tower}.{part}"] for part in PARTS)) for tower in ("wanted", "given"))
     return Reranker(wanted, given, float(tensors[WEIGHT][0]))
 
 
 def save_reranker(folder: Path, reranker: Reranker, dtype: str = "float32") -> None:
-    """Write it into a model folder; the file appears whole or not at all.
+    """Write it into a model folder, beside the weights that it was trained for; the file appears whole or not at all.
 
     Raises:
         OutputError: it cannot be written.
@@ -46,7 +55,10 @@ def save_reranker(folder: Path, reranker: Reranker, dtype: str = "float32") -> N
     towers = {"wanted": reranker.wanted, "given": reranker.given}
     tensors = {f"{name}.{part}": getattr(tower, part) for name, tower in towers.items() for part in PARTS}
     tensors[WEIGHT] = np.array([reranker.weight])
-    write_bytes(folder / RERANKER, save({name: np.ascontiguousarray(each, dtype) for name, each in tensors.items()}))
+    weights = folder / WEIGHTS
+    metadata = {READ_BY: _hash(weights)} if weights.is_file() else {}
+    content = {name: np.ascontiguousarray(each, dtype) for name, each in tensors.items()}
+    write_bytes(folder / RERANKER, save(content, metadata))
 
 
 def check_reranker(reranker: Reranker, hidden_size: int) -> None:
@@ -55,6 +67,11 @@ def check_reranker(reranker: Reranker, hidden_size: int) -> None:
     if read != {2 * hidden_size}:
         sizes = " and ".join(str(size) for size in sorted(read))
         raise ConfigError(f"reranker whose towers read {sizes} numbers: must be 2 * hidden_size={2 * hidden_size}")
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _shapes(inputs: int, hidden: int, width: int) -> dict[str, Shape]:

@@ -36,6 +36,9 @@ class Place:
 class TensorFile(Mapping[str, Floats]):
     """The tensors of a file by name, each a new float32 array [its shape]; nothing of them is kept.
 
+    Attributes:
+        metadata: texts by name, as the file's writer put them there.
+
     Raises:
         CheckpointError: not a safetensors file, or cut short; when a tensor is read: the file has changed since.
     """
@@ -56,6 +59,7 @@ class TensorFile(Mapping[str, Floats]):
             for name, entry in header.items()
             if name != "__metadata__"
         }
+        self.metadata: Mapping[str, str] = header.get("__metadata__", {})
 
     def __getitem__(self, name: str) -> Floats:
         values = self._mapped(name)

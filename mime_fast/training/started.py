@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mime_fast.checkpoints.model_folder import CONFIG, GENERATION, TOKENIZER, WEIGHTS
-from mime_fast.checkpoints.reranker import RERANKER
+from mime_fast.checkpoints.model_folder import CONFIG, GENERATION, TOKENIZER
+from mime_fast.checkpoints.reranker import RERANKER, WEIGHTS
 from mime_fast.errors import CheckpointError, ConfigError
 from mime_fast.files import write_json
 from mime_fast.training.ratings import RATINGS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -117,6 +118,25 @@ def test_a_broken_one_is_refused(tmp_path: Path, changes: dict[str, Any], messag
     with pytest.raises(CheckpointError, match=message) as caught:
         load_reranker(tmp_path, INPUTS // 2)
     assert str(tmp_path / RERANKER) in str(caught.value)
+
+
+def test_one_of_other_weights_is_refused(tmp_path: Path) -> None:
+    """It reads what their context encoder makes of a text, which another's weights make something else of."""
+    tokenizer = Tokenizer.from_words(["i", "lost", "my", "kite", "."])
+    model = tiny_model(vocab_size=tokenizer.vocab_size)
+    inputs = 2 * model.config.hidden_size
+    tower = Tower(np.ones((2, inputs)), np.zeros(2), np.ones((1, 2)), np.zeros(1))
+    save_model_folder(tmp_path / "a", model, tokenizer, GenerationConfig(), reranker=Reranker(tower, tower, 3.0))
+    with torch.no_grad():
+        next(model.parameters())[0] += 1
+    save_model_folder(tmp_path / "b", model, tokenizer, GenerationConfig())
+    shutil.copy(tmp_path / "a" / RERANKER, tmp_path / "b")
+    with pytest.raises(CheckpointError, match="trained for other weights") as caught:
+        load_model_folder(tmp_path / "b")
+    assert str(tmp_path / "b" / RERANKER) in str(caught.value)
+    save_file(load_file(tmp_path / "b" / RERANKER), tmp_path / "b" / RERANKER)  # without the hash: as earlier ones
+    assert load_model_folder(tmp_path / "b").reranker is not None
+    assert load_model_folder(tmp_path / "a").reranker is not None
 
 
 def test_what_is_no_such_file(tmp_path: Path) -> None:
