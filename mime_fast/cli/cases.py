@@ -34,7 +34,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="a file as for mime-fast generate; response (the gold one) and label are shown",
     )
     group.add_argument("--data", metavar="PATH", help="EmpatheticDialogues: tar.gz or folder of CSVs")
-    group.add_argument("--split", choices=["valid", "test"], default="valid", help="(default: %(default)s)")
+    group.add_argument("--split", choices=["valid", "test"], help="of --data (default: valid)")
     group.add_argument(
         "--ids",
         nargs="+",
@@ -67,7 +67,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--json", metavar="OUT", help="write all figures there, too; - for standard output")
     add_force(parser)
     add_reading_options(parser)
-    add_search_options(parser)
+    add_search_options(parser, one_reply=True)
     add_model_options(parser, one_model=False)
 
 
@@ -75,8 +75,10 @@ def run(args: Namespace) -> int:
     check_int("top", args.top, 0, 19)
     if (args.input is None) == (args.data is None):
         raise ConfigError("give FILE, or --data PATH with --ids or --per-emotion")
-    if args.data is None and (args.ids or args.per_emotion is not None):
-        raise ConfigError("--ids and --per-emotion choose from --data PATH; a FILE is shown whole")
+    if args.data is None and (args.ids or args.per_emotion is not None or args.split is not None):
+        raise ConfigError("--split, --ids and --per-emotion choose from --data PATH; a FILE is shown whole")
+    if args.data is not None and not args.strict_turns:
+        raise ConfigError("--no-strict-turns is of a FILE: in --data the user speaks last")
     if args.ids and args.per_emotion is not None:
         raise ConfigError("--ids and --per-emotion: must be one of the two, not both")
     if args.json == "-" and args.out == "-":
@@ -123,7 +125,7 @@ def _cases(args: Namespace) -> list[Case]:
         )
     if args.per_emotion is not None:
         check_int("per_emotion", args.per_emotion, 1)
-    pairs = read_pairs(args.data, args.split, reading=reading_of(args))
+    pairs = read_pairs(args.data, args.split or "valid", reading=reading_of(args))
     if args.ids:
         return cases_by_id(pairs, args.ids)
     return cases_per_emotion(pairs, args.per_emotion or 1, args.seed)

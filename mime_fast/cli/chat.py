@@ -42,7 +42,7 @@ MARGIN = 9  # columns of the names on the left
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    add_search_options(parser)
+    add_search_options(parser, one_reply=True)
     add_noise_options(parser)
     add_model_options(parser)
 

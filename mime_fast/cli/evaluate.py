@@ -30,6 +30,7 @@ EXAMPLE = """  mime-fast evaluate --data empatheticdialogues.tar.gz --split vali
       --models MIME=mime-ed 'MIME w/o STC=mime-ed,stochastic=false' MoEL=runs/moel"""
 
 NOISE_SEEDS = 5
+WIDTH = 1600
 MADE_BY = "mime-fast evaluate"
 
 
@@ -65,13 +66,16 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     several.add_argument("--markdown", metavar="OUT", help="write the tables there, not to standard output")
     several.add_argument("--png", metavar="OUT", help="draw the figures there: .png, .svg or .pdf")
-    several.add_argument("--width", type=int, default=1600, metavar="N", help="pixels of a PNG (default: %(default)s)")
+    several.add_argument("--width", type=int, metavar="N", help=f"pixels of a PNG (default: {WIDTH})")
     add_model_options(parser)
 
 
 def run(args: Namespace) -> int:
     check_int("batch_size", 64 if args.batch_size is None else args.batch_size, 1)
-    check_int("width", args.width, 400, 10_000)
+    if args.width is not None:
+        check_int("width", args.width, 400, 10_000)
+        if args.png is None:
+            raise ConfigError("--width is of a picture: it goes with --png OUT")
     if args.limit is not None:
         check_int("limit", args.limit, 1)
     models = [text.partition("=")[2].partition(",")[0] for text in args.models or ()]
@@ -141,7 +145,7 @@ def _draw(args: Namespace, found: Any, file_format: str) -> None:
 
     figure = draw_tables(found)
     with open_output(args.png) as stream:
-        save_figure(figure, stream, file_format, args.width, picture_mark(MADE_BY))
+        save_figure(figure, stream, file_format, args.width or WIDTH, picture_mark(MADE_BY))
 
 
 def _options(args: Namespace) -> dict[str, Any]:

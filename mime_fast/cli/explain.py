@@ -30,6 +30,7 @@ EXAMPLE = """  mime-fast explain "I got the job at the bakery! I can hardly slee
   mime-fast explain --input examples/dialogues.jsonl --id lost-dog --out lost-dog.png
   mime-fast explain "My cat ran away." "Oh no! When?" "This morning." --json"""
 MADE_BY = "mime-fast explain"
+WIDTH = 1600
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -41,7 +42,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--out", metavar="FILE", help="draw a picture instead: .png, .svg or .pdf")
     add_force(parser)
-    parser.add_argument("--width", type=int, default=1600, metavar="N", help="pixels of a PNG (default: %(default)s)")
+    parser.add_argument("--width", type=int, metavar="N", help=f"pixels of a PNG (default: {WIDTH})")
     parser.add_argument(
         "--top", type=int, default=5, metavar="K", help="recognised emotions to name (default: %(default)s)"
     )
@@ -55,14 +56,17 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--truncation", choices=["oldest"], help="drop the oldest turns, in pairs, if there are too many"
     )
     add_reading_options(parser)
-    add_search_options(parser)
+    add_search_options(parser, one_reply=True)
     add_noise_options(parser)
     add_model_options(parser)
 
 
 def run(args: Namespace) -> int:
     check_int("top", args.top, 1, 32)
-    check_int("width", args.width, 400, 10_000)
+    if args.width is not None:
+        check_int("width", args.width, 400, 10_000)
+        if args.out is None:
+            raise ConfigError("--width is of a picture: it goes with --out FILE.png")
     if bool(args.utterances) == (args.input is not None) or (args.input is None) != (args.id is None):
         raise ConfigError("give the utterances of one dialogue, or --input FILE with --id ID")
     if args.json and args.out is not None:
@@ -86,7 +90,7 @@ def run(args: Namespace) -> int:
         search=search_arguments(args),
     )
     if file_format is not None:
-        _draw(found, args.out, file_format, args.width)
+        _draw(found, args.out, file_format, args.width or WIDTH)
     elif args.json:
         print(json.dumps(found.to_dict(args.top), ensure_ascii=False, indent=2))
     else:

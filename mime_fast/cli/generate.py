@@ -25,7 +25,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_corpus_arguments(parser)
     add_search_options(parser)
     add_noise_options(parser)
-    add_model_options(parser)
+    add_model_options(parser, logprobs=True)
 
 
 def run(args: Namespace) -> int:

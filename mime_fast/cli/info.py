@@ -23,7 +23,7 @@ EXAMPLE = """  mime-fast info
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
-    add_model_options(parser)
+    add_model_options(parser, logprobs=True)
 
 
 def run(args: Namespace) -> int:

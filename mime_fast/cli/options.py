@@ -21,8 +21,10 @@ _MAX_SEED = 2**64 - 1
 _LOAD_OPTIONS = ("device", "precision", "threads", "batch_size", "backend", "isa", "exact_logprobs")
 
 
-def add_model_options(parser: ArgumentParser, *, one_model: bool = True) -> None:
-    """--device, --precision, --threads, --batch-size, --backend, --isa, and --model where there is one."""
+def add_model_options(parser: ArgumentParser, *, one_model: bool = True, logprobs: bool = False) -> None:
+    """--device, --precision, --threads, --batch-size, --backend, --isa; --model where there is one; --exact-logprobs
+    where log-probs are written.
+    """
     group = parser.add_argument_group("model" if one_model else "models")
     if one_model:
         group.add_argument("--model", metavar="PATH", help="a model folder, or the name of a shipped model")
@@ -51,9 +53,12 @@ def add_model_options(parser: ArgumentParser, *, one_model: bool = True) -> None
         help="instruction set of the native back end; mime-fast info lists them (default: %(default)s)",
     )
     offer(isa, _isas)
-    group.add_argument(
-        "--exact-logprobs", action="store_true", help="with --precision screened: float32's log-probs for every reply"
-    )
+    if logprobs:
+        group.add_argument(
+            "--exact-logprobs",
+            action="store_true",
+            help="with --precision screened: float32's log-probs for every reply",
+        )
 
 
 def _isas() -> list[str]:
@@ -85,7 +90,7 @@ def loaded_text(engine: Engine) -> str:
 
 def load_options(args: Namespace) -> dict[str, Any]:
     """Keyword arguments of `mime_fast.load` for the model options."""
-    return {name: getattr(args, name) for name in _LOAD_OPTIONS}
+    return {name: getattr(args, name) for name in _LOAD_OPTIONS if name in args}
 
 
 def check_model_options(args: Namespace) -> None:
@@ -111,16 +116,18 @@ def noise_arguments(args: Namespace) -> dict[str, Any]:
     return {"seed": args.seed, "emotion": args.emotion, "stochastic": args.stochastic}
 
 
-def add_search_options(parser: ArgumentParser) -> None:
-    """The search, named as in Hugging Face's GenerationConfig."""
+def add_search_options(parser: ArgumentParser, *, one_reply: bool = False) -> None:
+    """The search, named as in Hugging Face's GenerationConfig; how many replies only where all of them are shown."""
     group = parser.add_argument_group("search", "defaults: the model's generation_config.json")
     for name, option in OPTIONS.items():
+        if one_reply and name == "num_return_sequences":
+            continue
         group.add_argument(flag(name), help=option.help, **_kind(name))
 
 
 def search_arguments(args: Namespace) -> dict[str, Any]:
     """Keyword arguments of `Engine.generate` for the search options."""
-    return {name: getattr(args, name) for name in OPTIONS}
+    return {name: getattr(args, name) for name in OPTIONS if name in args}
 
 
 def token_ids(text: str) -> list[int]:

@@ -19,7 +19,7 @@ The answer is {"id", "row", "logprob", "perplexity", "tokens", "token_logprobs",
 def add_arguments(parser: ArgumentParser) -> None:
     add_corpus_arguments(parser)
     add_noise_options(parser)
-    add_model_options(parser)
+    add_model_options(parser, logprobs=True)
 
 
 def run(args: Namespace) -> int:

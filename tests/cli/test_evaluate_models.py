@@ -72,6 +72,7 @@ def test_json_to_standard_output(run: Run, model_dir: Path, corpus: Path) -> Non
         (("--models", "a=mime-ed", "--json", "-", "--markdown", "-"), "one of the two can go to standard output"),
         (("--models", "a=mime-ed", "--noise-seeds", "0"), "--noise-seeds 0"),
         (("--models", "a=mime-ed", "--width", "10"), "--width 10"),
+        (("--models", "a=mime-ed", "--width", "800"), "it goes with --png OUT"),
         (("--noise-seeds", "3"), "--noise-seeds goes with --models"),
         (("--markdown", "t.md"), "--markdown goes with --models"),
         (("--png", "t.png"), "--png goes with --models"),

@@ -104,6 +104,7 @@ class _Ascii:
         (("hi", "--out", "a.gif"), "suffix '.gif'"),
         (("hi", "--top", "0"), "--top 0"),
         (("hi", "--width", "1"), "--width 1"),
+        (("hi", "--width", "800"), "it goes with --out FILE.png"),
         (("--input", "none.jsonl", "--id", "a"), "none.jsonl: cannot be read"),
         (("hi", "you"), "has 2 turns"),
         (("hi", "you"), "must have an odd number (any number with --no-strict-turns)"),

@@ -66,6 +66,8 @@ def test_version(run: Run) -> None:
         (("classify", "a", "-q", "b", "--colour", "c"), "unrecognized arguments: --colour c"),
         (("cases", "a.jsonl", "-q", "b.jsonl"), "unrecognized arguments: b.jsonl"),
         (("chat", "--colour", "red"), "unrecognized arguments: --colour red"),
+        (("chat", "--num-return-sequences", "2"), "unrecognized arguments: --num-return-sequences 2"),  # it shows one
+        (("explain", "hi", "--exact-logprobs"), "unrecognized arguments: --exact-logprobs"),  # and no log-probs
         (("generate", "-", "--seed", "-1"), "0 to 2^64 - 1"),
         (("generate", "-", "--seed", "18446744073709551616"), "0 to 2^64 - 1"),
         (("score", "-", "--seed", "one"), "'one'"),
