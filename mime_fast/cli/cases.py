@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mime_fast.cli.command import Command, note
 from mime_fast.cli.options import add_model_options, add_search_options, load_options, search_arguments, seed
 from mime_fast.cli.output import add_force, check_flags, is_standard_output, write_all, write_markdown, write_report
-from mime_fast.cli.reading_options import add_reading_options, columns_of, reading_of
+from mime_fast.cli.reading_options import add_reading_options, columns_of, reading_of, refuse_columns
 from mime_fast.config.checks import check_int
 from mime_fast.errors import ConfigError
 
@@ -77,6 +77,8 @@ def run(args: Namespace) -> int:
         raise ConfigError("give FILE, or --data PATH with --ids or --per-emotion")
     if args.data is None and (args.ids or args.per_emotion is not None or args.split is not None):
         raise ConfigError("--split, --ids and --per-emotion choose from --data PATH; a FILE is shown whole")
+    if args.data is not None:
+        refuse_columns(args, "is of a FILE; --data has its own columns")
     if args.data is not None and not args.strict_turns:
         raise ConfigError("--no-strict-turns is of a FILE: in --data the user speaks last")
     if args.ids and args.per_emotion is not None:

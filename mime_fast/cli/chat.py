@@ -103,7 +103,7 @@ class Conversation:
             return self._reply(line)
         name, _, value = line.partition(" ")
         if name == "/reset":
-            self.turns = []
+            self.turns, self._last = [], {}
             return "forgotten"
         if name == "/seed":
             return self._set_seed(value.strip())

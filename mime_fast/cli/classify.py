@@ -7,7 +7,6 @@ from argparse import ArgumentParser, Namespace
 from mime_fast.cli.command import Command
 from mime_fast.cli.corpus import add_corpus_arguments, run_job
 from mime_fast.cli.options import add_model_options
-from mime_fast.emotions import LABELS
 
 EXAMPLE = """  mime-fast classify examples/dialogues.jsonl emotions.jsonl
   mime-fast classify 'corpus/*.parquet' emotions.csv --top-emotions 3
@@ -17,7 +16,7 @@ The answer is {"id", "row", "emotion", "emotion_probs", "polarity"}. Started aga
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    add_corpus_arguments(parser, top_emotions=len(LABELS))
+    add_corpus_arguments(parser)
     add_model_options(parser)
 
 

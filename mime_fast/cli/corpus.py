@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mime_fast.data.reading.rows import RawRow
 
 
-def add_corpus_arguments(parser: ArgumentParser, *, top_emotions: int = 3) -> None:
+def add_corpus_arguments(parser: ArgumentParser) -> None:
     """IN, OUT and how rows are read, checked, shared and resumed."""
     parser.add_argument(
         "inputs",
@@ -37,7 +37,7 @@ def add_corpus_arguments(parser: ArgumentParser, *, top_emotions: int = 3) -> No
         "without it, standard output (see --format)",
     )
     _add_reading(parser)
-    _add_job(parser, top_emotions)
+    _add_job(parser)
 
 
 def _add_reading(parser: ArgumentParser) -> None:
@@ -56,7 +56,7 @@ def _add_reading(parser: ArgumentParser) -> None:
     )
 
 
-def _add_job(parser: ArgumentParser, top_emotions: int) -> None:
+def _add_job(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("job")
     group.add_argument(
         "--workers", type=int, metavar="N", help="processes (default: 1), or Ray's actors (default: as many as fit)"
@@ -120,9 +120,8 @@ def _add_job(parser: ArgumentParser, top_emotions: int) -> None:
     group.add_argument(
         "--top-emotions",
         type=int,
-        default=top_emotions,
         metavar="K",
-        help="how many emotions, with their probabilities, each output row lists, 0 to 32 (default: %(default)s)",
+        help="how many emotions, with their probabilities, each output row lists, 0 to 32 (default: 3; of classify 32)",
     )
 
 

@@ -17,7 +17,7 @@ from mime_fast.cli.options import (
     search_arguments,
 )
 from mime_fast.cli.output import add_force, check_flags, open_output
-from mime_fast.cli.reading_options import add_reading_options, columns_of, reading_of
+from mime_fast.cli.reading_options import add_reading_options, columns_of, reading_of, refuse_columns
 from mime_fast.config.checks import check_int
 from mime_fast.data.dialogues import Row
 from mime_fast.errors import ConfigError, InputError
@@ -58,7 +58,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_reading_options(parser)
     add_search_options(parser, one_reply=True)
     add_noise_options(parser)
-    add_model_options(parser)
+    add_model_options(parser, logprobs=True)
 
 
 def run(args: Namespace) -> int:
@@ -69,6 +69,8 @@ def run(args: Namespace) -> int:
             raise ConfigError("--width is of a picture: it goes with --out FILE.png")
     if bool(args.utterances) == (args.input is not None) or (args.input is None) != (args.id is None):
         raise ConfigError("give the utterances of one dialogue, or --input FILE with --id ID")
+    if args.input is None:
+        refuse_columns(args, "is of a file: it goes with --input FILE", others=True)
     if args.json and args.out is not None:
         raise ConfigError("--json and --out: must be one of the two, not both")
 

@@ -18,7 +18,7 @@ from mime_fast.errors import CheckpointError
 from mime_fast.extras import missing
 
 EXAMPLE = """  mime-fast info
-  mime-fast info --model mime-released --json"""
+  mime-fast info --model mime-ed --json"""
 
 
 def add_arguments(parser: ArgumentParser) -> None:

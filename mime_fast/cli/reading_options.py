@@ -5,6 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace, _ActionsContainer
 from typing import TYPE_CHECKING
 
+from mime_fast.errors import ConfigError
+
 if TYPE_CHECKING:
     from mime_fast.data.reading.options import Columns, Reading
 
@@ -69,6 +71,15 @@ def data_reading_of(args: Namespace) -> Reading:
     from mime_fast.data.reading.options import Reading
 
     return Reading(encoding=args.encoding, quoting=args.quoting)
+
+
+def refuse_columns(args: Namespace, rule: str, *, others: bool = False) -> None:
+    """ConfigError where a flag is of the rows of a file and none is read; `others`: those of how it is read, too."""
+    names = [f"{name}_column" for name in _COLUMNS] + ["separator", "turns"]
+    names += ["input_format", "encoding", "quoting", "delimiter", "recursive", "max_row_bytes"] if others else []
+    for name in names:
+        if getattr(args, name) != args.parser.get_default(name):
+            raise ConfigError(f"--{name.replace('_', '-')} {rule}")
 
 
 def columns_of(args: Namespace) -> Columns:

@@ -91,6 +91,7 @@ def test_of_a_split(run: Run, model_dir: Path, corpus: Path) -> None:
         (("d.jsonl", "--data", "x"), "give FILE, or --data PATH"),
         (("d.jsonl", "--ids", "a"), "choose from --data PATH"),
         (("d.jsonl", "--split", "test"), "choose from --data PATH"),
+        (("--data", "x", "--context-column", "said"), "--context-column is of a FILE"),
         (("--data", "x", "--no-strict-turns"), "--no-strict-turns is of a FILE"),
         (("d.jsonl", "--per-emotion", "2"), "choose from --data PATH"),
         (("--data", "x", "--ids", "a", "--per-emotion", "2"), "must be one of the two, not both"),

@@ -56,6 +56,7 @@ def test_history_is_kept_and_reset(run: Run, model_dir: Path, monkeypatch: pytes
     ]
     assert "seed 9\n" in outcome.out
     assert "forgotten\n" in outcome.out
+    assert "nothing was answered yet" in run("chat", "--model", model_dir, stdin="my cat\n/reset\n/explain\n").out
 
 
 def test_commands_and_bad_lines(run: Run, model_dir: Path) -> None:

@@ -104,6 +104,8 @@ class _Ascii:
         (("hi", "--out", "a.gif"), "suffix '.gif'"),
         (("hi", "--top", "0"), "--top 0"),
         (("hi", "--width", "1"), "--width 1"),
+        (("hi", "--turns", "all"), "--turns is of a file: it goes with --input FILE"),
+        (("hi", "--delimiter", ";"), "--delimiter is of a file"),
         (("hi", "--width", "800"), "it goes with --out FILE.png"),
         (("--input", "none.jsonl", "--id", "a"), "none.jsonl: cannot be read"),
         (("hi", "you"), "has 2 turns"),

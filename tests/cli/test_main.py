@@ -67,7 +67,7 @@ def test_version(run: Run) -> None:
         (("cases", "a.jsonl", "-q", "b.jsonl"), "unrecognized arguments: b.jsonl"),
         (("chat", "--colour", "red"), "unrecognized arguments: --colour red"),
         (("chat", "--num-return-sequences", "2"), "unrecognized arguments: --num-return-sequences 2"),  # it shows one
-        (("explain", "hi", "--exact-logprobs"), "unrecognized arguments: --exact-logprobs"),  # and no log-probs
+        (("classify", "a", "--exact-logprobs"), "unrecognized arguments: --exact-logprobs"),  # it has none
         (("generate", "-", "--seed", "-1"), "0 to 2^64 - 1"),
         (("generate", "-", "--seed", "18446744073709551616"), "0 to 2^64 - 1"),
         (("score", "-", "--seed", "one"), "'one'"),
