@@ -12,6 +12,8 @@ from mime_fast.data.dialogues import Row
 from mime_fast.data.reading.options import Columns
 from mime_fast.data.reading.rows import RawRow
 from mime_fast.emotions import LABELS, emotion_index
+from mime_fast.engine.inputs import check_reading
+from mime_fast.engine.records import default_top
 from mime_fast.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ class Task:
     stochastic: bool = True
     strict_turns: bool = True
     truncation: Truncation | None = None
-    top_emotions: int = 3
+    top_emotions: int | None = None  # None: 3, of classify all
     search: Mapping[str, Any] = field(default_factory=dict)  # of Engine.generate
     first_row: int = 0  # number of the input's first row
     row_step: int = 1  # from one row's number to the next
@@ -58,15 +60,17 @@ class Task:
         check_int("seed", self.seed, 0, 2**64 - 1)
         if self.emotion is not None:
             emotion_index(self.emotion)
+        if self.top_emotions is None:
+            object.__setattr__(self, "top_emotions", default_top(classifying=self.kind == "classify"))
         check_int("top_emotions", self.top_emotions, 0, len(LABELS))
+        check_reading(strict_turns=self.strict_turns, truncation=self.truncation)
         check_int("first_row", self.first_row, 0, 2**62)
         check_int("row_step", self.row_step, 1, 2**31)
         check_instance("columns", self.columns, Columns, "Columns")
         check_instance("search", self.search, Mapping, "a dict of search options")
         for name in ("seed", "top_emotions", "first_row", "row_step"):
             object.__setattr__(self, name, int(getattr(self, name)))
-        for name in ("stochastic", "strict_turns"):
-            check_bool(name, getattr(self, name))
+        check_bool("stochastic", self.stochastic)
 
     def options(self, search: Mapping[str, Any]) -> dict[str, Any]:
         """What changes a row of the output, JSON-ready and however it was asked for; `search` as it is resolved."""
@@ -118,6 +122,7 @@ class Task:
         """The row's output."""
         from mime_fast.engine.records import record
 
+        assert self.top_emotions is not None  # since __post_init__
         head: dict[str, Any] = {"id": row.id, "row": row.index}
         if self.kind == "generate":
             head["seed"] = self.seed if row.seed is None else row.seed

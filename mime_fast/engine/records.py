@@ -6,16 +6,16 @@ import math
 from typing import Any
 
 from mime_fast.emotions import LABELS
-from mime_fast.engine.results import Answer, Candidate, Classification, EmotionMixture, Reply, Score, heaviest
+from mime_fast.engine.results import Candidate, Classification, EmotionMixture, Reply, Score, heaviest
 
 PROBABILITY_DIGITS = 6
 WEIGHT_DIGITS = 4  # of the mixture and the gate
 TOP = 3  # emotions in a row, where all are not the point of it
 
 
-def default_top(answer: Answer) -> int:
+def default_top(*, classifying: bool) -> int:
     """How many emotions an answer's JSON has unless it is said."""
-    return len(LABELS) if isinstance(answer, Classification) else TOP
+    return len(LABELS) if classifying else TOP
 
 
 def record(answer: Reply | Score | Classification, *, top_emotions: int = len(LABELS)) -> dict[str, Any]:

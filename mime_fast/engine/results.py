@@ -102,7 +102,7 @@ class Answer:
 
         if top_emotions is not None:
             check_int("top_emotions", top_emotions, 0, len(LABELS))
-        own = default_top(self) if top_emotions is None else top_emotions
+        own = default_top(classifying=isinstance(self, Classification)) if top_emotions is None else top_emotions
         return record(self, top_emotions=own)  # type: ignore[arg-type]
 
     def _repr_html_(self) -> str:
@@ -118,10 +118,11 @@ class Answer:
 class Reply(Answer):
     """The answer to one dialogue: its candidates and the emotions behind them.
 
-    A beam's candidates come best first, samples in the order of their draws, whatever their scores: each is a draw of
-    its own, and the first one is the same however many there are. `text`, `tokens`, `score` and so on are those of the
-    first. `mixture` is None where the model has none (a baseline). `emotion` is the classifier's first choice,
-    `emotion_probs` the probabilities of all 32 by name, in the order of `mime_fast.EMOTIONS`.
+    Candidates of beams and of `best_of` come best first, other samples in the order of their draws, whatever their
+    scores: each is a draw of its own, and the first one is the same however many there are. `text`, `tokens`, `score`
+    and so on are those of the first. `mixture` is None where the model has none (a baseline). `emotion` is the
+    classifier's first choice, `emotion_probs` the probabilities of all 32 by name, in the order of
+    `mime_fast.EMOTIONS`.
     """
 
     candidates: list[Candidate]

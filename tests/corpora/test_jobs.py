@@ -128,11 +128,15 @@ def test_an_empty_input(tmp_path: Path, make_job: MakeJob, name: str) -> None:
         assert parquet.read_table(tmp_path / name).num_rows == 0
 
 
+def test_emotions_in_a_row_are_the_commands() -> None:
+    assert [Task(kind).top_emotions for kind in ("generate", "score", "classify")] == [3, 3, 32]
+
+
 @pytest.mark.parametrize("wrong", [{"workers": 0}, {"part_rows": 0}, {"max_errors": 2.0}, {"max_errors": math.nan}])
 def test_options_are_checked(make_job: MakeJob, wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         make_job("in.jsonl", "out.jsonl", **wrong)
-    for task in ({"top_emotions": 33}, {"seed": -1}, {"emotion": "merry"}):
+    for task in ({"top_emotions": 33}, {"seed": -1}, {"emotion": "merry"}, {"truncation": "x"}):
         with pytest.raises((ConfigError, InputError)):
             make_job("in.jsonl", "out.jsonl", task=task)
     with pytest.raises(ConfigError, match="workers=2"):
