@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mime_fast.errors import DataError as DataError
     from mime_fast.errors import InputError as InputError
     from mime_fast.errors import MimeFastError as MimeFastError
+    from mime_fast.errors import MissingPackage as MissingPackage
     from mime_fast.errors import OutputError as OutputError
     from mime_fast.text.tokenizer import tokenize as tokenize
 
@@ -56,6 +57,7 @@ _HOME = {
         "DataError",
         "InputError",
         "MimeFastError",
+        "MissingPackage",
         "OutputError",
     ),
     "mime_fast.text.tokenizer": ("tokenize",),

@@ -57,10 +57,11 @@ class MimeLM(LM):
         raise NotImplementedError("MIME is a model of responses to dialogues: a text by itself has no likelihood")
 
     def _reply(self, context: str, options: dict[str, Any]) -> str:
-        names = {"max_gen_toks": "max_new_tokens"} | {name: name for name in ("temperature", "do_sample", "top_p")}
-        search = {ours: options[theirs] for theirs, ours in names.items() if theirs in options}
-        if not search.setdefault("do_sample", False):
-            search.pop("temperature", None)  # 0 says the same as do_sample=False
+        search: dict[str, Any] = {"do_sample": bool(options.get("do_sample")) and options.get("temperature") != 0}
+        if search["do_sample"]:
+            search |= {name: options[name] for name in ("temperature", "top_p") if name in options}
+        if "max_gen_toks" in options:
+            search["max_new_tokens"] = min(options["max_gen_toks"], self.engine.config.max_positions)
         reply = self.engine.generate(
             [dialogue_of(context)], stochastic=False, strict_turns=False, truncation="oldest", num_beams=1, **search
         )[0].text

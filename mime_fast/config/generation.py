@@ -102,7 +102,8 @@ class GenerationConfig(Config):
         metadata=_about("divides the logits before sampling", _check_temperature, sampling=True),
     )
     length_penalty: float = field(
-        default=1.0, metadata=_about("score = log-prob / length ** penalty", _number(-math.inf, math.inf))
+        default=1.0,
+        metadata=_about("score = log-prob / length ** penalty; of no use with best_of", _number(-math.inf, math.inf)),
     )
     no_repeat_ngram_size: int = field(
         default=0, metadata=_about("no n-gram of this size twice in a reply; 0: off", _whole(0))
@@ -117,7 +118,7 @@ class GenerationConfig(Config):
     num_return_sequences: int = field(
         default=1,
         metadata=_about(
-            "replies per dialogue, as 'candidates' in the output: beams' best first, samples as they were drawn",
+            "replies per dialogue, as 'candidates' in the output: best first, but samples without best_of as drawn",
             _whole(1, MAX_HYPOTHESES),
             mime=True,
         ),

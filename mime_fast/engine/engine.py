@@ -62,7 +62,7 @@ class Engine:
 
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike[str] | None = None, **options: Unpack[LoadOptions]) -> Engine:
-        """Another name of `mime_fast.load`: a shipped model by its name, or a model folder."""
+        """`mime_fast.load`, its options by name: a shipped model by its name, or a model folder."""
         from mime_fast.engine.load import load
 
         return load(path, **options)
@@ -78,11 +78,11 @@ class Engine:
         plain = (item for item in self.describe().items() if isinstance(item[1], str | int | float))
         return table_html(f"mime_fast engine: {self.name}", plain)
 
-    def __reduce__(self) -> tuple[Callable[[], Engine], tuple[()]]:
-        """Pickled by its path and options: the copy loads the model anew."""
+    def __reduce__(self) -> tuple[Callable[[], Engine], tuple[()], dict[str, Any]]:
+        """Pickled by its path and options: the copy loads the model anew, and has the same default search."""
         if self._reload is None:
             raise TypeError("this engine was not loaded from a folder: call mime_fast.load in the other process")
-        return self._reload, ()
+        return self._reload, (), {"generation_config": self.generation_config}
 
     @property
     def model(self) -> DialogueModel:

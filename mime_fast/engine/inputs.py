@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from numbers import Integral
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -97,17 +97,19 @@ def request_keys(
 
 def _per_dialogue(name: str, values: int | Sequence[int], count: int, first: int) -> list[int]:
     """One integer a dialogue from 0 to 2^64 - 1: a list as given, an int for all."""
-    each = [values] * count if isinstance(values, Integral) else values
+    for_all = isinstance(values, Integral)  # looked at though there may be no dialogue
+    each: Any = [values] * max(count, 1) if for_all else values
     each = each.tolist() if isinstance(each, np.ndarray) else each
     if isinstance(each, str | bytes) or not isinstance(each, Sequence):
         raise InputError(
             f"{name} is of type {type(values).__name__}; must be an integer, or a list with one per dialogue"
         )
-    check_count(name, each, count, first=first)
+    if not for_all:
+        check_count(name, each, count, first=first)
     for i, value in enumerate(each, first):
         if not isinstance(value, Integral) or isinstance(value, bool) or not 0 <= int(value) < 2**64:
             raise InputError(f"{name}, dialogue {i}: {value!r}; must be an integer from 0 to 2^64 - 1")
-    return [int(value) for value in each]
+    return [int(value) for value in each[:count]]
 
 
 def given_emotions(emotions: Sequence[str | int | None] | None, count: int, *, first: int = 0) -> list[int | None]:

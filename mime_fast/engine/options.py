@@ -21,7 +21,12 @@ ELSEWHERE = {  # what other libraries call an option
     "num_hypotheses": "num_return_sequences",
     "n": "num_return_sequences",
     "bad_words_ids": "suppress_tokens",
-    "typical_p": "top_p",
+    "decoder_input_ids": "prefixes",
+    "target_prefix": "prefixes",
+    "sampling_topk": "top_k",
+    "sampling_topp": "top_p",
+    "sampling_temperature": "temperature",
+    "generation_config": "**generation_config.to_dict()",
 }
 
 
@@ -59,7 +64,7 @@ def refuse_unknown(given: Mapping[str, Any], others: Sequence[str] = ()) -> None
     for name, value in given.items():
         if name in OPTIONS:
             continue
-        near = [ELSEWHERE[name]] if name in ELSEWHERE else get_close_matches(name, (*OPTIONS, *others), 1)
+        near = [ELSEWHERE[name]] if name in ELSEWHERE else get_close_matches(name, (*OPTIONS, *others), 1, 0.75)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join((*OPTIONS, *others))}"
         raise ConfigError(f"{name}={value!r:.80}: no option of this name; {hint}")
 
@@ -85,6 +90,12 @@ def _settle(defaults: GenerationConfig, chosen: dict[str, Any]) -> dict[str, Any
     beams = chosen.get("num_beams", defaults.num_beams)
     if defaults.do_sample and "do_sample" not in chosen and beams != 1:
         chosen = {**chosen, "do_sample": False}
+    length_penalty, best_of = chosen.get("length_penalty", 1), chosen.get("best_of", defaults.best_of)
+    if length_penalty != 1 and best_of > 1 and _samples(defaults, chosen):
+        raise ConfigError(
+            f"length_penalty={length_penalty!r} with best_of={best_of}: must be 1 where the best draw is "
+            "chosen by its log-prob and the reranker (it is for num_beams above 1, or best_of=1)"
+        )
     if not chosen.get("do_sample", defaults.do_sample):
         idle = [
             f"{name}={value!r}"

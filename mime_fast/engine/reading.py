@@ -118,6 +118,8 @@ class Reading:
             yield window
             if window.last:
                 return
+        if not start:  # what comes with no dialogue is checked, too
+            self._window([], given, 0, last=True)
         given.check_ended(start)
 
     def words(self, dialogues: Sequence[Dialogue], first: int = 0) -> list[list[list[str]]]:
@@ -211,8 +213,14 @@ def _one_each(name: str, values: Any, count: int) -> Any:
 
 
 def _beside(name: str, values: Any) -> Any:
-    """An iterable's values beside a stream of dialogues; None, or one number for all, as it is."""
-    return values if values is None or isinstance(values, Integral) else stream(name, values)
+    """An iterable's values beside a stream of dialogues; None, or one seed for all, as it is."""
+    if values is None or isinstance(values, Integral):
+        return values
+    if name == "seed" and not isinstance(values, Iterable):
+        raise InputError(
+            f"seed={values!r:.80}: must be an integer from 0 to 2^64 - 1, or an iterable of one per dialogue"
+        )
+    return stream(name, values)
 
 
 def _endless(values: object) -> bool:

@@ -21,6 +21,9 @@ _SHOWN = 5
 def tokenize(text: str) -> list[str]:
     """Tokens of one utterance, lower-case, as the released code makes them; needs no vocabulary.
 
+    A model may write apostrophes and the like plain first (the shipped one does): its own tokens are those of
+    `engine.tokenizer.tokenize`.
+
     Nothing but white space is dropped; a double quote comes back as `` (opening) or '' (closing).
     Raises InputError when `text` is not a string.
     """

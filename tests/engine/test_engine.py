@@ -15,6 +15,7 @@ from mime_fast.checkpoints.model_folder import save_model_folder
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.emotions import LABELS, NEGATIVE, POSITIVE, POSITIVE_IDS
 from mime_fast.engine.engine import Engine
+from mime_fast.errors import InputError
 from mime_fast.reference.mime import Mime
 from mime_fast.text.tokenizer import Tokenizer
 from tests.engine.conftest import DIALOGUES, tolerance
@@ -176,6 +177,11 @@ def test_no_dialogues_no_replies(engine: Engine) -> None:
     assert engine.generate([]) == []
     assert engine.classify([]) == []
     assert engine.score([], []) == []
+    for wrong in ({"seed": -1}, {"emotions": 5}, {"prefixes": "abc"}):
+        with pytest.raises(InputError, match=next(iter(wrong))):
+            engine.generate([], **wrong)
+    with pytest.raises(InputError, match="responses is of type int"):
+        engine.score([], 5)  # type: ignore[arg-type]
 
 
 def test_truncation_drops_the_oldest_pairs(engine: Engine) -> None:

@@ -43,6 +43,33 @@ def test_sampling_options_without_sampling_are_refused() -> None:
     assert resolve(SAMPLING, temperature=0.5).temperature == 0.5
 
 
+def test_a_length_penalty_where_the_best_draw_is_chosen_is_refused() -> None:
+    several = SAMPLING.replace(best_of=8)
+    with pytest.raises(ConfigError, match=r"length_penalty=0\.5 with best_of=8: must be 1"):
+        resolve(several, length_penalty=0.5)
+    with pytest.raises(ConfigError, match=r"length_penalty=2 with best_of=4"):
+        resolve(SAMPLING, length_penalty=2, best_of=4)
+    assert resolve(several, length_penalty=1).length_penalty == 1
+    assert resolve(several, length_penalty=0.5, num_beams=5).length_penalty == 0.5
+    assert resolve(several, length_penalty=0.5, best_of=1).length_penalty == 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("target_prefix", "did you mean prefixes?"),
+        ("sampling_topk", "did you mean top_k?"),
+        ("generation_config", r"did you mean \*\*generation_config.to_dict\(\)?"),
+        ("num_beam", "did you mean num_beams?"),
+        ("use_cache", "there are num_beams, "),  # nothing is like it
+        ("input_ids", "there are num_beams, "),
+    ],
+)
+def test_hints_for_names_of_other_libraries(name: str, hint: str) -> None:
+    with pytest.raises(ConfigError, match=hint):
+        resolve(SAMPLING, **{name: 1})
+
+
 def test_values_that_ask_for_nothing_are_taken_without_sampling() -> None:
     nothing = {"temperature": 1.0, "top_p": 1, "top_k": 0, "best_of": 1}
     assert resolve(BEAMS, **nothing) == BEAMS

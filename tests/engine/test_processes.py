@@ -129,6 +129,8 @@ def test_an_engine_is_pickled_by_its_path_and_options(
     twin = pickle.loads(data)
     assert twin.describe() | {"model": ""} == engine.describe() | {"model": ""}
     assert twin.generate([["rain ."]]) == engine.generate([["rain ."]])
+    engine.generation_config = engine.generation_config.replace(max_new_tokens=1)
+    assert pickle.loads(pickle.dumps(engine)).generation_config.max_new_tokens == 1
 
 
 def test_an_engine_of_no_folder_says_what_to_do(model_folder: Path) -> None:
