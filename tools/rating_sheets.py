@@ -96,7 +96,7 @@ def collect(data: Path, sheets: Path, out: Path) -> int:
             form or cannot be written.
     """
     pairs = read_pairs(data, "train")
-    before = {one.pair: one for one in read_ratings(out, pairs)} if out.exists() else {}
+    before = {one.pair: one for one in read_ratings(out, pairs, to_learn=False)} if out.exists() else {}
     shown = _shown(sheets / REPLIES_FILE, pairs)
     new: dict[int, Rated] = {}
     for file in sorted(sheets.glob("rater-*/ratings.txt")):

@@ -39,8 +39,8 @@ def load_reranker(folder: Path, hidden_size: int) -> Reranker | None:
     read_by, weights = tensors.metadata.get(READ_BY), folder / WEIGHTS
     if read_by is not None and weights.is_file() and read_by != _hash(weights):
         raise CheckpointError(
-            f"{path}: was trained for other weights than {WEIGHTS} beside it, and would choose by chance; "
-            "remove it, or take the one of these weights"
+            f"{path}: was trained for other weights than {WEIGHTS} beside it, and would choose by chance; it must be "
+            "the one of these weights, or not be there"
         )
     wanted, given = (Tower(*(tensors[f"{tower}.{part}"] for part in PARTS)) for tower in ("wanted", "given"))
     return Reranker(wanted, given, float(tensors[WEIGHT][0]))

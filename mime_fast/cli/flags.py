@@ -11,7 +11,7 @@ from functools import partial
 from itertools import takewhile
 
 _QUOTES = "\"'"
-_FILE = re.compile(r"[^:]*(config\.json|run\.json): ")  # the names after it are that file's keys
+_FILE = re.compile(r"[^:]*((config|run)\.json|, line \d+): ")  # the names after it are that file's
 _VALUE = r"(?P<value>'[^']*'|\"[^\"]*\"|\[[^\]]*\]|[^\s,;:()]+)"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -68,21 +68,27 @@ class Measured:
 
     def options(self, search: Search) -> GenerationConfig:
         """All options of a search, the model's defaults filled in."""
-        limit = self.engine.config.max_positions
-        return resolve_options(self.engine.generation_config, dict(SEARCHES[search]), limit)
+        return resolve_options(self.engine.generation_config, self._given(search), self.engine.config.max_positions)
 
     def replies(self, search: Search, seed: int) -> Tokens:
         """Tokens of each context's best reply, [n]."""
         key = self.options(search), seed
         if key not in self._replies:
             said: dict[int, list[str]] = {}
-            given = SEARCHES[search] if self.stochastic else {**SEARCHES[search], "stochastic": False}
+            given = self._given(search) | ({} if self.stochastic else {"stochastic": False})
             for batch in self._progress(f"{search}, seed {seed}"):
                 contexts = [self.contexts[i] for i in batch]
                 made = self.engine.generate(contexts, seed=seed, request_ids=batch, strict_turns=False, **given)
                 said |= {i: list(reply.tokens) for i, reply in zip(batch, made, strict=True)}
             self._replies[key] = [said[i] for i in range(len(self.contexts))]
         return self._replies[key]
+
+    def _given(self, search: Search) -> dict[str, Any]:
+        """What a search asks for, as long as the model can say it."""
+        given = dict(SEARCHES[search])
+        if "max_new_tokens" in given:
+            given["max_new_tokens"] = min(given["max_new_tokens"], self.engine.config.max_positions)
+        return given
 
     def scores(self, seed: int) -> PairFigures:
         """Likelihoods and the classifier's ranks, pair by pair."""

@@ -37,13 +37,16 @@ def check_pairs(pairs: Sequence[Pair], tokenizer: Tokenizer) -> None:
 
 
 def check_lengths(pairs: Sequence[Pair], examples: Sequence[Example], max_positions: int, *, what: str = "") -> None:
-    """InputError where a context or a response is too long for a model; `what` the pairs are, for the message."""
+    """InputError where a context or a response is too long for a model, or a response has no words; `what` the pairs
+    are, for the message."""
     for i, (pair, example) in enumerate(zip(pairs, examples, strict=True)):
         for part, ids in (("context", example.context_ids), ("response", example.target_ids)):
             if len(ids) > max_positions:
                 raise InputError(
                     f"{what}{_name(i, pair)}: the {part} has {len(ids) - 1} words; must be at most {max_positions - 1}"
                 )
+        if len(example.target_ids) < 2:
+            raise InputError(f"{what}{_name(i, pair)}: the response has no words; must have at least one")
 
 
 def _name(place: int, pair: Pair) -> str:

@@ -16,10 +16,9 @@ from mime_fast.config.model import ModelConfig
 from mime_fast.files import naming, write_bytes
 from mime_fast.training.inputs import Inputs
 from mime_fast.training.recipe import Stage
-from mime_fast.training.started import STARTED
-from mime_fast.training.trainer import METRICS
+from mime_fast.training.started import CARD, STARTED
+from mime_fast.training.trainer import METRICS, read_metrics
 
-CARD = "README.md"
 WRITTEN = "<!-- Written by mime-fast train, which writes it anew. A card without this line is left as it is. -->"
 NAMES = {"mime": "MIME", "multi-tr": "Multi-TR", "moel": "MoEL"}
 USE = """```python
@@ -48,7 +47,7 @@ def write_card(out: Path, folders: Sequence[Path], stages: Sequence[Stage], inpu
     with naming(path):
         if path.exists() and WRITTEN.encode() not in path.read_bytes():
             return
-    runs = [_rows(folder / METRICS) for folder in folders]
+    runs = [read_metrics(folder / METRICS) if (folder / METRICS).is_file() else [] for folder in folders]
     write_bytes(path, model_card(out.resolve().name, stages, runs, inputs, vectors).encode())
 
 
@@ -107,8 +106,3 @@ def _choices(stages: Sequence[Stage]) -> Iterator[str]:
     for number, stage in enumerate(stages, start=1):
         chosen = {name: value for name, value in stage.to_dict().items() if value != defaults[name]}
         yield f"{number}. `{json.dumps(chosen)}`"
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    with naming(path):
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []

@@ -164,6 +164,7 @@ class Loop(ABC, Generic[ModelT, ExampleT]):
                 saved = time.monotonic()
             if self._finished():
                 return
+            started = time.monotonic()  # an evaluation is no training
         self.progress.epoch += 1
         self.progress.batch = 0
 
@@ -222,5 +223,9 @@ class Loop(ABC, Generic[ModelT, ExampleT]):
             torch.set_rng_state(state["random"])
             if self.device.type == "cuda" and state["random_cuda"] is not None:
                 torch.cuda.set_rng_state(state["random_cuda"])
+            threads, now = state["threads"], torch.get_num_threads()
         except Exception as error:
-            raise CheckpointError(f"{self.state}: not a readable training state ({error})") from None
+            what = f"{type(error).__name__}: {error}"
+            raise CheckpointError(f"{self.state}: not a readable training state ({what})") from None
+        if threads != now and self.device.type == "cpu":
+            tell(f"{self.state}: trained with {threads} threads so far, now {now}; last digits will be others")

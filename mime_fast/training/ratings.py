@@ -36,12 +36,15 @@ def context_hash(pair: Pair) -> str:
     return hashlib.sha256("\n".join(pair.context).encode()).hexdigest()[:HASH_DIGITS]
 
 
-def read_ratings(path: str | os.PathLike[str], pairs: Sequence[Pair], most_words: int = MOST_WORDS) -> list[Rated]:
+def read_ratings(
+    path: str | os.PathLike[str], pairs: Sequence[Pair], most_words: int = MOST_WORDS, *, to_learn: bool = True
+) -> list[Rated]:
     """The rated contexts of a file, UTF-8 with or without a byte order mark.
 
     Args:
         pairs: those of the train split.
         most_words: of a reply that the model can score.
+        to_learn: refuse what teaches nothing: no two replies to a context with different ratings.
 
     Raises:
         DataError: it cannot be read, teaches nothing, or a line is not of this form or not of these pairs; the line and
@@ -66,7 +69,7 @@ def read_ratings(path: str | os.PathLike[str], pairs: Sequence[Pair], most_words
             raise DataError(f"{os.fspath(path)}, line {number}: {error}") from None
         first[rated.pair] = number
         found.append(rated)
-    if not any(len(set(rated.ratings)) > 1 for rated in found):
+    if to_learn and not any(len(set(rated.ratings)) > 1 for rated in found):
         raise DataError(
             f"{os.fspath(path)}: {len(found)} rated contexts, no two replies to one of them with different ratings; "
             "nothing can be learnt from that"

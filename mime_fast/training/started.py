@@ -12,9 +12,9 @@ from mime_fast.errors import CheckpointError, ConfigError
 from mime_fast.files import write_json
 from mime_fast.training.ratings import RATINGS
 from mime_fast.training.recipe import Stage
-from mime_fast.training.trainer import METRICS, STATE
+from mime_fast.training.trainer import METRICS, STATE, read_metrics
 
-STARTED, TEACHERS = "run.json", "teachers"
+STARTED, TEACHERS, CARD = "run.json", "teachers", "README.md"
 FORMAT = "mime_fast training run 1"
 
 
@@ -24,7 +24,7 @@ def check_started(out: Path, stages: Sequence[Stage], fingerprints: Mapping[str,
     Raises:
         CheckpointError: the run was started with another recipe, other data or other vectors, and everything that
             differs is named (inputs may be others until something has learnt from them, ratings until a reranker has);
-            or the folder contains a model or a state of something else.
+            or the folder contains a model or a state of something else, or weights whose state is gone.
     """
     path = out / STARTED
     if not path.is_file():
@@ -41,6 +41,7 @@ def check_started(out: Path, stages: Sequence[Stage], fingerprints: Mapping[str,
         inputs = {name: noted["inputs"].get(name) for name in fingerprints}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
         raise CheckpointError(f"{path}: not readable ({error}); give another folder") from None
+    _check_states(out, _folders(len(before)))
     begun = max((n for n, folder in enumerate(_folders(len(before)), start=1) if _files(out / folder)), default=0)
     if not begun and not any((out / TEACHERS).glob("*")):
         inputs = dict(fingerprints)  # nothing has learnt from them yet
@@ -69,6 +70,24 @@ def _files(folder: Path) -> list[str]:
     return [
         name for name in (CONFIG, GENERATION, TOKENIZER, WEIGHTS, RERANKER, METRICS, STATE) if (folder / name).exists()
     ]
+
+
+def _check_states(out: Path, folders: Sequence[str]) -> None:
+    """CheckpointError where a stage would be trained again over what it has made, since its state is gone.
+
+    A stage without a state that is not done has at most one evaluation: the first is written before the state is.
+    """
+    for number, folder in enumerate(folders):
+        files = _files(out / folder)
+        if STATE in files:
+            continue
+        followed = any(_files(out / later) for later in folders[number + 1 :])
+        carded = not folder and (out / CARD).is_file() and WEIGHTS in files
+        if followed or carded or (METRICS in files and len(read_metrics(out / folder / METRICS)) > 1):
+            raise CheckpointError(
+                f"{out / folder}: has been trained, and no {STATE} is left to go on from; put it back, or give another "
+                "folder"
+            )
 
 
 def _changed(before: Sequence[Stage], stages: Sequence[Stage], begun: int) -> list[str]:

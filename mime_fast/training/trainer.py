@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -34,6 +35,7 @@ from mime_fast.training.risk import CandidateBatch, word_cost
 from mime_fast.training.schedule import gold_listener_chance
 
 STATE, METRICS = "training_state.pt", "metrics.jsonl"
+KEYS = {"step", "epoch", "seconds", *(each.name for each in dataclasses.fields(Likelihood))}
 
 
 class Trainer(DialogueLoop):
@@ -94,12 +96,11 @@ class Trainer(DialogueLoop):
             try:
                 load_model_folder(self.out)
             except CheckpointError as error:
-                raise CheckpointError(f"{error}; put the run's file back, or give another folder") from None
+                raise CheckpointError(f"{error}; put the run's files back, or give another folder") from None
         path = self.out / METRICS
         if path.is_file():
-            rows = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("}\n")]
-            kept = "".join(row for row in rows if json.loads(row)["step"] <= self.progress.step)
-            write_bytes(path, kept.encode())
+            kept = [row for row in read_metrics(path) if row["step"] <= self.progress.step]
+            write_bytes(path, b"".join(json_bytes(row) for row in kept))
 
     def examples(self, epoch: int) -> Sequence[Example]:
         kinds = [kind for kind, epochs in self.stage.extra_epochs.items() if epoch < epochs]
@@ -193,3 +194,23 @@ class Trainer(DialogueLoop):
     def can_save(self) -> bool:
         """A run that goes on must look at the weights where the unbroken one did."""
         return self.candidates is None or self.progress.step % FOLLOW_STEPS == 0
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of a stage's `metrics.jsonl`, one for each evaluation; a last one that a kill cut short is left out.
+
+    Raises:
+        CheckpointError: a line is not one that a run writes.
+    """
+    with naming(path):
+        lines = path.read_bytes().split(b"\n")
+    found = []
+    for number, line in enumerate(lines[:-1], start=1):
+        try:
+            row = json.loads(line)
+            if not row.keys() >= KEYS:
+                raise ValueError(f"keys {sorted(KEYS - row.keys())} are missing")
+        except (ValueError, AttributeError) as error:
+            raise CheckpointError(f"{path}, line {number}: no line of a run's metrics ({error})") from None
+        found.append(row)
+    return found

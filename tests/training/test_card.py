@@ -12,7 +12,8 @@ import mime_fast
 from mime_fast.checkpoints.model_folder import load_model_folder
 from mime_fast.errors import OutputError
 from mime_fast.training import run
-from mime_fast.training.card import CARD, WRITTEN
+from mime_fast.training.card import WRITTEN
+from mime_fast.training.started import CARD
 from tests.training.small_run import metrics_of, stage
 
 

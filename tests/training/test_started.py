@@ -153,6 +153,31 @@ def test_a_broken_note_is_refused(tmp_path: Path, data: Path, text: str) -> None
         go(data, tmp_path / "out")
 
 
+@pytest.mark.parametrize("lost", ["training_state.pt", "stage-1/training_state.pt", "stage-1"])
+def test_what_was_trained_is_not_trained_again_over_it(tmp_path: Path, data: Path, lost: str) -> None:
+    """A state is large, and somebody may have deleted it: the run would begin anew, over its model."""
+    out = tmp_path / "out"
+    go(data, out)
+    before = (out / "model.safetensors").read_bytes()
+    path = out / lost
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    with pytest.raises(CheckpointError, match=r"has been trained, and no training_state\.pt is left to go on from"):
+        go(data, out)
+    assert (out / "model.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(("line", "told"), [("{}", "are missing"), ("[1]", "no line of"), ("not JSON", "no line of")])
+def test_odd_lines_of_metrics_are_named(tmp_path: Path, data: Path, line: str, told: str) -> None:
+    go(data, tmp_path / "out")
+    with (tmp_path / "out" / "metrics.jsonl").open("a") as file:
+        file.write(f"{line}\n")
+    with pytest.raises(CheckpointError, match=rf"metrics\.jsonl, line 2: .*{told}"):
+        go(data, tmp_path / "out")
+
+
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "metrics.jsonl", "training_state.pt"])
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, data: Path, name: str) -> None:
     out = tmp_path / "out"
@@ -182,7 +207,7 @@ def test_a_run_whose_best_weights_are_gone_is_refused(tmp_path: Path, data: Path
     path = tmp_path / "out" / name
     kept = path.read_bytes()
     path.unlink()
-    with pytest.raises(CheckpointError, match=f"missing {path.name}; put the run's file back, or give another folder"):
+    with pytest.raises(CheckpointError, match=f"missing {path.name}; put the run's files back, or give another folder"):
         go(data, tmp_path / "out")
     path.write_bytes(kept[: len(kept) // 2])
     with pytest.raises(CheckpointError, match=f"{path.name}: .*; put the run's file back"):
