@@ -8,6 +8,7 @@ import stat
 import sys
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatch
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ def check_outputs(
         read_whole: folders whose every file is read, and globs: an output in them would be read next time.
 
     Raises:
-        ConfigError: an output is an input, lies in one of `read_whole`, contains an input, is given twice, or is a URI.
+        ConfigError: an output is an input, lies in one of `read_whole` or in another output, contains an input, is
+            given twice, or is a URI.
         OutputError: an output's folder is not there or cannot be written to, or the output is a folder.
     """
     named = {name: os.fspath(path) for name, path in outputs.items() if path is not None}
@@ -43,6 +45,9 @@ def check_outputs(
         for other, other_path in seen.items():
             if is_same(path, other_path):
                 raise ConfigError(f"{name} {path}: is {other} {other_path}, too; must be another file")
+            for (inner, file), (outer, folder) in permutations(((name, path), (other, other_path))):
+                if folder.endswith("/") and Path(os.path.realpath(folder)) in _parents(file):
+                    raise ConfigError(f"{inner} {file}: lies in {outer} {folder}; must be in another place")
         seen[name] = path
         for source in read:
             if is_same(path, source):

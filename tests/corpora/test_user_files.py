@@ -132,6 +132,18 @@ def test_outputs_are_different_files(tmp_path: Path, make_job: MakeJob, source: 
         refused(tmp_path, make_job(source, out, summary_file=str(other)), "must be another file", ConfigError)
 
 
+@pytest.mark.parametrize("name", ["parts/part-000001.jsonl", "parts/_manifest.json", "parts/s.json", "parts/_parts/s"])
+def test_the_summary_lies_in_no_output(tmp_path: Path, make_job: MakeJob, source: Path, name: str) -> None:
+    (tmp_path / "parts" / "_parts").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("parts")
+    for summary in (name, name.replace("parts", "link", 1)):
+        job = make_job(source, f"{tmp_path}/parts/", summary_file=f"{tmp_path}/{summary}", force=True)
+        refused(tmp_path, job, "--summary .*: lies in OUT .*; must be in another place", ConfigError)
+    (tmp_path / "out.jsonl.parts").mkdir()
+    job = make_job(source, tmp_path / "out.jsonl", summary_file=f"{tmp_path}/out.jsonl.parts/s.json")
+    refused(tmp_path, job, "--summary .*: lies in the state .*", ConfigError)
+
+
 @pytest.mark.parametrize("beside", ["errors.jsonl", "manifest.json"])
 def test_what_lies_beside_the_output_is_no_input(tmp_path: Path, make_job: MakeJob, beside: str) -> None:
     source = write_rows(tmp_path / f"out.jsonl.{beside}", some_rows(3))
