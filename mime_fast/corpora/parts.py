@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -97,7 +97,8 @@ class Parts:
             return None
         parts = cls(places, manifest)
         if parts.finished is None:
-            parts.done = {number: _read_counts(path) for number, path in parts.files.done()}
+            found = ((number, *_read_counts(path)) for number, path in parts.files.done())
+            parts.done = {number: result for number, result, sizes in found if parts._is_whole(number, result, sizes)}
         return parts
 
     @property
@@ -151,6 +152,15 @@ class Parts:
         self._note(replace(self.manifest, previous=[]))
         self.files.remove()
 
+    def _is_whole(self, number: int, result: PartResult, sizes: Mapping[str, int]) -> bool:
+        """Whether a part's files are as they were made; its data may be a part of the folder already."""
+        moved, data = self.places.part(number), self.files.data(number)
+        if self.places.is_folder and not data.exists():
+            is_data = any(one.name == moved.name and one.is_unchanged(moved.parent) for one in self.manifest.outputs)
+        else:
+            is_data = _has_size(data, sizes.get("data"))
+        return is_data and (not result.tally.errors or _has_size(self.files.errors(number), sizes.get("errors")))
+
     def _joined(self, task: Task) -> dict[Path, Path]:
         """The output's files, with the finished files that they will be made of by renaming."""
         places, files, numbers = self.places, self.files, sorted(self.done)
@@ -167,7 +177,7 @@ class Parts:
         if any(self.done[number].tally.errors for number in numbers):
             made[places.errors] = joined = files.scratch("errors")
             with _fresh(joined, str(places.errors)) as stream:
-                join_bytes((path for number in numbers if (path := files.errors(number)).exists()), stream)
+                join_bytes((files.errors(number) for number in numbers if self.done[number].tally.errors), stream)
         return made
 
     def _give_up(self, before: Manifest | None) -> None:
@@ -189,12 +199,18 @@ class Parts:
 
 def write_part(files: StateFiles, number: int, result: PartResult, data: Path, errors: Path) -> None:
     """Make a part final, whose data and errors are on the disk under scratch names; the counts come last."""
+    sizes = {"data": data.stat().st_size, "errors": errors.stat().st_size}
     with naming(files.places.output):
         data.replace(files.data(number))
         if result.tally.errors:
             errors.replace(files.errors(number))
         sync_folder(files.places.state)
-    counts = {"tally": result.tally.to_dict(), "digest": result.digest, "provenance": result.provenance}
+    counts = {
+        "tally": result.tally.to_dict(),
+        "digest": result.digest,
+        "provenance": result.provenance,
+        "sizes": sizes,
+    }
     write_json(files.counts(number), counts, files.scratch("counts"))
 
 
@@ -269,9 +285,16 @@ def _fresh(path: Path, name: str) -> Iterator[Any]:
         raise
 
 
-def _read_counts(path: Path) -> PartResult:
+def _read_counts(path: Path) -> tuple[PartResult, dict[str, int]]:
+    """What is known of a part, and the sizes of its files, which older counts lack."""
     try:
         values = json.loads(path.read_bytes())
-        return PartResult(Tally(**values["tally"]), values["digest"], values["provenance"])
+        result = PartResult(Tally(**values["tally"]), values["digest"], values["provenance"])
+        return result, dict(values.get("sizes", {}))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(f"{path}: cannot be used ({error}); --restart begins anew") from None
+
+
+def _has_size(path: Path, size: int | None) -> bool:
+    """Whether a file is there, and has the size that is known."""
+    return path.is_file() and size in (None, path.stat().st_size)

@@ -15,6 +15,10 @@ from mime_fast.errors import ConfigError, DataError
 from tests.corpora.conftest import MakeJob, some_rows, write_rows
 
 
+def interrupted(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize("name", ["out.jsonl", "out.parquet", "parts/", "parts.parquet/"])
 def test_goes_on_after_what_is_done(
     tmp_path: Path, make_job: MakeJob, source: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -66,6 +70,48 @@ def test_a_finished_job_does_nothing(
     assert out.stat().st_ino != before.st_ino
     out.unlink()
     assert make_job(source, out).run().rows_now == 400
+
+
+@pytest.mark.parametrize("change", ["empty", "remove", "older"])
+@pytest.mark.parametrize(("name", "what"), [("out.jsonl", "jsonl"), ("parts/", "jsonl"), ("out.jsonl", "errors.jsonl")])
+def test_a_part_that_is_not_as_it_was_made_is_made_again(
+    tmp_path: Path, make_job: MakeJob, source: Path, monkeypatch: pytest.MonkeyPatch, name: str, what: str, change: str
+) -> None:
+    make_job(source, tmp_path / "whole.jsonl").run()
+    job = make_job(source, f"{tmp_path}/{name}")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Parts, "join", interrupted)
+        job.run()
+    state = Places.of(f"{tmp_path}/{name}").state
+    if change == "older":  # without sizes
+        for path in state.glob("*.counts.json"):
+            counts = json.loads(path.read_bytes())
+            del counts["sizes"]
+            path.write_text(json.dumps(counts))
+        assert job.run().rows_now == 0
+        return
+    for number in (0, 4):  # of which some rows are bad
+        (path,) = state.glob(f"part-00000{number}-????????.{what}")
+        path.write_bytes(b"") if change == "empty" else path.unlink()
+    summary = job.run()
+    assert (summary.rows, summary.rows_now, summary.errors) == (400, 80, 11)
+    for suffix, files in (("", "part-*"), (".errors.jsonl", "_errors.jsonl")):
+        made = sorted((tmp_path / name).glob(files)) if name.endswith("/") else [tmp_path / f"{name}{suffix}"]
+        assert b"".join(path.read_bytes() for path in made) == (tmp_path / f"whole.jsonl{suffix}").read_bytes()
+
+
+def test_a_part_that_is_lost_while_a_folder_is_put_in_place_is_made_again(
+    tmp_path: Path, make_job: MakeJob, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    make_job(source, f"{tmp_path}/whole/").run()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(StateFiles, "remove", interrupted)
+        make_job(source, f"{out}/").run()
+    (out / "part-000001.jsonl").unlink()
+    assert make_job(source, f"{out}/").run().rows_now == 40
+    whole = {path.name: path.read_bytes() for path in (tmp_path / "whole").glob("part-*")}
+    assert {path.name: path.read_bytes() for path in out.glob("part-*")} == whole
 
 
 @pytest.mark.parametrize("restart", [False, True])
