@@ -26,6 +26,7 @@ class ErrorRow:
     line: int | None
     id: str | int | None
     raw: str | None
+    rest_lost: bool  # whether what followed in its file was lost, too
 
     def has_id(self, columns: Columns) -> bool:
         """Whether the id is the row's own, and not the number that a row without one has."""
@@ -83,7 +84,7 @@ class Retried:
                 "on; give the same --first-row and --row-step as then"
             )
         self._rows = {(number - first) // step: row for number, row in found.items()}
-        self._mended: RawRow | None = None  # the last one that was read in the place of a whole dialogue
+        self._mended: RawRow | None = None  # the last one that was read at one of the places
 
     @property
     def places(self) -> Collection[int]:
@@ -94,14 +95,14 @@ class Retried:
         """DataError where the row at one of the places has another file, or another id, than the errors file says.
 
         The text of a mended row differs. One that had no id must be on its line, unless its text is the same. A line
-        that gave one bad row may not give several: they would have no numbers of their own. Rows come in order, with
-        those at other places.
+        that gave one bad row may not give several: they would have no numbers of their own. Nor may rows follow
+        where the rest of a file was lost: they would not be answered. Rows come in order, with those at other places.
         """
-        self._check_alone(raw)
+        self._check_next(raw)
         columns, before = self._task.columns, self._rows.get(raw.index)
         if before is None:
             return
-        self._mended = raw if before.is_whole_dialogue(columns) else None
+        self._mended = raw
         now = id_of(self._task.numbered(raw), columns)
         if before.has_id(columns):
             is_same, named = now == before.id, f", id {before.id!r}"
@@ -114,11 +115,20 @@ class Retried:
                 "--first-row and --row-step must be as they were"
             )
 
-    def _check_alone(self, raw: RawRow) -> None:
+    def _check_next(self, raw: RawRow) -> None:
+        """DataError where the row that comes next was not there when the one before it was bad."""
         mended = self._mended
-        if mended is not None and (mended.file, mended.row, mended.index + 1) == (raw.file, raw.row, raw.index):
+        if mended is None or (mended.file, mended.index + 1) != (raw.file, raw.index):
+            return
+        before = self._rows[mended.index]
+        if before.rest_lost and raw.row >= mended.row:
             raise DataError(
-                f"{self._path}: row {self._rows[mended.index].number} was the only one of {raw.file}, line {raw.row}, "
+                f"{self._path}: what followed row {before.number} in {raw.file} was lost, and is there now: its rows "
+                "would not be answered; answer all of IN into another OUT"
+            )
+        if raw.row == mended.row and before.is_whole_dialogue(self._task.columns):
+            raise DataError(
+                f"{self._path}: row {before.number} was the only one of {raw.file}, line {raw.row}, "
                 "a dialogue that could not be used; it has more turns of the listener now, whose rows would take the "
                 "numbers of those after it: answer it from a file of its own, or all of IN into another OUT"
             )
@@ -142,4 +152,4 @@ def _error_row(line: bytes, name: str, place: int) -> ErrorRow:
             f"{name}, line {place}: has no row number as 'index'; must be a line of the errors file of a job"
         )
     file, raw = (found.get(key) if isinstance(found.get(key), str) else None for key in ("file", "raw"))
-    return ErrorRow(number, file, found.get("row"), found.get("id"), raw)
+    return ErrorRow(number, file, found.get("row"), found.get("id"), raw, found.get("rest_lost") is True)

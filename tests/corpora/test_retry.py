@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet as pq
 
 from mime_fast.corpora.retry import error_rows
 from mime_fast.data.reading.options import Columns
@@ -151,6 +154,42 @@ def test_a_dialogue_that_gives_several_rows_now(tmp_path: Path, make_job: MakeJo
     else:
         again = make_job(source, tmp_path / "more.jsonl", retry_errors=first.errors_file, **given)
         assert (again.run().answered, again.run().rows) == (1, 1)
+
+
+@pytest.mark.parametrize("name", ["in.jsonl.gz", "in.json", "in.json (within a row)", "in.parquet"])
+def test_what_a_damaged_file_had_lost(tmp_path: Path, make_job: MakeJob, name: str) -> None:
+    rows, source, out = some_rows(400), tmp_path / name.split(maxsplit=1)[0], tmp_path / "out.jsonl"
+    if name == "in.parquet":
+        pq.write_table(pa.Table.from_pylist(rows), source, row_group_size=100)
+    elif name == "in.jsonl.gz":
+        source.write_bytes(gzip.compress(write_rows(tmp_path / "plain", rows).read_bytes()))
+    else:
+        source.write_text(json.dumps(rows, indent=1))
+    whole = source.read_bytes()
+    if name == "in.parquet":
+        source.write_bytes(whole[: len(whole) // 3] + bytes(200) + whole[len(whole) // 3 + 200 :])
+    else:
+        broken_off = whole[: len(whole) // 2]
+        source.write_bytes(broken_off[: broken_off.rindex(b"{")] if name == "in.json" else broken_off)
+    first = make_job(source, out)
+    found = first.run()
+    assert found.errors == 1 and 0 < found.rows < 400
+    source.write_bytes(whole)
+    said = retried(make_job, first.errors_file, source, tmp_path / "more.jsonl")
+    assert f"what followed row {found.rows - 1} in {source} was lost, and is there now" in said
+
+
+def test_the_last_row_of_a_file_that_broke_off(tmp_path: Path, make_job: MakeJob) -> None:
+    """Nothing followed it, so that it is retried as any other row."""
+    folder, rows = tmp_path / "in", some_rows(9)
+    folder.mkdir()
+    write_rows(folder / "b.jsonl", rows)
+    whole = json.dumps(rows, indent=1)
+    (folder / "a.json").write_text(whole[: whole.rindex("{") + 9])
+    first = make_job(folder, tmp_path / "out.jsonl")
+    assert (first.run().rows, first.run().errors) == (18, 1)
+    (folder / "a.json").write_text(whole)
+    assert make_job(folder, tmp_path / "more.jsonl", retry_errors=first.errors_file).run().answered == 1
 
 
 def test_one_bad_turn_of_a_dialogue(tmp_path: Path, make_job: MakeJob) -> None:

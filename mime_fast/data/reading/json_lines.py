@@ -136,16 +136,21 @@ def _objects(file: File, stream: Ahead) -> Numbered:
         if not char or (in_list and char == "]"):
             text.place += 1
             if in_list and not char:
-                yield number, Broken("the list is not closed: the file ends early, and what was to follow is lost")
+                reason = "the list is not closed: the file ends early, and what was to follow is lost"
+                yield number, Broken(reason, ends=True)
             elif in_list and text.next():
-                yield number, Broken(f"{text.shown()!r} follows the list and is not read", "", file.lost_rows(number))
+                reason = f"{text.shown()!r} follows the list and is not read"
+                yield number, Broken(reason, "", file.lost_rows(number), ends=True)
             return
         try:
             found = text.value()
         except (ValueError, RecursionError) as error:
             reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
             lost = file.lost_rows(number)
-            yield number, Broken(f"not JSON ({reason}); what follows in this file is lost", text.shown(), lost)
+            yield (
+                number,
+                Broken(f"not JSON ({reason}); what follows in this file is lost", text.shown(), lost, ends=True),
+            )
             return
         if fault := not_utf8_in(text.raw) or text.fault:
             yield number, Broken(fault, text.raw)

@@ -50,7 +50,7 @@ def read_parquet(file: File, columns: Columns) -> Numbered:
             raise DataError(f"{file.name}: cannot be read: {error.strerror}") from None
         what = f"{total - given} of its {total} rows" if total else f"its {source.size} bytes"
         reason = f"the Parquet file is damaged or cut off; {what} are lost ({str(error)[:200]})"
-        yield given + 1, Broken(reason, "", max(1, total - given))
+        yield given + 1, Broken(reason, "", max(1, total - given), ends=True)
 
 
 def _contents(batch: Any) -> Iterator[Content]:

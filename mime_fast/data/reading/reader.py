@@ -139,4 +139,4 @@ def raw_rows(file: File, columns: Columns, index: Iterator[int]) -> Iterator[Raw
     except Damaged as error:
         size = f"byte {file.position()} of {file.source.size}" if file.source.size else f"byte {file.position()}"
         reason = f"the compressed file ends early or is damaged at {size} ({error}); what follows row {last} is lost"
-        yield RawRow(name, last + 1, next(index), Broken(reason, "", file.lost_rows(last)))
+        yield RawRow(name, last + 1, next(index), Broken(reason, "", file.lost_rows(last), ends=True))

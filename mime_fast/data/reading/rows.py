@@ -22,6 +22,7 @@ class Broken:
     text: str = ""
     lost: int = 1  # rows that it is reported for, estimated where a file is damaged
     known: Mapping[str, object] = field(default_factory=dict)  # columns that could be read, for the id
+    ends: bool = False  # whether what follows in the file is lost, too
 
 
 Content = bytes | dict[str, object] | Broken
@@ -68,11 +69,12 @@ class BadRow:
     raw: str
     malformed: bool = True  # False: well formed, but not for this model
     lost: int = 1  # rows that it is reported for
+    ends: bool = False  # whether what follows in the file is lost, too
 
     def json_line(self) -> bytes:
         """Its line of the errors file."""
         names = ("file", "row", "index", "id", "reason", "raw")
-        values = {name: getattr(self, name) for name in names}
+        values = {name: getattr(self, name) for name in names} | ({"rest_lost": True} if self.ends else {})
         return json.dumps(values, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
 
     def __str__(self) -> str:
@@ -110,5 +112,5 @@ def id_in(found: Mapping[str, object], columns: Columns, otherwise: int) -> str 
 
 def bad_row(raw: RawRow, row_id: str | int, reason: str, *, malformed: bool = True) -> BadRow:
     """A row that turned out to be bad."""
-    lost = raw.content.lost if isinstance(raw.content, Broken) else 1
-    return BadRow(raw.file, raw.row, raw.index, row_id, reason, raw.text(), malformed, lost)
+    lost, ends = (raw.content.lost, raw.content.ends) if isinstance(raw.content, Broken) else (1, False)
+    return BadRow(raw.file, raw.row, raw.index, row_id, reason, raw.text(), malformed, lost, ends)
