@@ -55,7 +55,7 @@ class CorpusJob:
         ray_address: a Ray cluster, as for `ray.init`, whose actors (`workers`, 0: as many as fit) do the work instead;
             "" for the one that Ray finds, or a new one on this machine. They must see the input and the model.
         part_rows: rows of a part. None: those of the job as it was begun, 2,560 for a new one.
-        strict: stop at the first bad row.
+        strict: stop at the first bad row, and where one was bad in what is done.
         max_errors: the share of bad rows beyond which the job stops.
         restart: begin anew, though a job is begun or finished there.
         force: replace an output that no job made.
@@ -238,6 +238,7 @@ class CorpusJob:
         self._check_asked(parts)
         if parts.finished is not None:
             return self._already(reader, parts)
+        self._check_done(before)
         work = PartWork(self._spec(), parts.files)
         progress = ProgressBar(quiet=self.quiet)
         try:
@@ -283,10 +284,21 @@ class CorpusJob:
             raise DataError(
                 f"{self._output}: is another job's: the input differs; give another OUT, or --restart begins anew"
             )
+        summary = Summary(**finished["summary"])
+        tally = Tally(summary.rows, summary.errors, summary.lost)
+        self._check_done(tally)
+        self._check_errors(tally, last=True)
         if not self.quiet:
             told = f"mime-fast: {self._output} is finished already; nothing to do (--restart begins anew)"
             tell(told)
-        return Summary(**finished["summary"]).there_already()
+        return summary.there_already()
+
+    def _check_done(self, tally: Tally) -> None:
+        if self.strict and tally.errors:
+            raise DataError(
+                f"{self._output}: {tally.errors} of the {tally.rows} rows that are done are bad; without --strict they "
+                "are left out"
+            )
 
     def _check_errors(self, tally: Tally, *, last: bool) -> None:
         bad, rows = tally.errors + tally.lost, tally.rows + tally.lost

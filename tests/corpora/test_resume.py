@@ -100,6 +100,21 @@ def test_a_part_that_is_not_as_it_was_made_is_made_again(
         assert b"".join(path.read_bytes() for path in made) == (tmp_path / f"whole.jsonl{suffix}").read_bytes()
 
 
+def test_bad_rows_of_parts_that_are_done_count(
+    tmp_path: Path, make_job: MakeJob, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out.jsonl"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Parts, "join", interrupted)
+        make_job(source, out).run()
+    for _ in ("begun", "finished"):
+        with pytest.raises(DataError, match=r"out\.jsonl: 11 of the 400 rows that are done are bad; without --strict"):
+            make_job(source, out, strict=True).run()
+        with pytest.raises(DataError, match=r"11 of 400 rows are bad .*--max-errors"):
+            make_job(source, out, max_errors=0).run()
+        assert make_job(source, out, max_errors=0.1).run().rows_now == 0
+
+
 def test_a_part_that_is_lost_while_a_folder_is_put_in_place_is_made_again(
     tmp_path: Path, make_job: MakeJob, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
