@@ -138,6 +138,9 @@ class Parts:
             "provenance": self.provenance,
         }
         check_unaccounted(self.places, self.manifest, force=force)
+        if force and not self.places.is_folder and self.places.errors not in made:
+            with naming(self.places.shown(self.places.errors)):
+                self.places.errors.unlink(missing_ok=True)  # another's, it would be read as this job's
         outputs = [OutputFile.of(path.name, source) for path, source in made.items()]
         self._note(self.manifest.finish(finished, outputs))
         kept = {one.name for one in outputs}
