@@ -49,7 +49,7 @@ def unborn(places: Places) -> Iterator[Path]:
 
 
 def check_unaccounted(places: Places, manifest: Manifest | None, *, force: bool) -> None:
-    """DataError where the job would replace a file that no job made, or that was changed since."""
+    """DataError where the job would replace a file that is not empty and no job made, or that was changed since."""
     ours = {one.name for one in manifest.ours(places.folder)} if manifest else set()
     if places.is_folder:
         if manifest is None:
@@ -64,7 +64,7 @@ def check_unaccounted(places: Places, manifest: Manifest | None, *, force: bool)
             )
         return
     for path in (places.target, places.errors):
-        if path.exists() and path.name not in ours and not force:
+        if path.exists() and path.stat().st_size and path.name not in ours and not force:
             told = places.output if path == places.target else places.shown(path)
             why = "was changed after a job made it" if _was_made(manifest, path) else "exists, and no job made it"
             raise DataError(

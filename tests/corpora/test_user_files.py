@@ -193,6 +193,16 @@ def test_an_output_that_no_job_made_is_kept(tmp_path: Path, make_job: MakeJob, s
     assert make_job(source, tmp_path / "other.jsonl").run().rows_now == 0
 
 
+def test_an_empty_file_is_replaced(tmp_path: Path, make_job: MakeJob, source: Path) -> None:
+    """As `mktemp` makes one."""
+    out = tmp_path / "out.jsonl"
+    for path in (out, tmp_path / "out.jsonl.errors.jsonl"):
+        path.touch(0o600)
+    for _ in ("begun", "finished"):
+        assert make_job(source, out).run().rows == 60
+    assert len(out.read_bytes().splitlines()) == 60 and out.stat().st_mode & 0o777 == 0o600
+
+
 def test_an_output_that_was_changed_is_kept(tmp_path: Path, make_job: MakeJob, source: Path) -> None:
     out = tmp_path / "out.jsonl"
     make_job(source, out).run()
