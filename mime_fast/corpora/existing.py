@@ -10,12 +10,15 @@ from typing import Any
 from mime_fast.corpora.manifest import Manifest, changes
 from mime_fast.corpora.places import Places, StateFiles
 from mime_fast.errors import DataError
+from mime_fast.streams import tell
 
 _SHOWN = 5  # differences named in one message
 
 
 def job_there(places: Places, job: dict[str, Any], *, restart: bool, force: bool) -> Manifest | None:
-    """The manifest of this job, which is done or goes on; None where it would begin. Writes nothing.
+    """The manifest of this job, which is done or goes on; None where it would begin. Writes no file.
+
+    Where it would begin because a part of its output is lost, a warning says so.
 
     Args:
         job: what the output depends on, and `part_rows`, None for those of the job that is there.
@@ -33,6 +36,7 @@ def job_there(places: Places, job: dict[str, Any], *, restart: bool, force: bool
         return None
     is_lost = before.finished is not None and not before.is_complete(places.folder)
     if is_lost and not any(StateFiles(places, before.token).done()):
+        _tell_lost(places, before)
         return None
     _check_same(places, before, job)
     return replace(before, finished=None) if is_lost else before
@@ -82,6 +86,17 @@ def _check_same(places: Places, before: Manifest, job: dict[str, Any]) -> None:
         raise DataError(
             f"{places.output}: is another job's: {'; '.join(differences[:_SHOWN])}{more}; {cure}, or --restart "
             "begins anew"
+        )
+
+
+def _tell_lost(places: Places, before: Manifest) -> None:
+    """Say which file of an output is lost, unless all of them are."""
+    lost = [one.name for one in before.outputs if not one.is_unchanged(places.folder)]
+    if len(lost) < len(before.outputs):
+        more = f" (nor are {len(lost) - 1} more)" if len(lost) > 1 else ""
+        tell(
+            f"mime-fast: warning: {places.shown(places.folder / lost[0])}: is no longer there as a job made it{more}; "
+            f"all of {places.output} is made anew"
         )
 
 

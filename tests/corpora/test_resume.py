@@ -68,8 +68,13 @@ def test_a_finished_job_does_nothing(
     assert out.stat().st_mtime_ns == before.st_mtime_ns
     assert make_job(source, out, restart=True).run().rows_now == 400
     assert out.stat().st_ino != before.st_ino
+    capsys.readouterr()
     out.unlink()
     assert make_job(source, out).run().rows_now == 400
+    (tmp_path / "out.jsonl.errors.jsonl").unlink()
+    assert make_job(source, out).run().rows_now == 400
+    told = capsys.readouterr().err
+    assert f"warning: {out}.errors.jsonl: is no longer there as a job made it; all of {out} is made anew" in told
 
 
 @pytest.mark.parametrize("change", ["empty", "remove", "older"])
