@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from mime_fast.errors import DataError
 from mime_fast.extras import missing
@@ -16,11 +16,20 @@ def is_uri(name: str) -> bool:
     return "://" in name
 
 
-def find_remote(uri: str, recursive: bool = False) -> list[tuple[str, int, int]]:
-    """URI, bytes and time of change (ns) of a file, or of a folder's files, sorted by name.
+class Entry(NamedTuple):
+    """A file, or a folder in the folder that a URI names."""
+
+    path: str  # below the URI's folder, with "/" at the end of a folder; empty for the URI's own file
+    uri: str
+    size: int  # bytes
+    modified: int  # ns
+
+
+def find_remote(uri: str, recursive: bool = False) -> list[Entry]:
+    """The file that a URI names, or what its folder contains, in the order in which `sorted` has paths.
 
     Args:
-        recursive: those of the folders in the folder, too.
+        recursive: the folders in the folder are entered, too.
 
     Raises:
         DataError: nothing there, or the file system cannot be used.
@@ -30,16 +39,19 @@ def find_remote(uri: str, recursive: bool = False) -> list[tuple[str, int, int]]
     system, path = resolve(uri)
     try:
         found = system.get_file_info(path)
-        if found.type == fs.FileType.Directory:
-            infos = [one for one in system.get_file_info(fs.FileSelector(path, recursive=recursive)) if one.is_file]
-        elif found.type == fs.FileType.File:
-            return [(uri, found.size or 0, found.mtime_ns or 0)]
-        else:
+        if found.type == fs.FileType.File:
+            return [Entry("", uri, found.size or 0, found.mtime_ns or 0)]
+        if found.type != fs.FileType.Directory:
             raise DataError(f"{uri}: cannot be read: No such file or directory")
+        infos = system.get_file_info(fs.FileSelector(path, recursive=recursive))
     except OSError as error:
         raise DataError(f"{uri}: cannot be read: {error}") from None
-    start = uri.rstrip("/").removesuffix(path.rstrip("/"))
-    return sorted((start + one.path, one.size or 0, one.mtime_ns or 0) for one in infos)
+    entries = []
+    for one in infos:
+        below = one.path.strip("/").removeprefix(path.strip("/")).strip("/")
+        name = below if one.is_file else f"{below}/"
+        entries.append(Entry(name, f"{uri.rstrip('/')}/{below}", one.size or 0, one.mtime_ns or 0))
+    return sorted(entries, key=lambda entry: entry.path.split("/"))
 
 
 def open_remote(uri: str) -> BinaryIO:

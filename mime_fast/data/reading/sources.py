@@ -13,6 +13,7 @@ from mime_fast.data.reading.remote import find_remote, is_uri, plain_path
 from mime_fast.data.reading.source import STANDARD_INPUT, Source
 from mime_fast.errors import ConfigError, DataError
 
+_HIDDEN = (".", "_")  # what names begin with that are left out
 _SHOWN = 5  # files passed over that a note names
 
 
@@ -55,35 +56,37 @@ def _find(name: str, reading: Reading, tell: Callable[[str], object]) -> list[So
         return _find_remote(name, reading, tell)
     path = Path(name)
     if path.is_dir():
-        return [Source.file(file, reading) for file in _of_folder(name, list(_files(path, reading.recursive)), tell)]
+        found = _of_folder(name, list(_files(path, reading.recursive)), reading, tell)
+        return [Source.file(str(path / file), reading) for file in found]
     if not path.exists() and glob.has_magic(name):
-        found = sorted(file for file in glob.glob(name, recursive=True) if os.path.isfile(file))
+        found = sorted(filter(os.path.isfile, glob.glob(name, recursive=True)), key=lambda file: file.split("/"))
         if not found:
             raise DataError(f"{name}: no such file")
         return [Source.file(file, reading) for file in found]
     return [Source.file(name, reading)]
 
 
-def _files(folder: Path, recursive: bool) -> Iterator[str]:
-    """Files and, with a slash at the end, folders that are not entered."""
+def _files(folder: Path, recursive: bool, above: str = "") -> Iterator[str]:
+    """The paths below a folder of its files and, with a slash at the end, of folders that are not entered."""
     for entry in sorted(folder.iterdir()):
-        if entry.name.startswith((".", "_")):
+        path = f"{above}{entry.name}"
+        if entry.name.startswith(_HIDDEN):
             continue
         if not entry.is_dir():
-            yield str(entry)
+            yield path
         elif recursive and not entry.is_symlink():  # which may lead in a circle
-            yield from _files(entry, recursive)
+            yield from _files(entry, recursive, f"{path}/")
         else:
-            yield f"{entry}/"
+            yield f"{path}/"
 
 
-def _of_folder(name: str, found: Sequence[str], tell: Callable[[str], object]) -> list[str]:
+def _of_folder(name: str, found: Sequence[str], reading: Reading, tell: Callable[[str], object]) -> list[str]:
     """The files of a corpus among those of a folder."""
     wanted = [file for file in found if format_of_name(file) is not None]
     others = [file for file in found if format_of_name(file) is None]
-    named = ", ".join(os.path.relpath(file, name) + ("/" if file.endswith("/") else "") for file in others[:_SHOWN])
-    named += f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
-    folders = "; --recursive reads the folders" if any(file.endswith("/") for file in others) else ""
+    named = ", ".join(others[:_SHOWN]) + (f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else "")
+    is_deeper = not reading.recursive and any(file.endswith("/") for file in others)
+    folders = "; --recursive reads the folders" if is_deeper else ""
     if not wanted:
         there = f"; there is {named}{folders}" if others else ""
         raise DataError(f"{name}: no file of a corpus in this folder; names ending in {READABLE} are read{there}")
@@ -93,8 +96,12 @@ def _of_folder(name: str, found: Sequence[str], tell: Callable[[str], object]) -
 
 
 def _find_remote(uri: str, reading: Reading, tell: Callable[[str], object]) -> list[Source]:
-    found = {name: Source(name, reading, size, time) for name, size, time in find_remote(uri, reading.recursive)}
-    if list(found) == [uri]:
+    found = {
+        one.path: Source(one.uri, reading, one.size, one.modified)
+        for one in find_remote(uri, reading.recursive)
+        if not any(name.startswith(_HIDDEN) for name in one.path.split("/"))
+    }
+    if list(found) == [""]:
         return list(found.values())
-    plain = [name for name in found if not name.rpartition("/")[2].startswith((".", "_"))]
-    return [found[name] for name in _of_folder(uri, plain, tell)]
+    files = [path for path in found if not (reading.recursive and path.endswith("/"))]
+    return [found[path] for path in _of_folder(uri, files, reading, tell)]

@@ -12,7 +12,9 @@ from mime_fast.data.reading.rows import BadRow, check
 from mime_fast.data.reading.sources import find_sources
 
 
-def rows_of(path: Path, columns: Columns | None = None, *, need_response: bool = True, **reading: Any) -> list[Any]:
+def rows_of(
+    path: Path | str, columns: Columns | None = None, *, need_response: bool = True, **reading: Any
+) -> list[Any]:
     """Every row as (its number in the file, its index, id, context, response, seed), or with the reason at the end."""
     columns = columns or Columns()
     found: list[Any] = []

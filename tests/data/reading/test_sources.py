@@ -10,6 +10,7 @@ import os
 import tarfile
 import threading
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,6 +19,7 @@ from pyarrow import parquet
 
 from mime_fast.data.empathetic_dialogues import read_pairs
 from mime_fast.data.reading.options import Reading
+from mime_fast.data.reading.source import Source
 from mime_fast.data.reading.sources import find_sources
 from mime_fast.errors import ConfigError, DataError
 from tests.data.reading.conftest import rows_of
@@ -150,4 +152,36 @@ def test_folders_in_a_circle(tmp_path: Path) -> None:
     (tmp_path / "in" / "circle").symlink_to(tmp_path / "in")
     told: list[str] = []
     assert len(find_sources(tmp_path, Reading(recursive=True), told.append)) == 1
-    assert "circle/" in told[0]
+    assert "circle/" in told[0] and "--recursive" not in told[0]
+
+
+def folders_of_tmp_and_memory(tmp_path: Path, names: Sequence[str]) -> list[str]:
+    """A folder on the disk and one in fsspec's memory:// with these files."""
+    store = pytest.importorskip("fsspec").filesystem("memory")
+    store.store.clear()
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(LINE)
+        store.pipe_file(f"/corpus/{name}", LINE)
+    return [str(tmp_path), "memory://corpus"]
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+def test_a_folder_of_a_store_is_read_as_one_on_the_disk(tmp_path: Path, recursive: bool) -> None:
+    names = ("a-b.jsonl", "a.jsonl", "a/x.jsonl", "_temporary/0/a.jsonl", ".ipynb_checkpoints/a.jsonl", "a/_b/c.jsonl")
+    folders = folders_of_tmp_and_memory(tmp_path, [*names, "_a.jsonl", "notes.md"])
+    expected = ["a/x.jsonl", "a-b.jsonl", "a.jsonl"] if recursive else ["a-b.jsonl", "a.jsonl"]
+    told: list[str] = []
+    for folder in folders:
+        found = find_sources(folder, Reading(recursive=recursive), told.append)
+        assert [one.name.removeprefix(f"{folder}/") for one in found] == expected
+        assert len(rows_of(folder, recursive=recursive)) == len(expected)
+    assert told[0].removeprefix(folders[0]) == told[1].removeprefix(folders[1])
+    assert ("passed over a/, notes.md" in told[1]) is not recursive
+
+
+def test_a_glob_has_the_order_of_a_folder(tmp_path: Path) -> None:
+    folder, _ = folders_of_tmp_and_memory(tmp_path, ["a-b.jsonl", "a.jsonl", "a/x.jsonl"])
+    assert find_sources(f"{folder}/**/*.jsonl") == [
+        Source.file(one.name, Reading()) for one in find_sources(folder, Reading(recursive=True))
+    ]
