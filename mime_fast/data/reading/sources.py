@@ -29,7 +29,7 @@ def find_sources(
 
     Args:
         reading: how all of them are read.
-        tell: is called with a line on the files and folders in a folder that are passed over.
+        tell: is called with a line on what a folder or a glob passes over.
 
     Raises:
         DataError: nothing there, or an empty name.
@@ -59,11 +59,24 @@ def _find(name: str, reading: Reading, tell: Callable[[str], object]) -> list[So
         found = _of_folder(name, list(_files(path, reading.recursive)), reading, tell)
         return [Source.file(str(path / file), reading) for file in found]
     if not path.exists() and glob.has_magic(name):
-        found = sorted(filter(os.path.isfile, glob.glob(name, recursive=True)), key=lambda file: file.split("/"))
-        if not found:
-            raise DataError(f"{name}: no such file")
-        return [Source.file(file, reading) for file in found]
+        return [Source.file(file, reading) for file in _of_glob(name, tell)]
     return [Source.file(name, reading)]
+
+
+def _of_glob(name: str, tell: Callable[[str], object]) -> list[str]:
+    """Whatever is no folder, so that a link to nothing is not passed over."""
+    found = sorted(glob.glob(name, recursive=True), key=lambda file: file.split("/"))
+    wanted = [file for file in found if not os.path.isdir(file)]
+    folders = [f"{file.rstrip('/')}/" for file in found if os.path.isdir(file)]
+    if not wanted:
+        raise DataError(f"{name}: no such file" + (f"; there is {_shown(folders)}" if folders else ""))
+    if folders and os.path.basename(name) != "**":  # which means what is in the folders
+        tell(f"{name}: passed over {_shown(folders)} (a glob names files; a folder is read where it is given itself)")
+    return wanted
+
+
+def _shown(files: Sequence[str]) -> str:
+    return ", ".join(files[:_SHOWN]) + (f" and {len(files) - _SHOWN} more" if len(files) > _SHOWN else "")
 
 
 def _files(folder: Path, recursive: bool, above: str = "") -> Iterator[str]:
@@ -84,14 +97,13 @@ def _of_folder(name: str, found: Sequence[str], reading: Reading, tell: Callable
     """The files of a corpus among those of a folder."""
     wanted = [file for file in found if format_of_name(file) is not None]
     others = [file for file in found if format_of_name(file) is None]
-    named = ", ".join(others[:_SHOWN]) + (f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else "")
     is_deeper = not reading.recursive and any(file.endswith("/") for file in others)
     folders = "; --recursive reads the folders" if is_deeper else ""
     if not wanted:
-        there = f"; there is {named}{folders}" if others else ""
+        there = f"; there is {_shown(others)}{folders}" if others else ""
         raise DataError(f"{name}: no file of a corpus in this folder; names ending in {READABLE} are read{there}")
     if others:
-        tell(f"{name}: passed over {named} (names ending in {READABLE} are read{folders})")
+        tell(f"{name}: passed over {_shown(others)} (names ending in {READABLE} are read{folders})")
     return wanted
 
 

@@ -185,3 +185,22 @@ def test_a_glob_has_the_order_of_a_folder(tmp_path: Path) -> None:
     assert find_sources(f"{folder}/**/*.jsonl") == [
         Source.file(one.name, Reading()) for one in find_sources(folder, Reading(recursive=True))
     ]
+
+
+def test_a_glob_drops_nothing_silently(tmp_path: Path) -> None:
+    for name in ("s-1.jsonl", "s-3.jsonl"):
+        (tmp_path / name).write_bytes(LINE)
+    (tmp_path / "s-2.jsonl").symlink_to(tmp_path / "gone")
+    with pytest.raises(DataError, match=r"s-2\.jsonl: cannot be read: No such file or directory"):
+        find_sources(f"{tmp_path}/s-*.jsonl")
+    (tmp_path / "s-2.jsonl").unlink()
+    (tmp_path / "s-2.jsonl").mkdir()
+    told: list[str] = []
+    assert len(find_sources(f"{tmp_path}/s-*.jsonl", tell=told.append)) == 2
+    assert f"s-*.jsonl: passed over {tmp_path}/s-2.jsonl/ (a glob names files" in told[0]
+    assert len(find_sources(f"{tmp_path}/**", tell=told.append)) == 2
+    assert len(told) == 1
+    with pytest.raises(DataError, match=r"no such file; there is .*/s-2\.jsonl/"):
+        find_sources(f"{tmp_path}/s-2*")
+    os.mkfifo(tmp_path / "s-4.jsonl")
+    assert find_sources(f"{tmp_path}/s-[34]*")[1].is_stream
