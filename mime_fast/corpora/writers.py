@@ -17,6 +17,7 @@ from mime_fast.files import json_bytes
 
 ROW_GROUP = 10_000  # rows of a joined Parquet file's row group, at least
 _ENDINGS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet"}
+_CRLF = "\r\n"
 _PACKED = {".gz": "gzip", ".zst": "zstd"}
 
 
@@ -124,9 +125,16 @@ class Table:
         _end(self._stream)
 
     def _write(self, rows: Sequence[Sequence[object]]) -> None:
-        text = io.StringIO(newline="")
-        csv.writer(text, delimiter=self._delimiter, lineterminator="\n").writerows(rows)
-        self._stream.write(text.getvalue().encode(errors="backslashreplace"))
+        lines = _Lines()
+        csv.writer(lines, delimiter=self._delimiter, lineterminator=_CRLF).writerows(rows)
+        self._stream.write("".join(lines).encode(errors="backslashreplace"))
+
+
+class _Lines(list[str]):
+    """The rows of a csv.writer, which quotes a carriage return only where its lines end with one, with line feeds."""
+
+    def write(self, row: str) -> None:
+        self.append(f"{row.removesuffix(_CRLF)}\n")
 
 
 class Parquet:

@@ -229,6 +229,7 @@ def zstd_text(path: Path, *_: Any, **__: Any) -> Any:
 def test_tables_hold_what_json_lines_hold(tmp_path: Path, make_job: MakeJob, kind: str, name: str) -> None:
     rows = some_rows(50)
     rows[3]["id"] = 'a "quoted", id\twith\ntwo lines é'
+    rows[5]["id"] = "a carriage\rreturn"
     source = write_rows(tmp_path / "in.jsonl", rows)
     task = {"top_emotions": 3, "search": {"num_return_sequences": 2} if kind == "generate" else {}}
     make_job(source, tmp_path / "out.jsonl", kind=kind, task=task, part_rows=20).run()
