@@ -230,7 +230,8 @@ def _row_groups(parts: Iterable[Path]) -> Iterator[Any]:
 
     tables: list[Any] = []
     for part in parts:
-        tables.append(parquet.read_table(part))
+        with part.open("rb") as stream:  # pyarrow takes no name that is not UTF-8
+            tables.append(parquet.read_table(stream))
         if sum(table.num_rows for table in tables) >= ROW_GROUP:
             yield pa.concat_tables(tables)
             tables = []

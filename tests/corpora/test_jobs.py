@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import math
+import os
 import sys
 import tracemalloc
 from collections import Counter
@@ -243,6 +244,15 @@ def test_tables_hold_what_json_lines_hold(tmp_path: Path, make_job: MakeJob, kin
         if kind == "generate":
             assert (cells["text"], json.loads(cells["candidates"])) == (line["text"], line["candidates"])
             assert float(cells["mixture.negative.sad"]) == line["mixture"]["negative"]["sad"]
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet", "out.parquet/", "out.jsonl.zst"])
+def test_paths_that_are_not_utf8(tmp_path: Path, make_job: MakeJob, name: str) -> None:
+    folder = tmp_path / os.fsdecode(b"\xff")
+    folder.mkdir()
+    source = write_rows(folder / "in.jsonl", some_rows(50))
+    assert make_job(source, f"{folder}/{name}", part_rows=20).run().answered == 50
+    assert make_job(source, f"{folder}/{name}", part_rows=20).run().rows_now == 0
 
 
 @pytest.mark.parametrize("name", ["out.jsonl.gz", "out.ndjson.zst"])
