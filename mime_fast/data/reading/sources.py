@@ -14,6 +14,7 @@ from mime_fast.data.reading.source import STANDARD_INPUT, Source
 from mime_fast.errors import ConfigError, DataError
 
 _HIDDEN = (".", "_")  # what names begin with that are left out
+_OF_JOBS = (".manifest.json", ".errors.jsonl", ".parts/")  # endings of what jobs make beside their outputs
 _SHOWN = 5  # files passed over that a note names
 
 
@@ -22,10 +23,11 @@ def find_sources(
     reading: Reading | None = None,
     tell: Callable[[str], object] = lambda _: None,
 ) -> list[Source]:
-    """The files that paths, folders, globs, URIs or "-" name; those of a folder or a glob sorted by name.
+    """The files that paths, folders, globs, URIs or "-" name; those of a folder or a glob sorted by path.
 
     A folder's files are those whose names end as a format of `formats.FORMATS` does, in letters of any case, also with
-    the ending of a compression. Names that begin with a dot or an underscore are left out.
+    the ending of a compression. Names that begin with a dot or an underscore are left out, and what a job makes beside
+    its output.
 
     Args:
         reading: how all of them are read.
@@ -87,7 +89,7 @@ def _files(folder: Path, recursive: bool, above: str = "") -> Iterator[str]:
             continue
         if not entry.is_dir():
             yield path
-        elif recursive and not entry.is_symlink():  # which may lead in a circle
+        elif recursive and not _is_of_job(f"{path}/") and not entry.is_symlink():  # which may lead in a circle
             yield from _files(entry, recursive, f"{path}/")
         else:
             yield f"{path}/"
@@ -95,25 +97,40 @@ def _files(folder: Path, recursive: bool, above: str = "") -> Iterator[str]:
 
 def _of_folder(name: str, found: Sequence[str], reading: Reading, tell: Callable[[str], object]) -> list[str]:
     """The files of a corpus among those of a folder."""
-    wanted = [file for file in found if format_of_name(file) is not None]
-    others = [file for file in found if format_of_name(file) is None]
-    is_deeper = not reading.recursive and any(file.endswith("/") for file in others)
-    folders = "; --recursive reads the folders" if is_deeper else ""
+    wanted = [file for file in found if _is_of_corpus(file)]
+    others = [file for file in found if not _is_of_corpus(file)]
+    rule = f"names ending in {READABLE} are read"
+    if any(map(_is_of_job, others)):
+        rule += "; of files of jobs, only their outputs"
+    if not reading.recursive and any(file.endswith("/") and not _is_of_job(file) for file in others):
+        rule += "; --recursive reads the folders"
     if not wanted:
-        there = f"; there is {_shown(others)}{folders}" if others else ""
-        raise DataError(f"{name}: no file of a corpus in this folder; names ending in {READABLE} are read{there}")
+        there = f"there is {_shown(others)}; " if others else ""
+        raise DataError(f"{name}: no file of a corpus in this folder; {there}{rule}")
     if others:
-        tell(f"{name}: passed over {_shown(others)} (names ending in {READABLE} are read{folders})")
+        tell(f"{name}: passed over {_shown(others)} ({rule})")
     return wanted
 
 
+def _is_of_corpus(path: str) -> bool:
+    return format_of_name(path) is not None and not _is_of_job(path)
+
+
+def _is_of_job(path: str) -> bool:
+    return path.endswith(_OF_JOBS)
+
+
 def _find_remote(uri: str, reading: Reading, tell: Callable[[str], object]) -> list[Source]:
-    found = {
-        one.path: Source(one.uri, reading, one.size, one.modified)
-        for one in find_remote(uri, reading.recursive)
-        if not any(name.startswith(_HIDDEN) for name in one.path.split("/"))
-    }
+    found = {one.path: Source(one.uri, reading, one.size, one.modified) for one in find_remote(uri, reading.recursive)}
     if list(found) == [""]:
         return list(found.values())
-    files = [path for path in found if not (reading.recursive and path.endswith("/"))]
-    return [found[path] for path in _of_folder(uri, files, reading, tell)]
+    paths = [path for path in found if _is_reached(path, reading.recursive)]
+    return [found[path] for path in _of_folder(uri, paths, reading, tell)]
+
+
+def _is_reached(path: str, recursive: bool) -> bool:
+    """Whether `_files` would yield a path of a listing, which has what is in all folders where it is recursive."""
+    *above, name = path.rstrip("/").split("/")
+    if any(one.startswith(_HIDDEN) for one in (*above, name)) or any(_is_of_job(f"{one}/") for one in above):
+        return False
+    return not (recursive and path.endswith("/")) or _is_of_job(path)

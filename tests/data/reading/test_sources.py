@@ -17,6 +17,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from mime_fast.corpora.places import Places
 from mime_fast.data.empathetic_dialogues import read_pairs
 from mime_fast.data.reading.options import Reading
 from mime_fast.data.reading.source import Source
@@ -63,7 +64,7 @@ def test_what_a_folder_passes_over_is_told(tmp_path: Path) -> None:
     found = find_sources(tmp_path, Reading(recursive=True), told.append)
     assert [Path(one.name).name for one in found] == ["a.jsonl", "c.jsonl", "d.jsonl"]
     assert "passed over b.xlsx, notes.md" in told[0]
-    with pytest.raises(DataError, match=r"no file of a corpus .* there is er/; --recursive reads the folders"):
+    with pytest.raises(DataError, match=r"no file of a corpus .* there is er/; .*; --recursive reads the folders"):
         (tmp_path / "deep" / "c.jsonl").unlink()
         find_sources(tmp_path / "deep")
 
@@ -178,6 +179,21 @@ def test_a_folder_of_a_store_is_read_as_one_on_the_disk(tmp_path: Path, recursiv
         assert len(rows_of(folder, recursive=recursive)) == len(expected)
     assert told[0].removeprefix(folders[0]) == told[1].removeprefix(folders[1])
     assert ("passed over a/, notes.md" in told[1]) is not recursive
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+def test_what_jobs_make_beside_an_output_is_no_corpus(tmp_path: Path, recursive: bool) -> None:
+    outputs = ["deep/out.csv", "out.jsonl"] if recursive else ["out.jsonl"]
+    made = [path for path in Places.of("out.jsonl").all().values() if not path.endswith("/")]
+    parts = ["out.jsonl.parts/part-000000-ab.jsonl", "deep/out.csv.parts/part-000000-ab.errors.jsonl"]
+    names = [*(Path(path).name for path in made), "deep/out.csv", "deep/out.csv.errors.jsonl", *parts]
+    told: list[str] = []
+    for folder in folders_of_tmp_and_memory(tmp_path, names):
+        found = find_sources(folder, Reading(recursive=recursive), told.append)
+        assert [one.name.removeprefix(f"{folder}/") for one in found] == outputs
+    assert "out.jsonl.errors.jsonl, out.jsonl.manifest.json, out.jsonl.parts/" in told[0]
+    assert told[0].removeprefix(str(tmp_path)) == told[1].removeprefix("memory://corpus")
+    assert ("--recursive" in told[0]) is not recursive
 
 
 def test_a_glob_has_the_order_of_a_folder(tmp_path: Path) -> None:
