@@ -16,7 +16,8 @@ from mime_fast.data.reading.source import Source
 from mime_fast.errors import DataError
 from mime_fast.streams import standard_input
 
-_PIECE = 1 << 13  # bytes of zstd that are unpacked at once, and lost with an error
+_PIECE = 1 << 13  # bytes of zstd that are unpacked at once
+_UNWRITTEN = b"\xff"  # no byte of UTF-8
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _SKIPPABLE = b"\x2a\x4d\x18"  # of zstd and lz4, after a byte from 0x50 to 0x5f
@@ -111,11 +112,14 @@ class Position(io.RawIOBase):
 
 
 class _Unpacked(io.RawIOBase):
-    """What an unpacker gives, to the last piece before the place where the file is damaged."""
+    """What an unpacker gives, to the place where the file is damaged.
+
+    A call that fails does not say how much it has written before: it is what differs from what was there.
+    """
 
     def __init__(self, read_into: Callable[[memoryview], int], size: int) -> None:
         super().__init__()
-        self._read_into, self._size = read_into, size  # a call that fails gives nothing, so it should not ask for much
+        self._read_into, self._size = read_into, size
         self._fault: Exception | None = None
 
     def readable(self) -> bool:
@@ -124,9 +128,12 @@ class _Unpacked(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         view, size = memoryview(buffer), 0
         while size < len(view) and self._fault is None:
+            piece = view[size : size + self._size]
+            piece[:] = _UNWRITTEN * len(piece)
             try:
-                given = self._read_into(view[size : size + self._size])
+                given = self._read_into(piece)
             except _FAULTS as error:
+                size += len(bytes(piece).rstrip(_UNWRITTEN))
                 is_of_system = isinstance(error, OSError) and error.errno is not None
                 self._fault = error if is_of_system else Damaged(str(error))
                 break

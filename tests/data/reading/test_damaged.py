@@ -61,6 +61,16 @@ def test_what_is_cut_off_is_reported(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["gz", "zst"])
+@pytest.mark.parametrize("what", ["garbage", "cut off", "cut off early"])
+def test_what_follows_a_whole_frame_costs_none_of_its_rows(tmp_path: Path, kind: str, what: str) -> None:
+    content = lines()[: 36 * 3000]
+    whole = gzip.compress(content) if kind == "gz" else pa.Codec("zstd").compress(content, asbytes=True)
+    tail = {"garbage": b"x" * 12, "cut off": whole[: len(whole) // 2], "cut off early": whole[:5]}[what]
+    (tmp_path / "a").write_bytes(whole + tail)
+    assert lost(tmp_path / "a")[0] >= content.count(b"\n")
+
+
+@pytest.mark.parametrize("kind", ["gz", "zst"])
 def test_damage_counts_for_all_rows_that_follow(tmp_path: Path, kind: str) -> None:
     content = lines() * 10
     whole = bytearray(gzip.compress(content) if kind == "gz" else b"".join(frames(content)))
