@@ -11,6 +11,7 @@ from mime_fast.data.reading.layout import Numbered
 from mime_fast.data.reading.opening import PARQUET, File
 from mime_fast.data.reading.options import SEPARATOR, Columns
 from mime_fast.data.reading.parquet_table import read_parquet
+from mime_fast.data.reading.remote import is_uri
 from mime_fast.data.reading.separated_text import read_text
 from mime_fast.data.reading.text import text_of
 from mime_fast.errors import ConfigError, DataError
@@ -41,11 +42,18 @@ def check_format(name: str) -> None:
 
 
 def format_of_name(name: str) -> str | None:
-    """The format that a file's name says, in letters of any case and whether it is compressed or not."""
-    name = name.lower()
-    for ending in _COMPRESSED:
-        name = name.removesuffix(ending)
-    return next((format for format, one in FORMATS.items() if name.endswith(one.endings or ("\0",))), None)
+    """The format that a file's name says, in letters of any case and whether it is compressed or not.
+
+    A URI's query is not of the name, unless its store has names with a question mark.
+    """
+    for one in (name, name.partition("?")[0]) if is_uri(name) else (name,):
+        plain = one.lower()
+        for ending in _COMPRESSED:
+            plain = plain.removesuffix(ending)
+        for format, known in FORMATS.items():
+            if known.endings and plain.endswith(known.endings):
+                return format
+    return None
 
 
 def rows_of(file: File, columns: Columns) -> Numbered:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import re
 from typing import Any, BinaryIO, NamedTuple, cast
+from urllib.parse import quote
 
 from mime_fast.errors import DataError
 from mime_fast.extras import missing
 
 _OF_THIS_MACHINE = re.compile(r"(?:[\w.+-]+::)*(file|local)://(.*)", re.IGNORECASE | re.DOTALL)  # :: is fsspec's chain
+
+_OF_PYARROW = ("file", "s3", "gs", "gcs", "abfs", "abfss", "hdfs", "viewfs", "hf", "mock")
+_OF_A_PATH = "/:@!$&'()*+,;="  # besides letters and digits
 
 
 def is_uri(name: str) -> bool:
@@ -50,8 +54,22 @@ def find_remote(uri: str, recursive: bool = False) -> list[Entry]:
     for one in infos:
         below = one.path.strip("/").removeprefix(path.strip("/")).strip("/")
         name = below if one.is_file else f"{below}/"
-        entries.append(Entry(name, f"{uri.rstrip('/')}/{below}", one.size or 0, one.mtime_ns or 0))
+        entries.append(Entry(name, _uri_of(uri, below, system), one.size or 0, one.mtime_ns or 0))
     return sorted(entries, key=lambda entry: entry.path.split("/"))
+
+
+def _uri_of(folder: str, below: str, system: Any) -> str:
+    """The URI of what lies below the folder of a URI."""
+    folder, mark, rest = folder.partition("::" if _is_of_fsspec(system) else "?")
+    if _is_of_fsspec(system) and "://" not in folder:  # a cache, whose path is that of what it is before
+        return f"{folder}::{_uri_of(rest, below, system)}"
+    folder = re.sub(r"(?<=[^:/])/+$", "", folder)
+    path = below if _is_of_fsspec(system) else quote(below, _OF_A_PATH)
+    return f"{folder}{'' if folder.endswith('/') else '/'}{path}{mark}{rest}"
+
+
+def _is_of_fsspec(system: Any) -> bool:
+    return str(system.type_name).startswith("py::")
 
 
 def open_remote(uri: str) -> BinaryIO:
@@ -74,8 +92,11 @@ def resolve(uri: str) -> tuple[Any, str]:
 
     try:
         return cast(tuple[Any, str], fs.FileSystem.from_uri(uri))
+    except UnicodeEncodeError:
+        raise DataError(f"{uri}: cannot be used: a URI must be UTF-8") from None
     except (pa.ArrowInvalid, OSError) as error:
-        if "Unrecognized filesystem type" not in str(error):
+        is_other = "Cannot parse URI" in str(error) and uri.partition("://")[0].lower() not in _OF_PYARROW
+        if not is_other and "Unrecognized filesystem type" not in str(error):
             raise DataError(f"{uri}: cannot be used: {error}") from None
     return _of_fsspec(uri)
 

@@ -19,7 +19,9 @@ from pyarrow import parquet
 
 from mime_fast.corpora.places import Places
 from mime_fast.data.empathetic_dialogues import read_pairs
+from mime_fast.data.reading.formats import format_of_name
 from mime_fast.data.reading.options import Reading
+from mime_fast.data.reading.remote import find_remote, open_remote
 from mime_fast.data.reading.source import Source
 from mime_fast.data.reading.sources import find_sources
 from mime_fast.errors import ConfigError, DataError
@@ -201,6 +203,49 @@ def test_a_glob_has_the_order_of_a_folder(tmp_path: Path) -> None:
     assert find_sources(f"{folder}/**/*.jsonl") == [
         Source.file(one.name, Reading()) for one in find_sources(folder, Reading(recursive=True))
     ]
+
+
+NAMES = ["a b.jsonl", "a#b.jsonl", "a%20b.jsonl", "a%zz.jsonl", "a?b.jsonl", "d é/[x.jsonl"]
+
+
+@pytest.mark.parametrize("cache", ["", "simplecache::"])
+def test_any_name_can_be_read_through_fsspec(tmp_path: Path, cache: str) -> None:
+    folders_of_tmp_and_memory(tmp_path, [f"100 %/{name}" for name in NAMES])
+    for uri in (f"{cache}memory://corpus/100 %", f"{cache}memory:///corpus/100 %/", f"{cache}memory://"):
+        found = [one.name for one in find_sources(uri, Reading(recursive=True))]
+        assert [name.partition("%/")[2] for name in found] == NAMES
+        assert len(rows_of(uri, recursive=True)) == len(NAMES)
+        assert all(len(rows_of(name)) == 1 for name in found)
+
+
+def test_what_lies_in_an_archive_of_a_store(tmp_path: Path) -> None:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as zipped:
+        zipped.writestr("deep/a b.jsonl", LINE)
+    pytest.importorskip("fsspec").filesystem("memory").pipe_file("/all.zip", archive.getvalue())
+    assert len(rows_of("zip://deep::memory://all.zip")) == 1
+    assert len(rows_of("zip://::memory://all.zip", recursive=True)) == 1
+
+
+def test_uris_of_pyarrow_are_escaped_and_keep_their_query(tmp_path: Path) -> None:
+    (tmp_path / "100 %").mkdir()
+    for name in ("a b.jsonl", "a%20b.jsonl", "a?b=é.jsonl"):
+        (tmp_path / "100 %" / name).write_bytes(LINE)
+    uri = (tmp_path / "100 %").as_uri()
+    found = find_remote(f"{uri}/?use_mmap=true")
+    assert [one.uri for one in found] == [
+        f"{uri}/{name}?use_mmap=true" for name in ("a%20b.jsonl", "a%2520b.jsonl", "a%3Fb=%C3%A9.jsonl")
+    ]
+    for one in found:
+        with open_remote(one.uri) as stream:
+            assert stream.read() == LINE
+    assert format_of_name(found[0].uri) == "jsonl"
+
+
+def test_a_uri_that_cannot_be_is_refused() -> None:
+    for uri, reason in (("s3://a b", "Cannot parse URI"), ("memory://\udcff", "a URI must be UTF-8")):
+        with pytest.raises(DataError, match=f"cannot be used: {reason}"):
+            find_sources(uri)
 
 
 def test_a_glob_drops_nothing_silently(tmp_path: Path) -> None:
