@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mime_fast.data.json_objects import Several
 from mime_fast.errors import InputError
 
 Utterance = str | list[str]
@@ -99,4 +100,6 @@ def _is_message(value: object) -> bool:
 
 
 def _kind(value: object) -> str:
-    return "None" if value is None else f"of type {type(value).__name__}"
+    if value is None or isinstance(value, Several):
+        return repr(value)[:80]
+    return f"of type {type(value).__name__}"

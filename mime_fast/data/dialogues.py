@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from codecs import BOM_UTF8
 from contextlib import suppress
 from dataclasses import dataclass
 
 from mime_fast.data.dialogue_checks import Utterance, check_dialogue, check_encodable, check_utterance
+from mime_fast.data.json_objects import decoded
 from mime_fast.emotions import emotion_index
 from mime_fast.errors import InputError
 
@@ -71,11 +73,11 @@ def not_utf8_in(text: str) -> str:
 def parse_line(body: bytes) -> dict[str, object]:
     """The object of one JSON line. Raises InputError where it is none."""
     try:
-        values = json.loads(body.decode())
+        values = decoded(body.decode())
     except UnicodeDecodeError as error:
         raise InputError(not_utf8(error)) from None
     except json.JSONDecodeError as error:
-        reason = error.msg.removesuffix(" at")
+        reason = "a byte order mark" if body.startswith(BOM_UTF8) else error.msg.removesuffix(" at")
         raise InputError(f"not JSON ({reason} at column {error.colno}); one object a line is expected") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"JSON that cannot be read ({error}); a plain JSON object is expected") from None

@@ -326,3 +326,12 @@ def test_one_comma_in_each_quoted_cell_is_no_ninth_column(tmp_path: Path) -> Non
     pairs = read_pairs(write(tmp_path / "saved.csv", quoted), "train")
     assert pairs[0].context == ["My tomatoes won, again!"]
     assert len(pairs) == len(read_pairs(write(tmp_path / "plain.csv", plain), "train"))
+
+
+@pytest.mark.parametrize("name", ["conv_id", "utterance_idx", "context", "prompt", "utterance"])
+def test_a_name_that_comes_twice_in_an_object_is_a_bad_row(tmp_path: Path, name: str) -> None:
+    good = '{"conv_id": "a", "utterance_idx": 1, "context": "sad", "prompt": "p", "utterance": "u"}'
+    path = tmp_path / "a.jsonl"
+    path.write_text(f'{good}\n{{"{name}": "1", {good[1:].replace("1", "2")}\n')
+    (bad,) = rows_of(path, Columns())
+    assert isinstance(bad, BadRow) and "2 values of one name ('1'" in bad.reason

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
 
+from mime_fast.data.json_objects import decoded
 from mime_fast.errors import InputError
 
 _ROLE_KEYS = (("role", "content"), ("from", "value"))
@@ -35,7 +35,7 @@ def list_in_text(text: str) -> list[object] | None:
     if _is_empty_list(text):
         return []
     try:
-        found = json.loads(text)
+        found = decoded(text)
     except (ValueError, RecursionError):
         found = None
     if isinstance(found, list):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from mime_fast.data.dialogues import is_gap, plain_number, whole_number
+from mime_fast.data.json_objects import Several
 from mime_fast.emotions import LABELS
 from mime_fast.errors import InputError
 
@@ -37,6 +38,8 @@ def utterance(values: Mapping[str, object], previous: EdUtterance | None) -> EdU
     index = plain_number(index) if isinstance(index, float) else index
     if is_gap(conv_id):
         raise InputError("no conv_id; the conversation's is expected")
+    if isinstance(conv_id, Several):
+        raise InputError(f"conv_id is {conv_id!r:.60}; text or a number is expected")
     conv_id = str(plain_number(conv_id) if isinstance(conv_id, float) else conv_id)
     expected = previous.number + 1 if previous is not None and previous.conv_id == conv_id else 1
     number = whole_number(index) if isinstance(index, str) else index

@@ -9,6 +9,7 @@ from itertools import chain, count, islice
 from typing import Any
 
 from mime_fast.data.dialogues import not_utf8_in, parse_line
+from mime_fast.data.json_objects import object_of
 from mime_fast.data.reading.ahead import BUFFER, Ahead
 from mime_fast.data.reading.layout import Layout, Numbered
 from mime_fast.data.reading.opening import File
@@ -165,7 +166,7 @@ class _Text:
 
     def __init__(self, stream: Ahead, limit: int) -> None:
         self._pieces = self._decoded(stream)
-        self._decoder = json.JSONDecoder(parse_int=self._integer)
+        self._decoder = json.JSONDecoder(parse_int=self._integer, object_pairs_hook=object_of)
         self._limit = limit
         self.text, self.place = "", 0
         self.raw = ""  # of the last value

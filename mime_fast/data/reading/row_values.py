@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 from mime_fast.data.dialogues import is_gap
+from mime_fast.data.json_objects import decoded
 from mime_fast.data.reading.dialogue_shapes import chat_of, list_in_text, utterances_of
 from mime_fast.data.reading.options import SEPARATOR, Columns
 from mime_fast.errors import InputError
@@ -94,7 +94,7 @@ def value_of(found: Mapping[str, object], name: str) -> tuple[object] | None:
     for part in name.split("."):
         if isinstance(value, str) and value.lstrip().startswith("{"):
             try:
-                value = json.loads(value)
+                value = decoded(value)
             except (ValueError, RecursionError):
                 return None
         if not isinstance(value, Mapping) or part not in value:

@@ -18,6 +18,7 @@ from mime_fast.data.reading.reader import Reader
 from mime_fast.data.reading.rows import BadRow, check
 from mime_fast.data.reading.sources import find_sources
 from mime_fast.errors import ConfigError, DataError
+from tests.data.reading.conftest import rows_of
 
 ROWS: list[dict[str, Any]] = [
     {"id": "a", "context": ["hello there", "hi", "so sad"], "response": "why ?", "seed": 7},
@@ -193,3 +194,20 @@ def test_hostile_packed_and_parquet_files(tmp_path: Path) -> None:
     assert "UTF-8" in by_file["g.parquet"][0].reason
     assert [row.index for row in found] == list(range(len(found)))
     assert isinstance(found[-2], Row)
+
+
+@pytest.mark.parametrize("is_list", [False, True])
+def test_a_name_that_comes_twice_in_an_object_is_not_read(tmp_path: Path, is_list: bool) -> None:
+    rows = [
+        '{"id": 1, "context": ["a"], "context": ["b"]}',
+        '{"id": 2, "id": 3, "context": ["a"]}',
+        '{"id": 4, "messages": [{"role": "user", "content": "a", "content": "b"}]}',
+        json.dumps({"id": 5, "context": '[{"role": "user", "content": "a", "content": "b"}]'}),
+        '{"id": 6, "context": ["a"], "response": "b", "response": "c"}',
+        '{"id": 7, "context": ["a"], "other": 1, "other": 2}',
+    ]
+    (tmp_path / "a.json").write_text("[" + ",\n".join(rows) + "]" if is_list else "\n".join(rows))
+    *bad, without_response, good = rows_of(tmp_path / "a.json", need_response=False)
+    assert all("2 values of one name" in row[-1] for row in bad)
+    assert (without_response[2:5], good[2:5]) == ((6, ["a"], None), (7, ["a"], None))
+    assert "response is 2 values of one name ('b', 'c')" in rows_of(tmp_path / "a.json")[4][-1]
