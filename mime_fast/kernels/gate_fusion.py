@@ -74,7 +74,8 @@ def gate_fusion_kernel(
         narrow(out, dtype, INTERPRETED),
         mask=(n < rows)[:, None] & (c < C)[None, :],
     )
-    tl.store(mimic_share + n, sum_mimic / (sum_mimic + sum_other), mask=n < rows)
+    total = sum_mimic + sum_other
+    tl.store(mimic_share + n, tl.where(total == 0, 0.5, sum_mimic / total), mask=n < rows)
 
 
 def gate_fusion(

@@ -52,12 +52,14 @@ def gate_fusion(
         fused_weight, fused_bias: [C, 2C] and [C].
 
     Returns:
-        M_fused [N, C], and the gate's share of M, mean(g[:C]) / (mean(g[:C]) + mean(g[C:])), wide [N].
+        M_fused [N, C], and the gate's share of M, mean(g[:C]) / (mean(g[:C]) + mean(g[C:])), wide [N];
+        0.5 where the gate is 0.
     """
     both = torch.cat([mimic, other], dim=-1)
     gate = F.linear(both, contrib_weight, contrib_bias).sigmoid()
     sums = gate.view(len(gate), 2, -1).sum(dim=-1, dtype=wide(gate.dtype))  # [N, 2]
-    return F.linear(gate * both, fused_weight, fused_bias), sums[:, 0] / sums.sum(dim=-1)
+    total = sums.sum(dim=-1)
+    return F.linear(gate * both, fused_weight, fused_bias), (sums[:, 0] / total).masked_fill(total == 0, 0.5)
 
 
 def response_emotion(

@@ -37,7 +37,7 @@ class Refined:
 class FusedMemory(Memory):
     """The fused contexts, and how the gate shared them."""
 
-    mimic_share: Tensor  # mean(g[:C]) / (mean(g[:C]) + mean(g[C:])) of the gate g, [B, S]
+    mimic_share: Tensor  # mean(g[:C]) / (mean(g[:C]) + mean(g[C:])) of the gate g, [B, S]; 0.5 where g is 0
 
 
 class GateFusion(nn.Module):
@@ -126,8 +126,7 @@ class Mime(DialogueModel):
     def fuse(self, refined: Refined) -> FusedMemory:
         """Eq. 24-27."""
         fused, gate = self.fusion(refined.mimic, refined.other)
-        shares = gate.unflatten(-1, (2, -1)).mean(dim=-1)  # [B, S, 2]
-        return FusedMemory(fused, refined.real, shares[..., 0] / shares.sum(dim=-1))
+        return FusedMemory(fused, refined.real, _mimic_share(gate.unflatten(-1, (2, -1)).mean(dim=-1)))
 
     def remember(self, context: Context, mixture: Mixture, emotion: Tensor) -> FusedMemory:
         """Eq. 18-27: the decoder's memory for user emotions [B] (indices)."""
@@ -144,6 +143,12 @@ class UnusedTensors(nn.Module):
         self.p_gen = nn.Linear(size, 1)
         self.posterior_fc_d_positive = nn.Linear(size, len(POSITIVE_IDS))
         self.posterior_fc_d_negative = nn.Linear(size, len(LABELS) - len(POSITIVE_IDS))
+
+
+def _mimic_share(both: Tensor) -> Tensor:
+    """M's share of what the gate gives M and M~, [..., 2]: [...]; half where it gives neither anything."""
+    total = both.sum(dim=-1)
+    return (both[..., 0] / total).masked_fill(total == 0, 0.5)
 
 
 def _append(hidden: Tensor, emotion: Tensor) -> Tensor:

@@ -246,6 +246,9 @@ void check_rows(const Kernels& table, const Kernels& plain) {
     table.apply_gate(gate.data(), both.data(), 7, size, share.data());
     plain.apply_gate(gate.data(), other.data(), 7, size, other_share.data());
     expect(difference(both, other) == 0.0f, table.isa, "apply_gate " + std::to_string(size));
+    const std::vector<float> shut(14 * size);
+    table.apply_gate(shut.data(), both.data(), 7, size, share.data());
+    expect(share == std::vector<float>(7, 0.5f), table.isa, "a shut gate " + std::to_string(size));
   }
 }
 

@@ -36,6 +36,15 @@ def test_no_rows(device: str) -> None:
     assert fused.shape == (0, 6) and share.shape == (0,)
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered in exp", "ignore:invalid value encountered")  # NumPy's
+def test_a_gate_that_is_shut_shares_equally(device: str) -> None:
+    given = move(inputs(17, 40), torch.float32, device)
+    given[2].zero_()
+    given[3].fill_(-1000.0)
+    for fusion in (gate_fusion, plain.gate_fusion):
+        assert torch.equal(fusion(*given)[1], torch.full((17,), 0.5, device=device))
+
+
 @pytest.mark.usefixtures("products_in_order")
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_a_row_depends_on_itself_alone(dtype: torch.dtype, device: str) -> None:

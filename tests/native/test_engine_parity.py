@@ -15,7 +15,7 @@ from mime_fast.config.generation import GenerationConfig
 from mime_fast.config.model import MimeConfig, ModelConfig, MoelConfig, MultiTaskConfig
 from mime_fast.text.special import EOS_ID, PAD_ID, UNK_ID
 from tests.native.parity_case import Case, logprobs, parts
-from tests.native.random_models import KINDS, SMALL, configs, random_dialogues, random_tensors
+from tests.native.random_models import ISAS, KINDS, SMALL, configs, random_dialogues, random_tensors
 from tests.parity import assert_as_exact, assert_close
 
 SWITCHES: list[dict[str, Any]] = [
@@ -151,6 +151,19 @@ def test_every_switch(kind: type[ModelConfig], changes: dict[str, Any], preset: 
     case = Case(config, random_tensors(config, 6, eos=3.0))
     assert case.chooses_clearly(asked)
     case.check_generate(asked, GenerationConfig(**MANY))
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("preset", ["paper", "released"])
+def test_a_gate_that_is_shut_shares_equally(preset: str, isa: str) -> None:
+    config = getattr(MimeConfig, preset)(301, **SMALL)
+    tensors = random_tensors(config, 6)
+    tensors["fusion.fc_contrib.weight"][:] = 0.0
+    tensors["fusion.fc_contrib.bias"][:] = -1000.0
+    asked = random_dialogues(config, [1, 30, 7, 2], 5)
+    for each in Case(config, tensors, isa=isa).all:
+        outputs, _ = each.generate(*parts(asked), GenerationConfig(max_new_tokens=1))
+        assert outputs.mimic_share is not None and outputs.mimic_share.tolist() == [0.5] * 4
 
 
 @by_kind

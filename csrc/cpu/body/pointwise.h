@@ -56,7 +56,8 @@ void apply_gate(const float* gate, float* both, std::size_t rows, std::size_t si
     const std::size_t first = row * 2 * size;
     const float mimic = gate_half(gate + first, both + first, size);
     const float other = gate_half(gate + first + size, both + first + size, size);
-    share[row] = mimic / (mimic + other);
+    const float total = mimic + other;
+    share[row] = total == 0.0f ? 0.5f : mimic / total;
   }
 }
 
