@@ -120,18 +120,19 @@ const float* fuse(const Model& model, Scratch& scratch, const Layout& layout, fl
   scratch.linear(model.fc_contrib, {both, 2 * size}, rows, gate, 2 * size, {Activation::kSigmoid});
   AlignedVector<float> shares(rows);
   scratch.kernels.apply_gate(gate, both, rows, size, shares.data());
+  const std::size_t begin = model.config.drop_ctx ? 0 : 1;  // of the words, which come after CTX
   for (std::size_t n = 0; n < layout.count(); ++n) {
     float total = 0;
     std::size_t words = 0;
-    for (std::size_t i = model.config.drop_ctx ? 0 : 1; i < layout.length(n); ++i) {
+    for (std::size_t i = begin; i < layout.length(n); ++i) {
       if (layout.real[layout.first[n] + i] == 0) continue;
       total += shares[layout.first[n] + i];
       ++words;
     }
     outputs.mimic_share[which[n]] = total / static_cast<float>(words);
     if (outputs.mimic_shares == nullptr) continue;
-    const std::int64_t first = contexts.offsets[which[n]] + (model.config.drop_ctx ? 1 : 0);
-    std::copy_n(shares.data() + layout.first[n], layout.length(n), outputs.mimic_shares + first);
+    std::copy_n(shares.data() + layout.first[n] + begin, layout.length(n) - begin,
+                outputs.mimic_shares + contexts.offsets[which[n]] + 1);
   }
   if (!model.fc_fused) return both;
   float* fused = scratch.base.need(rows * size);

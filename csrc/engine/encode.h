@@ -25,7 +25,7 @@ struct EmotionOutputs {
   std::int32_t* mimicked;         // [N]
   float* weights;                 // [N, 32], d_g by emotion; null: a baseline
   float* mimic_share;             // [N]; null: a baseline
-  float* mimic_shares = nullptr;  // [sum S], of each position that is refined; null: not asked for
+  float* mimic_shares = nullptr;  // [sum S], of each word, what is at CTX stays; null: not asked for
 };
 
 // How many of the dialogues `which` [count] to encode in one go: one, and then as many as stay within rows that a cache

@@ -153,6 +153,15 @@ def test_every_switch(kind: type[ModelConfig], changes: dict[str, Any], preset: 
     case.check_generate(asked, GenerationConfig(**MANY))
 
 
+@pytest.mark.parametrize("preset", ["paper", "released"])
+def test_mimic_shares_are_of_words_and_0_at_ctx(preset: str) -> None:
+    config = getattr(MimeConfig, preset)(301, **SMALL)
+    asked = random_dialogues(config, [1, 30, 7, 2], 5)
+    found = [torch.from_numpy(each.mimic_shares(*parts(asked))) for each in Case(config, random_tensors(config, 6)).all]
+    assert_as_exact(*found)
+    assert not found[0][asked.offsets[:-1]].any()
+
+
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("preset", ["paper", "released"])
 def test_a_gate_that_is_shut_shares_equally(preset: str, isa: str) -> None:
