@@ -138,15 +138,20 @@ class Maker {
     return config_.model_type == ModelType::kMime && keys_values * 2 * size <= (2 * size + keys_values) * size;
   }
 
+  // Before the decoder's layers, which contain it.
+  void keep_fused() {
+    const std::size_t size = config_.hidden_size;
+    fused_weight_ = find_("fusion.fc_fused.weight", {size, 2 * size});
+    fused_bias_ = find_("fusion.fc_fused.bias", {size});
+  }
+
   PackedMatrix memory_key_value(const std::string& attention) const {
     const std::size_t size = config_.hidden_size, depth = config_.attention_depth;
     const std::vector<std::string> names = {attention + ".key", attention + ".value"};
     if (!contains_fused()) return stacked(names, depth, size);
     const AlignedVector<float> rows = rows_of(names, depth, size);
-    const TensorValues weight = find_("fusion.fc_fused.weight", {size, 2 * size});
-    const TensorValues bias = find_("fusion.fc_fused.bias", {size});
-    return pack(format_, product(rows.data(), weight.get(), 2 * depth, size, 2 * size).data(), 2 * depth, 2 * size,
-                2 * size, product(rows.data(), bias.get(), 2 * depth, size, 1).data());
+    return pack(format_, product(rows.data(), fused_weight_.get(), 2 * depth, size, 2 * size).data(), 2 * depth,
+                2 * size, 2 * size, product(rows.data(), fused_bias_.get(), 2 * depth, size, 1).data());
   }
 
   DecoderLayer decoder_layer(const std::string& name) const {
@@ -201,6 +206,7 @@ class Maker {
   const ModelConfig& config_;
   Format format_;
   const FindTensor& find_;
+  TensorValues fused_weight_, fused_bias_;
 };
 
 // Sines, then cosines, of p * exp(-j ln(10000) / (C/2 - 1)).
@@ -231,7 +237,7 @@ std::vector<EmotionGroup> make_groups(const ModelConfig& config, const Maker& ma
 }
 
 // Eq. 4-27.
-void add_mime_parts(Model& model, const Maker& maker, const FindTensor& find) {
+void add_mime_parts(Model& model, Maker& maker, const FindTensor& find) {
   const ModelConfig& config = model.config;
   const std::size_t size = config.hidden_size;
   const TensorValues emotions = find("emotion_embedding.weight", {kEmotions, size});
@@ -244,7 +250,11 @@ void add_mime_parts(Model& model, const Maker& maker, const FindTensor& find) {
     model.response_encoders.push_back(maker.response_encoder("response_encoders." + std::to_string(i), emotions.get()));
   }
   model.fc_contrib = maker.linear("fusion.fc_contrib", 2 * size, 2 * size);
-  if (!maker.contains_fused()) model.fc_fused = maker.linear("fusion.fc_fused", size, 2 * size);
+  if (maker.contains_fused()) {
+    maker.keep_fused();
+  } else {
+    model.fc_fused = maker.linear("fusion.fc_fused", size, 2 * size);
+  }
 }
 
 void add_baseline_parts(Model& model, const Maker& maker, const FindTensor& find) {
@@ -273,11 +283,10 @@ void add_embeddings(Model& model, const Maker& maker, const FindTensor& find) {
 }  // namespace
 
 Model make_model(const ModelConfig& config, Precision precision, bool screened, Isa isa, const FindTensor& find) {
-  const Maker maker(config, {precision, kernels(isa).int8_range}, find);
+  Maker maker(config, {precision, kernels(isa).int8_range}, find);
   const std::size_t size = config.hidden_size;
   Model model;
   model.config = config;
-  model.precision = precision;
   model.kernels = &kernels(isa);
   // The greatest tensors first: what packing takes besides is least while little else is there.
   model.vocabulary = maker.vocabulary("fc_decode", config.vocab_size);

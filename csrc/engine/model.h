@@ -55,7 +55,7 @@ struct ModelConfig {
 };
 
 // The float32 values of a tensor of the reference model, whose shape must be the given one. They may be read from a
-// file and are kept no longer than they are needed: each tensor is asked for once.
+// file and are kept no longer than they are needed; a few tensors are asked for again.
 using TensorValues = std::shared_ptr<const float>;
 using FindTensor = std::function<TensorValues(const std::string& name, const std::vector<std::size_t>& shape)>;
 
@@ -109,7 +109,6 @@ struct EmotionGroup {
 
 struct Model {
   ModelConfig config;
-  Precision precision = Precision::kFloat32;
   const Kernels* kernels = nullptr;
 
   // The embeddings after the projections that open an encoder or the decoder, scaled by the root of C: a look-up then

@@ -36,7 +36,7 @@ class NativeBackend:
     """A model with packed weights. See `Backend` for the methods.
 
     Args:
-        weights: each tensor is read once and packed; nothing of them is kept.
+        weights: tensors are read one after the other and packed; nothing of them is kept.
         precision: "float32", "screened", "bfloat16" or "int8".
         batch_size: dialogues that a thread decodes together.
         threads: workers, each with dialogues of its own; few dialogues split the vocabulary over them.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
 import pytest
 
 from mime_fast import _native
+from mime_fast.config.model import MimeConfig
 from tests.native.random_models import GROUPS, KINDS, SMALL, native_config, random_tensors
 
 ALL = {kind.model_type: kind.paper(50, **{**SMALL, "num_layers": 1}, max_positions=20) for kind in KINDS}
@@ -137,3 +139,19 @@ def test_every_tensor(kind: str, name: str) -> None:
     for value, error, message in bad:
         with refused(f"{name}: {message}", error):
             _native.Model(config, GROUPS, {**tensors, name: value}, "float32", "auto")
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_what_the_layers_share_is_asked_for_once(layers: int) -> None:
+    config = MimeConfig.paper(50, **SMALL | {"num_layers": layers, "attention_depth": 4})
+    tensors, asked = random_tensors(config), Counter[str]()
+
+    class Counted:
+        def __getitem__(self, name: str) -> Any:
+            asked[name] += 1
+            return tensors[name]
+
+    _native.Model(native_config(config), GROUPS, Counted(), "float32", "auto")
+    again = {name for name, times in asked.items() if times > 1}
+    assert again <= {"prior.fc_sigma.positive.weight", "prior.fc_sigma.positive.bias"}
+    assert asked["fusion.fc_fused.weight"] == asked["fusion.fc_fused.bias"] == 1
