@@ -9,6 +9,7 @@ from typing import Any
 from mime_fast.config.checks import check_int
 from mime_fast.config.model import MimeConfig
 from mime_fast.emotions import LABELS, Polarity, emotion_index
+from mime_fast.engine.ending import ended_with_process
 from mime_fast.engine.engine import Engine
 from mime_fast.engine.inputs import Dialogue, Truncation
 from mime_fast.engine.reading import Given
@@ -121,7 +122,8 @@ def explain(
     mimicked = reply.emotion if emotion is None else LABELS[emotion_index(emotion)]
     given = Given.with_list([dialogue], [request_id], seed=seed, emotions=[emotion])
     (window,) = reading.windows([dialogue], given)
-    shares: list[float] = engine.backend.mimic_shares(window.contexts, window.requests).tolist()
+    with ended_with_process():
+        shares: list[float] = engine.backend.mimic_shares(window.contexts, window.requests).tolist()
     return Explanation(
         words,
         _split(shares[1:], words),

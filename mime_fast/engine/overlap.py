@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from mime_fast.backends.protocol import Stop
+from mime_fast.engine.ending import end_calls, ended_with_process
 from mime_fast.engine.reading import Window
 from mime_fast.errors import BackendError, ConfigError
 
@@ -33,7 +34,9 @@ def overlapped(
     if window is None:
         return
     if window.last:
-        yield window, _named(work, window, None)
+        with ended_with_process() as stop:
+            found = _named(work, window, stop)
+        yield window, found
         return
     worker = _Worker(work)
     fault: Exception | None = None
@@ -45,7 +48,9 @@ def overlapped(
             except Exception as error:  # the caller's iterable can raise anything
                 window, fault = None, error
             following = None if window is None else (window, worker.submit(window))
-            yield running[0], running[1].result()
+            with ended_with_process(worker.stop):
+                found = running[1].result()
+            yield running[0], found
             if os.getpid() != worker.owner:  # the thread is in the other process: nothing would ever come
                 raise BackendError("these replies were begun in another process; ask for them anew in this one")
             running = following
@@ -64,11 +69,11 @@ class _Worker(Generic[Result]):
     def __init__(self, work: Callable[[Window, Stop | None], Result]) -> None:
         self.owner = os.getpid()
         self._work = work
-        self._stop: Stop = np.zeros(1, np.uint8)
+        self.stop: Stop = np.zeros(1, np.uint8)
         self._coming: SimpleQueue[tuple[Window, Future[Result]] | None] = SimpleQueue()
         self._thread = Thread(target=self._run, name="mime_fast", daemon=True)
         self._thread.start()
-        atexit.register(self.end)
+        atexit.register(self._end_with_process)
 
     def submit(self, window: Window) -> Future[Result]:
         """The window's result, when it is there."""
@@ -78,12 +83,16 @@ class _Worker(Generic[Result]):
 
     def end(self) -> None:
         """Stop the work and wait for the thread; nothing in a forked child, which has none."""
-        atexit.unregister(self.end)
+        atexit.unregister(self._end_with_process)
         if os.getpid() == self.owner:
-            self._stop[0] = 1
+            self.stop[0] = 1
             self._coming.put(None)
             if self._thread is not current_thread():  # which may be the one that collects a forgotten iterator
                 self._thread.join()
+
+    def _end_with_process(self) -> None:
+        end_calls()  # first: it lets those who wait for results end without an error
+        self.end()
 
     def _run(self) -> None:
         while (coming := self._coming.get()) is not None:
@@ -91,11 +100,11 @@ class _Worker(Generic[Result]):
             del coming  # while the thread waits, it keeps no window alive
 
     def _finish(self, window: Window, result: Future[Result]) -> None:
-        if self._stop[0]:
+        if self.stop[0]:
             result.cancel()
             return
         try:
-            found = _named(self._work, window, self._stop)
+            found = _named(self._work, window, self.stop)
         except BaseException as error:
             result.set_exception(error)
             del result  # the error's traceback would lead back to it

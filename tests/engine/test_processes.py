@@ -118,6 +118,39 @@ def test_replies_that_were_begun_never_keep_a_process(end: str) -> None:
     assert done.stdout == "[]\n" * (2 if end == "fork" else 1)
 
 
+ANSWERING = """
+import sys, threading, time
+import mime_fast
+
+engine = mime_fast.load(sys.argv[1], device="cpu", threads=1)
+dialogues, begun = [["we won the village race !"]] * 500, threading.Event()
+beams = {"num_beams": 20, "num_return_sequences": 20}
+
+def answer():
+    while True:
+        begun.set()
+        CALL
+
+threading.Thread(target=answer, daemon=True).start()
+begun.wait()
+time.sleep(0.3)
+"""
+CALLS = {
+    "generate": "engine.generate(dialogues, **beams)",
+    "generate_iter": "list(engine.generate_iter(dialogues, window=50, **beams))",
+    "score": "engine.score(dialogues, ['we won !'] * 500)",
+    "classify": "engine.classify(dialogues)",
+    "explain": "engine.explain(dialogues[0], **beams)",
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_daemon_thread_that_answers_never_breaks_the_end_of_its_process(call: str, model_folder: Path) -> None:
+    command = [sys.executable, "-c", ANSWERING.replace("CALL", CALLS[call]), str(model_folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_an_engine_is_pickled_by_its_path_and_options(
     model_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
