@@ -97,7 +97,9 @@ class Tower:
         *,
         isa: str,
     ) -> None: ...
-    def __call__(self, vectors: npt.NDArray[np.float32], *, threads: int) -> npt.NDArray[np.float32]: ...
+    def __call__(
+        self, vectors: npt.NDArray[np.float32], *, stop: npt.NDArray[np.uint8] | None, threads: int
+    ) -> npt.NDArray[np.float32]: ...
 
 interface: str  # SHA-256 of this file when the extension was built
 isas: tuple[str, ...]  # all that this version knows, whether they can run here or not

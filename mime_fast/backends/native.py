@@ -158,10 +158,13 @@ class PackedTower(Tower):
         weights = (np.ascontiguousarray(getattr(tower, part), np.float32) for part in PARTS)
         object.__setattr__(self, "_packed", _native.Tower(*weights, isa=isa))
 
-    def __call__(self, vectors: Floats, threads: int = 1) -> Floats:
+    def __call__(self, vectors: Floats, threads: int = 1, stop: Stop | None = None) -> Floats:
         if vectors.dtype != np.float32:
-            return super().__call__(vectors, threads)
-        return unit(self._packed(np.ascontiguousarray(vectors), threads=threads))
+            return super().__call__(vectors, threads, stop)
+        try:
+            return unit(self._packed(np.ascontiguousarray(vectors), stop=stop, threads=threads))
+        except _native.ModelError as error:
+            raise BackendError(str(error)) from None
 
 
 class _Named:

@@ -106,8 +106,8 @@ def _answers(
     """The cosine of what each reply's context wants and what it gives, times the reranker's weight: [n]."""
     worth = np.full(len(replies.places), -reranker.weight)
     if len(replies.read):
-        wanted = reranker.wanted(backend.context_vectors(contexts, stop), threads)
-        given = reranker.given(backend.context_vectors(replies.read, stop), threads)
+        wanted = reranker.wanted(backend.context_vectors(contexts, stop), threads, stop)
+        given = reranker.given(backend.context_vectors(replies.read, stop), threads, stop)
         said = replies.said
         worth[said] = reranker.weight * cosines(wanted[replies.owners[said]], given[replies.places[said]])
     return worth

@@ -26,10 +26,11 @@ class Tower:
     weight2: Floats  # [D, F]
     bias2: Floats  # [D]
 
-    def __call__(self, vectors: Floats, threads: int = 1) -> Floats:
+    def __call__(self, vectors: Floats, threads: int = 1, stop: npt.NDArray[np.uint8] | None = None) -> Floats:
         """Unit vectors [n, D] of `Backend.context_vectors` [n, 2 C], in their dtype.
 
-        A row's bits depend neither on the other rows nor on the threads.
+        A row's bits depend neither on the other rows nor on the threads. `stop` is for a back end's own tower, which
+        ends by a BackendError soon after it is set; this one does not read it.
         """
         if threads == 1 or len(vectors) < 2 * threads:
             return self._apply(vectors)

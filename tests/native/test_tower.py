@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,10 @@ import pytest
 
 from mime_fast import _native
 from mime_fast.backends.native import PackedTower
+from mime_fast.errors import BackendError
 from mime_fast.reference.reranker import PARTS, Tower
 from tests.native.random_models import ISAS
+from tests.native.test_running import ended_soon
 
 SIZES = [(24, 5, 3), (600, 512, 256)]
 
@@ -48,15 +51,31 @@ def test_bits_depend_neither_on_other_rows_nor_on_threads(sizes: tuple[int, int,
             np.testing.assert_array_equal(packed(given[start : start + count]), whole[start : start + count])
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_tower_is_stopped_and_interrupted(threads: int) -> None:
+    packed, given = PackedTower(drawn(*SIZES[1]), ISAS[0]), np.ones((60_000, SIZES[1][0]), np.float32)  # for seconds
+    with pytest.raises(BackendError, match="stopped"):
+        packed(given, threads, np.ones(1, np.uint8))
+    stop = np.zeros(1, np.uint8)
+    with ended_soon(BackendError, "stopped", lambda: stop.fill(1)):
+        packed(given, threads, stop)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with ended_soon(KeyboardInterrupt, None, lambda: signal.raise_signal(signal.SIGINT)):
+            packed(given, threads)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_what_is_refused() -> None:
     weights = [getattr(drawn(4, 3, 2), part) for part in PARTS]
     tower = _native.Tower(*weights, isa="auto")
     with pytest.raises(ValueError, match="vectors: must have 4 columns"):
-        tower(np.zeros((1, 5), np.float32), threads=1)
+        tower(np.zeros((1, 5), np.float32), stop=None, threads=1)
     with pytest.raises(TypeError, match="vectors: must be of dtype float32"):
-        tower(np.zeros((1, 4)), threads=1)  # type: ignore[arg-type]
+        tower(np.zeros((1, 4)), stop=None, threads=1)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="threads=0: must be an integer from 1"):
-        tower(np.zeros((1, 4), np.float32), threads=0)
+        tower(np.zeros((1, 4), np.float32), stop=None, threads=0)
     with pytest.raises(ValueError, match="weight2: must have an input for each output of weight1"):
         _native.Tower(weights[0], weights[1], np.zeros((2, 4), np.float32), weights[3], isa="auto")
     with pytest.raises(ValueError, match="bias1 has 2 items; must have 3"):

@@ -3,6 +3,7 @@
 #include "bindings/checks.h"
 #include "bindings/convert.h"
 #include "bindings/names.h"
+#include "bindings/native/released.h"
 #include "engine/tower.h"
 
 namespace mime_fast {
@@ -29,7 +30,7 @@ class PyTower {
     }
   }
 
-  py::array operator()(const py::object& vectors, std::size_t threads) const {
+  py::array operator()(const py::object& vectors, const py::object& stop, std::size_t threads) const {
     const auto x = checked_array<float>("vectors", vectors, 2, "[n, K]");
     if (static_cast<std::size_t>(x.shape(1)) != tower_.first.inputs) {
       throw py::value_error("vectors: must have " + std::to_string(tower_.first.inputs) + " columns");
@@ -37,10 +38,9 @@ class PyTower {
     const auto count = static_cast<std::size_t>(x.shape(0));
     Array<float> found({count, tower_.second.outputs});
     float* out = found.mutable_data();
-    RunOptions run;
-    run.threads = static_cast<std::size_t>(checked_range("threads", static_cast<std::int64_t>(threads), 1, 4096));
-    const py::gil_scoped_release release;
-    run_tower(tower_, run, x.data(), count, out);
+    Interruption interruption(stop);
+    run_released(interruption, threads, RunOptions().batch_size,
+                 [&](const RunOptions& run) { run_tower(tower_, run, x.data(), count, out); });
     return std::move(found);
   }
 
@@ -54,7 +54,7 @@ void bind_tower(py::module_& module) {
   py::class_<PyTower>(module, "Tower", "A reranker's tower with packed weights; calls do not change it.")
       .def(py::init<const py::object&, const py::object&, const py::object&, const py::object&, const std::string&>(),
            py::arg("weight1"), py::arg("bias1"), py::arg("weight2"), py::arg("bias2"), py::kw_only(), py::arg("isa"))
-      .def("__call__", &PyTower::operator(), py::arg("vectors"), py::kw_only(), py::arg("threads"));
+      .def("__call__", &PyTower::operator(), py::arg("vectors"), py::kw_only(), py::arg("stop"), py::arg("threads"));
 }
 
 }  // namespace mime_fast
