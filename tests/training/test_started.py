@@ -210,7 +210,7 @@ def test_a_run_whose_best_weights_are_gone_is_refused(tmp_path: Path, data: Path
     with pytest.raises(CheckpointError, match=f"missing {path.name}; put the run's files back, or give another folder"):
         go(data, tmp_path / "out")
     path.write_bytes(kept[: len(kept) // 2])
-    with pytest.raises(CheckpointError, match=f"{path.name}: .*; put the run's file back"):
+    with pytest.raises(CheckpointError, match=f"{path.name}: .*; put the run's files back"):
         go(data, tmp_path / "out")
     path.write_bytes(kept)
     go(data, tmp_path / "out")
