@@ -68,6 +68,10 @@ def read_confusion(path: str | os.PathLike[str]) -> Confusion:
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not readable as JSON ({error})") from None
     details = report.get("details") if isinstance(report, dict) else None
+    if isinstance(report, dict) and "models" in report:
+        raise DataError(
+            f"{path}: a report of several models; that of one is expected, of mime-fast evaluate without --models"
+        )
     if not isinstance(details, dict):
         raise DataError(f"{path}: no object 'details'; a report of mime-fast evaluate --json is expected")
     missing = [key for key in ("labels", "confusion") if key not in details]

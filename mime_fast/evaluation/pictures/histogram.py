@@ -32,7 +32,9 @@ def read_emotions(path: str | os.PathLike[str]) -> dict[str, int]:
         found = found["finished"].get("summary")
     counts = found.get("emotions") if isinstance(found, dict) else None
     if not isinstance(counts, dict):
-        raise DataError(f"{path}: no object 'emotions'; the summary of mime-fast score or generate is expected")
+        raise DataError(
+            f"{path}: no object 'emotions'; a summary of generate, score or classify, or a job's manifest, is expected"
+        )
     for name, count in counts.items():
         if name not in INDEX or type(count) is not int or count < 0:
             raise DataError(f"{path}: emotions has {name!r}: {count!r}; an emotion and an integer from 0 are expected")

@@ -73,6 +73,7 @@ def test_report_round_trip(tmp_path: Path) -> None:
         ("{", "not readable as JSON"),
         ("\xff", "not readable as JSON"),
         ("[1]", "no object 'details'"),
+        ('{"models": []}', "a report of several models; that of one is expected"),
         ('{"ppl": 30}', "no object 'details'"),
         ('{"details": []}', "no object 'details'"),
         ('{"details": {}}', "has no labels and no confusion"),
