@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import math
@@ -18,6 +19,12 @@ Path_ = str | os.PathLike[str]
 _BUFFER = 1 << 18
 STREAMS = ("/dev/stdout", "/dev/stderr")
 _compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+
+
+def hash_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from safetensors.numpy import save
 from mime_fast.checkpoints.shapes import Shape, check_tensors
 from mime_fast.checkpoints.tensor_file import TensorFile
 from mime_fast.errors import CheckpointError, ConfigError
-from mime_fast.files import write_bytes
+from mime_fast.files import hash_of, write_bytes
 from mime_fast.reference.reranker import PARTS, Reranker, Tower
 
 RERANKER, WEIGHTS = "reranker.safetensors", "model.safetensors"
@@ -37,10 +36,10 @@ def load_reranker(folder: Path, hidden_size: int) -> Reranker | None:
     hidden, width = (sizes.get(name, (0,))[0] for name in ("wanted.bias1", "wanted.bias2"))
     check_tensors(found, _shapes(2 * hidden_size, hidden, width), where=str(path))
     read_by, weights = tensors.metadata.get(READ_BY), folder / WEIGHTS
-    if read_by is not None and weights.is_file() and read_by != _hash(weights):
+    if read_by is not None and weights.is_file() and read_by != hash_of(weights):
         raise CheckpointError(
-            f"{path}: was trained for other weights than {WEIGHTS} beside it, and would choose by chance; it must be "
-            "the one of these weights, or not be there"
+            f"{path}: was trained for other weights than {WEIGHTS} beside it, and reads by their encoder; it must be "
+            "the one of these weights (save_model_folder writes both), or not be there"
         )
     wanted, given = (Tower(*(tensors[f"{tower}.{part}"] for part in PARTS)) for tower in ("wanted", "given"))
     return Reranker(wanted, given, float(tensors[WEIGHT][0]))
@@ -56,7 +55,7 @@ def save_reranker(folder: Path, reranker: Reranker, dtype: str = "float32") -> N
     tensors = {f"{name}.{part}": getattr(tower, part) for name, tower in towers.items() for part in PARTS}
     tensors[WEIGHT] = np.array([reranker.weight])
     weights = folder / WEIGHTS
-    metadata = {READ_BY: _hash(weights)} if weights.is_file() else {}
+    metadata = {READ_BY: hash_of(weights)} if weights.is_file() else {}
     content = {name: np.ascontiguousarray(each, dtype) for name, each in tensors.items()}
     write_bytes(folder / RERANKER, save(content, metadata))
 
@@ -67,11 +66,6 @@ def check_reranker(reranker: Reranker, hidden_size: int) -> None:
     if read != {2 * hidden_size}:
         sizes = " and ".join(str(size) for size in sorted(read))
         raise ConfigError(f"reranker whose towers read {sizes} numbers: must be 2 * hidden_size={2 * hidden_size}")
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _shapes(inputs: int, hidden: int, width: int) -> dict[str, Shape]:

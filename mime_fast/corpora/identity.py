@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sys
@@ -40,9 +39,3 @@ def as_it_is(source: Source) -> dict[str, Any]:
     """What distinguishes an input from a changed one without reading it."""
     name = source.name if "://" in source.name or source.is_standard_input else os.path.realpath(source.name)
     return {"name": name, "size": source.size, "mtime_ns": source.modified, "reading": asdict(source.reading)}
-
-
-def hash_of(path: Path) -> str:
-    """Of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
 from collections.abc import Iterable
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mime_fast.errors import DataError
-from mime_fast.files import write_json
+from mime_fast.files import hash_of, write_json
 
 FORMAT = "mime_fast job 2"
 
@@ -29,14 +28,14 @@ class OutputFile:
     def of(cls, name: str, path: Path) -> OutputFile:
         """What `path`, which is or becomes the file `name`, contains."""
         status = path.stat()
-        return cls(name, status.st_size, status.st_mtime_ns, _sha256(path))
+        return cls(name, status.st_size, status.st_mtime_ns, hash_of(path))
 
     def is_unchanged(self, folder: Path) -> bool:
         """Whether the file is there as the job made it."""
         path = folder / self.name
         if not path.is_file() or path.stat().st_size != self.size:
             return False
-        return path.stat().st_mtime_ns == self.mtime_ns or _sha256(path) == self.sha256
+        return path.stat().st_mtime_ns == self.mtime_ns or hash_of(path) == self.sha256
 
 
 @dataclass(frozen=True)
@@ -88,11 +87,6 @@ class Manifest:
 
     def finish(self, finished: dict[str, Any], outputs: list[OutputFile]) -> Manifest:
         return replace(self, finished=finished, outputs=outputs)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def changes(before: object, now: object, name: str = "") -> list[str]:

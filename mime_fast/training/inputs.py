@@ -22,6 +22,7 @@ from mime_fast.data.empathetic_dialogues import Pair, read_pairs
 from mime_fast.data.reading.options import Reading
 from mime_fast.errors import ConfigError
 from mime_fast.evaluation.pair_checks import check_lengths
+from mime_fast.files import hash_of
 from mime_fast.text.tokenizer import Tokenizer
 from mime_fast.text.vocabulary import build_vocabulary
 from mime_fast.training.augmentation import extra_pairs
@@ -159,7 +160,7 @@ def fingerprint_vectors(vectors: Mapping[str, Tensor]) -> str:
 
 def fingerprint_encoder(folder: Path) -> str:
     """A hash of a sentence encoder's weights."""
-    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    return hash_of(folder / "model.safetensors")
 
 
 def fingerprint(value: object) -> str:
