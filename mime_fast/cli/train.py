@@ -11,7 +11,8 @@ from mime_fast.config.checks import check_int
 
 MODEL_TYPES = ("mime", "multi-tr", "moel")  # those of config.model
 
-EXAMPLE = """  mime-fast train --recipe recipes/mime-ed.toml --data empatheticdialogues.tar.gz --out run
+EXAMPLE = """  mime-fast train --recipe recipes/mime-ed.toml --ratings recipes/ratings/mime-ed.jsonl \
+      --data empatheticdialogues.tar.gz --vectors vectors.txt.gz --out run
   mime-fast train --recipe recipes/tables/mime.toml --model multi-tr --data empatheticdialogues.tar.gz --out baseline
 
 OUT becomes a model folder with the best weights so far, metrics.jsonl and the state to go on from: a run that was
