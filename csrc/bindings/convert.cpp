@@ -5,6 +5,7 @@
 #include <string>
 
 #include "bindings/checks.h"
+#include "mime_fast/philox.h"
 
 namespace mime_fast {
 namespace {
@@ -60,7 +61,8 @@ double checked_number(const py::dict& values, const char* name, double low, doub
   const double value = PyFloat_AsDouble(given.ptr());
   if (PyErr_Occurred() != nullptr) throw py::error_already_set();
   if (!(value >= low && value <= high)) {
-    throw py::value_error(std::string(name) + "=" + std::to_string(value) + " is out of range");
+    const py::str text = py::str("{}={!r}: must be from {} to {}").format(name, given, low, high);
+    throw py::value_error(text.cast<std::string>());
   }
   return value;
 }
@@ -100,6 +102,9 @@ SearchOptions options_of(const py::dict& values, std::size_t vocab_size, std::si
   for (const char* name : {"search", "do_sample", "suppress_tokens"}) take(name);
   for (const auto& [name, value] : left) {
     throw py::value_error("unknown search option '" + py::str(name).cast<std::string>() + "'");
+  }
+  if (options.do_sample && options.max_new_tokens > std::size_t{1} << kStepBits) {
+    throw py::value_error("max_new_tokens: must be at most " + std::to_string(1 << kStepBits) + " with do_sample");
   }
   if (options.do_sample && (options.num_beams > 1 || options.mime)) {
     throw py::value_error("do_sample: must be False with beams");

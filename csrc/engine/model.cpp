@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "engine/run.h"
 #include "engine/screening.h"
 
 namespace mime_fast {
@@ -280,9 +281,21 @@ void add_embeddings(Model& model, const Maker& maker, const FindTensor& find) {
   model.positions = sinusoidal_positions(model.config.max_positions, size);
 }
 
+// The sums of int8 products are 32 bits wide.
+constexpr std::size_t kMostInt8Inputs = (std::size_t{1} << 31) / (128 * 127);
+
+void check_int8_sums(const ModelConfig& config) {
+  const std::size_t depth = config.num_heads * config.attention_depth;
+  const std::size_t most = std::max({3 * config.hidden_size, 3 * config.ffn_channels, depth});
+  if (most <= kMostInt8Inputs) return;
+  throw ModelError("a layer has " + std::to_string(most) + " inputs; int8 products allow " +
+                   std::to_string(kMostInt8Inputs));
+}
+
 }  // namespace
 
 Model make_model(const ModelConfig& config, Precision precision, bool screened, Isa isa, const FindTensor& find) {
+  if (precision == Precision::kInt8 || screened) check_int8_sums(config);
   Maker maker(config, {precision, kernels(isa).int8_range}, find);
   const std::size_t size = config.hidden_size;
   Model model;

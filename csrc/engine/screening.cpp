@@ -16,7 +16,7 @@ constexpr double kExactShare = 1.0 / 256;   // of the probability, from which on
 constexpr double kSharedRounding = 5;       // measured: of words that share what the row rounds
 constexpr float kLargestError = 16.0f;      // of a word's bound, beyond which its row is dense
 constexpr double kShiftRounding = 0x1p-22;  // relative: twice what a float32 shift of exponentials is off
-constexpr double kTailRounding = 1e-5;      // of the approximate sum: more than its float32 exponentials are off
+constexpr double kTailRounding = 2e-5;      // of the approximate sum: more than its float32 terms and additions are off
 constexpr double kMostCancelled = 16;       // how much more than the sum the approximate one may be: digits go
 constexpr std::size_t kTrialRows = 32;      // that a screen is tried on when a model is made
 constexpr std::size_t kTrialBest = 11;
@@ -265,8 +265,9 @@ bool Screening::normalize(Scratch& scratch, std::size_t place, double coarse, Sc
   const double share = tail / sum;
   // What is left of `all` may be rounding: the tail is no larger than this.
   const double most_share = (tail + kTailRounding * all) / sum;
-  find.error = std::log1p(most_share * std::expm1(static_cast<double>(largest_error_[place]))) +
-               kShiftRounding * std::fabs(coarse);
+  find.error =
+      std::log1p(most_share * std::expm1(static_cast<double>(largest_error_[place])) + kTailRounding * all / sum) +
+      kShiftRounding * std::fabs(coarse);
   // As if the roundings that a bound adds up were independent.
   const double inputs = static_cast<double>(model_.config.hidden_size);
   const double least =

@@ -136,3 +136,22 @@ def test_nan_in_a_later_step_is_named_by_it(kind: type[ModelConfig], precision: 
         native_model(config, tensors, precision).generate(
             asked.contexts, asked.requests, way, prefixes, **running(threads)
         )
+
+
+@by_kind
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_logits_that_all_overflow_have_no_probabilities(kind: type[ModelConfig], precision: str, isa: str) -> None:
+    """As of the reference's log_softmax: NaN. All weights are finite."""
+    config = kind.paper(60, **SMALL)
+    tensors = random_tensors(config, 1)
+    for name, value in (("decoder.norm.weight", 0.0), ("decoder.norm.bias", 2.0), ("fc_decode.weight", -3e38)):
+        tensors[name][:] = value
+    model, asked = native_model(config, tensors, precision, isa), random_dialogues(config, [5, 4], 1)
+    _, log_probs = model.score(
+        asked.contexts, asked.requests, np.arange(6, dtype=np.int32), np.arange(3) * 3, **running()
+    )
+    assert np.isnan(log_probs).all()
+    for way in (options(num_beams=1, max_new_tokens=3), options(num_beams=3, max_new_tokens=3)):
+        with pytest.raises(_native.ModelError, match="the model produced NaN"):
+            model.generate(asked.contexts, asked.requests, way, None, **running())

@@ -1,6 +1,8 @@
 // The running log-sum-exp of a row's chunk of the vocabulary.
 #pragma once
 
+#include <limits>
+
 #include "body/math.h"
 
 namespace mime_fast::MIME_FAST_SET {
@@ -22,6 +24,12 @@ __attribute__((noinline)) inline void raise_shift(RowState& state, float best) {
   for (float& sum : state.sums) sum *= factor;
   state.shift = best;
   state.limit = best + kRescaleAbove;
+}
+
+// Of a chunk without a finite logit nothing counts: its powers may have been clamped above 0, and a NaN stays one.
+inline PartialSum partial_sum(float shift, float limit, float sum) {
+  const bool nothing = limit == -std::numeric_limits<float>::infinity() && sum == sum;
+  return nothing ? PartialSum{limit, 0.0f} : PartialSum{shift, sum};
 }
 
 }  // namespace mime_fast::MIME_FAST_SET

@@ -233,7 +233,8 @@ void screen_with(const ScreenArgs& args) {
     }
     for (std::size_t row = 0; row < args.rows; ++row) {
       const std::size_t place = row * args.chunks + chunk;
-      args.partial[place] = {states[row].shift, Vec::sum_lanes(Vec::load(states[row].sums))};
+      args.partial[place] =
+          partial_sum(states[row].shift, states[row].limit, Vec::sum_lanes(Vec::load(states[row].sums)));
     }
   }
 }

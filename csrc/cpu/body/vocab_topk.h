@@ -129,7 +129,8 @@ void vocab_topk_with(const VocabArgs& args) {
       for_tiles<kMostRows, VocabTile<Dot, kVectors>::template Of>(args.rows, args, first_state, fetch, output);
     }
     for (std::size_t row = 0; row < args.rows; ++row) {
-      args.partial[row * args.chunks + chunk] = {states[row].shift, Vec::sum_lanes(Vec::load(states[row].sums))};
+      args.partial[row * args.chunks + chunk] =
+          partial_sum(states[row].shift, states[row].limit, Vec::sum_lanes(Vec::load(states[row].sums)));
     }
   }
 }

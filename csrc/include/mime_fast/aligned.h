@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdlib>
+#include <limits>
 #include <new>
 #include <utility>
 #include <vector>
@@ -24,7 +25,7 @@ struct AlignedAllocator {
   AlignedAllocator(const AlignedAllocator<U>&) {}
 
   T* allocate(std::size_t count) {
-    if (count > (std::size_t{1} << 62) / sizeof(T)) throw std::bad_alloc();
+    if (count > std::numeric_limits<std::size_t>::max() / 4 / sizeof(T)) throw std::bad_alloc();
     const bool huge = count * sizeof(T) >= kHugePage;
     const std::size_t alignment = huge ? kHugePage : kAlignment;
     const std::size_t bytes = (count * sizeof(T) + alignment - 1) / alignment * alignment;
