@@ -60,7 +60,7 @@ class Worker {
       : job_(job),
         on_caller_(on_caller),
         scratch_(*job.model.kernels),
-        team_(job.queue.team_size()),
+        team_(job.queue.team_size(job.model.vocab_chunks())),
         lookup_(job.model, job.options.suppressed),
         dense_(job.model),
         doubting_(job.model.screened && job.options.beams() && !job.options.penalises()),

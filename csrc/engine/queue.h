@@ -9,7 +9,6 @@
 #include <exception>
 #include <functional>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -37,7 +36,10 @@ class Queue {
   }
 
   std::size_t workers() const { return std::max<std::size_t>(1, std::min(run_.threads, count_)); }
-  std::size_t team_size() const { return std::max<std::size_t>(1, run_.threads / workers()); }
+  // Threads of a worker's team, which share so many pieces.
+  std::size_t team_size(std::size_t pieces) const {
+    return std::clamp<std::size_t>(run_.threads / workers(), 1, std::max<std::size_t>(1, pieces));
+  }
   // Dialogues that a worker has at once: its share, if that is less.
   std::size_t capacity() const { return std::min(run_.batch_size, (count_ + workers() - 1) / workers()); }
 
@@ -63,7 +65,7 @@ class Queue {
     for (std::size_t i = 1; i < workers(); ++i) {
       try {
         threads.emplace_back(guarded, false);
-      } catch (const std::system_error&) {  // the machine gives no more threads; those that run do all of the work
+      } catch (const std::exception&) {  // no more threads, or no memory for one: those that run do all of the work
         const std::lock_guard<std::mutex> lock(mutex_);
         running_ -= workers() - i;
         break;
@@ -81,11 +83,16 @@ class Queue {
     std::unique_lock<std::mutex> lock(mutex_);
     while (!ended_.wait_for(lock, std::chrono::milliseconds(50), [&] { return running_ == 0; })) {
       lock.unlock();
-      const bool stop = !stopped_ && run_.should_stop && run_.should_stop(true);
+      std::exception_ptr error;
+      try {
+        if (!stopped_ && run_.should_stop && run_.should_stop(true)) throw ModelError("stopped");
+      } catch (...) {
+        error = std::current_exception();
+      }
       lock.lock();
-      if (!stop) continue;
+      if (!error) continue;
       stopped_ = true;
-      if (!error_) error_ = std::make_exception_ptr(ModelError("stopped"));
+      if (!error_) error_ = error;
     }
   }
 

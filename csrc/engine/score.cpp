@@ -20,7 +20,7 @@ class Scorer {
         queue_(queue),
         on_caller_(on_caller),
         scratch_(*model.kernels),
-        team_(queue.team_size()),
+        team_(queue.team_size(model.vocab_chunks())),
         lookup_(model, {}, !dense) {}
 
   Scratch& scratch() { return scratch_; }

@@ -1,6 +1,6 @@
 #include "engine/team.h"
 
-#include <system_error>
+#include <exception>
 
 namespace mime_fast {
 namespace {
@@ -22,8 +22,8 @@ Team::Team(std::size_t size) {
   for (std::size_t i = 1; i < size; ++i) {
     try {
       helpers_.emplace_back([this, i] { help(i); });
-    } catch (const std::system_error&) {
-      break;  // the machine gives no more threads
+    } catch (const std::exception&) {
+      break;  // the machine gives no more threads, or no memory for one
     }
   }
 }

@@ -32,7 +32,7 @@ std::size_t VocabularyLookup::wanted() const { return std::min(by_sums_ ? k_ + 1
 
 void VocabularyLookup::prepare_tops(std::size_t parts) {
   const std::size_t k = wanted();
-  const std::size_t capacity = std::max<std::size_t>(1, top_capacity(k));
+  const std::size_t capacity = std::clamp<std::size_t>(top_capacity(k), 1, model_.vocabulary.padded + kBlock);
   tops_.assign(parts * rows(), TopTokens{});
   if (kept_.size() < parts * rows() * capacity) kept_.resize(parts * rows() * capacity);
   for (std::size_t i = 0; i < tops_.size(); ++i) {

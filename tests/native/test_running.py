@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -156,6 +157,41 @@ def test_what_a_handler_raises_is_raised_and_one_that_does_not_lets_go_on(model:
     finally:
         signal.signal(signal.SIGINT, before)
     assert len(seen) == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts the threads in /proc")
+def test_no_more_threads_than_there_are_pieces_of_work() -> None:
+    """Of one dialogue, threads share the vocabulary; a small one is a single piece."""
+    config = MimeConfig.paper(60, hidden_size=12, num_heads=2, attention_depth=8, ffn_channels=5)
+    asked, way = random_dialogues(config, [5]), options(num_beams=5, max_new_tokens=1000, suppress_tokens=[EOS_ID])
+    call = generating(native_model(config, random_tensors(config)), asked, way)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(call, **running(1)).result()
+        before = most = len(os.listdir("/proc/self/task"))
+        future = pool.submit(call, **running(64))
+        while not future.done():
+            most = max(most, len(os.listdir("/proc/self/task")))
+        future.result()
+    assert most - before < 8
+
+
+def test_other_threads_go_on_while_a_model_is_packed() -> None:
+    tensors, over, ticks = random_tensors(CONFIG), threading.Event(), 0
+
+    def tick() -> None:
+        nonlocal ticks
+        while not over.wait(0.001):
+            ticks += 1
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    try:
+        before = ticks
+        native_model(CONFIG, tensors, "screened")
+        assert ticks - before >= 5
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_parallel_calls_on_one_model(model: _native.Model) -> None:

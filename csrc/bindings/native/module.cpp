@@ -89,8 +89,11 @@ void give_back_memory() {
 #endif
 }
 
-// A tensor of a mapping, as an array that lives as long as the result (with the GIL).
+// A tensor of a mapping, as an array that lives as long as the result. Takes the GIL, which packing does without, and
+// heeds signals.
 TensorValues tensor_of(const py::object& tensors, const std::string& name, const std::vector<std::size_t>& shape) {
+  const py::gil_scoped_acquire gil;
+  if (PyErr_CheckSignals() != 0) throw py::error_already_set();
   py::object given;
   try {
     given = tensors[name.c_str()];
@@ -98,8 +101,12 @@ TensorValues tensor_of(const py::object& tensors, const std::string& name, const
     if (!error.matches(PyExc_KeyError)) throw;
     throw py::value_error("missing tensor '" + name + "'");
   }
-  auto array = std::make_shared<Array<float>>(
-      checked_array<float>(name, given, static_cast<py::ssize_t>(shape.size()), "that its layer has"));
+  const auto axes = static_cast<py::ssize_t>(shape.size());
+  const std::shared_ptr<Array<float>> array(
+      new Array<float>(checked_array<float>(name, given, axes, "that its layer has")), [](const Array<float>* kept) {
+        const py::gil_scoped_acquire held;
+        delete kept;
+      });
   for (std::size_t i = 0; i < shape.size(); ++i) {
     const auto entries = static_cast<std::size_t>(array->shape(static_cast<py::ssize_t>(i)));
     if (entries == shape[i]) continue;
@@ -118,8 +125,11 @@ class PyModel {
       return tensor_of(tensors, name, shape);
     };
     const Precision wanted = precision == "screened" ? Precision::kFloat32 : checked_precision(precision);
+    const Isa chosen = checked_isa(isa);
+    const bool screened = precision == "screened";
+    const py::gil_scoped_release released;
     give_back_memory();  // of reading files
-    model_ = make_model(checked, wanted, precision == "screened", checked_isa(isa), find);
+    model_ = make_model(checked, wanted, screened, chosen, find);
     give_back_memory();  // of packing
   }
 
