@@ -80,7 +80,7 @@ class Cuda(Kind):
             return reason
         from mime_fast.kernels.select import why_no_device_ops
 
-        return why_no_device_ops()
+        return why_no_device_ops("cuda" if wanted.device == "auto" else wanted.device)
 
     def device(self, wanted: Wanted, model_type: str) -> str:
         device = "cuda" if wanted.device == "auto" else wanted.device

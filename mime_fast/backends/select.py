@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mime_fast.backends.protocol import Backend
     from mime_fast.checkpoints.model_folder import ModelWeights
 
-MOST_DIALOGUES = 2**20  # csrc/bindings/native/module.cpp
+MOST_DIALOGUES = 2**20  # csrc/bindings/native/released.h, kMaxSize
 BACKENDS = ("auto", *(kind.name for kind in KINDS))
 ELSEWHERE = {  # what other libraries call a precision
     **dict.fromkeys(("fp64", "f64", "double"), "float64"),

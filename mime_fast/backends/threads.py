@@ -8,7 +8,7 @@ from math import ceil
 from pathlib import Path
 
 ROOT = Path("/")  # of the files of Linux
-MOST_THREADS = 4096  # csrc/bindings/native/module.cpp
+MOST_THREADS = 4096  # csrc/bindings/native/released.h
 
 
 def default_threads() -> int:

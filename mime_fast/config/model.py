@@ -12,7 +12,7 @@ from mime_fast.errors import ConfigError
 
 Preset = Literal["paper", "released"]
 
-MAX_SIZE = 2**20  # csrc/bindings/native/model_config.cpp
+MAX_SIZE = 2**20  # csrc/bindings/native/model_config.h
 
 
 @dataclass(frozen=True)

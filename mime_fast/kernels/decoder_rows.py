@@ -8,7 +8,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from mime_fast.kernels.tiles import linear_tile, multiply_add, narrow
+from mime_fast.kernels.tiles import linear_tile, multiply_add, narrow, relu
 
 
 @triton.jit
@@ -132,7 +132,7 @@ def feed_forward(
         )
         new = tl.load(newest + n[:, None] * CHANNELS + k[None, :], mask=live & inside[None, :], other=0.0)
         bias = tl.load(conv1_bias + k, mask=inside, other=0.0).to(tl.float32)[None, :]
-        hidden = narrow(tl.maximum(new + old + older + bias, 0.0), dtype, INTERPRETED)
+        hidden = narrow(relu(new + old + older + bias), dtype, INTERPRETED)
         kept = ((slot * cache_rows + n) * CHANNELS)[:, None] + k[None, :]
         tl.store(hiddens + kept, hidden, mask=live & inside[None, :])
         for back in tl.static_range(3):
@@ -148,5 +148,5 @@ def feed_forward(
             out = multiply_add(hidden, weight, out, INTERPRETED)
     out += tl.load(conv2_bias + c, mask=c < C, other=0.0).to(tl.float32)[None, :]
     if FINAL_RELU:
-        out = tl.maximum(out, 0.0)
+        out = relu(out)
     return x + out

@@ -17,7 +17,7 @@ from torch import Tensor
 from mime_fast.kernels.encoder_parts import add, attend, convolve, norm_into
 from mime_fast.kernels.encoder_weights import EncoderWeights
 from mime_fast.kernels.plain_encoder import Sequences
-from mime_fast.kernels.tiles import INTERPRETED, Tiles, linear_tile, narrow, padded
+from mime_fast.kernels.tiles import INTERPRETED, Tiles, linear_tile, narrow, padded, relu
 
 POSITIONS = {torch.float32: 16, torch.float16: 64, torch.bfloat16: 64}  # of a block of keys
 
@@ -153,7 +153,7 @@ def encoder_kernel(
             visible = tl.load(seen + n, mask=n < end, other=0) != 0
             tl.store(
                 hidden + n[:, None] * STRIDE + h[None, :],
-                narrow(tl.where(visible[:, None], tl.maximum(y, 0.0), 0.0), dtype, INTERPRETED),
+                narrow(tl.where(visible[:, None], relu(y), 0.0), dtype, INTERPRETED),
                 mask=(n < end)[:, None] & (h < DEEP)[None, :],
             )
         tl.debug_barrier()
@@ -168,7 +168,7 @@ def encoder_kernel(
                 )  # fmt: skip
                 y += tl.load(conv2_bias + w * C + j, mask=j < C, other=0.0)[None, :]
                 if FINAL_RELU:
-                    y = tl.maximum(y, 0.0)
+                    y = relu(y)
                 add(x, y, n, j, end, C)
         tl.debug_barrier()
     e = g % ENCODERS

@@ -11,7 +11,7 @@ import triton.language as tl
 from torch import Tensor
 
 from mime_fast.kernels.philox import philox4x32
-from mime_fast.kernels.tiles import INTERPRETED, Tiles, blocks, linear_tile, multiply_add, narrow
+from mime_fast.kernels.tiles import INTERPRETED, Tiles, blocks, linear_tile, multiply_add, narrow, relu
 from mime_fast.kernels.weights import PriorWeights
 
 
@@ -88,7 +88,7 @@ def response_emotion_kernel(
         out = linear_tile(c, sample_weight, n, j, nothing, rows, C, C, C, C, BLOCK_K, INTERPRETED)
         out += tl.load(sample_bias + j, mask=j < C, other=0.0).to(tl.float32)[None, :]
         inside = (n < rows)[:, None] & (j < C)[None, :]
-        tl.store(hidden + n[:, None] * C + j[None, :], narrow(tl.maximum(out, 0.0), dtype, INTERPRETED), mask=inside)
+        tl.store(hidden + n[:, None] * C + j[None, :], narrow(relu(out), dtype, INTERPRETED), mask=inside)
     tl.debug_barrier()  # each thread of the program reads what others wrote
     seed = tl.load(seeds + n, mask=n < rows, other=0)
     request = tl.load(request_ids + n, mask=n < rows, other=0)

@@ -83,15 +83,17 @@ def topk_of(ops: Ops, k: int) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
     return ops.vocab_topk if k <= MAX_TOPK else partial(sorted_topk, vocab_logits=ops.vocab_logits)
 
 
-def why_no_device_ops() -> str:
-    """What the kernels lack here besides a GPU; empty if nothing."""
+def why_no_device_ops(device: str = "cuda") -> str:
+    """What the kernels lack on a device that is there; empty if nothing."""
     reasons = []
     if find_spec("triton") is None:
         reasons.append("triton is not installed")
     if why := _missing_extension():
         reasons.append(f"the extension mime_fast._cuda is not there: {why}")
-    elif torch.cuda.is_available() and (why := import_module("mime_fast._cuda").why_not()):
-        reasons.append(f"the extension mime_fast._cuda cannot run: {why}")
+    elif torch.cuda.is_available() and (torch.device(device).index or 0) < torch.cuda.device_count():
+        with torch.cuda.device(device):
+            why = import_module("mime_fast._cuda").why_not()
+        reasons += [f"the extension mime_fast._cuda cannot run: {why}"] if why else []
     return "; ".join(reasons)
 
 

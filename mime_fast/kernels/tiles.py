@@ -72,6 +72,12 @@ def narrow(x, dtype: tl.constexpr, INTERPRETED: tl.constexpr):
 
 
 @triton.jit
+def relu(x):
+    """max(x, 0) that keeps a NaN, as PyTorch's does."""
+    return tl.maximum(x, 0.0, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit
 def exp_of_few(x, INTERPRETED: tl.constexpr):
     """exp(x) of x <= 0, 0 where that is below 2^-126: nothing beside the 1 of a sum. Three instructions fewer."""
     if INTERPRETED:

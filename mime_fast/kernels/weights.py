@@ -224,9 +224,16 @@ class DecoderCache:
     def empty(
         cls, config: MimeConfig, rows: int, length: int, dialogues: int, source: int, like: Tensor
     ) -> DecoderCache:
-        """Room for N `rows`, T `length`, B `dialogues` and S `source`, in the dtype and on the device of `like`."""
+        """Room for N `rows`, T `length`, B `dialogues` and S `source`, in the dtype and on the device of `like`.
+
+        Raises:
+            torch.cuda.OutOfMemoryError: too large for the kernels' 32-bit offsets, or for the device.
+        """
         depth, channels = config.attention_depth // config.num_heads, config.ffn_channels
         own, memory = (length, rows, config.num_heads, depth), (dialogues, source, config.num_heads, depth)
+        largest = max(math.prod(own), math.prod(memory))
+        if largest >= 2**31:  # less memory is asked for next, as where there is too little of it
+            raise torch.cuda.OutOfMemoryError(f"a cache of {largest:,} numbers; kernels reach 2^31")
         return cls(
             like.new_zeros(own),
             like.new_zeros(own),

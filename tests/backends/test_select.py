@@ -180,7 +180,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mime_fast.reference.mime.Mime.to", lambda self, **_: self)
     monkeypatch.setattr("mime_fast.backends.gpu.backend.CudaBackend", StandInOnAGpu)
     monkeypatch.setattr("mime_fast.kernels.select.device_ops", lambda: "the kernels")
-    monkeypatch.setattr("mime_fast.kernels.select.why_no_device_ops", lambda: "")
+    monkeypatch.setattr("mime_fast.kernels.select.why_no_device_ops", lambda device: "")
 
 
 class StandInOnAGpu:

@@ -195,3 +195,21 @@ def test_rows_of_inactive_dialogues_are_left_alone(device: str) -> None:
             mine, all_of_them = getattr(one, name)[0], getattr(other, name)[0]
             assert torch.equal(mine[rows], all_of_them[rows])
             assert mine[16:32].isnan().all() and not all_of_them[16:32].isnan().any()
+
+
+def test_a_nan_of_a_convolution_stays_one(device: str) -> None:
+    config = MimeConfig.paper(29, **CONFIGS[1])
+    case = Case.random(config, 2, [3, 2], torch.float32, device)
+    case.weights.layers[-1].conv1_bias[1] = nan
+    history = move(next(iter(histories(2, 2, 29))), torch.float32, device)
+    found, expected = (case.step(step, history) for step in (decoder_step, plain.decoder_step))
+    assert torch.equal(found.isnan(), expected.isnan()) and expected.isnan().any()
+
+
+def test_a_cache_beyond_32_bit_offsets_is_too_much_memory() -> None:
+    """It is refused before it is made, and the back end tries again with a smaller batch."""
+    config = MimeConfig.paper(29, max_positions=1024, **CONFIGS[2])
+    with pytest.raises(torch.cuda.OutOfMemoryError, match=r"a cache of [\d,]+ numbers; kernels reach 2\^31"):
+        DecoderCache.empty(config, 1024 * 60, 1001, 1024, 100, torch.zeros(0))
+    with pytest.raises(torch.cuda.OutOfMemoryError, match="kernels reach"):
+        DecoderCache.empty(config, 1, 31, 65_536, 1008, torch.zeros(0))

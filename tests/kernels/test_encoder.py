@@ -143,6 +143,17 @@ def test_the_shipped_sizes(dtype: torch.dtype, device: str) -> None:
 
 
 @needs_triton
+def test_a_nan_of_a_convolution_stays_one(device: str) -> None:
+    given = move(inputs(CONFIGS[0], 1, 1, sequences_of([3, 5])), torch.float32, device)
+    named = dict(zip(given[6], given[2], strict=True))
+    next(x for name, x in named.items() if name.startswith("response_encoders.0") and "conv1.bias" in name)[1] = (
+        torch.nan
+    )
+    (found, _), (expected, _) = (call(op, *given) for op in (kernel(), plain.encoder))
+    assert torch.equal(found.isnan(), expected.isnan()) and expected.isnan().any()
+
+
+@needs_triton
 @pytest.mark.usefixtures("products_in_order")
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_a_sequence_depends_on_itself_alone(dtype: torch.dtype, device: str) -> None:

@@ -82,3 +82,13 @@ def test_a_row_depends_on_itself_alone(dtype: torch.dtype, device: str) -> None:
 def test_no_rows(device: str) -> None:
     empty: tuple[Tensor, ...] = response_emotion(*(*move(inputs(12, rows=0), torch.float32, device), True))
     assert [tuple(t.shape) for t in empty] == [(0, 32), (0, 12), (0, 12)]
+
+
+def test_a_nan_stays_one(device: str) -> None:
+    """Also where max(NaN, 0) could be 0: a broken model must be noticed."""
+    c, seeds, requests, mimicked, prior = move(inputs(12), torch.float32, device)
+    prior.sample_bias.flatten()[3] = torch.nan
+    found = response_emotion(c, seeds, requests, mimicked, prior, True)
+    expected = plain.response_emotion(c, seeds, requests, mimicked, prior, True)
+    assert all(torch.equal(a.isnan(), b.isnan()) for a, b in zip(found, expected, strict=True))
+    assert any(b.isnan().any() for b in expected)
