@@ -13,12 +13,19 @@ EXTRAS = {
     "matplotlib": ("Matplotlib", "plots"),
     "ray": ("Ray", "ray"),
     "fsspec": ("fsspec", "remote"),
+    "transformers": ("transformers", "train"),
 }
+
+
+def installed(module: str) -> bool:
+    """Whether a package is there; a folder that only has its name, such as one of outputs, is none."""
+    spec = find_spec(module)
+    return spec is not None and spec.origin is not None
 
 
 def missing(module: str) -> str:
     """That a package is not installed and how to install it; empty if it is there."""
-    if find_spec(module) is not None:
+    if installed(module):
         return ""
     name, extra = EXTRAS[module]
     return f"{name} is not installed (pip install 'mime-fast[{extra}]')"

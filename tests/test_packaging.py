@@ -15,7 +15,7 @@ import pytest
 from mime_fast import _native, _native_dev
 from mime_fast._version import __version__
 from mime_fast.config.generation import GenerationConfig
-from mime_fast.extras import EXTRAS
+from mime_fast.extras import EXTRAS, cure, installed
 from tools.release_check import faults, unreleased, versions
 
 ROOT = Path(__file__).parent.parent
@@ -61,6 +61,15 @@ def test_extras_that_need_torch_include_it(pyproject: dict[str, Any]) -> None:
         "lint",
     }
     assert {extra for _, extra in EXTRAS.values()} <= extras.keys()
+
+
+def test_a_folder_named_like_a_package_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "nowhere_else").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert installed("json") and not installed("nowhere_else")
+    monkeypatch.setitem(EXTRAS, "nowhere_else", ("It", "ray"))
+    error = ImportError("cannot import name 'data' from 'nowhere_else'", name="nowhere_else")
+    assert cure(error) == "It is not installed (pip install 'mime-fast[ray]')"
 
 
 def test_constraints_pin_all_that_setup_and_tests_install(pyproject: dict[str, Any], pinned: dict[str, str]) -> None:

@@ -19,9 +19,10 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from mime_fast.extras import installed
 
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = 84  # as many as a block of the site is wide
@@ -75,7 +76,7 @@ def blocks_of(page: Path) -> list[Block]:
 
 def lacking(block: Block) -> str:
     """Why a block is not run; empty if it is."""
-    if block.needs and find_spec(block.needs) is None:
+    if block.needs and not installed(block.needs):
         return f"{block.needs} is not installed"
     return block.not_run
 

@@ -10,7 +10,6 @@ from functools import partial
 from mime_fast.cli.main import PROG, make_parser
 
 WIDTH = 86  # of a usage line
-BAR = r"\|"  # within a cell
 INTRODUCTION = f"""# All commands and options
 
 Made from the parsers of this version; `{PROG} COMMAND --help` says the same. [The command line](cli.md) says what the

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from mime_fast.extras import installed
 from mime_fast.kernels import beam_step_plain, plain
 from mime_fast.kernels.beam_state import BeamState, addresses
 from mime_fast.kernels.sorted_topk import sorted_topk
@@ -86,7 +86,7 @@ def topk_of(ops: Ops, k: int) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
 def why_no_device_ops(device: str = "cuda") -> str:
     """What the kernels lack on a device that is there; empty if nothing."""
     reasons = []
-    if find_spec("triton") is None:
+    if not installed("triton"):
         reasons.append("triton is not installed")
     if why := _missing_extension():
         reasons.append(f"the extension mime_fast._cuda is not there: {why}")

@@ -251,7 +251,7 @@ FOUND: dict[str, Any] = {"torch.cuda.is_available": lambda: True}
         ({"mime_fast.backends.placement._why_no_driver": lambda: "there is no NVIDIA driver"}, "no NVIDIA driver"),
         ({"torch.version.cuda": None}, "is built without CUDA"),
         ({}, "finds no usable NVIDIA GPU or driver"),
-        (FOUND | {"mime_fast.kernels.select.find_spec": lambda _: None}, "triton is not installed"),
+        (FOUND | {"mime_fast.kernels.select.installed": lambda _: False}, "triton is not installed"),
         (FOUND, "mime_fast._cuda is not there: nobody built it"),
     ],
 )
@@ -262,7 +262,7 @@ def test_what_a_gpu_lacks(monkeypatch: pytest.MonkeyPatch, changes: dict[str, An
         "mime_fast.backends.placement._why_no_driver": lambda: "",
         "torch.version.cuda": "13.0",
         "torch.cuda.is_available": lambda: False,
-        "mime_fast.kernels.select.find_spec": lambda _: True,
+        "mime_fast.kernels.select.installed": lambda _: True,
         "mime_fast.kernels.select._missing_extension": lambda: "nobody built it",
     }
     for name, value in (defaults | changes).items():
