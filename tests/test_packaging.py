@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from types import ModuleType
@@ -80,6 +82,20 @@ def test_constraints_pin_all_that_setup_and_tests_install(pyproject: dict[str, A
     assert {requirement_name(item) for item in installed} - pinned.keys() == {"mime-fast"}  # an extra of its own
     assert [name for name, version in pinned.items() if not re.fullmatch(r"\d+(\.\d+)*(\.post\d+)?", version)] == []
     assert pinned["torch"] == "2.13.0"
+
+
+def test_the_source_distribution_has_every_file(tmp_path: Path) -> None:
+    """Tests and benchmarks are to run from it. What is listed is what `sdist` packs; nothing is built."""
+    pytest.importorskip("setuptools", minversion="77")
+    pytest.importorskip("pybind11")
+    git = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if git.returncode:
+        pytest.skip("not a git checkout")
+    command = [sys.executable, "setup.py", "-q", "egg_info", "--egg-base", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    (listed,) = tmp_path.glob("*.egg-info/SOURCES.txt")
+    packed = {line.removeprefix("./") for line in listed.read_text(encoding="utf-8").splitlines()}
+    assert {name for name in git.stdout.split("\0") if (ROOT / name).is_file()} - packed == set()
 
 
 def test_one_version() -> None:
