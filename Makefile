@@ -16,12 +16,14 @@ PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-com
 BUILD_REQUIRES = $(shell $(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])')
 EXTRA = $(shell $(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["$(1)"])')
 CPP := $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
-PACKAGE_DEPS := pyproject.toml constraints.txt setup.py $(CPP)
+# The extension knows its stub's hash, and an editable install the version.
+PACKAGE_DEPS := pyproject.toml constraints.txt setup.py mime_fast/_native.pyi mime_fast/_version.py $(CPP)
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 INSTALLED_DOCS := $(VENV)/.installed-docs
 INSTALLED_BENCH := $(VENV)/.installed-bench
-ASAN := build/asan
+ASAN_BUILD := build/asan
+ASAN := $(ASAN_BUILD)/lib
 ASAN_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g
 ASAN_LIBS = $(foreach lib,libasan.so libubsan.so libstdc++.so.6,$(shell $(CXX) -print-file-name=$(lib)))
 SANITIZED = LD_PRELOAD="$(ASAN_LIBS)" ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=$(CURDIR)/$(ASAN):$(CURDIR) \
@@ -84,9 +86,9 @@ release-check: $(VENV)/.build-requires
 
 # Sanitizers keep sums in memory: what test_the_extension looks for is a fault of optimised code only.
 asan: $(INSTALLED_DEV)
-	rm -rf build
+	rm -rf $(ASAN)
 	CFLAGS="$(ASAN_FLAGS)" CXXFLAGS="$(ASAN_FLAGS)" LDFLAGS="$(ASAN_FLAGS)" \
-		$(BIN)/python setup.py -q build --build-lib $(ASAN) build_ext --dev
+		$(BIN)/python setup.py -q build --build-base $(ASAN_BUILD) --build-lib $(ASAN) build_ext --dev
 	$(SANITIZED) $(BIN)/python -P -c 'import mime_fast._native as n; assert "$(ASAN)" in n.__file__, n.__file__'
 	$(SANITIZED) $(BIN)/pytest -p no:cacheprovider -o pythonpath= tests/native --ignore tests/native/test_shipped.py \
 		--deselect tests/native/test_disassembly.py::test_the_extension

@@ -90,8 +90,9 @@ class Build(build_ext):
             print(f"{CUDA} is left out: {self.cuda_missing}")
 
     def build_extensions(self) -> None:
-        # One folder for every way to build: an editable install names a new build_temp each time.
-        folder = Path("build", f"ninja.{self.plat_name}-{sys.implementation.cache_tag}")
+        # One folder for every way to build: an editable install names a new build_temp each time, but no build_base.
+        base = self.get_finalized_command("build").build_base
+        folder = Path(base, f"ninja.{self.plat_name}-{sys.implementation.cache_tag}")
         built = {ext.name: str(folder / Path(self.get_ext_fullpath(ext.name)).name) for ext in self.extensions}
         script = folder / "build.ninja"
         folder.mkdir(parents=True, exist_ok=True)

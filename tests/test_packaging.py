@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -96,6 +97,18 @@ def test_the_source_distribution_has_every_file(tmp_path: Path) -> None:
     (listed,) = tmp_path.glob("*.egg-info/SOURCES.txt")
     packed = {line.removeprefix("./") for line in listed.read_text(encoding="utf-8").splitlines()}
     assert {name for name in git.stdout.split("\0") if (ROOT / name).is_file()} - packed == set()
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_what_make_builds_anew_and_removes() -> None:
+    """The extension has its stub's hash. build/ has measurements and objects that no target but `clean` may remove."""
+    show = ["make", "-n", "--eval", "needed: ; needed $(PACKAGE_DEPS)", "needed", "asan"]
+    lines = subprocess.run(show, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    (needed,) = (line.split() for line in lines if line.startswith("needed "))
+    assert {"mime_fast/_native.pyi", "mime_fast/_version.py", "setup.py"} <= set(needed)
+    removed = [name for line in lines if line.startswith("rm -rf") for name in line.split()[2:]]
+    assert removed == ["build/asan/lib"]
+    assert any("--build-base build/asan" in line for line in lines)  # objects of its own, too
 
 
 def test_one_version() -> None:
