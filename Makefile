@@ -43,7 +43,8 @@ help:
 	@echo "make check-arm   the kernels for aarch64 under qemu; takes g++-aarch64-linux-gnu and qemu-user"
 	@echo "make cuda-check  what only a machine with a GPU can show; takes its python3, not .venv"
 	@echo "make wheel   a wheel in dist/ that installs without a compiler"
-	@echo "make release-check   versions agree; sdist and wheel built, checked, and used in a fresh environment; five minutes"
+	@echo "make release-check   versions agree; sdist and wheel built, checked, and used in a fresh environment; five minutes;"
+	@echo "                     TAG=v0.3.0: they are that tag's, and no change is without a version"
 	@echo "make clean   remove what was built, but not .venv"
 
 demo: build
@@ -77,7 +78,7 @@ wheel: $(VENV)/.build-requires
 	$(BIN)/python -m pip wheel --disable-pip-version-check -q --no-deps --no-build-isolation -w dist .
 
 release-check: $(VENV)/.build-requires
-	$(BIN)/python tools/release_check.py
+	$(BIN)/python tools/release_check.py $(if $(TAG),--tag $(TAG))
 	$(PIP_INSTALL) $(foreach package,$(call EXTRA,release),'$(package)')
 	rm -rf dist build/lib* build/bdist*
 	$(BIN)/python -m build --no-isolation --outdir dist .

@@ -19,6 +19,8 @@ from mime_fast import _native, _native_dev
 from mime_fast._version import __version__
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.extras import EXTRAS, cure, installed
+from tools import release_check
+from tools.check_wheel import lacking
 from tools.release_check import faults, unreleased, versions
 
 ROOT = Path(__file__).parent.parent
@@ -126,6 +128,25 @@ def test_another_version_is_named(tmp_path: Path) -> None:
     (tmp_path / "CHANGELOG.md").write_text("## [Unreleased]\n\n## [1.4.0] - not yet\n\n## [1.2.0] - 2026-01-01\n")
     assert faults(versions(tmp_path))[1] == "CHANGELOG.md: 1.2.0; _version.py has 1.3.0"
     assert not unreleased(tmp_path)
+
+
+def test_a_tag_with_unreleased_changes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mime_fast").mkdir()
+    (tmp_path / "mime_fast" / "_version.py").write_text('__version__ = "1.3.0"\n')
+    (tmp_path / "CITATION.cff").write_text("version: 1.3.0\n")
+    (tmp_path / "CHANGELOG.md").write_text("## [Unreleased]\n\n- New.\n\n## [1.3.0] - 2026-01-02\n")
+    monkeypatch.setattr(release_check, "ROOT", tmp_path)
+    release_check.main([])
+    with pytest.raises(SystemExit, match="has entries under"):
+        release_check.main(["--tag", "v1.3.0"])
+
+
+def test_a_wheel_must_have_all_of_a_shipped_model() -> None:
+    folder = ROOT / "mime_fast" / "pretrained" / "mime-ed"
+    packed = {path.relative_to(ROOT).as_posix() for path in folder.iterdir()}
+    reranker = "mime_fast/pretrained/mime-ed/reranker.safetensors"
+    assert reranker in packed and lacking(packed) == []
+    assert lacking(packed - {reranker}) == [reranker]
 
 
 def test_the_classifiers_begin_with_the_oldest_python(pyproject: dict[str, Any]) -> None:

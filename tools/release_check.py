@@ -1,7 +1,8 @@
 """Whether the versions that a release names agree: _version.py, CITATION.cff, the newest one of CHANGELOG.md.
 
 `make release-check` runs this, then builds the source distribution and from it the wheel, checks their metadata
-(twine), and installs the wheel into a fresh environment (tools/check_wheel.py). `--tag v0.2.0` compares a tag, too.
+(twine), and installs the wheel into a fresh environment (tools/check_wheel.py). `--tag v0.2.0` (`make release-check
+TAG=v0.2.0`) compares a tag, too, for which nothing may be left under [Unreleased].
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,10 +44,10 @@ def unreleased(root: Path) -> bool:
     return bool(text.partition("## [Unreleased]")[2].partition("\n## [")[0].strip())
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tag", help="of the commit to release")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     found = versions(ROOT)
     if args.tag is not None:
         found["tag"] = args.tag.removeprefix("v")
@@ -53,7 +55,10 @@ def main() -> None:
         sys.exit("\n".join(wrong))
     print("version", found["mime_fast/_version.py"], "in", ", ".join(found))
     if unreleased(ROOT):
-        print("CHANGELOG.md has entries under [Unreleased]: give them a version before a release")
+        advice = "CHANGELOG.md has entries under [Unreleased]: give them a version before a release"
+        if args.tag is not None:
+            sys.exit(advice)
+        print(advice)
 
 
 if __name__ == "__main__":
