@@ -113,6 +113,11 @@ def test_what_make_builds_anew_and_removes() -> None:
     assert any("--build-base build/asan" in line for line in lines)  # objects of its own, too
 
 
+def test_what_loads_a_sentence_encoder_is_new_enough(pyproject: dict[str, Any]) -> None:
+    """`from_pretrained(dtype=)` came with transformers 4.56, `parallel_config` with joblib 1.3."""
+    assert {"transformers>=4.56", "joblib>=1.3"} <= set(pyproject["project"]["optional-dependencies"]["train"])
+
+
 def test_one_version() -> None:
     assert versions(ROOT) == {name: __version__ for name in ("mime_fast/_version.py", "CITATION.cff", "CHANGELOG.md")}
     assert importlib.metadata.version("mime-fast") == __version__
