@@ -33,12 +33,14 @@ Nothing else was measured: `mime-fast evaluate` does it, and `mime-fast cases` s
 Mind the licence of the data: EmpatheticDialogues is under CC BY-NC 4.0."""
 
 
-def write_card(out: Path, folders: Sequence[Path], stages: Sequence[Stage], inputs: Inputs, vectors: str) -> None:
+def write_card(
+    out: Path, folders: Sequence[Path], stages: Sequence[Stage], inputs: Inputs, vectors: str, ratings: str
+) -> None:
     """Write the card of a finished run, unless there is one of somebody else's.
 
     Args:
         folders: those of the stages, with their metrics.
-        vectors: the name of the word vectors' file; empty where there is none.
+        vectors: the name of the word vectors' file, `ratings` that of rated replies; empty where there is none.
 
     Raises:
         OutputError: it cannot be read or written.
@@ -48,11 +50,16 @@ def write_card(out: Path, folders: Sequence[Path], stages: Sequence[Stage], inpu
         if path.exists() and WRITTEN.encode() not in path.read_bytes():
             return
     runs = [read_metrics(folder / METRICS) if (folder / METRICS).is_file() else [] for folder in folders]
-    write_bytes(path, model_card(out.resolve().name, stages, runs, inputs, vectors).encode())
+    write_bytes(path, model_card(out.resolve().name, stages, runs, inputs, vectors, ratings).encode())
 
 
 def model_card(
-    name: str, stages: Sequence[Stage], runs: Sequence[Sequence[dict[str, Any]]], inputs: Inputs, vectors: str
+    name: str,
+    stages: Sequence[Stage],
+    runs: Sequence[Sequence[dict[str, Any]]],
+    inputs: Inputs,
+    vectors: str,
+    ratings: str,
 ) -> str:
     """The card as Markdown; `runs` are the metrics of each stage."""
     config = stages[-1].model_config(inputs.tokenizer.vocab_size)
@@ -63,7 +70,7 @@ def model_card(
             f"{WRITTEN}\n\n# {name}\n",
             f"{kind} in the `{config.preset}` preset, trained by mime_fast {__version__}. It recognises one of 32",
             "emotions in what a person says and answers with a short reply.\n",
-            *_facts(config, inputs, vectors),
+            *_facts(config, stages[-1], inputs, vectors, ratings),
             f"\n{USE.format(name=name)}",
             "\n## Figures\n",
             *_figures(runs, len(inputs.valid)),
@@ -76,13 +83,17 @@ def model_card(
     )
 
 
-def _facts(config: ModelConfig, inputs: Inputs, vectors: str) -> Iterator[str]:
+def _facts(config: ModelConfig, stage: Stage, inputs: Inputs, vectors: str, ratings: str) -> Iterator[str]:
     extra = "".join(f", {len(pairs):,} of {kind}" for kind, pairs in inputs.extra.items())
     yield "| | |\n|---|---|"
     yield f"| parameters | {num_parameters(config):,} |"
     yield f"| vocabulary | {config.vocab_size:,} words and marks |"
     yield f"| training pairs | {len(inputs.train):,}{extra} |"
     yield f"| word vectors | {vectors or 'none'} |"
+    if stage.reranker_contexts:
+        yield f"| reranker | {min(stage.reranker_contexts, len(inputs.train)):,} contexts |"
+    if stage.rating_epochs and inputs.ratings is not None:
+        yield f"| rated replies | {ratings}, {len(inputs.ratings):,} contexts |"
 
 
 def _figures(runs: Sequence[Sequence[dict[str, Any]]], pairs: int) -> Iterator[str]:

@@ -98,7 +98,8 @@ def train(
                 title=title,
                 show_progress=show_progress,
             )
-        write_card(Path(out), folders, stages, inputs, "" if vectors is None else Path(vectors).name)
+        names = ("" if path is None else Path(path).name for path in (vectors, ratings))
+        write_card(Path(out), folders, stages, inputs, *names)
     return progress
 
 

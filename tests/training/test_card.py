@@ -10,9 +10,13 @@ import pytest
 
 import mime_fast
 from mime_fast.checkpoints.model_folder import load_model_folder
+from mime_fast.data.empathetic_dialogues import Pair
 from mime_fast.errors import OutputError
+from mime_fast.text.tokenizer import Tokenizer
 from mime_fast.training import run
-from mime_fast.training.card import WRITTEN
+from mime_fast.training.card import WRITTEN, model_card
+from mime_fast.training.inputs import Inputs
+from mime_fast.training.ratings import Rated
 from mime_fast.training.started import CARD
 from tests.training.small_run import metrics_of, stage
 
@@ -42,6 +46,20 @@ def test_a_run_leaves_a_card(tmp_path: Path, data: Path) -> None:
     assert str(tmp_path) not in card
     assert not (out / "stage-1" / CARD).exists()
     assert go(data, out) == card
+
+
+def test_a_card_names_the_reranker_and_its_ratings() -> None:
+    """Those of the last stage, whose folder the model is."""
+    pair = Pair(["my cat ran away ."], "oh no !", "sad", "", "")
+    rated = [Rated(number, ("oh .", "oh no !"), (1.0, 2.0)) for number in (0, 3)]
+    inputs = Inputs([pair] * 40, [pair], {}, Tokenizer.from_words(["cat"]), None, ratings=rated)
+    plain = stage(generation={"do_sample": True, "num_beams": 1}, sentence_teacher_steps=2, emotion_teacher=0.5)
+    taught = plain.replace(reranker_contexts=50, rating_epochs=3)
+    card = model_card("it", [plain, taught], [[], []], inputs, "", "rated.jsonl")
+    assert "\n| reranker | 40 contexts |\n| rated replies | rated.jsonl, 2 contexts |\n" in card
+    for others in ([taught, plain], [plain]):
+        card = model_card("it", others, [[]] * len(others), inputs, "", "rated.jsonl")
+        assert "| reranker |" not in card and "| rated replies |" not in card
 
 
 def test_a_card_of_ones_own_is_left(tmp_path: Path, data: Path) -> None:
