@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from mime_fast.backends.threads import affinity
+
 PACKAGES = ("mime-fast", "ctranslate2", "torch", "transformers", "numpy", "pytest-benchmark")
 EXTENSIONS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8")
 
@@ -34,7 +36,7 @@ def facts(arguments: Iterable[str], isa: str = "", peer_settings: dict[str, str]
     cpu = _cpu_info()
     return Facts(
         processor=processor_name(cpu),
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cores=affinity(),
         extensions=tuple(name for name in EXTENSIONS if name in cpu.get("flags", "").split()),
         l3=_text("/sys/devices/system/cpu/cpu0/cache/index3/size"),
         memory_gib=round(_total_memory() / 2**30, 1),

@@ -92,14 +92,17 @@ def random_work(words: list[str], count: int = 512) -> Work:
 
 
 def real_dialogues(count: int = 512) -> tuple[str, list[list[str]], list[str]]:
-    """Where they are from, dialogues and responses as text: validation pairs, or made-up ones where there are none."""
+    """Where they are from, and `count` dialogues and responses as text: validation pairs, or made-up ones without data.
+
+    Data with fewer pairs is repeated: rates count what was asked for.
+    """
     folder = Path(os.environ.get("MIME_FAST_DATA", ROOT.parent / "shared" / "data"))
     if folder.is_dir():
         from mime_fast.data.empathetic_dialogues import read_pairs
 
         archive = folder / "empatheticdialogues.tar.gz"
         pairs = read_pairs(archive if archive.is_file() else folder, "valid")
-        pairs = pairs[:: max(len(pairs) // count, 1)][:count]
+        pairs = list(islice(cycle(pairs[:: max(len(pairs) // count, 1)]), count))
         return "validation contexts", [pair.context for pair in pairs], [pair.response for pair in pairs]
     return "made-up contexts", *made_up_dialogues(count)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Literal
@@ -21,6 +20,7 @@ from benchmarks.random_mime import TINY_VOCABULARY, make_tiny_mime
 from benchmarks.subjects import Effort
 from benchmarks.tasks import real_dialogues
 from benchmarks.turns import in_turn
+from mime_fast.backends.threads import affinity
 from mime_fast.corpora.chunks import CHUNK
 
 pytest.importorskip("resource", reason="this system has no resource module")
@@ -65,7 +65,7 @@ def test_rate(
     """Only the back end, a job, several of the first at once and a job of several workers, in turn."""
     benchmark.group = "corpora"
     part, parts = effort.corpus_part_rows, effort.corpus_parts
-    workers = 2 if len(os.sched_getaffinity(0)) > 1 else 1
+    workers = 2 if affinity() > 1 else 1
     source = write_rows(tmp_path / "chunk.jsonl", CHUNK)
     arrays = command(Run(kind, None, precision, str(source), None, search=search, chunks=-(-parts * part // CHUNK)))
 

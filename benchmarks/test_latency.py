@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 import numpy as np
@@ -15,15 +14,15 @@ from benchmarks.figures import Agreement, Latency
 from benchmarks.race import CLOCK
 from benchmarks.subjects import Effort, Subject
 from benchmarks.tasks import task_of
+from mime_fast.backends.threads import affinity
 
 BUDGET = 2.5  # seconds
 WARM_UP = 3
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 pytestmark = pytest.mark.benchmark(timer=CLOCK.now)
 
 
-@pytest.mark.parametrize("threads", sorted({1, CORES}))
+@pytest.mark.parametrize("threads", sorted({1, affinity()}))
 def test_latency(
     benchmark: BenchmarkFixture,
     note: Note,

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.figures import Agreement
 from benchmarks.parity import BOUND, faults
 from benchmarks.race import Clock, race
-from benchmarks.tasks import TASKS, Work, made_up_dialogues, random_work
+from benchmarks.tasks import ROOT, TASKS, Work, made_up_dialogues, random_work, real_dialogues
 
 
 def test_engines_take_turns() -> None:
@@ -70,6 +70,15 @@ def test_chunks_keep_the_order_and_the_mean_length() -> None:
 def test_made_up_dialogues() -> None:
     dialogues, responses = made_up_dialogues(300)
     assert len(dialogues) == len(responses) == 300 and {len(turns) for turns in dialogues} == {1, 3}
+
+
+def test_small_data_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as were asked for: rates divide by that number."""
+    monkeypatch.setenv("MIME_FAST_DATA", str(ROOT / "examples" / "made-up"))
+    where, dialogues, responses = real_dialogues(100)
+    assert where == "validation contexts" and len(dialogues) == len(responses) == 100
+    pairs = list(zip(map(tuple, dialogues), responses, strict=True))
+    assert pairs[:20] == list(dict.fromkeys(pairs))[:20] and len(set(pairs)) < 100
 
 
 def test_tasks_have_one_title_each() -> None:
