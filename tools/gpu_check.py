@@ -142,21 +142,22 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=OUT, help="rows are appended to it (default: %(default)s)")
     parser.add_argument("--dry-run", action="store_true", help="tiny sizes on the CPU")
     args = parser.parse_args()
+    out = args.out.resolve()  # the stages run in another folder
     names = args.stages.split(",") if args.stages else [s.name for s in STAGES if args.call in (None, s.call)]
     if unknown := [name for name in names if name not in {stage.name for stage in STAGES}]:
         parser.error(f"--stages {','.join(unknown)}: must be among {', '.join(stage.name for stage in STAGES)}")
-    args.out.parent.mkdir(parents=True, exist_ok=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
     begun = {"stage": "check", "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), "stages": names}
-    write_row(args.out, begun | ({"note": NOTHING_RAN} if args.dry_run else {}))
+    write_row(out, begun | ({"note": NOTHING_RAN} if args.dry_run else {}))
     if args.dry_run:
         print(NOTHING_RAN)
 
     def command(stage: Stage, again: bool) -> list[str]:
         flags = ["--dry-run"] * args.dry_run + ["--no-graphs"] * again
-        return [sys.executable, str(ROOT / "tools" / "gpu_stage.py"), stage.name, "--rows", str(args.out), *flags]
+        return [sys.executable, str(ROOT / "tools" / "gpu_stage.py"), stage.name, "--rows", str(out), *flags]
 
-    failed = check([stage for stage in STAGES if stage.name in names], command, args.out.resolve(), args.budget)
-    print(f"rows and logs: {args.out.parent.name}/" + (f"; FAILED: {', '.join(failed)}" if failed else ""))
+    failed = check([stage for stage in STAGES if stage.name in names], command, out, args.budget)
+    print(f"rows and logs: {out.parent.name}/" + (f"; FAILED: {', '.join(failed)}" if failed else ""))
     if args.dry_run:
         print(NOTHING_RAN)
     return 1 if failed else 0

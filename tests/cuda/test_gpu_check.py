@@ -50,6 +50,14 @@ def test_the_dry_run(tmp_path: Path) -> None:
     assert (tmp_path / "parity.log").is_file()
 
 
+def test_rows_go_to_one_file_from_any_folder(tmp_path: Path) -> None:
+    command = [sys.executable, f"{TOOLS}/gpu_check.py", "--dry-run", "--stages", "machine", "--out", "there/rows.jsonl"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    rows = rows_of(tmp_path / "there" / "rows.jsonl")
+    assert [row["stage"] for row in rows[::2]] == ["check", "machine"] and len(rows) == 3  # the stage's own between
+
+
 def test_an_unknown_stage_is_refused() -> None:
     command = [sys.executable, f"{TOOLS}/gpu_check.py", "--stages", "machine,brew"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
