@@ -43,6 +43,18 @@ def race(runs: Mapping[Key, Callable[[], None]], rounds: int, budget: float) -> 
     return found
 
 
+def race_all(runs: Mapping[Key, Callable[[], None]], rounds: int, budget: float) -> dict[Key, Rounds]:
+    """As `race`, of runs that must all end well.
+
+    Raises:
+        RuntimeError: one raised; which, and what.
+    """
+    found = race(runs, rounds, budget)
+    if errors := [f"{key}: {rounds.error}" for key, rounds in found.items() if rounds.error]:
+        raise RuntimeError("; ".join(errors))
+    return found
+
+
 def _take_turns(
     runs: Mapping[Key, Callable[[], None]], found: Mapping[Key, Rounds], rounds: int, budget: float
 ) -> None:

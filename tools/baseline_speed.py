@@ -5,11 +5,12 @@ python -m tools.baseline_speed
 
 from __future__ import annotations
 
+import argparse
 from statistics import median
 
 import numpy as np
 
-from benchmarks.race import race
+from benchmarks.race import race_all
 from benchmarks.random_mime import with_random_weights
 from benchmarks.tasks import TOKENS, random_work
 from mime_fast.backends.native import NativeBackend
@@ -39,6 +40,7 @@ def dialogues() -> tuple[Contexts, Requests]:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     asked = dialogues()
     models = {name: with_random_weights(new_model(kind.paper(VOCABULARY))) for name, kind in MODEL_CONFIGS.items()}
     backends = {
@@ -47,7 +49,7 @@ def main() -> None:
         for precision in PRECISIONS
     }
     runs = {key: lambda backend=backend: backend.generate(*asked, OPTIONS) for key, backend in backends.items()}
-    seconds = {key: median(rounds.cpu) for key, rounds in race(runs, ROUNDS, 60.0).items()}
+    seconds = {key: median(rounds.cpu) for key, rounds in race_all(runs, ROUNDS, 60.0).items()}
     print(f"replies a core-second, {DIALOGUES} dialogues, 5 beams, {TOKENS} tokens forced, V = {VOCABULARY:,}")
     print("model", *PRECISIONS, sep="\t")
     for name in models:

@@ -14,10 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
+from benchmarks.engines import OUR_PRECISIONS
 from benchmarks.instructions import peer_settings
-from benchmarks.race import race
+from benchmarks.race import race_all
 from benchmarks.subjects import random_subject
-from benchmarks.tasks import Work, task_of
+from benchmarks.tasks import TASKS, Work, task_of
+from tools.arguments import some_of
 
 ROUNDS, BUDGET = 5, 20.0  # seconds of an engine at one task and batch
 REPLIES = {1: 16, 16: 32, 64: 64, 256: 256}
@@ -25,11 +27,15 @@ REPLIES = {1: 16, 16: 32, 64: 64, 256: 256}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("isa")
+    parser.add_argument("isa", help="avx2, for example; `mime-fast info` lists them")
     parser.add_argument("cache", type=Path, help="where the models are made, and found the next time")
-    parser.add_argument("--tasks", default="beam,greedy,score")
-    parser.add_argument("--batches", default="1,64,256")
-    parser.add_argument("--precisions", default="float32,int8")
+    for name, known, default in (
+        ("tasks", [task.key for task in TASKS if task.model == "random"], "beam,greedy,score"),
+        ("batches", list(map(str, REPLIES)), "1,64,256"),
+        ("precisions", list(OUR_PRECISIONS), "float32,int8"),
+    ):
+        about = f"some of {', '.join(known)}, with commas between (default: {default})"
+        parser.add_argument(f"--{name}", type=some_of(known), default=default.split(","), help=about)
     given = parser.parse_args()
     os.environ |= peer_settings(given.isa)
     given.cache.mkdir(parents=True, exist_ok=True)
@@ -55,16 +61,16 @@ def main() -> None:
     print("task\tbatch\tprecision\tmime_fast\tCTranslate2\tratio", flush=True)
     peers = {
         precision: CTranslate2Runner(subject.files.ctranslate2, precision, 1)
-        for precision in given.precisions.split(",")
+        for precision in given.precisions
         if precision in ("float32", "int8")
     }
-    for batch in map(int, given.batches.split(",")):
-        ours = {precision: Ours(precision, batch) for precision in given.precisions.split(",")}
+    for batch in map(int, given.batches):
+        ours = {precision: Ours(precision, batch) for precision in given.precisions}
         work = subject.work.first(REPLIES[batch])
-        for task in given.tasks.split(","):
+        for task in given.tasks:
             runs = {("ours", name): once(runner, task, work, batch) for name, runner in ours.items()}
             runs |= {("peer", name): once(runner, task, work, batch) for name, runner in peers.items()}
-            rates = {key: len(work) / median(rounds.cpu) for key, rounds in race(runs, ROUNDS, BUDGET).items()}
+            rates = {key: len(work) / median(rounds.cpu) for key, rounds in race_all(runs, ROUNDS, BUDGET).items()}
             for precision in ours:
                 rate, peer = rates["ours", precision], rates.get(("peer", precision))
                 beside = f"{peer:.1f}\t{rate / peer:.2f}" if peer else "\t"

@@ -20,9 +20,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from benchmarks.engines import MimeRunner, run
-from benchmarks.race import race
+from benchmarks.race import race_all
 from benchmarks.subjects import Subject, random_subject
 from benchmarks.tasks import Work, task_of
+from tools.arguments import some_of
 
 ROUNDS, BUDGET = 5, 6.0  # seconds of a precision at one task and batch
 WEIGHT, BIAS = "fc_decode.weight", "fc_decode.bias"
@@ -98,15 +99,19 @@ KINDS: dict[str, Callable[[Tensor, Tensor], Vocabulary]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cache", type=Path, help="where the model is made, and found the next time")
-    parser.add_argument("--isa", default="auto")
-    parser.add_argument("--batches", default="1,64")
-    parser.add_argument("--weights", default=",".join(KINDS))
+    parser.add_argument("--isa", default="auto", help="an instruction set (default: the best there is)")
+    parser.add_argument(
+        "--batches", default="1,64", help="dialogues at once, numbers with commas between (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--weights", type=some_of(KINDS), default=list(KINDS), help="kinds with commas between (default: all)"
+    )
     given = parser.parse_args()
     given.cache.mkdir(parents=True, exist_ok=True)
     subject = random_subject(given.cache)
     times = "\t".join(f"{task}: time / float32's" for task in TASKS)
     print(f"weights\tbatch\tscreened\tsame tokens\t{times}", flush=True)
-    for kind in given.weights.split(","):
+    for kind in given.weights:
         with tempfile.TemporaryDirectory() as folder:
             make_hard(subject, kind, Path(folder))
             for batch in map(int, given.batches.split(",")):
@@ -161,9 +166,7 @@ def share_of(runners: list[MimeRunner], task: str, work: Work, batch: int) -> fl
 
         return call
 
-    dense, screened = race(dict(enumerate(map(once, runners))), ROUNDS, BUDGET).values()
-    if why := dense.error or screened.error:
-        raise RuntimeError(why)
+    dense, screened = race_all(dict(enumerate(map(once, runners))), ROUNDS, BUDGET).values()
     return median(screened.cpu) / median(dense.cpu)
 
 

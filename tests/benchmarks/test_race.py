@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.figures import Agreement
 from benchmarks.parity import BOUND, faults
-from benchmarks.race import Clock, race
+from benchmarks.race import Clock, race, race_all
 from benchmarks.tasks import ROOT, TASKS, Work, made_up_dialogues, random_work, real_dialogues
 
 
@@ -70,6 +70,11 @@ def test_chunks_keep_the_order_and_the_mean_length() -> None:
 def test_made_up_dialogues() -> None:
     dialogues, responses = made_up_dialogues(300)
     assert len(dialogues) == len(responses) == 300 and {len(turns) for turns in dialogues} == {1, 3}
+
+
+def test_a_race_of_which_all_are_needed_says_what_failed() -> None:
+    with pytest.raises(RuntimeError, match="bad: ZeroDivisionError: "):
+        race_all({"bad": lambda: print(1 // 0), "good": lambda: None}, rounds=2, budget=60.0)
 
 
 def test_small_data_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
