@@ -6,7 +6,7 @@ Needs `pip install datasets`. IN has the columns `context` (a list of utterances
 
 from __future__ import annotations
 
-import sys
+import argparse
 from typing import Any
 
 from datasets import Dataset
@@ -28,6 +28,10 @@ def scored(pairs: Dataset, engine: mime_fast.Engine, batch_size: int = 512) -> D
 
 
 if __name__ == "__main__":
-    rows = scored(Dataset.from_json(sys.argv[1]), mime_fast.load())
-    rows.to_parquet(sys.argv[2])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", metavar="IN.jsonl")
+    parser.add_argument("target", metavar="OUT.parquet")
+    given = parser.parse_args()
+    rows = scored(Dataset.from_json(given.source), mime_fast.load())
+    rows.to_parquet(given.target)
     print(rows.to_pandas()[["perplexity", "emotion", "response"]])

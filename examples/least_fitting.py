@@ -4,18 +4,21 @@ How well a response fits is what its context adds to its log-prob, a token: a co
 its perplexity alone says little.
 """
 
+import argparse
 import json
-import sys
 
 import mime_fast
 
 NEUTRAL = ["hello ."]  # a context that speaks for no response
 
-with open(sys.argv[1], encoding="utf-8") as lines:
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("scores", help="JSON lines that mime-fast score has written")
+parser.add_argument("shown", nargs="?", type=int, default=10, metavar="N", help="responses (default: %(default)s)")
+given = parser.parse_args()
+with open(given.scores, encoding="utf-8") as lines:
     rows = [json.loads(line) for line in lines]
-shown = int(sys.argv[2]) if len(sys.argv) > 2 else 10
 alone = mime_fast.load().score([NEUTRAL] * len(rows), [row["tokens"] for row in rows])
 for row, other in zip(rows, alone, strict=True):
     row["fit"] = (row["logprob"] - other.logprob) / len(row["token_logprobs"])
-for row in sorted(rows, key=lambda row: row["fit"])[:shown]:
+for row in sorted(rows, key=lambda row: row["fit"])[: given.shown]:
     print(f"{row['fit']:6.2f}  perplexity {row['perplexity']:6.1f}  {row['emotion']:<12}  {row['id']}")

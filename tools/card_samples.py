@@ -6,8 +6,9 @@ model's own search with seed 0; they take the place of what stands between the c
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import mime_fast
@@ -45,10 +46,14 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def main(model: str, card: str) -> None:
-    path = Path(card)
-    path.write_text(with_samples(path.read_text(encoding="utf-8"), samples(model)), encoding="utf-8")
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", help="a shipped model's name, or a model folder")
+    parser.add_argument("card", type=Path, help="a file with both marks")
+    given = parser.parse_args(arguments)
+    card = given.card.read_text(encoding="utf-8")
+    given.card.write_text(with_samples(card, samples(given.model)), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -5,6 +5,7 @@ Run `make wheel` first, then `.venv/bin/python tools/check_wheel.py [pip options
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -43,6 +44,10 @@ def lacking(packed: Iterable[str]) -> list[str]:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    _, options = parser.parse_known_args()
     wheels = sorted((ROOT / "dist").glob("mime_fast-*.whl"))
     if len(wheels) != 1:
         sys.exit(f"dist holds {len(wheels)} wheels of mime_fast; run `make clean wheel` first")
@@ -54,7 +59,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
         python = str(Path(folder) / "bin" / "python")
-        install = ["-m", "pip", "install", "-q", "-c", str(ROOT / "constraints.txt"), *sys.argv[1:], str(wheels[0])]
+        install = ["-m", "pip", "install", "-q", "-c", str(ROOT / "constraints.txt"), *options, str(wheels[0])]
         subprocess.run([python, *install], check=True, env=environment)
         subprocess.run([python, "-c", PROBE], check=True, env=environment, cwd=folder)
         subprocess.run([str(Path(folder) / "bin" / "mime-fast"), "--help"], check=True, env=environment, cwd=folder)

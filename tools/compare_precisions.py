@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,8 @@ import numpy as np
 from mime_fast import load
 from mime_fast.data.empathetic_dialogues import Pair, read_pairs
 from mime_fast.engine.engine import Engine
+from mime_fast.errors import MimeFastError
+from tools.arguments import at_least, some_of
 
 CHUNK = 64  # dialogues of a turn
 EXACT = "float32"
@@ -73,7 +77,7 @@ def asked_of(engine: Engine, search: str, options: dict[str, Any]) -> Callable[[
 
     def generate(pairs: Sequence[Pair], first: int) -> list[Answer]:
         ids = range(first, first + len(pairs))
-        replies = engine.generate([pair.context for pair in pairs], request_ids=ids, **SEARCHES[search], **options)
+        replies = engine.generate([pair.context for pair in pairs], request_ids=ids, **(SEARCHES[search] | options))
         kept = [reply.candidates for reply in replies]
         return [([each.token_ids for each in many], [each.logprob for each in many]) for many in kept]
 
@@ -123,29 +127,46 @@ def beside(search: str, name: str, found: Found, exact: Found) -> Row:
     )
 
 
+def option(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    with suppress(ValueError):
+        if name and equals:
+            return name, json.loads(value)
+    raise argparse.ArgumentTypeError(f'{text!r}: must be NAME=VALUE, the value as in JSON (1, false, "mime")')
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--contexts", type=int, default=1000, help="spread over the validation split; 0: all")
-    parser.add_argument("--searches", default=",".join([*SEARCHES, SCORE]))
+    parser.add_argument("--contexts", type=at_least(0), default=1000, help="spread over the validation split; 0: all")
+    searches = [*SEARCHES, SCORE]
+    parser.add_argument(
+        "--searches", type=some_of(searches), default=searches, help="with commas between (default: all)"
+    )
     parser.add_argument("--precisions", default="screened,int8")
     parser.add_argument("--model", help="a model folder; by default the shipped model")
     parser.add_argument("--isa", default="auto")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="an option of every search")
+    parser.add_argument(
+        "--set", action="append", type=option, default=[], metavar="NAME=VALUE", help="an option of every search"
+    )
     given = parser.parse_args(arguments)
-    searches, precisions = given.searches.split(","), given.precisions.split(",")
-    for search in searches:
-        if search not in (*SEARCHES, SCORE):
-            parser.error(f"search {search!r}: must be one of {', '.join([*SEARCHES, SCORE])}")
-    options = {name: json.loads(value) for name, _, value in (each.partition("=") for each in given.set)}
+    try:
+        report(given)
+    except MimeFastError as error:
+        sys.exit(f"compare_precisions: {error}")
+
+
+def report(given: argparse.Namespace) -> None:
+    """Print the rows as they come."""
     pairs = read_pairs(given.data, "valid")
     wanted = given.contexts or len(pairs)
     pairs = [pairs[i * len(pairs) // wanted] for i in range(min(wanted, len(pairs)))]
     engines = {
-        name: load(given.model, device="cpu", precision=name, threads=1, isa=given.isa) for name in (EXACT, *precisions)
+        name: load(given.model, device="cpu", precision=name, threads=1, isa=given.isa)
+        for name in (EXACT, *given.precisions.split(","))
     }
     print(HEADER, flush=True)
-    for row in compare(engines, pairs, searches, options):
+    for row in compare(engines, pairs, given.searches, dict(given.set)):
         print(row, flush=True)
 
 

@@ -10,6 +10,7 @@ standard output; a line `...` in it is for any lines. A comment before a block s
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import os
@@ -209,6 +210,12 @@ def rewrite(page: Path) -> list[str]:
     return left
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pages", nargs="+", type=Path, metavar="PAGE")
+    for page in parser.parse_args().pages:
+        print(*rewrite(page.resolve()), sep="\n", end="")
+
+
 if __name__ == "__main__":
-    for name in sys.argv[1:]:
-        print(*rewrite(Path(name).resolve()), sep="\n", end="")
+    main()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,15 @@ def _text(output: Any) -> str:
     return str(output.text if output.output_type == "stream" else output.data["text/plain"] + "\n")
 
 
-if __name__ == "__main__":
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK")
+    given = parser.parse_args()
     import nbformat
 
-    for name in sys.argv[1:]:
-        nbformat.write(executed(Path(name).resolve()), name)
+    for path in given.notebooks:
+        nbformat.write(executed(path.resolve()), path)
+
+
+if __name__ == "__main__":
+    main()

@@ -5,6 +5,7 @@ compute-sanitizer --tool memcheck python tools/gpu_beam_steps.py
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -28,8 +29,9 @@ WAYS = (
 
 
 def main() -> None:
-    on_cpu = "--cpu" in sys.argv
-    device = "cpu" if on_cpu else "cuda"
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cpu", dest="device", action="store_const", const="cpu", default="cuda", help="no GPU")
+    device = parser.parse_args().device
     steps = sum(check(options, seed, device) for seed in range(2) for options in WAYS)
     print(f"{steps} steps of {len(WAYS)} searches agree with the plain twin on {device}")
 

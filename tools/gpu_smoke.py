@@ -6,6 +6,7 @@ python tools/gpu_smoke.py generate                      one eager `generate` of 
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -253,11 +254,19 @@ def one_generate(setting: Setting) -> str:
 
 
 def main() -> None:
-    setting = Setting.of("--dry-run" in sys.argv)
-    if sys.argv[1] == "generate":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    one, generating = commands.add_parser("kernel"), commands.add_parser("generate")
+    one.add_argument("name", choices=NAMES)
+    one.add_argument("precision", choices=PRECISIONS)
+    for each in (one, generating):
+        each.add_argument("--dry-run", action="store_true", help="tiny sizes on the CPU")
+    given = parser.parse_args()
+    setting = Setting.of(given.dry_run)
+    if given.command == "generate":
         print(one_generate(setting))
     else:
-        print(json.dumps(kernel(setting, sys.argv[2], sys.argv[3])))
+        print(json.dumps(kernel(setting, given.name, given.precision)))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from mime_fast.errors import ConfigError, DataError, MimeFastError
 from mime_fast.evaluation.human.sampling import shuffled
 from mime_fast.files import naming, write_bytes
 from mime_fast.training.ratings import Rated, context_hash, read_ratings
+from tools.arguments import at_least
 
 SEED = 20
 DRAWS, HOTTER = 32, 0.15  # replies as the model's own options draw them, and half as many at a higher temperature
@@ -191,20 +192,6 @@ def _line(rated: Rated, pairs: Sequence[Pair]) -> dict[str, object]:
     return {"pair": rated.pair, "context": hashed, "replies": list(rated.replies), "ratings": ratings}
 
 
-def _number(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise ValueError
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError
-    return value
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -213,9 +200,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         each.add_argument("data", type=Path, help="EmpatheticDialogues as distributed")
         each.add_argument("sheets", type=Path, help="folder of the sheets")
     drawing.add_argument("--model", default="mime-ed", help="a shipped model's name, or a model folder")
-    drawing.add_argument("--contexts", type=_count, default=640)
-    drawing.add_argument("--raters", type=_count, default=8)
-    drawing.add_argument("--skip", type=_number, default=0, help="contexts that earlier sheets have")
+    drawing.add_argument("--contexts", type=at_least(1), default=640)
+    drawing.add_argument("--raters", type=at_least(1), default=8)
+    drawing.add_argument("--skip", type=at_least(0), default=0, help="contexts that earlier sheets have")
     collecting.add_argument("out", type=Path, help="file to write, or to add to")
     given = parser.parse_args(arguments)
     try:

@@ -30,7 +30,7 @@ def test_all_dialogues_are_there() -> None:
 def test_a_card_gets_its_table(tmp_path: Path) -> None:
     card = tmp_path / "card.md"
     card.write_text(f"# A model\n\n{BEGIN}\nold\n{END}\n\nLimits\n", encoding="utf-8")
-    main(str(FOLDER), str(card))
+    main([str(FOLDER), str(card)])
     content = card.read_text(encoding="utf-8")
     assert content == f"# A model\n\n{BEGIN}\n{samples(str(FOLDER))}\n{END}\n\nLimits\n"
 

@@ -31,6 +31,8 @@ def test_every_search_of_a_model(model_folder: Path) -> None:
     assert [(row.search, row.precision) for row in rows] == [
         (search, name) for search in (*SEARCHES, SCORE) for name in ("again", "int8")
     ]
+    (row,) = compare({"float32": engines["float32"], "again": engines["again"]}, PAIRS[:2], ["beams"], {"num_beams": 6})
+    assert row.all_equal == 1.0  # an option takes the place of the search's own
     again = [row for row in rows if row.precision == "again"]
     assert all((row.contexts, row.all_equal, row.largest_apart) == (len(PAIRS), 1.0, 0.0) for row in again)
     assert max(row.largest_apart for row in rows if row.precision == "int8") > 0

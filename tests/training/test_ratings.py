@@ -305,4 +305,5 @@ def test_sheets_that_cannot_be(data: Path, tmp_path: Path, capsys: pytest.Captur
     for wrong in ("-3", "0", "x"):
         with pytest.raises(SystemExit):
             rating_sheets(["draw", str(data), sheets, "--contexts", wrong])
+        assert f"argument --contexts: '{wrong}': must be an integer of 1 or more" in capsys.readouterr().err
     capsys.readouterr()
