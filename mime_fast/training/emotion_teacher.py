@@ -22,7 +22,7 @@ INVERSE_DECAY, ITERATIONS = 5.0, 60  # of the fit, which stops early on purpose
 def check_sklearn() -> None:
     """BackendError if scikit-learn cannot be imported."""
     try:
-        import sklearn  # noqa: F401 (asked for here, used by `teach`)
+        from sklearn import __version__  # noqa: F401 (a folder of that name has none)
     except ImportError as error:
         raise BackendError(f"emotion_teacher needs scikit-learn ({error}): pip install 'mime-fast[train]'") from None
 

@@ -37,7 +37,7 @@ def sentence_encoder_folder(given: str | os.PathLike[str] | None = None) -> Path
         CheckpointError: the folder is not that of a BERT model.
     """
     try:
-        import transformers  # noqa: F401 (asked for here, used by `SentenceEncoder`)
+        from transformers import __version__  # noqa: F401 (a folder of that name has none)
     except ImportError as error:
         raise BackendError(f"a sentence encoder needs transformers ({error}): pip install 'mime-fast[train]'") from None
     if given is None:

