@@ -63,7 +63,7 @@ def _read(file: File, columns: Columns, usual: str) -> Numbered:
 def named_delimiter(line: bytes) -> str | None:
     """What `sep=;`, which Excel reads and writes on the first line, says."""
     text = line.strip(b"\r\n").strip(b'"')
-    return text[4:].decode() if len(text) == 5 and text.lower().startswith(b"sep=") else None
+    return text[4:].decode() if len(text) == 5 and text.isascii() and text.lower().startswith(b"sep=") else None
 
 
 def _sniffed(file: File, columns: Columns, head: list[Line], more: Iterator[Line], allowed: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ _is_quoted_list = re.compile(rf"\[\s*{_ITEM}(?:\s*(?:,\s*)?{_ITEM})*\s*,?\s*\]",
 _array = re.compile(r"array\((.*?)(?:,\s*dtype=[^()]*)?\)", re.DOTALL).fullmatch
 _is_empty_list = re.compile(r"\[\s*\]|\(\s*\)").fullmatch
 _looks_quoted = re.compile(r"""[\[(]\s*['"{\[].*['"}\])]\s*[\])]""", re.DOTALL).fullmatch
+_backslash = re.compile(r"""\\([\n\\'"abfnrtvxuUN0-7])?""")
 
 
 def list_in_text(text: str) -> list[object] | None:
@@ -41,14 +42,20 @@ def list_in_text(text: str) -> list[object] | None:
     if isinstance(found, list):
         return found if found and isinstance(found[0], str | list | dict) else None
     if _is_quoted_list(text):  # NumPy writes no commas, and Python would join what is side by side
-        return [ast.literal_eval(one) for one in _strings_in(text)]
+        return [_evaluated(one, text) for one in _strings_in(text)]
     if not _looks_quoted(text):
         return None
+    found = _evaluated(text, text)
+    return list(found) if isinstance(found, list | tuple) and found else None
+
+
+def _evaluated(literal: str, text: str) -> object:
+    """The value of a literal of Python. InputError: it is none; the message shows the text in which it is."""
+    plain = _backslash.sub(lambda found: found[0] if found[1] else r"\\", literal)  # the same text, without a warning
     try:
-        found = ast.literal_eval(text)
+        return ast.literal_eval(plain)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         raise InputError(f"a list written as text cannot be read: {text[:40]!r}; a JSON list is expected") from None
-    return list(found) if isinstance(found, list | tuple) and found else None
 
 
 def utterances_of(value: object, separator: str) -> object:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -38,6 +38,7 @@ def contents() -> dict[str, bytes]:
         "a.json": json.dumps(ROWS, indent=1).encode(),
         "a.csv": table.encode(),
         "wide.csv": table.encode("utf-16"),
+        "lists.csv": b"context,response\n" + b"\"['say \\\\ b', 'c', 'd']\",e\n" * 40,
         "a.tsv": "".join(f"{a}\t{b}\n" for a, b in [("context", "response"), *[("a", "b")] * 40]).encode(),
         "a.jsonl.gz": gzip.compress(lines),
         "a.jsonl.zst": pa.Codec("zstd").compress(lines, asbytes=True),
@@ -56,6 +57,9 @@ EDIT = st.tuples(
 @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @pytest.mark.parametrize("name", CONTENTS)
 @given(st.lists(EDIT, max_size=4), st.sampled_from([None, "last", "all"]))
+@example([(0, 0, b"sep=\xa7\n")], None)
+@example([(0, 0, b"sep=\0\n")], None)
+@example([(26, 1, b"u")], None)
 def test_damaged_files(name: str, edits: list[tuple[int, int, bytes]], turns: Turns | None) -> None:
     content = CONTENTS[name]
     for place, length, piece in edits:

@@ -65,11 +65,26 @@ def test_an_empty_list_is_no_utterance(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["['a', b']", '["a", b"]', "['a' 'b' ... 'y' 'z']", "[{'role': 'user'}\n {'role': 'x'}]"]
+    "text",
+    [
+        "['a', b']",
+        '["a", b"]',
+        "['a' 'b' ... 'y' 'z']",
+        "[{'role': 'user'}\n {'role': 'x'}]",
+        r"['my path is C:\users\me']",
+        r"['\x', 'b']",
+        r"[{'role': '\N'}]",
+        "['a\nb' 'c']",
+    ],
 )
 def test_broken_lists_are_no_utterances(text: str) -> None:
     with pytest.raises(InputError, match="a list written as text cannot be read"):
         list_in_text(text)
+
+
+def test_a_backslash_that_begins_no_escape_is_text() -> None:
+    assert list_in_text(r"['a \d b', '\\d \n']") == [r"a \d b", "\\d \n"]
+    assert list_in_text(r"[['a \d b'], 'c']") == [[r"a \d b"], "c"]
 
 
 def test_a_list_as_text_in_a_cell(tmp_path: Path) -> None:
