@@ -1,4 +1,4 @@
-"""Bar bars whose clock moves, in a terminal or a notebook."""
+"""Bars whose clock moves, in a terminal or a notebook."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import sys
 import threading
 import time
 from collections.abc import Collection, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -31,7 +33,8 @@ class Bar:
     ) -> None:
         alive = in_notebook() or is_terminal(sys.stderr)
         hidden = not (alive if show is None else show)
-        self.bar: Any = _tqdm()(total=total, desc=title or None, unit=unit, disable=hidden, leave=leave)
+        where = {} if in_notebook() else {"file": _Tolerant(sys.stderr), "dynamic_ncols": True}
+        self.bar: Any = _tqdm()(total=total, desc=title or None, unit=unit, disable=hidden, leave=leave, **where)
         self._closed = threading.Event()
         self._clock: threading.Thread | None = None
         if self.shown and alive:
@@ -79,7 +82,7 @@ class Bar:
 
     def note(self, text: str) -> None:
         """A line on standard error, above the bar."""
-        self.bar.write(text, file=sys.stderr)
+        note(text)
 
     def close(self) -> None:
         self._closed.set()
@@ -91,6 +94,29 @@ class Bar:
     def _tick(self) -> None:
         while not self._closed.wait(TICK):
             self.bar.refresh()
+
+
+def note(text: str) -> None:
+    """A line on standard error, above all bars."""
+    _tqdm().write(text, file=_Tolerant(sys.stderr))
+
+
+@dataclass(frozen=True)
+class _Tolerant:
+    """Standard error, which may be closed or full. An error in it would leave tqdm's lock taken."""
+
+    stream: Any
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError, AttributeError):
+            self.stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError, AttributeError):
+            self.stream.flush()
 
 
 def followed(

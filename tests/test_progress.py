@@ -48,3 +48,28 @@ def test_values_are_followed_and_a_bar_may_go(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("sys.stderr", terminal)
     assert list(followed([3, 1, 2], title="validation", unit=" batches", leave=False)) == [3, 1, 2]
     assert "validation:   0%" in terminal.getvalue() and re.search(r"\r *\r$", terminal.getvalue())
+
+
+class Full(Terminal):
+    def write(self, text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("kind", [Full, Terminal, None])
+def test_a_full_or_closed_standard_error_stops_nothing(
+    monkeypatch: pytest.MonkeyPatch, kind: type[Terminal] | None
+) -> None:
+    stream = None if kind is None else kind()
+    monkeypatch.setattr("sys.stderr", stream)
+    monkeypatch.setattr(progress, "TICK", 0.01)
+    for show in (True, False):
+        with Bar(3, unit=" rows", show=show) as bar:
+            if kind is Terminal and stream is not None:
+                stream.close()
+            bar.update(1, loss="1.5")
+            bar.note("a line")
+            time.sleep(0.05)
+            bar.finish()
+        assert show is False or bar.bar.n == 1
+        if kind is Terminal:
+            monkeypatch.setattr("sys.stderr", stream := Terminal())

@@ -6,14 +6,12 @@ import dataclasses
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from torch import Tensor
-from tqdm import tqdm
 
 from mime_fast.checkpoints.model_folder import check_generation
 from mime_fast.config.generation import GenerationConfig
@@ -23,6 +21,7 @@ from mime_fast.data.reading.options import Reading
 from mime_fast.errors import ConfigError
 from mime_fast.evaluation.pair_checks import check_lengths
 from mime_fast.files import hash_of
+from mime_fast.progress import note
 from mime_fast.text.tokenizer import Tokenizer
 from mime_fast.text.vocabulary import build_vocabulary
 from mime_fast.training.augmentation import extra_pairs
@@ -112,7 +111,7 @@ def read_inputs(
         found = read_vectors(vectors, tokenizer.words, stage.model_config(7).hidden_size)
         if show_progress:
             text = f"{os.fspath(vectors)}: found {len(found):,} of {len(tokenizer.words):,} words"
-            tqdm.write(text, file=sys.stderr)
+            note(text)
     extra = {kind: extra_pairs(kind, data, train, style, reading) for kind in kinds}
     most_words = stage.model_config(7).max_positions - 1
     rated = None if ratings is None else read_ratings(ratings, train, most_words)

@@ -6,17 +6,16 @@ Only the towers change, until of two replies to a context the one that is rated 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from mime_fast.checkpoints.model_folder import ModelFolder
 from mime_fast.data.empathetic_dialogues import Pair
+from mime_fast.progress import note
 from mime_fast.reference.reranker import Reranker
 from mime_fast.training.candidates import quick_engine
 from mime_fast.training.ratings import Rated
@@ -62,7 +61,7 @@ def learn_ratings(
     order = learner.order()
     if show_progress and order is not None:
         text = f"reranker: {order:.1%} of what held-out ratings differ by is in the right order"
-        tqdm.write(text, file=sys.stderr)
+        note(text)
     return learner.reranker()
 
 

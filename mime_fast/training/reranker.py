@@ -6,7 +6,6 @@ reply how well the one answers the other.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from mime_fast.checkpoints.model_folder import ModelFolder
 from mime_fast.data.empathetic_dialogues import Pair
+from mime_fast.progress import note
 from mime_fast.reference.reranker import Reranker
 from mime_fast.training.candidates import quick_engine
 from mime_fast.training.sentence_encoder import SHARPNESS, given_replies, wanted_replies
@@ -82,7 +81,7 @@ def train_reranker(
     correlation = learner.correlation()
     if show_progress and correlation is not None:
         text = f"reranker: correlation with its teacher within the replies to a context {correlation:.3f}"
-        tqdm.write(text, file=sys.stderr)
+        note(text)
     return learner.reranker()
 
 

@@ -8,11 +8,11 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from mime_fast.backends.protocol import Contexts
 from mime_fast.engine.engine import Engine
 from mime_fast.engine.reading import flatten
+from mime_fast.progress import Bar
 from mime_fast.reference.reranker import PARTS, Tower
 
 HIDDEN, WIDTH = 512, 256  # of each tower
@@ -73,7 +73,7 @@ def learn(
     first = epoch()
     optimizer = torch.optim.AdamW(chain(*(tower.parameters() for tower in towers)), lr=rate, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, epochs * len(first))
-    with tqdm(total=epochs * len(first), desc=title, unit="step", disable=None if show_progress else True) as bar:
+    with Bar(epochs * len(first), title=title, unit=" steps", show=None if show_progress else False) as bar:
         for number in range(epochs):
             for batch in epoch() if number else first:
                 value = loss(batch)

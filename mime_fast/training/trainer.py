@@ -7,14 +7,12 @@ import dataclasses
 import json
 import math
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from mime_fast.checkpoints.model_folder import load_model_folder, save_model_folder
 from mime_fast.config.generation import GenerationConfig
@@ -22,6 +20,7 @@ from mime_fast.data.batches import Batch, Example
 from mime_fast.errors import CheckpointError, MimeFastError
 from mime_fast.evaluation.metrics.likelihood import Likelihood, evaluate_likelihood
 from mime_fast.files import json_bytes, naming, write_bytes
+from mime_fast.progress import note
 from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.noise import training_noise
 from mime_fast.text.tokenizer import Tokenizer
@@ -172,7 +171,7 @@ class Trainer(DialogueLoop):
         twin = copy.deepcopy(self.trained)
         factor = calibrate(twin, self.valid_examples, seed=self.stage.seed)
         if self.show_progress:
-            tqdm.write(f"calibrated: logits times {factor:.3f}", file=sys.stderr)
+            note(f"calibrated: logits times {factor:.3f}")
         return twin
 
     def _log(self, losses: dict[str, float], figures: Likelihood) -> None:
@@ -189,7 +188,7 @@ class Trainer(DialogueLoop):
         where = f"step {row['step']} (epoch {row['epoch']})"
         accuracies = f"top-1 {figures.top1:.3f}, top-2 {figures.top2:.3f}, top-5 {figures.top5:.3f}"
         if self.show_progress:
-            tqdm.write(f"{where}: ppl {figures.ppl:.2f}, {accuracies}", file=sys.stderr)
+            note(f"{where}: ppl {figures.ppl:.2f}, {accuracies}")
 
     def can_save(self) -> bool:
         """A run that goes on must look at the weights where the unbroken one did."""

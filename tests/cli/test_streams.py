@@ -52,6 +52,8 @@ def rows(tmp_path: Path) -> Path:
         ("$m classify - --model $model <&-", 2),
         ("$m classify $i --model $model > /dev/full", 2),
         ("$m classify $i --model $model 2> /dev/full", 0),
+        ("(echo {; cat $i) | $m classify - $o --model $model 2> /dev/full", 1),
+        ("(echo {; cat $i) | { { $m classify - --model $model; echo $? >&3; } 2>&1 >$o | :; } 3>&1 | grep -x 1", 0),
         ("$m info --model $model >&-", 2),
         ("$m info --model $model > /dev/full", 2),
         ("$m explain 'my cat ran away .' --model $model --json >&-", 2),
