@@ -83,8 +83,6 @@ def run(args: Namespace) -> int:
         raise ConfigError("--no-strict-turns is of a FILE: in --data the user speaks last")
     if args.ids and args.per_emotion is not None:
         raise ConfigError("--ids and --per-emotion: must be one of the two, not both")
-    if args.json == "-" and args.out == "-":
-        raise ConfigError("--json - and --out -: one of the two can go to standard output")
 
     models = args.models or MODELS
     sources = [text.partition("=")[2].partition(",")[0] for text in models]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import ArgumentParser, Namespace
 from functools import partial
 from typing import Any
@@ -23,6 +22,7 @@ from mime_fast.cli.reading_options import add_data_options, data_reading_of
 from mime_fast.config.checks import check_int
 from mime_fast.errors import ConfigError
 from mime_fast.evaluation.metrics.metric import GROUPS, OF_SEVERAL, check_groups
+from mime_fast.streams import tell
 
 EXAMPLE = """  mime-fast evaluate --data empatheticdialogues.tar.gz --split valid --json figures.json
   mime-fast evaluate --data empatheticdialogues.tar.gz --split test --model run --metrics likelihood,bleu_greedy
@@ -93,8 +93,8 @@ def run(args: Namespace) -> int:
     style: Style = "released" if engine.config.preset == "released" else "true"
     pairs = read_pairs(args.data, args.split, style, reading=data_reading_of(args))
     found = evaluate(engine, pairs[: args.limit], show_progress=not args.quiet, **_options(args))
-    show = sys.stderr if args.json == "-" else sys.stdout
-    write_all([partial(_write_json, args.json, found.to_dict()), lambda: print(format_evaluation(found), file=show)])
+    show = tell if args.json == "-" else print
+    write_all([partial(_write_json, args.json, found.to_dict()), lambda: show(format_evaluation(found))])
     return 0
 
 
@@ -102,8 +102,6 @@ def run_several(args: Namespace) -> int:
     """Models side by side, all on the same pairs."""
     if args.model is not None:
         raise ConfigError(f"--model {args.model} and --models: must be one of the two, not both")
-    if args.json == "-" and args.markdown == "-":
-        raise ConfigError("--json - and --markdown -: one of the two can go to standard output")
 
     from mime_fast.data.empathetic_dialogues import read_pairs
     from mime_fast.evaluation import comparison, tables

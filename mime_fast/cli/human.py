@@ -101,7 +101,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         action="store_true",
         help="ask for no more annotators: comparisons without a majority count in the votes only",
     )
-    report.add_argument("--record", metavar="FILE", help="write the study's record there: no text of any dialogue")
+    report.add_argument(
+        "--record",
+        metavar="FILE",
+        help="write the study's record there: no text of any dialogue; - for standard output",
+    )
     report.add_argument(
         "--voters",
         nargs="+",
@@ -151,6 +155,7 @@ def run_sample(args: Namespace) -> int:
         check_systems(systems, files=True)
         study.check_design(names, rated, args.ab)
         kit.check_empty(args.out)
+        _check_apart(args.dialogues, args.out)
     reading = data_reading_of(args)
     if args.draw is None:
         split: Literal["valid", "test"] = args.split or SPLIT
@@ -201,18 +206,17 @@ def run_report(args: Namespace) -> int:
     writers: list[Callable[[], object]] = []
     if args.json is not None:
         writers.append(partial(write_report, args.json, found, REPORT_BY))
-    if args.json != "-" or args.out is not None:
+    if "-" not in (args.json, args.record) or args.out is not None:
         writers.append(partial(write_markdown, args.out, markdown.format_report(found), REPORT_BY))
     if args.record is not None:
         content = record.write_record(record.make_record(made, given, found, args.note or ""))
         writers.append(partial(write_output, args.record, content))
-    write_all(writers)
-    waiting = votes.disputed(votes.judge(made, given))
-    if args.no_fourth:
-        return 1 if given.faults or found["open"].keys() - {"disputed"} else 0
+    waiting = [] if args.no_fourth else votes.disputed(votes.judge(made, given))
     if waiting:
-        _ask_for_another(made, waiting, args)
-    return 1 if given.faults or found["open"] else 0
+        writers.append(partial(_ask_for_another, made, waiting, args))
+    write_all(writers)
+    settled = {"disputed"} if args.no_fourth else set()
+    return 1 if given.faults or found["open"].keys() - settled else 0
 
 
 def run_studies(args: Namespace) -> int:
@@ -232,6 +236,14 @@ def pair(text: str) -> tuple[str, str]:
     if len(names) != 2 or not all(names):
         raise ArgumentTypeError(f"{text!r}: must be A:B, two models' names")
     return names[0], names[1]
+
+
+def _check_apart(dialogues: str | None, out: str) -> None:
+    """ConfigError where the dialogues would be written into the study's folder, which must be empty then."""
+    if dialogues not in (None, "-"):
+        path, folder = Path(os.path.realpath(dialogues)), Path(os.path.realpath(out))
+        if folder in (path, *path.parents):
+            raise ConfigError(f"--dialogues {dialogues}: lies in --out {out}; must be in another place")
 
 
 def _write_dialogues(path: str, instances: list[Instance], *, force: bool) -> None:

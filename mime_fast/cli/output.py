@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 from mime_fast.cli.marks import marked_json, marked_text, refuse_other_file
 from mime_fast.cli.options import flag
 from mime_fast.data.reading.remote import plain_path
-from mime_fast.errors import OutputError
+from mime_fast.errors import ConfigError, OutputError
 from mime_fast.files import whole_file
 from mime_fast.output_checks import check_outputs
 from mime_fast.streams import standard_output
@@ -71,9 +71,13 @@ def check_flags(
         made_by: the command whose files may be replaced, others only with `args.force`; None: the caller looks at that.
 
     Raises:
+        ConfigError: two of them are standard output.
         DataError: a file that is there is not of this command.
     """
     outputs = {flag(name): getattr(args, name) for name in flags}
+    printed = [name for name, path in outputs.items() if path == "-"]
+    if len(printed) > 1:
+        raise ConfigError(f"{printed[0]} - and {printed[1]} -: one of the two can go to standard output")
     written = outputs | {flag(name): "-" for name in _OF_TEXT if name in flags and getattr(args, name) is None}
     check_outputs(written, [path for name in inputs if name is not None for path in _with_files(name)])
     if made_by is not None and not args.force:
@@ -83,15 +87,25 @@ def check_flags(
 
 
 def write_all(writers: Iterable[Callable[[], object]]) -> None:
-    """Call all that write outputs, though some fail. OutputError: some did; the message has all reasons."""
+    """Call all that write outputs, though some fail.
+
+    Raises:
+        OutputError: some did; the message has all reasons.
+        BrokenPipeError: nobody reads one of them, and the others are written.
+    """
     failed: list[OutputError] = []
+    closed: BrokenPipeError | None = None
     for write in writers:
         try:
             write()
         except OutputError as error:
             failed.append(error)
+        except BrokenPipeError as error:
+            closed = error
     if failed:
         raise OutputError("; ".join(map(str, failed)))
+    if closed is not None:
+        raise closed
 
 
 def _with_files(name: str) -> list[str]:

@@ -275,6 +275,29 @@ def test_a_folder_with_answers_is_left_alone(run: Run, corpus: Path, sampled: Pa
     assert before == {path: path.read_bytes() for path in sampled.rglob("*.*")}
 
 
+def test_dialogues_are_not_written_into_the_study(run: Run, corpus: Path, sampled: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new"
+    out.mkdir()
+    argv = ("human", "sample", "--data", corpus, "--models", f"a={tmp_path / 'w.jsonl'}", "--per-emotion", 1)
+    for file in (out / "x.jsonl", tmp_path / "new" / ".." / "new" / "x.jsonl"):
+        outcome = run(*argv, "--out", out, "--dialogues", file)
+        assert outcome.code == 2 and f"--dialogues {file}: lies in --out {out}" in outcome.err
+    assert list(out.iterdir()) == []
+    assert run(*argv, "--seed", 5, "--out", out, "--dialogues", tmp_path / "x.jsonl").code == 0
+
+
+def test_one_output_is_printed(run: Run, sampled: Path) -> None:
+    key, filled = sampled / "private" / "key.json", fill(sampled)
+    argv = ("human", "report", "--key", key, *filled, "--voters", "person")
+    for one, other in (("--json", "--out"), ("--out", "--record"), ("--json", "--record")):
+        outcome = run(*argv, one, "-", other, "-")
+        assert (outcome.code, outcome.out) == (2, "")
+        assert f"{one} - and {other} -: one of the two can go to standard output" in outcome.err
+    for one in ("--json", "--record"):
+        outcome = run(*argv, one, "-")
+        assert outcome.code == 0 and isinstance(json.loads(outcome.out), dict)
+
+
 def test_data_in_another_encoding(run: Run, corpus: Path, tmp_path: Path) -> None:
     folder, out = tmp_path / "cp1252", tmp_path / "drawn.jsonl"
     folder.mkdir()

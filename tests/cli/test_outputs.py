@@ -75,6 +75,17 @@ def test_a_failed_output_takes_no_other_with_it(tmp_path: Path) -> None:
     assert written == ["first", "last"]
 
 
+def test_a_closed_pipe_takes_no_other_output_with_it() -> None:
+    written: list[str] = []
+
+    def failing() -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        write_all([failing, lambda: written.append("last")])
+    assert written == ["last"]
+
+
 def test_files_of_folders_are_inputs(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "test.csv").write_text("")
