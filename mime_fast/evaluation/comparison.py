@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mime_fast.checkpoints.shapes import num_parameters
-from mime_fast.config.checks import check_bool, check_int
+from mime_fast.config.checks import check_int
 from mime_fast.config.model import MimeConfig
 from mime_fast.data.empathetic_dialogues import Pair
 from mime_fast.emotions import POSITIVE_IDS, emotion_index
@@ -115,8 +115,6 @@ def compare(
     check_int("noise_seeds", noise_seeds, 1, MAX_SEEDS)
     noise_seeds, systems, pairs = int(noise_seeds), list(systems), list(pairs)
     check_systems(systems, SYSTEM_OPTIONS, load_options=load_options)
-    for system in systems:
-        check_bool(f"{system.name}: stochastic", system.options.get("stochastic", True))
     models = []
     for system in systems:
         tell(f"{system.name}: {system.source}")

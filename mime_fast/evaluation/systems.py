@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mime_fast.backends.select import Wanted
+from mime_fast.checkpoints.model_folder import GENERATION, read_json
+from mime_fast.config.checks import check_bool, check_int
 from mime_fast.config.generation import OPTIONS as SEARCH_OPTIONS
+from mime_fast.config.generation import GenerationConfig
 from mime_fast.engine.engine import Engine
 from mime_fast.engine.load import LoadOptions, find_model, load
+from mime_fast.engine.options import resolve_options
 from mime_fast.errors import BackendError, ConfigError
 
-LOAD_OPTIONS = ("device", "precision", "threads", "backend", "isa")
+LOAD_OPTIONS = ("device", "precision", "threads", "batch_size", "backend", "isa", "exact_logprobs")
 GENERATE_OPTIONS = ("stochastic", "seed", *(name for name in SEARCH_OPTIONS if name != "num_return_sequences"))
 OPTIONS = (*LOAD_OPTIONS, *GENERATE_OPTIONS)
 _SEPARATOR = re.compile(r",(?![^\[\]]*\])")  # a comma that is in no [list]
@@ -83,17 +88,19 @@ def check_systems(
     options: Sequence[str] = OPTIONS,
     *,
     load_options: Mapping[str, Any] | None = None,
+    search: Mapping[str, Any] | None = None,
     files: bool = False,
 ) -> None:
     """What can be known of all systems before any work with one of them.
 
     Args:
         options, files: as for `parse_system`.
-        load_options: of `mime_fast.load`, for models without their own.
+        load_options, search: of `mime_fast.load` and the search, for models without their own.
 
     Raises:
-        ConfigError: no system, a name twice, or an option that is not allowed or has such a value.
-        CheckpointError: a source that is not there.
+        ConfigError: no system, a name twice, or an option that is not allowed, has such a value, or does not go with
+            the others and the model's own.
+        CheckpointError: a source that is not there, or whose search options cannot be read.
         BackendError: what a model is to be loaded with cannot run here.
     """
     if not systems:
@@ -106,8 +113,9 @@ def check_systems(
     for system in systems:
         _check_names(system.options, options, where=system.name)
         if not (files and system.is_file):
-            find_model(system.source)
+            folder = find_model(system.source)
             _check_loading(system, load_options or {})
+            _check_generating(system, folder, search or {})
 
 
 def _check_names(given: Mapping[str, Any], allowed: Sequence[str], *, where: str) -> None:
@@ -115,7 +123,7 @@ def _check_names(given: Mapping[str, Any], allowed: Sequence[str], *, where: str
     for name in given:
         if name not in allowed:
             what = "option" if name in OPTIONS else "unknown option"
-            rule = f"must be one of {', '.join(allowed)}" if allowed else "must have no options here"
+            rule = f"must be one of {', '.join(map(repr, allowed))}" if allowed else "must have no options here"
             raise ConfigError(f"{where}: {what} {name!r}; {rule}")
 
 
@@ -131,6 +139,18 @@ def _check_loading(system: System, defaults: Mapping[str, Any]) -> None:
         raise type(error)(f"{system.name}: {error}") from None
 
 
+def _check_generating(system: System, folder: Path, defaults: Mapping[str, Any]) -> None:
+    given = dict(system.generate_options)
+    try:
+        check_bool("stochastic", given.pop("stochastic", True))
+        check_int("seed", given.pop("seed", 0), 0, 2**64 - 1)
+        if given or defaults:
+            own = GenerationConfig.from_dict(read_json(folder / GENERATION), where=GENERATION)
+            resolve_options(own, {**defaults, **given}, sys.maxsize)
+    except ConfigError as error:
+        raise ConfigError(f"{system.name}: {error}") from None
+
+
 def _is_option(piece: str) -> bool:
     key, sign, _ = piece.partition("=")
     return bool(sign) and key.isidentifier()
@@ -139,5 +159,5 @@ def _is_option(piece: str) -> bool:
 def _value(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text

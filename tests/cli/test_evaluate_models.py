@@ -62,7 +62,8 @@ def test_json_to_standard_output(run: Run, model_dir: Path, corpus: Path) -> Non
         (("--models", "mime-ed"), "'mime-ed': must be NAME=MODEL"),
         (
             ("--models", "a=mime-ed,seed=1"),
-            "option 'seed'; must be one of device, precision, threads, backend, isa, stochastic",
+            "option 'seed'; must be one of 'device', 'precision', 'threads', 'batch_size', 'backend', 'isa', "
+            "'exact_logprobs', 'stochastic'",
         ),
         (("--models", "a=mime-ed,num_beams=1"), "option 'num_beams'"),
         (("--models", "a=no-such-model"), "no model at 'no-such-model'"),

@@ -114,7 +114,7 @@ def answer_cases(
         ConfigError, CheckpointError, BackendError: a model or its options cannot be used.
         InputError: a model cannot read a dialogue; the message names both.
     """
-    check_systems(systems, load_options=load_options)
+    check_systems(systems, load_options=load_options, search=search)
     answered = []
     for system in systems:
         tell(f"{system.name}: {system.source}")
