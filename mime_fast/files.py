@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -17,6 +18,7 @@ from mime_fast.errors import OutputError
 
 Path_ = str | os.PathLike[str]
 _BUFFER = 1 << 18
+_NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)  # of network file systems that have none of a folder
 STREAMS = ("/dev/stdout", "/dev/stderr")
 _compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
@@ -154,9 +156,15 @@ def _finite(value: Any) -> Any:
 
 
 def sync_folder(folder: Path) -> None:
-    """Names in a folder survive a loss of power from here on."""
-    handle = os.open(folder, os.O_RDONLY)
+    """Names in a folder survive a loss of power from here on, if its file system and its permissions let us say so."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # it may be written to, and not read
+        return
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
     finally:
         os.close(handle)

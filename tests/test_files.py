@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import multiprocessing
@@ -9,6 +10,7 @@ import os
 import pickle
 import resource
 import stat
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,35 @@ def test_a_link_stays_and_permissions_too(tmp_path: Path) -> None:
 
 def test_the_longest_name_can_be_written(tmp_path: Path) -> None:
     files.write_bytes(tmp_path / ("n" * 255), b"x")
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EIO, errno.ENOSPC])
+def test_a_folder_that_cannot_be_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    sync = os.fsync
+
+    def fsync(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(number, os.strerror(number))
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    is_fault = number in (errno.EIO, errno.ENOSPC)
+    with pytest.raises(OutputError, match="a: cannot be written") if is_fault else nullcontext():
+        files.write_bytes(tmp_path / "a", b"x")
+    assert names(tmp_path) == ["a"]
+
+
+def test_a_folder_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = os.open
+
+    def refused(path: Any, *given: Any) -> int:
+        if path == tmp_path:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return opened(path, *given)
+
+    monkeypatch.setattr(os, "open", refused)
+    files.write_bytes(tmp_path / "b", b"x")
+    assert names(tmp_path) == ["b"]
 
 
 def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
