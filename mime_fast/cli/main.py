@@ -15,6 +15,7 @@ from mime_fast._version import __version__
 from mime_fast.cli import cases, chat, classify, convert, evaluate, explain, generate, human, info, plot, score, train
 from mime_fast.cli.command import Parser, add_message_options
 from mime_fast.cli.flags import in_flags, take_names, unknown
+from mime_fast.cli.termination import Terminated, terminable
 from mime_fast.errors import MimeFastError
 from mime_fast.extras import cure
 from mime_fast.streams import flush_output, tell, usable
@@ -40,24 +41,32 @@ EXIT_CODES = """exit codes:
   2  wrong usage, option, file or model
  70  a fault of mime-fast itself"""
 ERROR, FAULT = 2, 70  # the latter is EX_SOFTWARE of sysexits.h
-INTERRUPTED, PIPE_CLOSED = 130, 141  # as a shell reports SIGINT and SIGPIPE
+INTERRUPTED, PIPE_CLOSED, TERMINATED = 130, 141, 143  # as a shell reports SIGINT, SIGPIPE and SIGTERM
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; `argv` defaults to the process's own arguments."""
     with usable():
-        code = _run(argv)
         try:
-            flush_output()
-        except BrokenPipeError:
-            _leave_stdout()
-            return PIPE_CLOSED
-        except OSError as error:
-            if not code:
-                tell(f"{PROG}: error: {error}")
-                code = ERROR
-            _leave_stdout()
-        return code
+            with terminable():
+                return _flushed(_run(argv))
+        except Terminated:
+            return TERMINATED
+
+
+def _flushed(code: int) -> int:
+    """The exit code, when what was printed is written."""
+    try:
+        flush_output()
+    except BrokenPipeError:
+        _leave_stdout()
+        return PIPE_CLOSED
+    except OSError as error:
+        if not code:
+            tell(f"{PROG}: error: {error}")
+            code = ERROR
+        _leave_stdout()
+    return code
 
 
 def _run(argv: Sequence[str] | None) -> int:
