@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mime_fast.config.checks import check_int
+from mime_fast.config.checks import check_bool, check_int
 from mime_fast.emotions import INDEX
 from mime_fast.errors import DataError
 from mime_fast.evaluation.human.sampling import Instance
@@ -43,7 +43,9 @@ def read_key(path: str | os.PathLike[str]) -> Study:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise DataError(f"{path}: not a key; the key.json of mime-fast human sample is expected")
     try:
+        json.dumps(content, ensure_ascii=False, allow_nan=False).encode()  # what is written of it is JSON and UTF-8
         study = _study(content)
+        _check_types(study)
         _check(study)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise DataError(
@@ -66,6 +68,27 @@ def _study(content: Mapping[str, Any]) -> Study:
         },
         draw=content.get("draw"),  # keys from before there were fixed draws lack it
     )
+
+
+def _check_types(study: Study) -> None:
+    """TypeError or ValueError where a value of a key is of another type than it must be."""
+    lists = [*study.replies.values(), *(instance.context for instance in study.instances)]
+    if not all(isinstance(each, list) for each in lists):
+        raise TypeError("replies and contexts must be lists")
+    texts: list[object] = [study.tag, study.split, study.draw or "", *(text for each in lists for text in each)]
+    texts += [text for instance in study.instances for text in (instance.id, instance.gold)]
+    texts += [row.id for rows in study.sheets.values() for row in rows]
+    texts += [about.get("source", "") for about in study.systems.values()]
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("names, ids and replies must be text")
+    if study.systems.keys() != study.replies.keys():
+        raise ValueError("replies of other systems than it names")
+    asked: list[Rated | Compared] = [*study.ratings, *study.comparisons, *study.same]
+    for item in asked:
+        check_int("instance", item.instance, 0, len(study.instances) - 1)
+    for row in (row for rows in study.sheets.values() for row in rows):
+        check_int("item", row.item, 0)
+        check_bool("swapped", row.swapped)
 
 
 def _check(study: Study) -> None:

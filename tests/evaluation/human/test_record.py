@@ -76,6 +76,28 @@ def test_one_word_stands_for_all() -> None:
     assert name_voters(parse_voters(["person"], 3)) == "3 people"
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ab": 3},
+        {"ab": [{"first": "a", "second": "b"}]},
+        {"ab": ["x"]},
+        {"agreement": [{"what": "Alpha : Beta"}]},
+        {"agreement": [{"what": "Alpha : Beta", "value": "high"}]},
+        {"voters": None},
+        {"voters": ["person"]},
+        {"voters": [{"name": "x"}]},
+    ],
+)
+def test_a_broken_record_is_refused(desk: Desk, study: Study, tmp_path: Path, change: dict[str, Any]) -> None:
+    path = tmp_path / "x.json"
+    path.write_bytes(write_record(record_of(study, desk, "person") | change))
+    with pytest.raises(DataError, match=r"x\.json: a broken record"):
+        read_record(path)
+    with pytest.raises(ConfigError, match="there is another file already"):
+        check_free(path, study.tag)
+
+
 def test_no_other_file_is_replaced(desk: Desk, study: Study, tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     check_free(path, "any")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -197,9 +198,35 @@ def _broken(content: dict[str, Any], fault: str) -> None:
         content["sheets"][0]["rows"][0]["id"] = content["sheets"][0]["rows"][1]["id"]
     elif fault == "list":
         content["instances"] = 3
+    elif fault == "numbers":
+        content["replies"]["Alpha"] = [*range(len(content["instances"]))]
+    elif fault == "text":
+        content["replies"]["Alpha"] = "x" * len(content["instances"])
+    elif fault == "context":
+        content["instances"][0]["context"] = [None]
+    elif fault == "NaN":
+        content["systems"]["Alpha"]["options"] = {"temperature": math.nan}
+    elif fault == "surrogate":
+        content["replies"]["Alpha"][0] = "\ud800"
+    elif fault == "source":
+        content["systems"]["Alpha"] = {"source": 3}
+    elif fault == "systems":
+        content["systems"]["Delta"] = {}
+    elif fault == "place":
+        content["comparisons"][0]["instance"] = -1
+    elif fault == "item":
+        content["sheets"][0]["rows"][0]["item"] += 0.0
+    elif fault == "id":
+        content["sheets"][0]["rows"][0]["id"] = 7
 
 
-@pytest.mark.parametrize("fault", ["format", "missing", "emotion", "replies", "model", "sheet", "row", "twice", "list"])
+FAULTS = (
+    "format missing emotion replies model sheet row twice list numbers text context NaN surrogate source systems place "
+    "item id"
+)
+
+
+@pytest.mark.parametrize("fault", FAULTS.split())
 def test_a_broken_key_is_refused(tmp_path: Path, study: Study, fault: str) -> None:
     content = json.loads(write_key(study))
     _broken(content, fault)
