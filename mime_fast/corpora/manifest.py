@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mime_fast.corpora.summary import Summary
 from mime_fast.errors import DataError
 from mime_fast.files import hash_of, write_json
 
@@ -29,6 +31,16 @@ class OutputFile:
         """What `path`, which is or becomes the file `name`, contains."""
         status = path.stat()
         return cls(name, status.st_size, status.st_mtime_ns, hash_of(path))
+
+    def is_possible(self) -> bool:
+        """Whether the values may be those of a file."""
+        return (
+            isinstance(self.name, str)
+            and Path(self.name).name == self.name
+            and isinstance(self.size, int)
+            and isinstance(self.mtime_ns, int)
+            and isinstance(self.sha256, str)
+        )
 
     def is_unchanged(self, folder: Path) -> bool:
         """Whether the file is there as the job made it."""
@@ -66,13 +78,30 @@ class Manifest:
                 raise ValueError("of another version")
             for name in ("outputs", "previous"):
                 values[name] = [OutputFile(**one) for one in values[name]]
-            return cls(**values)
+            manifest = cls(**values)
+            manifest._check()
+            return manifest
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise DataError(
                 f"{path}: not the manifest of a job of this version ({error}); it is left as it is: give another OUT"
             ) from None
+
+    def _check(self) -> None:
+        """ValueError, TypeError or KeyError: a value is not one that a job writes."""
+        is_ours = (
+            re.fullmatch(r"[0-9a-f]{8}", self.token) is not None
+            and isinstance(self.job, dict)
+            and isinstance(self.job["part_rows"], int)
+            and isinstance(self.sources, list)
+            and all(one.is_possible() for one in (*self.outputs, *self.previous))
+        )
+        if not is_ours:
+            raise ValueError("values that no job writes")
+        if self.finished is not None:
+            str(Summary(**self.finished["summary"]))
+            sum(self.finished["rows"]), list(self.finished["digests"]), dict(self.finished["provenance"] or {})
 
     def write(self, path: Path, scratch: Path) -> None:
         write_json(path, {"format": FORMAT, **asdict(self)}, scratch)

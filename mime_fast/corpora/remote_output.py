@@ -192,6 +192,7 @@ def _is_finished(manifest: bytes | None) -> bool:
 def _outputs(manifest: bytes | None) -> dict[str, OutputFile]:
     """The outputs that a manifest lists, by name."""
     try:
-        return {one["name"]: OutputFile(**one) for one in json.loads(manifest or b"{}").get("outputs", [])}
+        found = [OutputFile(**one) for one in json.loads(manifest or b"{}").get("outputs", [])]
+        return {one.name: one for one in found if one.is_possible()}
     except (ValueError, TypeError, KeyError, AttributeError):
         return {}

@@ -275,6 +275,36 @@ def test_a_manifest_that_is_none_is_kept(tmp_path: Path, make_job: MakeJob, sour
         refused(tmp_path, job, "manifest.json: not the manifest of a job", DataError)
 
 
+FILE = {"name": "out.jsonl", "size": 1, "mtime_ns": 1, "sha256": ""}
+
+
+@pytest.mark.parametrize("is_finished", [True, False])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"job": 3},
+        {"job": {}},
+        {"token": "../x"},
+        {"token": 7},
+        {"sources": None},
+        {"finished": 3},
+        {"finished": {}},
+        {"finished": {"summary": {"rows": 1}, "rows": [], "digests": [], "provenance": {}}},
+        {"outputs": [FILE | {"name": []}]},
+        {"outputs": [FILE | {"name": "../out.jsonl"}]},
+        {"previous": [FILE | {"size": "1"}]},
+    ],
+)
+def test_a_manifest_with_other_values_is_kept(
+    tmp_path: Path, make_job: MakeJob, source: Path, change: dict[str, Any], is_finished: bool
+) -> None:
+    make_job(source, tmp_path / "out.jsonl").run()
+    path = tmp_path / "out.jsonl.manifest.json"
+    content = json.loads(path.read_text()) | ({} if is_finished else {"finished": None}) | change
+    path.write_text(json.dumps(content))
+    refused(tmp_path, make_job(source, tmp_path / "out.jsonl"), "manifest.json: not the manifest of a job", DataError)
+
+
 def test_a_restart_that_fails_leaves_the_old_output_and_its_manifest(
     tmp_path: Path, make_job: MakeJob, source: Path
 ) -> None:
