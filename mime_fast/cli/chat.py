@@ -19,7 +19,7 @@ from mime_fast.cli.options import (
     seed,
 )
 from mime_fast.emotions import INDEX, LABELS, polarity
-from mime_fast.errors import InputError, MimeFastError
+from mime_fast.errors import MimeFastError
 from mime_fast.streams import flush_output
 from mime_fast.terminal import Look, is_terminal, printable, wrapped
 
@@ -49,6 +49,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     conversation = Conversation(load_engine(args), args)
+    conversation.engine.search_options(search_arguments(args))
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="replace")
     if not is_terminal(sys.stdin):
@@ -133,7 +134,7 @@ class Conversation:
                 request_ids=[asked["request_id"]],
                 emotions=None if asked["emotion"] is None else [asked["emotion"]],
             )
-        except InputError as error:
+        except MimeFastError as error:
             return f"not answered: {error}"
         self._last = asked
         if reply.text:

@@ -126,6 +126,28 @@ def test_broken_bytes_do_not_end_it(run: Run, model_dir: Path) -> None:
     assert outcome.out.count("mime     ") == 2
 
 
+def test_bad_search_options_end_it_before_it_begins(run: Run, model_dir: Path) -> None:
+    outcome = run("chat", "--model", model_dir, "--do-sample", "--num-beams", 5, stdin=SAY, terminal=True)
+    assert (outcome.code, outcome.out) == (2, "") and "--do-sample with --num-beams 5" in outcome.err
+
+
+@pytest.mark.parametrize("kind", [mime_fast.BackendError, mime_fast.ConfigError])
+def test_a_turn_that_cannot_be_answered_does_not_end_it(
+    run: Run, model_dir: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
+    generate = mime_fast.Engine.generate
+
+    def failing(self: mime_fast.Engine, dialogues: list[list[str]], **options: object) -> list[mime_fast.Reply]:
+        if dialogues[0][-1] == "boom":
+            raise kind("out of memory")
+        return generate(self, dialogues, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(mime_fast.Engine, "generate", failing)
+    outcome = run("chat", "--model", model_dir, stdin=f"{SAY}boom\n{SAY}")
+    assert outcome.code == 0 and "not answered: out of memory" in outcome.out
+    assert outcome.out.count("mime     ") == 2
+
+
 def test_an_empty_reply_leaves_the_history_alone() -> None:
     class Silent:
         def generate(self, dialogues: list[list[str]], **_: object) -> list[mime_fast.Reply]:
