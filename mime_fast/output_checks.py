@@ -30,8 +30,8 @@ def check_outputs(
         read_whole: folders whose every file is read, and globs: an output in them would be read next time.
 
     Raises:
-        ConfigError: an output is an input, lies in one of `read_whole` or in another output, contains an input, is
-            given twice, or is a URI.
+        ConfigError: an output has no name, is an input, lies in one of `read_whole` or in another output, contains an
+            input, is given twice, or is a URI.
         OutputError: an output's folder is not there or cannot be written to, or the output is a folder.
     """
     named = {name: os.fspath(path) for name, path in outputs.items() if path is not None}
@@ -40,6 +40,8 @@ def check_outputs(
     wholes = [os.fspath(path) for path in read_whole if "://" not in os.fspath(path) and os.fspath(path) != "-"]
     seen: dict[str, str] = {}
     for name, path in given.items():
+        if not path:
+            raise ConfigError(f"{name} '': must be the name of a file, or of a folder, which ends in /")
         if "://" in path:
             raise ConfigError(f"{name} {path}: must be a path on this machine, not a URI")
         for other, other_path in seen.items():

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mime_fast.corpora.writers import OutputFormat
-from mime_fast.errors import DataError
+from mime_fast.errors import ConfigError, DataError
 from mime_fast.files import naming, resolved
 
 
@@ -32,10 +32,12 @@ class Places:
         """The files of an output that is no URI.
 
         Raises:
-            ConfigError: its ending is not known.
+            ConfigError: it is empty, or its ending is not known.
             DataError: it is a folder without "/", or a file with it.
             OutputError: it is a link to itself, or its name, or that of a file beside it, is too long.
         """
+        if not output:
+            raise ConfigError("OUT '': must be the name of a file, or of a folder, which ends in /")
         written = OutputFormat.of(output)
         target = resolved(output.rstrip("/") or "/")
         if output.endswith("/"):
