@@ -219,4 +219,5 @@ def _ray_in_out(args: Namespace) -> tuple[str | None, list[str], str | None]:
 
 
 def _is_address(text: str) -> bool:
-    return text in ("auto", "local") or text.startswith("ray://") or text.rpartition(":")[2].isdigit()
+    _, colon, port = text.rpartition(":")
+    return text in ("auto", "local") or text.startswith("ray://") or (bool(colon) and port.isdigit())

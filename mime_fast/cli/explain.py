@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from argparse import ArgumentParser, Namespace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from mime_fast.cli.command import Command
@@ -121,13 +122,18 @@ def _find_row(args: Namespace) -> Row:
     from mime_fast.data.reading.sources import find_sources
 
     columns = columns_of(args)
-    for raw in Reader(find_sources(args.input, reading_of(args)), columns):
-        row = check(raw, columns, need_response=False, strict_turns=args.strict_turns)
-        if str(row.id) == args.id:
-            if isinstance(row, BadRow):
-                raise InputError(f"{row.file}, line {row.row}: {row.reason}")
-            return row
-    raise InputError(f"{args.input}: no row with the id {args.id!r}")
+    reader = Reader(find_sources(args.input, reading_of(args)), columns)
+    rows = ((raw, check(raw, columns, need_response=False, strict_turns=args.strict_turns)) for raw in reader)
+    found = list(islice((one for one in rows if str(one[1].id) == args.id), 2))
+    if not found:
+        raise InputError(f"{args.input}: no row with the id {args.id!r}")
+    if len(found) > 1:
+        lines = " and ".join(f"{raw.file}, line {raw.row}" for raw, _ in found)
+        raise InputError(f"{args.input}: more than one row has the id {args.id!r} ({lines}); ids must differ")
+    ((_, row),) = found
+    if isinstance(row, BadRow):
+        raise InputError(f"{row.file}, line {row.row}: {row.reason}")
+    return row
 
 
 def _draw(found: Explanation, out: str, file_format: str, width: int) -> None:

@@ -93,7 +93,7 @@ def model_facts(args: Namespace) -> dict[str, Any]:
 def _first_line(licence: Path) -> str:
     if not licence.is_file():
         return "not stated (the folder has no LICENSE)"
-    lines = (line.strip() for line in licence.read_text(encoding="utf-8").splitlines())
+    lines = (line.strip() for line in licence.read_text(encoding="utf-8", errors="replace").splitlines())
     return next((line for line in lines if line), "not stated (LICENSE is empty)")
 
 

@@ -124,7 +124,15 @@ def test_wrong_usage(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("name", "told"), [("z", "no row with the id 'z'"), ("b", "line 3: context has 2 turns")])
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("z", "no row with the id 'z'"),
+        ("b", "line 3: context has 2 turns"),
+        ("a", "more than one row has the id 'a' (IN, line 1 and IN, line 4); ids must differ"),
+    ],
+)
 def test_a_row_that_is_not_there_or_bad(run: Run, model_dir: Path, rows: Path, name: str, told: str) -> None:
+    rows.write_text(rows.read_text() + json_lines([{"id": "a", "context": ["x"]}]))
     outcome = run("explain", "--input", rows, "--id", name, "--model", model_dir, "--threads", 1)
-    assert outcome.code == 2 and told in outcome.err
+    assert outcome.code == 2 and told.replace("IN", str(rows)) in outcome.err

@@ -333,6 +333,8 @@ def test_as_a_process(model_dir: Path) -> None:
         (("IN", "--ray", "OUT"), "", ["IN"], "OUT"),
         (("IN", "OUT", "--ray"), "", ["IN"], "OUT"),
         (("IN", "--ray", "local", "OUT"), "local", ["IN"], "OUT"),
+        (("--ray", "2024", "OUT"), "", ["2024"], "OUT"),
+        (("--ray", "head:6379", "IN", "OUT"), "head:6379", ["IN"], "OUT"),
         (("A", "--ray", "B", "C", "--out", "OUT"), "", ["A", "B", "C"], "OUT"),
         (("IN", "OUT"), None, ["IN"], "OUT"),
     ],

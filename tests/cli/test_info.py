@@ -49,6 +49,8 @@ def test_info_names_the_licence(run: Run, model_dir: Path, tmp_path: Path) -> No
         (folder / file.name).symlink_to(file)
     (folder / "LICENSE").write_text("\nOnly for cats\nand dogs\n")
     assert json.loads(run("info", "--model", folder, "--json").out)["model"]["weights_license"] == "Only for cats"
+    (folder / "LICENSE").write_bytes(b"\xa9 me\n")
+    assert json.loads(run("info", "--model", folder, "--json").out)["model"]["weights_license"] == "\ufffd me"
 
 
 def test_info_without_weights(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
