@@ -11,7 +11,7 @@ from typing import Any
 
 from mime_fast.corpora.output_kinds import is_stream
 from mime_fast.corpora.places import Places
-from mime_fast.data.reading.remote import is_uri, plain_path, resolve
+from mime_fast.data.reading.remote import is_uri, plain_path, resolve, split_query
 from mime_fast.data.reading.source import Source
 from mime_fast.errors import ConfigError
 from mime_fast.output_checks import check_outputs
@@ -44,8 +44,8 @@ def check_job_outputs(
     if is_stream(output):
         outputs |= {"OUT": "-" if output is None else output}
     elif is_uri(str(output)):
-        uri = str(output)
-        _check_stored(Places.in_store(uri, Path(uri.rstrip("/").rpartition("/")[2])).all(), [*names, *others])
+        name = split_query(str(output))[0].rstrip("/").rpartition("/")[2]
+        _check_stored(Places.in_store(str(output), Path(name)).all(), [*names, *others])
     else:
         outputs |= Places.of(str(output)).all()
     check_outputs(outputs, [*files, *wholes, *others], read_whole=wholes)
@@ -90,7 +90,7 @@ def _check_stored(outputs: Mapping[str, str], inputs: Iterable[str]) -> None:
         place = _StoredPath.of(uri)
         for name, source in read:
             would_be_read = source.contains(place)
-            if place.contains(source) and (would_be_read or uri.endswith("/")):
+            if place.contains(source) and (would_be_read or split_query(uri)[0].endswith("/")):
                 raise ConfigError(f"{what} {uri}: is or contains the input {name}; must be another one")
             if would_be_read:
                 raise ConfigError(f"{what} {uri}: would be read as a part of the input {name}; give another place")

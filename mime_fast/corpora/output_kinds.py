@@ -9,7 +9,7 @@ from typing import BinaryIO
 from mime_fast.corpora.places import Places
 from mime_fast.corpora.remote_output import RemoteOutput
 from mime_fast.corpora.writers import OutputFormat
-from mime_fast.data.reading.remote import is_uri
+from mime_fast.data.reading.remote import is_uri, split_query
 from mime_fast.errors import MimeFastError
 from mime_fast.files import is_special, open_special
 from mime_fast.streams import standard_output
@@ -52,5 +52,6 @@ def errors_file(output: str | None) -> str | None:
     if output is None or is_stream(output):
         return None
     if is_uri(output):
-        return f"{output}{'_' if output.endswith('/') else '.'}errors.jsonl"
+        path, query = split_query(output)
+        return f"{path}{'_' if path.endswith('/') else '.'}errors.jsonl{query}"
     return str(Places.of(output).errors)

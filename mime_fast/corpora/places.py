@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mime_fast.corpora.writers import OutputFormat
+from mime_fast.data.reading.remote import is_uri, split_query
 from mime_fast.errors import ConfigError, DataError
 from mime_fast.files import naming, resolved
 
@@ -56,7 +57,8 @@ class Places:
     @classmethod
     def in_store(cls, uri: str, copy: Path) -> Places:
         """Of a URI, whose file or folder has a local copy. Raises ConfigError: its ending is not known."""
-        return cls(uri, OutputFormat.of(uri), copy, uri.endswith("/"))
+        path = split_query(uri)[0]
+        return cls(uri, OutputFormat.of(path), copy, path.endswith("/"))
 
     @property
     def folder(self) -> Path:
@@ -75,19 +77,19 @@ class Places:
     def state(self) -> Path:
         return self._beside("parts")
 
-    def shown(self, path: Path) -> str:
-        """A file beside or in the output by the name that people know."""
-        if "://" not in self.output:
-            return str(path)
-        return (self.output if self.is_folder else f"{self.output.rpartition('/')[0]}/") + path.name
+    def shown(self, path: Path, end: str = "") -> str:
+        """A file beside or in the output, or a folder where `end` is "/", by the name that people know."""
+        if not is_uri(self.output):
+            return f"{path}{end}"
+        output, query = split_query(self.output)
+        return f"{output.rpartition('/')[0]}/{path.name}{end}{query}"
 
     def all(self) -> dict[str, str]:
         """Every path that the job may write, by what it is called; a folder ends in "/"."""
         if self.is_folder:
             return {"OUT": self.output}
-        beside = {"the bad rows": self.errors, "the manifest": self.manifest, "the state": self.state}
-        shown = {what: self.shown(path) for what, path in beside.items()}
-        return {"OUT": self.output} | shown | {"the state": f"{shown['the state']}/"}
+        beside = {"the bad rows": self.shown(self.errors), "the manifest": self.shown(self.manifest)}
+        return {"OUT": self.output} | beside | {"the state": self.shown(self.state, "/")}
 
     def part(self, number: int) -> Path:
         """A part of a folder."""

@@ -12,7 +12,9 @@ from pyarrow import fs
 
 from mime_fast.corpora import remote_output
 from mime_fast.corpora.output_inputs import _StoredPath
+from mime_fast.corpora.places import Places
 from mime_fast.corpora.remote_output import RemoteOutput
+from mime_fast.data.reading.remote import split_query
 from mime_fast.errors import ConfigError, DataError, OutputError
 from tests.corpora.conftest import MakeJob, some_rows, write_rows
 
@@ -308,3 +310,35 @@ def test_stores_are_compared_by_kind() -> None:
 def test_a_store_that_nobody_knows(make_job: MakeJob, source: Path) -> None:
     with pytest.raises(DataError, match=r"^nowhere://x/out\.jsonl: cannot be used: Protocol not known"):
         make_job(source, "nowhere://x/out.jsonl").run()
+
+
+@pytest.mark.parametrize(
+    ("uri", "errors"),
+    [
+        ("s3://b/out.csv?endpoint_override=http://a:9/", "s3://b/out.csv.errors.jsonl?endpoint_override=http://a:9/"),
+        ("s3://b/out.csv/?region=x", "s3://b/out.csv/_errors.jsonl?region=x"),
+    ],
+)
+def test_a_query_is_no_part_of_the_name(
+    make_job: MakeJob, store: Store, source: Path, monkeypatch: pytest.MonkeyPatch, uri: str, errors: str
+) -> None:
+    system = fs.PyFileSystem(fs.FSSpecHandler(store.system))
+    monkeypatch.setattr(remote_output, "resolve", lambda uri: (system, f"/{uri[5:].partition('?')[0]}"))
+    job = make_job(source, uri)
+    assert job.run().errors == 1
+    assert job.errors_file == errors
+    assert f"/{errors[5:].partition('?')[0]}" in store.names()
+    assert next(content for name, content in store.files().items() if name.endswith(".csv")).startswith(b"id,")
+
+
+def test_names_in_a_store_keep_the_query() -> None:
+    assert Places.in_store("s3://b/c/out.csv?x=/y", Path("out.csv")).all() == {
+        "OUT": "s3://b/c/out.csv?x=/y",
+        "the bad rows": "s3://b/c/out.csv.errors.jsonl?x=/y",
+        "the manifest": "s3://b/c/out.csv.manifest.json?x=/y",
+        "the state": "s3://b/c/out.csv.parts/?x=/y",
+    }
+
+
+def test_names_of_fsspec_have_no_query() -> None:
+    assert split_query("memory://a/b?c.csv") == ("memory://a/b?c.csv", "")

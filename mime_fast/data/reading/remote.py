@@ -13,6 +13,7 @@ from mime_fast.extras import missing
 _OF_THIS_MACHINE = re.compile(r"(?:[\w.+-]+::)*(file|local)://(.*)", re.IGNORECASE | re.DOTALL)  # :: is fsspec's chain
 
 _OF_PYARROW = ("file", "s3", "gs", "gcs", "abfs", "abfss", "hdfs", "viewfs", "hf", "mock")
+_WITH_QUERY = tuple(name for name in _OF_PYARROW if name != "hf")
 _OF_A_PATH = "/:@!$&'()*+,;="  # besides letters and digits
 
 
@@ -118,6 +119,14 @@ def _of_fsspec(uri: str) -> tuple[Any, str]:
     return fs.PyFileSystem(fs.FSSpecHandler(system)), path
 
 
+def split_query(uri: str) -> tuple[str, str]:
+    """A URI without its query, and "?" with the query; fsspec's have none, as "?" may be in their names."""
+    if uri.partition("://")[0].lower() not in _WITH_QUERY:
+        return uri, ""
+    path, mark, query = uri.partition("?")
+    return path, mark + query
+
+
 def plain_path(name: str) -> str:
     """The path of a URI of this machine's files (file://, local://); any other name as it is.
 
@@ -128,4 +137,4 @@ def plain_path(name: str) -> str:
         return name
     scheme, rest = found.groups()
     path = resolve(f"file://{rest}")[1] if scheme.lower() == "file" else os.path.abspath(os.path.expanduser(rest))
-    return f"{path}/" if name.endswith("/") and not path.endswith("/") else path
+    return f"{path}/" if split_query(name)[0].endswith("/") and not path.endswith("/") else path
