@@ -49,8 +49,13 @@ class PartWork:
         digest: Callable[[], str],
         watch: Watch,
     ) -> PartResult:
-        """Make a part of answers final; `digest` is asked for the rows' once all answers are there."""
+        """Make a part of answers final; `digest` is asked for the rows' once all answers are there.
+
+        Raises:
+            DataError: a folder has room for no more parts.
+        """
         places, kind = self.files.places, self.spec.task.kind
+        places.check_part(number)
         data, errors = self.files.scratch(f"data-{number}"), self.files.scratch(f"errors-{number}")
         tally = Tally()
         try:

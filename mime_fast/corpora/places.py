@@ -14,6 +14,8 @@ from mime_fast.data.reading.remote import is_uri, split_query
 from mime_fast.errors import ConfigError, DataError
 from mime_fast.files import naming, resolved
 
+_PARTS = 10**6  # of a folder, whose names have six digits and are read in their order
+
 
 @dataclass(frozen=True)
 class Places:
@@ -94,6 +96,13 @@ class Places:
     def part(self, number: int) -> Path:
         """A part of a folder."""
         return self.target / f"part-{number:06}{self.format.ending}"
+
+    def check_part(self, number: int) -> None:
+        """DataError where a folder has no name left for a part."""
+        if self.is_folder and number >= _PARTS:
+            raise DataError(
+                f"{self.output}: a folder has at most {_PARTS:,} parts; give a larger part_rows, or a file as OUT"
+            )
 
     def parts(self) -> Iterator[Path]:
         """What lies where parts of a folder would."""

@@ -267,6 +267,15 @@ def test_a_folder_of_parts_replaces_only_its_own(tmp_path: Path, make_job: MakeJ
     refused(tmp_path, make_job(source, out, part_rows=40, restart=True), "contains 'part-000001.jsonl'", DataError)
 
 
+def test_a_folder_has_no_more_parts_than_names_in_order(
+    tmp_path: Path, make_job: MakeJob, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mime_fast.corpora.places._PARTS", 2)
+    with pytest.raises(DataError, match="a folder has at most 2 parts; give a larger part_rows"):
+        make_job(source, f"{tmp_path}/parts/", part_rows=10).run()
+    assert make_job(source, tmp_path / "out.jsonl", part_rows=10).run().rows == 60
+
+
 @pytest.mark.parametrize("content", ["{}", "[", "null", '{"format": "mime_fast job 2"}', "\xff"])
 def test_a_manifest_that_is_none_is_kept(tmp_path: Path, make_job: MakeJob, source: Path, content: str) -> None:
     (tmp_path / "out.jsonl.manifest.json").write_text(content, encoding="latin-1")
