@@ -5,7 +5,6 @@ A reranker.safetensors may lie beside them.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from mime_fast.checkpoints.shapes import check_tensors, expected_shapes
 from mime_fast.checkpoints.tensor_file import Floats, TensorFile
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.config.model import ModelConfig, config_class
+from mime_fast.data.json_objects import Several, decoded
 from mime_fast.errors import CheckpointError, ConfigError
 from mime_fast.extras import require
 from mime_fast.files import naming, whole_file, write_json
@@ -50,7 +50,9 @@ class ModelWeights:
 
     @cached_property
     def model(self) -> DialogueModel:
-        """The reference model, in evaluation mode; made when it is first asked for, in float32 on the CPU.
+        """The reference model: the one that `of` was given, as it is, or one in evaluation mode.
+
+        The latter is made when it is first asked for, in float32 on the CPU.
 
         Raises:
             MissingPackage: PyTorch is not installed.
@@ -149,8 +151,8 @@ def save_model_folder(
     tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in own_state(model).items()}
     with whole_file(folder / WEIGHTS) as stream:
         stream.write(save(tensors, metadata={"format": "pt"}))
-        stream.flush()
-        (folder / RERANKER).unlink(missing_ok=True)  # once nothing can fail but what takes the weights' place
+    with naming(folder / RERANKER):
+        (folder / RERANKER).unlink(missing_ok=True)  # after the weights that it reads by: a save that fails keeps both
     tokenizer.save(folder / TOKENIZER)
     write_json(folder / CONFIG, {"model_type": config.model_type, **config.to_dict()})
     write_json(folder / GENERATION, generation.to_dict())
@@ -173,14 +175,16 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file.
 
     Raises:
-        CheckpointError: unreadable, not JSON, or not an object.
+        CheckpointError: unreadable, not JSON, not an object, or a name comes twice in it.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = decoded(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: not readable as JSON ({error})") from None
     if not isinstance(value, dict):
         raise CheckpointError(f"{path}: a JSON object is expected, got {type(value).__name__}")
+    if doubled := [repr(name) for name, each in value.items() if isinstance(each, Several)]:
+        raise CheckpointError(f"{path}: {', '.join(doubled)}: given more than once; must be given once")
     return value
 
 

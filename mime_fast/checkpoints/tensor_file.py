@@ -59,7 +59,7 @@ class TensorFile(Mapping[str, Floats]):
             for name, entry in header.items()
             if name != "__metadata__"
         }
-        self.metadata: Mapping[str, str] = header.get("__metadata__", {})
+        self.metadata: Mapping[str, str] = header.get("__metadata__") or {}
 
     def __getitem__(self, name: str) -> Floats:
         values = self._mapped(name)

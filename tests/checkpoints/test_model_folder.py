@@ -241,6 +241,13 @@ def test_broken_json(folder: Path, name: str, data: bytes) -> None:
     assert name in refused(folder)
 
 
+@pytest.mark.parametrize(("name", "key"), [("config.json", "num_heads"), ("generation_config.json", "top_k")])
+def test_a_key_that_comes_twice(folder: Path, name: str, key: str) -> None:
+    text = (folder / name).read_text()
+    (folder / name).write_text(text.replace("{", f'{{"{key}": 1,', 1))
+    assert f"{name}: '{key}': given more than once; must be given once" in refused(folder)
+
+
 @pytest.mark.parametrize("name", ["config.json", "generation_config.json"])
 def test_json_that_is_no_object(folder: Path, name: str) -> None:
     (folder / name).write_text("[1, 2]")

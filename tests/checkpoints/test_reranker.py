@@ -92,9 +92,14 @@ def test_a_save_that_fails_leaves_the_folder_its_reranker(tmp_path: Path, monkey
         raise OutputError("no space left")
         yield
 
-    monkeypatch.setattr(model_folder, "whole_file", full)
-    with pytest.raises(OutputError):
-        save_model_folder(tmp_path, model, tokenizer, GenerationConfig())
+    def refused(*_: object) -> Any:
+        raise OSError("no such server")
+
+    for owner, name, failing in ((model_folder, "whole_file", full), (Path, "replace", refused)):
+        with monkeypatch.context() as patched:
+            patched.setattr(owner, name, failing)
+            with pytest.raises(OutputError):
+                save_model_folder(tmp_path, model, tokenizer, GenerationConfig())
     assert load_model_folder(tmp_path).reranker is not None
 
 

@@ -53,6 +53,13 @@ def test_other_types_are_named(tmp_path: Path, dtype: torch.dtype) -> None:
     assert file["y"].tolist() == [1, 1, 1]
 
 
+@pytest.mark.parametrize("header", [b'{"__metadata__":null}', b"{}"])
+def test_a_file_without_metadata(tmp_path: Path, header: bytes) -> None:
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    assert TensorFile(path).metadata == {}
+
+
 def test_a_file_that_changes_is_not_read_on(tmp_path: Path) -> None:
     """The shapes would be another file's, or the values half of each."""
     path = tmp_path / "x.safetensors"
