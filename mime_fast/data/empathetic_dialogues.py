@@ -70,7 +70,8 @@ def read_pairs(
         reading: How the file is written, where it is not as distributed; its format is found by name and content.
 
     Raises:
-        DataError: the file or the split is missing, cannot be unpacked, or has a malformed row (named by line).
+        DataError: the file or the split is missing, cannot be unpacked, or has a malformed row (named by line); two
+            files of a folder have the same conversation.
         ConfigError: `split`, `style` or `responder` is not one of the above.
     """
     for name, value, kind in (("split", split, Split), ("style", style, Style), ("responder", responder, Role)):
@@ -79,9 +80,7 @@ def read_pairs(
             raise ConfigError(f"{name}={value!r}: must be one of {', '.join(allowed)}")
     if not os.fspath(path):
         raise DataError("'' names no data; must be a tar.gz, a folder or a file")
-    rows = [
-        row for source, stored in _find(Path(path), split, reading or Reading()) for row in _utterances(source, stored)
-    ]
+    rows = _rows(_find(Path(path), split, reading or Reading()))
     key: Callable[[EdUtterance], str] = (lambda row: row.conv_id) if style == "true" else (lambda row: row.prompt)
     histories = [list(group) for _, group in groupby(rows, key)]
     return list(_pairs(histories if style == "true" else histories[:-1], remainder=0 if responder == "listener" else 1))
@@ -93,6 +92,19 @@ def _pairs(histories: Iterable[list[EdUtterance]], remainder: int) -> Iterator[P
         for position, row in enumerate(rows):
             if position > 0 and row.number % 2 == remainder:
                 yield Pair(texts[:position], row.text, row.emotion, row.prompt, row.conv_id)
+
+
+def _rows(files: Iterable[tuple[Source, BinaryIO | None]]) -> list[EdUtterance]:
+    """The utterances of all files. DataError: two files have one conversation."""
+    rows: list[EdUtterance] = []
+    found_in: dict[str, str] = {}
+    for source, stored in files:
+        found = list(_utterances(source, stored))
+        for conv_id in dict.fromkeys(row.conv_id for row in found):
+            if (other := found_in.setdefault(conv_id, source.name)) != source.name:
+                raise DataError(f"{source.name}: conv_id {conv_id!r:.60} is in {other}, too; give one of these files")
+        rows += found
+    return rows
 
 
 def _utterances(source: Source, stored: BinaryIO | None) -> Iterator[EdUtterance]:

@@ -99,6 +99,15 @@ def test_every_way_the_files_come(tmp_path: Path, csv: Path, end: str) -> None:
         assert read_pairs(path, "test") == expected
 
 
+def test_a_conversation_that_two_files_have(tmp_path: Path) -> None:
+    write(tmp_path / "valid_a.csv", DIALOGUES[:5])
+    write(tmp_path / "valid-old.csv", DIALOGUES[5:])
+    assert len(read_pairs(tmp_path, "valid")) == 4
+    write(tmp_path / "valid-old.csv", DIALOGUES)
+    with pytest.raises(DataError, match=r"valid_a\.csv: conv_id 'a1' is in .*valid-old\.csv, too; give one of these"):
+        read_pairs(tmp_path, "valid")
+
+
 def test_a_single_file_is_read_whatever_the_split_and_its_name(tmp_path: Path, csv: Path) -> None:
     odd = tmp_path / "odd.name"
     odd.write_bytes(gzip.compress(csv.read_bytes()))
