@@ -20,7 +20,7 @@ from mime_fast.corpora.part_work import PartWork, digests
 from mime_fast.corpora.parts import PartResult, Parts
 from mime_fast.corpora.production import PendingParts
 from mime_fast.corpora.progress import ProgressBar
-from mime_fast.corpora.retry import Retried, error_rows
+from mime_fast.corpora.retry import Retried
 from mime_fast.corpora.summary import Summary, Tally, refuse_other_file
 from mime_fast.corpora.tasks import Task
 from mime_fast.data.reading.options import Reading
@@ -45,7 +45,8 @@ class CorpusJob:
 
     Args:
         task: what is done.
-        inputs: files, folders, globs, or "-", one or several, as text or paths; see `find_sources`.
+        inputs: files, folders, globs, or "-", one or several, as text or paths; see `find_sources`. "-" is the standard
+            input of the process: what `sys.stdin` has in its buffer is not seen.
         output: a file, whose ending says its format, or a folder of parts if it ends in "/" (which a `Path` cannot);
             see `OutputFormat`. It may be a URI (see `RemoteOutput`). None, "-" or a pipe: records as they come, which
             cannot be resumed.
@@ -130,7 +131,7 @@ class CorpusJob:
         if is_stream(self._output):
             summary = self._run_stream(reader)
         else:
-            job, sources = self._described(), [as_it_is(source) for source in reader.sources]
+            job, sources = self._described(reader), [as_it_is(source) for source in reader.sources]
             with (
                 placed(str(self._output)) as (places, copy),
                 Parts.opened(places, job, sources, restart=self.restart, force=self.force, noted=copy) as parts,
@@ -161,7 +162,7 @@ class CorpusJob:
         if is_stream(self._output):
             return None
         with placed(str(self._output)) as (places, _):
-            parts = Parts.there(places, self._described(), restart=self.restart, force=self.force)
+            parts = Parts.there(places, self._described(reader), restart=self.restart, force=self.force)
             if parts is None:
                 return None
             self._check_asked(parts)
@@ -309,15 +310,16 @@ class CorpusJob:
                 f"{100 * self.max_errors:g} % (--max-errors)"
             )
 
-    def _described(self) -> dict[str, Any]:
+    def _described(self, reader: Reader) -> dict[str, Any]:
         """What the output depends on besides the rows and the back end, however it was asked for."""
         files = [path for path in model_files(self.model) if path.suffix in (".json", ".safetensors")]
+        first, step = self.task.first_row, self.task.row_step
         return {
             "version": __version__,
             "model": {path.name: hash_of(path) for path in files},
             "task": self.task.options(resolved_search(self.task.search, files)),
             "part_rows": self.part_rows,
-            **({} if self._retry_errors is None else {"rows": sorted(error_rows(self._retry_errors))}),
+            **({} if reader.only is None else {"rows": sorted(first + step * place for place in reader.only)}),
         }
 
     def _spec(self) -> AnswererSpec:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,16 @@ def test_rows_that_are_still_bad_are_reported_again(tmp_path: Path, make_job: Ma
     assert (again.run().rows, again.errors_file) == (3, str(tmp_path / "more.jsonl.errors.jsonl"))
     assert (tmp_path / "more.jsonl.errors.jsonl").read_bytes() == (tmp_path / "out.jsonl.errors.jsonl").read_bytes()
     assert (tmp_path / "more.jsonl").read_bytes() == b""
+
+
+def test_a_pipe_of_bad_rows_is_read_once(tmp_path: Path, make_job: MakeJob) -> None:
+    source = write_rows(tmp_path / "in.jsonl", with_bad_rows())
+    make_job(source, tmp_path / "out.jsonl").run()
+    reading, writing = os.pipe()
+    with os.fdopen(reading), os.fdopen(writing, "wb") as pipe:
+        pipe.write((tmp_path / "out.jsonl.errors.jsonl").read_bytes())
+        pipe.close()
+        assert make_job(source, tmp_path / "more.jsonl", retry_errors=f"/dev/fd/{reading}").run().rows == 3
 
 
 def test_what_cannot_be_retried(tmp_path: Path, make_job: MakeJob) -> None:
