@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from select import select
 from typing import Any, BinaryIO
 
 from mime_fast.data.reading.ahead import BUFFER, Ahead, Damaged
@@ -105,7 +106,9 @@ class Position(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        found = self.stream.read1(len(buffer)) if hasattr(self.stream, "read1") else self.stream.read(len(buffer))
+        read = getattr(self.stream, "read1", self.stream.read)
+        while (found := read(len(buffer))) is None:  # of a pipe that does not block, and has nothing yet
+            select([self.stream], [], [])
         buffer[: len(found)] = found
         self.count += len(found)
         return len(found)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +97,22 @@ def test_standard_input_may_be_packed(monkeypatch: pytest.MonkeyPatch) -> None:
         assert plain(read("-")) == EXPECTED
     with pytest.raises(ConfigError, match="standard input cannot be Parquet"):
         read("-", format="parquet")
+
+
+def test_standard_input_that_does_not_block_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    with os.fdopen(reading) as stdin, os.fdopen(writing, "wb") as pipe:
+        monkeypatch.setattr("sys.stdin", stdin)
+
+        def feed() -> None:
+            pipe.write(LINES)
+            pipe.close()
+
+        writer = threading.Timer(0.2, feed)
+        writer.start()
+        assert plain(read("-")) == EXPECTED
+        writer.join()
 
 
 def test_columns_are_named(tmp_path: Path) -> None:
