@@ -32,7 +32,10 @@ def picture_mark(made_by: str) -> str:
 
 
 def refuse_other_file(path: str, made_by: str, flag: str) -> None:
-    """Raise a DataError for a file that this command did not make, or that was changed since; it may be empty."""
+    """Raise a DataError for a file that this command did not make, or for Markdown that was changed since.
+
+    An empty one is replaced, and JSON by its first key, also where it was changed.
+    """
     if os.path.isfile(path) and os.path.getsize(path) and not _is_made_by(path, made_by):
         raise DataError(
             f"{flag} {path}: exists, and is not as {made_by} made it; give another name, or --force replaces it"
