@@ -73,6 +73,8 @@ def check_writable(path: Path_) -> None:
     target = resolved(text)
     if target.is_dir() and not text.endswith("/"):
         raise OutputError(f"{text}: cannot be written: Is a directory")
+    if target.exists() and not os.access(target, os.W_OK):  # its folder would let another file take its place
+        raise OutputError(f"{text}: cannot be written: Permission denied")
     scratch = scratch_beside(target / "x" if target.is_dir() else target)
     with naming(text):
         scratch.open("xb").close()

@@ -12,6 +12,7 @@ import pytest
 from mime_fast.cli.output import check_flags, write_all
 from mime_fast.errors import ConfigError, OutputError
 from mime_fast.evaluation.systems import System
+from mime_fast.output_checks import check_outputs
 from tests.cli.conftest import Run, json_lines
 
 ROWS = [{"context": ["my cat ran away ."], "response": "so happy !"}]
@@ -62,6 +63,16 @@ def test_outputs_are_checked_before_the_work(
         outcome = run(*words, f"{tmp_path}/{name}")
         assert outcome.code == 2 and f"{flag} {tmp_path}/{name}: is the input" in outcome.err
     assert sorted(tmp_path.iterdir()) == before and source.read_text() == json_lines(ROWS)
+
+
+def test_a_file_that_may_not_be_written_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out.jsonl"
+    check_outputs({"OUT": out}, [])
+    out.write_text("kept")
+    out.chmod(0o444)
+    monkeypatch.setattr(os, "access", lambda path, mode: bool(os.stat(path).st_mode & 0o222))  # root may write it
+    with pytest.raises(OutputError, match=r"out\.jsonl: cannot be written: Permission denied"):
+        check_outputs({"OUT": out}, [])
 
 
 def test_a_failed_output_takes_no_other_with_it(tmp_path: Path) -> None:
