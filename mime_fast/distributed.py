@@ -17,6 +17,7 @@ from mime_fast.config.generation import SearchOptions
 from mime_fast.corpora.answerer_spec import AnswererSpec
 from mime_fast.corpora.answering import RowResult
 from mime_fast.corpora.chunks import CHUNK
+from mime_fast.corpora.given import check_load_options
 from mime_fast.corpora.schema import arrow_schema
 from mime_fast.corpora.tasks import Task
 from mime_fast.data.reading.layout import Layout
@@ -117,13 +118,15 @@ def _answered(
     dataset: Dataset, task: Task, model: str | None, load_options: Mapping[str, Any] | None, num_actors: int
 ) -> Dataset:
     check_int("num_actors", num_actors, 0)
+    load_options = {} if load_options is None else load_options
+    check_load_options(load_options)
     layout = Layout.of(dataset.columns() or [], "the dataset", task.columns)
     if layout.is_empathetic or task.columns.turns == "all":
         what = "EmpatheticDialogues' utterances" if layout.is_empathetic else "turns='all'"
         raise ConfigError(f"{what}: each row of a Dataset becomes one row; make a row of each response first")
     from mime_fast.corpora.on_ray import Actors
 
-    spec = AnswererSpec(task, model, load_options or {})
+    spec = AnswererSpec(task, model, load_options)
     return Actors.fitting(num_actors, spec).map(_numbered(dataset), _Rows, spec, CHUNK)
 
 

@@ -91,6 +91,7 @@ class CorpusJob:
 
     def __post_init__(self) -> None:
         check_instance("task", self.task, Task, "a Task")
+        check_instance("reading", self.reading, Reading, "a Reading")
         check_load_options(self.load_options)
         check_int("workers", self.workers, 1 if self.ray_address is None else 0, 2**20)
         if self.part_rows is not None:

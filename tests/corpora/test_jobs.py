@@ -20,6 +20,7 @@ import pytest
 from pyarrow import parquet
 
 import mime_fast
+from mime_fast import distributed
 from mime_fast.corpora import writers
 from mime_fast.corpora.job import CorpusJob
 from mime_fast.corpora.tasks import Task
@@ -188,12 +189,19 @@ def test_paths_and_numbers_of_other_kinds(tmp_path: Path, model_dir: Path) -> No
         {"load_options": None},
         {"strict": "no"},
         {"task": "classify"},
+        {"reading": "csv"},
     ],
 )
 def test_values_of_another_type_are_refused(wrong: dict[str, Any]) -> None:
     given: dict[str, Any] = {"task": Task("classify"), "inputs": "in.jsonl"} | wrong
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         CorpusJob(**given)
+
+
+def test_options_of_a_dataset_are_checked_before_an_actor_is_made() -> None:
+    dataset: Any = None
+    with pytest.raises(ConfigError, match="load_options: 'foo'"):
+        distributed.score(dataset, load_options={"foo": 1})
 
 
 @pytest.mark.parametrize("wrong", [{"search": None}, {"search": ["a"]}, {"columns": "context"}, {"stochastic": "no"}])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, get_args
 
-from mime_fast.config.checks import check_int
+from mime_fast.config.checks import check_bool, check_int
 from mime_fast.errors import ConfigError
 
 Quoting = Literal["auto", "csv", "none"]
@@ -45,14 +45,16 @@ class Reading:
         try:
             codecs.lookup(self.encoding)
             "".encode(self.encoding)  # base64 and its like are no encodings of text
-        except (LookupError, ValueError):
+        except (LookupError, ValueError, TypeError):
             raise ConfigError(
                 f"encoding={self.encoding!r}: must be one that Python knows, such as utf-8, utf-16 or cp1252"
             ) from None
-        if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
+        one = isinstance(self.delimiter, str) and len(self.delimiter) == 1 and self.delimiter not in '"\r\n'
+        if self.delimiter is not None and not one:
             raise ConfigError(f"delimiter={self.delimiter!r}: must be one character, not a quote or a line break")
         if self.quoting not in get_args(Quoting):
             raise ConfigError(f"quoting={self.quoting!r}: must be one of {', '.join(get_args(Quoting))}")
+        check_bool("recursive", self.recursive)
         check_int("max_row_bytes", self.max_row_bytes, 1, 2**40)
 
 
@@ -85,6 +87,9 @@ class Columns:
     turns: Turns | None = None
 
     def __post_init__(self) -> None:
+        for name in ("context", "response", "id", "seed", "emotion", "separator"):
+            if not isinstance(given := getattr(self, name), str | None):
+                raise ConfigError(f"{name}={given!r}: must be text, or None")
         if self.separator == "":
             raise ConfigError("separator is empty; must be at least one character")
         if self.turns is not None and self.turns not in get_args(Turns):

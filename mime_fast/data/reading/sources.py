@@ -34,7 +34,7 @@ def find_sources(
         tell: is called with a line on what a folder or a glob passes over.
 
     Raises:
-        DataError: nothing there, or an empty name.
+        DataError: nothing there, a folder that cannot be read, or an empty name.
         ConfigError: a format that there is not.
     """
     reading = reading or Reading()
@@ -57,10 +57,10 @@ def _find(name: str, reading: Reading, tell: Callable[[str], object]) -> list[So
     if is_uri(name):
         return _find_remote(name, reading, tell)
     path = Path(name)
-    if path.is_dir():
+    if os.path.isdir(path):  # Path's own raises where a folder above cannot be entered
         found = _of_folder(name, list(_files(path, reading.recursive)), reading, tell)
         return [Source.file(str(path / file), reading) for file in found]
-    if not path.exists() and glob.has_magic(name):
+    if not os.path.exists(path) and glob.has_magic(name):
         return [Source.file(file, reading) for file in _of_glob(name, tell)]
     return [Source.file(name, reading)]
 
@@ -83,11 +83,15 @@ def _shown(files: Sequence[str]) -> str:
 
 def _files(folder: Path, recursive: bool, above: str = "") -> Iterator[str]:
     """The paths below a folder of its files and, with a slash at the end, of folders that are not entered."""
-    for entry in sorted(folder.iterdir()):
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read: {error.strerror or error}") from None
+    for entry in entries:
         path = f"{above}{entry.name}"
         if entry.name.startswith(_HIDDEN):
             continue
-        if not entry.is_dir():
+        if not os.path.isdir(entry):
             yield path
         elif recursive and not _is_of_job(f"{path}/") and not entry.is_symlink():  # which may lead in a circle
             yield from _files(entry, recursive, f"{path}/")

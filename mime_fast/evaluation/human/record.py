@@ -90,7 +90,9 @@ def check_free(path: str | os.PathLike[str], tag: str) -> None:
         except DataError:
             same = False
         if not same:
-            raise ConfigError(f"{path}: there is another file already; a record needs a name of its own")
+            raise ConfigError(
+                f"{path}: there is another file already; a record needs a name of its own (--force replaces the file)"
+            )
 
 
 def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import os
 import tarfile
 import threading
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -147,6 +147,23 @@ def test_an_empty_name_is_not_the_current_folder(tmp_path: Path, monkeypatch: py
     with pytest.raises(DataError, match="'' names no data"):
         read_pairs("", "train")
     assert len(find_sources(".")) == len(find_sources(Path())) == 1
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+def test_a_folder_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recursive: bool
+) -> None:
+    (tmp_path / "in").mkdir()
+    entries = Path.iterdir
+
+    def refused(path: Path) -> Iterator[Path]:
+        if path == tmp_path / "in":
+            raise PermissionError(13, "Permission denied")
+        return entries(path)
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(DataError, match=r"/in: cannot be read: Permission denied"):
+        find_sources(tmp_path if recursive else tmp_path / "in", Reading(recursive=recursive))
 
 
 def test_folders_in_a_circle(tmp_path: Path) -> None:
