@@ -41,6 +41,8 @@ class Tokenizer:
 
     def __init__(self, words: Iterable[str], *, typography: bool = False) -> None:
         """`words` without the specials, in id order from 7; the rest as in `from_words`."""
+        if isinstance(words, str):
+            raise InputError("words is a string; a list of words is needed")
         self.typography = typography
         listed = list(words)
         faults = _word_faults(listed)
@@ -55,7 +57,7 @@ class Tokenizer:
 
         With `typography`, curly apostrophes and the like are made plain before the released rules (see
         `mime_fast.text.typography`); without it, text is cut as the released code does.
-        Raises InputError when a word is empty, not text, doubled or equal to a special name.
+        Raises InputError for one string, and when a word is empty, not text, doubled or equal to a special name.
         """
         return cls(words, typography=typography)
 
@@ -110,13 +112,16 @@ class Tokenizer:
         return list(map(self._ids.__getitem__, tokens))
 
     def tokens(self, ids: Iterable[int]) -> list[str]:
-        """Word or special name of each id. Raises InputError for an id outside 0 .. V-1."""
+        """Word or special name of each id. Raises InputError for what is no integer from 0 to V-1."""
         words = self._words
         found = []
         for index in ids:
-            if not 0 <= index < len(words):
-                raise InputError(f"token id {index} is not in the vocabulary; must be from 0 to {len(words) - 1}")
-            found.append(words[index])
+            try:
+                if not 0 <= index < len(words):
+                    raise InputError(f"token id {index} is not in the vocabulary; must be from 0 to {len(words) - 1}")
+                found.append(words[index])
+            except TypeError:
+                raise InputError(f"token id {index!r:.60} is not an integer") from None
         return found
 
     def encode_context(self, utterances: Sequence[Sequence[str]]) -> tuple[list[int], list[int]]:

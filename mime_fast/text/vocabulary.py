@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from numbers import Integral
 
 from mime_fast.errors import InputError
 from mime_fast.text.special import SPECIAL_TOKENS
@@ -16,10 +17,10 @@ def build_vocabulary(
     a `max_size` (words, specials not counted) the most frequent come first, equal counts by first appearance.
     Raises InputError when a limit is not allowed or an utterance is a string instead of a list of tokens.
     """
-    if min_count < 1:
-        raise InputError(f"min_count={min_count}: must be an integer of 1 or more")
-    if max_size is not None and max_size < 0:
-        raise InputError(f"max_size={max_size}: must be None or an integer of 0 or more")
+    if not _is_whole(min_count, 1):
+        raise InputError(f"min_count={min_count!r}: must be an integer of 1 or more")
+    if max_size is not None and not _is_whole(max_size, 0):
+        raise InputError(f"max_size={max_size!r}: must be None or an integer of 0 or more")
     counts: Counter[str] = Counter()
     for number, tokens in enumerate(utterances_tokens):
         if isinstance(tokens, str):
@@ -30,3 +31,7 @@ def build_vocabulary(
     if min_count == 1 and max_size is None:
         return list(counts)
     return [word for word, count in counts.most_common() if count >= min_count][:max_size]
+
+
+def _is_whole(value: object, low: int) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= low

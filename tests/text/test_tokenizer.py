@@ -1,6 +1,7 @@
 """Vocabulary, ids, the file tokenizer.json, and what is refused."""
 
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -45,6 +46,12 @@ def test_tokens_refuses_ids_outside(tokenizer: Tokenizer, index: int) -> None:
         tokenizer.tokens([7, index])
 
 
+@pytest.mark.parametrize("index", [1.0, "1", None])
+def test_tokens_refuses_what_is_no_integer(tokenizer: Tokenizer, index: Any) -> None:
+    with pytest.raises(InputError, match=f"token id {index!r} is not an integer"):
+        tokenizer.tokens([7, index])
+
+
 def test_encode_context(tokenizer: Tokenizer) -> None:
     ids, states = tokenizer.encode_context([["hello", "."], ["i", "dragon", "."], ["a"]])
     assert ids == [CLS_ID, 7, 18, 10, UNK_ID, 18, 13]
@@ -61,6 +68,7 @@ def test_batch_equals_singles(tokenizer: Tokenizer) -> None:
     "call",
     [
         lambda tokenizer: tokenizer.ids("hello"),
+        lambda _: Tokenizer.from_words("hello"),
         lambda tokenizer: tokenizer.tokenize_batch("hello"),
         lambda tokenizer: tokenizer.encode_context(["hello"]),
     ],
@@ -183,8 +191,12 @@ def test_vocabulary_most_frequent_first() -> None:
     assert build_vocabulary(utterances, max_size=0) == []
 
 
-@pytest.mark.parametrize("limits", [{"min_count": 0}, {"max_size": -1}])
-def test_vocabulary_refuses_limits(limits: dict[str, int]) -> None:
+LIMITS: list[dict[str, Any]] = [{"min_count": wrong} for wrong in (0, math.nan, "2", True)]
+LIMITS += [{"max_size": wrong} for wrong in (-1, 1.5, "2")]
+
+
+@pytest.mark.parametrize("limits", LIMITS)
+def test_vocabulary_refuses_limits(limits: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=r"must be .*integer of [01] or more"):
         build_vocabulary([["a"]], **limits)
 
