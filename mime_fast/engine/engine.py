@@ -18,7 +18,7 @@ from mime_fast.config.generation import GenerationConfig, SearchOptions
 from mime_fast.config.model import ModelConfig
 from mime_fast.engine.assemble import classifications_of, replies_of, scores_of
 from mime_fast.engine.choice import search
-from mime_fast.engine.inputs import Dialogue, Truncation
+from mime_fast.engine.inputs import Dialogue, Integers, Truncation
 from mime_fast.engine.options import others_of, refuse_unknown, resolve_options
 from mime_fast.engine.overlap import overlapped, watched
 from mime_fast.engine.reading import WATCHED, WINDOW, Given, Reading, Window, pairs_apart, stream
@@ -95,8 +95,8 @@ class Engine:
         *,
         prefixes: Sequence[str | Sequence[str] | None] | None = None,
         stochastic: bool = True,
-        seed: int | Sequence[int] = 0,
-        request_ids: Sequence[int] | None = None,
+        seed: int | Integers = 0,
+        request_ids: Integers | None = None,
         emotions: Sequence[str | int | None] | None = None,
         strict_turns: bool = True,
         truncation: Truncation | None = None,
@@ -136,6 +136,7 @@ class Engine:
             emotions=emotions,
             prefixes=prefixes,
             max_new_tokens=options.max_new_tokens,
+            streaming="generate_iter",
         )
         windows = self.reading(strict_turns, truncation, stochastic).windows(dialogues, given, _size(show_progress))
         return watched(self._replies(list(windows), options), len(dialogues), "reply", show_progress)
@@ -192,8 +193,8 @@ class Engine:
         *,
         emotions: Sequence[str | int | None] | None = None,
         stochastic: bool = True,
-        seed: int | Sequence[int] = 0,
-        request_ids: Sequence[int] | None = None,
+        seed: int | Integers = 0,
+        request_ids: Integers | None = None,
         strict_turns: bool = True,
         truncation: Truncation | None = None,
         show_progress: bool = False,
@@ -201,7 +202,9 @@ class Engine:
         """Log-probs of given responses, one a dialogue, EOS counted; arguments and errors as for `generate`."""
         if responses is None:
             raise InputError("responses is None; must be a list, one item per dialogue")
-        given = Given.with_list(dialogues, request_ids, seed=seed, emotions=emotions, responses=responses)
+        given = Given.with_list(
+            dialogues, request_ids, seed=seed, emotions=emotions, responses=responses, streaming="score_iter"
+        )
         windows = self.reading(strict_turns, truncation, stochastic).windows(dialogues, given, _size(show_progress))
         return watched(self._scores(list(windows)), len(dialogues), "response", show_progress)
 

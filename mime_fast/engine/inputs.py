@@ -7,6 +7,7 @@ from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from mime_fast.config.checks import check_bool
 from mime_fast.data.dialogue_checks import Utterance, check_dialogue, check_utterance
@@ -17,6 +18,7 @@ from mime_fast.text.tokenizer import Tokenizer
 
 Truncation = Literal["oldest"]
 Dialogue = Sequence[str | Sequence[str]]
+Integers = Sequence[int] | npt.NDArray[np.integer[Any]]  # one per dialogue
 
 
 def check_reading(*, strict_turns: bool, truncation: Truncation | None) -> None:
@@ -134,11 +136,11 @@ def check_count(name: str, values: Sequence[object], count: int, *, first: int =
         raise InputError(f"{first + len(values)} {name} for {first + count} dialogues{more}; must be one each")
 
 
-def check_sequence(name: str, values: object) -> None:
-    """InputError unless it is a list."""
+def check_sequence(name: str, values: object, streaming: str | None = None) -> None:
+    """InputError unless it is a list; `streaming` is the method that takes other iterables."""
     if isinstance(values, str | bytes) or not isinstance(values, Sequence):
         ordered = isinstance(values, Iterable) and not isinstance(values, str | bytes | Set | Mapping)
-        hint = " (generate_iter takes any iterable)" if name == "dialogues" and ordered else ""
+        hint = f" ({streaming} takes any iterable)" if streaming is not None and ordered else ""
         raise InputError(f"{name} is of type {type(values).__name__}; must be a list, one item per dialogue{hint}")
 
 

@@ -64,9 +64,20 @@ class Given:
     responses: Iterator[str | Sequence[str]] | None = None
 
     @classmethod
-    def with_list(cls, dialogues: object, request_ids: object, *, max_new_tokens: int = 1, **values: Any) -> Given:
-        """Beside a list: lists or other iterables of the same length. InputError where one is not."""
-        check_sequence("dialogues", dialogues)
+    def with_list(
+        cls,
+        dialogues: object,
+        request_ids: object,
+        *,
+        max_new_tokens: int = 1,
+        streaming: str | None = None,
+        **values: Any,
+    ) -> Given:
+        """Beside a list: lists or other iterables of the same length. InputError where one is not.
+
+        `streaming` is the method for dialogues that are no list.
+        """
+        check_sequence("dialogues", dialogues, streaming)
         count = len(dialogues)  # type: ignore[arg-type]
         ids = counter() if request_ids is None else _one_each("request_ids", request_ids, count)
         if not isinstance(ids, Iterator):
@@ -176,7 +187,7 @@ def flatten(rows: Sequence[Sequence[int]]) -> tuple[Ids, Offsets]:
 
 def stream(name: str, values: Any) -> Iterator[Any]:
     """An iterable's values, to be read one by one. InputError where it is none."""
-    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable) or _is_scalar(values):
         raise InputError(f"{name} is of type {type(values).__name__}; must be an iterable, one item per dialogue")
     _refuse_unordered(name, values)
     return iter(values)
@@ -214,6 +225,7 @@ def _one_each(name: str, values: Any, count: int) -> Any:
 
 def _beside(name: str, values: Any) -> Any:
     """An iterable's values beside a stream of dialogues; None, or one seed for all, as it is."""
+    values = values.item() if _is_scalar(values) else values
     if values is None or isinstance(values, Integral):
         return values
     if name == "seed" and not isinstance(values, Iterable):
@@ -221,6 +233,11 @@ def _beside(name: str, values: Any) -> Any:
             f"seed={values!r:.80}: must be an integer from 0 to 2^64 - 1, or an iterable of one per dialogue"
         )
     return stream(name, values)
+
+
+def _is_scalar(values: object) -> bool:
+    """Whether it is an array of no axis, which says that it can be iterated."""
+    return isinstance(values, np.ndarray) and not values.ndim
 
 
 def _endless(values: object) -> bool:

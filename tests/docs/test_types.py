@@ -32,6 +32,13 @@ def test_blocks_pass_mypy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert "Success" in (out := checked(tmp_path, sources)), out
 
 
+def test_arrays_are_integers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    source = "import mime_fast\nimport numpy as np\n"
+    source += 'mime_fast.load().generate([["Hello!"]], seed=np.arange(1), request_ids=np.arange(1, dtype=np.uint64))\n'
+    assert "Success" in (out := checked(tmp_path, {"arrays.py": source})), out
+
+
 def test_a_wrong_option_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     calls = 'generate([["Hello!"]], num_beams="5")', 'explain(["Hello!"], n=1)'

@@ -51,7 +51,7 @@ GOOD = ["rain ."]
         ([[["My", "old", "dog"]]], "utterance 0, token 0 is 'My': tokens are taken as they are.* must be 'my'"),
         ("rain .", r"dialogues is of type str; must be a list, one item per dialogue$"),
         ({"a": GOOD}, r"dialogues is of type dict; must be a list, one item per dialogue$"),
-        (iter([GOOD]), r"dialogues is of type list_iterator; .* \(generate_iter takes any iterable\)$"),
+        (iter([GOOD]), r"dialogues is of type list_iterator; must be a list, one item per dialogue"),
         ([[["rain", "EOS"]]], "utterance 0, token 1 is 'EOS': a special token is no word; must be left out"),
         (None, "dialogues is of type NoneType"),
         ([["\ud800"]], "surrogate"),
@@ -61,6 +61,17 @@ def test_dialogues(engine: Engine, dialogues: Any, message: str) -> None:
     for call in (engine.generate, engine.classify, lambda d: engine.score(d, ["x"] * length_hint(d))):
         with pytest.raises(mime_fast.InputError, match=message):
             call(dialogues)
+
+
+def test_a_stream_in_place_of_a_list(engine: Engine) -> None:
+    """The method that takes it is named, where there is one."""
+    for call, hint in (
+        (engine.generate, r" \(generate_iter takes any iterable\)"),
+        (lambda given: engine.score(given, ["x"]), r" \(score_iter takes any iterable\)"),
+        (engine.classify, ""),
+    ):
+        with pytest.raises(mime_fast.InputError, match=f"one item per dialogue{hint}$"):
+            call(iter([GOOD]))  # type: ignore[arg-type]
 
 
 def test_an_even_number_of_turns_is_allowed_on_request(engine: Engine) -> None:

@@ -80,6 +80,14 @@ def test_request_ids_count_on(engine: Engine) -> None:
         assert_same_reply(engine, one, other)
 
 
+def test_a_seed_in_an_array(engine: Engine) -> None:
+    seed: Any = np.array(3)
+    options: Any = {"seed": seed, "best_of": 1}
+    assert list(engine.generate_iter([["rain ."]], **options)) == engine.generate([["rain ."]], **options)
+    with pytest.raises(InputError, match="dialogues is of type ndarray; must be an iterable"):
+        engine.generate_iter(seed)
+
+
 def test_what_comes_with_the_dialogues_is_read_beside_them(engine: Engine) -> None:
     given: dict[str, Any] = {
         "emotions": ["joyful", None, "sad"] * 3,
