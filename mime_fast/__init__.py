@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from mime_fast.corpora.job import CorpusJob as CorpusJob
     from mime_fast.corpora.summary import Summary as Summary
     from mime_fast.corpora.tasks import Task as Task
+    from mime_fast.data.reading.options import Columns as Columns
+    from mime_fast.data.reading.options import Reading as Reading
     from mime_fast.emotions import EMOTIONS as EMOTIONS
     from mime_fast.emotions import NEGATIVE as NEGATIVE
     from mime_fast.emotions import POSITIVE as POSITIVE
@@ -45,6 +47,7 @@ _HOME = {
     "mime_fast.corpora.job": ("CorpusJob",),
     "mime_fast.corpora.summary": ("Summary",),
     "mime_fast.corpora.tasks": ("Task",),
+    "mime_fast.data.reading.options": ("Columns", "Reading"),
     "mime_fast.emotions": ("EMOTIONS", "NEGATIVE", "POSITIVE"),
     "mime_fast.engine.engine": ("Engine",),
     "mime_fast.engine.explanation": ("Explanation",),

@@ -15,7 +15,8 @@ def test_every_public_name_is_there() -> None:
     exec("from mime_fast import *", everything)
     del everything["__builtins__"]
     assert set(everything) == set(mime_fast.__all__) == set(dir(mime_fast))
-    assert {"load", "tokenize", "Engine", "Reply", "MimeFastError", "__version__"} <= set(everything)
+    wanted = {"load", "tokenize", "Engine", "Reply", "Reading", "Columns", "MimeFastError", "__version__"}
+    assert wanted <= set(everything)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
