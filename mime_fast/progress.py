@@ -1,4 +1,4 @@
-"""Bars whose clock moves, in a terminal or a notebook."""
+"""Progress bars whose clock moves, in a terminal or a notebook."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def draw_explanation(found: Explanation) -> Figure:
     _draw_words(axes, places, names, lines, letters, scale)
     axes.set_title("the dialogue, each word with its share", fontsize=9)
     _draw_key(axes, scale, "share of the mimicked side in the gate" if found.mimicry else "share of the first side")
-    axes.set_xlabel(_shortened(f"reply: {found.reply.text}", 110), fontsize=9)
+    axes.set_xlabel(_shortened(f"reply: {found.reply.text}", 110), fontsize=9, parse_math=False)
     return figure
 
 

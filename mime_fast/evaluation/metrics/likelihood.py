@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import mime_fast.needs_torch
@@ -113,12 +114,10 @@ def per_pair(
 ) -> PairFigures:
     """What `evaluate_likelihood` averages; `batches` are lists of indices that cover the examples once."""
     device = next(model.parameters()).device
-    was_training = model.training
-    model.eval()
     nll, nll_paid = np.zeros((2, len(examples)))
     ranks, predicted = np.zeros((2, len(examples)), dtype=np.int64)
     unknown_cost = math.log(max(FULL_VOCABULARY - model.config.vocab_size, 1))
-    with torch.inference_mode():
+    with _evaluating(model), torch.inference_mode():
         for indices in batches:
             batch = collate(examples, indices, device)
             logprobs, logits = _score(model, batch, seed if stochastic else None, gold_polarity)
@@ -130,9 +129,19 @@ def per_pair(
             nll_paid[indices] = (mean + unknown.to(mean.dtype) * unknown_cost / count).cpu().double().numpy()
             ranks[indices] = _rank(logits, batch.emotion).cpu().numpy()
             predicted[indices] = logits.argmax(dim=1).cpu().numpy()
-    model.train(was_training)
     emotion = np.array([example.emotion for example in examples], dtype=np.int64)
     return PairFigures(nll, nll_paid, ranks, predicted, emotion)
+
+
+@contextmanager
+def _evaluating(model: DialogueModel) -> Iterator[None]:
+    """The model in evaluation mode, while the block runs."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
 
 
 def _score(model: DialogueModel, batch: Batch, seed: int | None, gold_polarity: bool) -> tuple[Tensor, Tensor]:

@@ -130,6 +130,14 @@ def test_the_picture(found: Explanation, file_format: str) -> None:
     assert streams[0].getvalue() == streams[1].getvalue() != b""
 
 
+def test_a_reply_is_no_formula(found: Explanation) -> None:
+    pytest.importorskip("matplotlib")
+    from mime_fast.evaluation.explanation.picture import draw_explanation
+
+    odd = replace(found.reply.candidates[0], text="it was $^$")
+    draw_explanation(replace(found, reply=replace(found.reply, candidates=[odd]))).draw_without_rendering()
+
+
 def test_the_picture_has_every_weight_and_word(found: Explanation) -> None:
     pytest.importorskip("matplotlib")
     from matplotlib.text import Text

@@ -171,4 +171,7 @@ def test_model_is_left_as_it_was(training: bool) -> None:
     figures = [evaluate_likelihood(model, examples) for _ in range(2)]
     assert figures[0] == figures[1]
     assert model.training is training
+    with pytest.raises(IndexError):
+        per_pair(model, examples, [[3]])
+    assert model.training is training
     assert [field.name for field in dataclasses.fields(Likelihood)][:3] == ["n", "ppl", "ppl_unk_free"]
