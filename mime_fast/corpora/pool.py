@@ -73,8 +73,8 @@ class Pool:
                 yield from (future.result() for future in done)
         except BrokenProcessPool:
             raise BackendError(
-                "a worker process ended before its work did (too little memory?); what is done is kept: "
-                "start the job again"
+                "a worker process ended before its work did (too little memory? a script that starts the job "
+                "outside of `if __name__ == '__main__':`?); what is done is kept: start the job again"
             ) from None
 
 
