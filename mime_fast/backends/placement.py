@@ -22,10 +22,6 @@ class Placement:
     reason: str
 
     @property
-    def on_gpu(self) -> bool:
-        return self.device != "cpu"
-
-    @property
     def dtype(self) -> torch.dtype:
         """Of the PyTorch model; back ends of fewer bits pack float32."""
         import torch

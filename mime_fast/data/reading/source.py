@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from stat import S_ISREG
-from typing import Any
 
 from mime_fast.data.reading.options import Reading
 from mime_fast.errors import DataError
@@ -33,9 +32,3 @@ class Source:
         status = os.stat(name)
         is_regular = S_ISREG(status.st_mode)
         return cls(name, reading, status.st_size if is_regular else 0, status.st_mtime_ns, is_stream=not is_regular)
-
-    def fingerprint(self) -> dict[str, Any]:
-        """What distinguishes this file from a changed one. Standard input is compared as it is read."""
-        if self.is_standard_input:
-            return {"name": self.name}
-        return {"name": self.name, "size": self.size, "mtime_ns": self.modified}
