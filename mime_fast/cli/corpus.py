@@ -116,7 +116,9 @@ def _add_job(parser: ArgumentParser) -> None:
         default="auto",
         help="of standard output: text for people, JSON lines, or auto: text on a terminal (default: %(default)s)",
     )
-    group.add_argument("--summary", metavar="FILE", help="write the summary there, as JSON; - for standard output")
+    group.add_argument(
+        "--summary", dest="summary_file", metavar="FILE", help="write the summary there, as JSON; - for standard output"
+    )
     group.add_argument(
         "--top-emotions",
         type=int,
@@ -157,7 +159,7 @@ def run_job(args: Namespace, kind: Any, search: Mapping[str, Any] | None = None)
         max_errors=args.max_errors,
         restart=args.restart,
         force=args.force,
-        summary_file=args.summary,
+        summary_file=args.summary_file,
         retry_errors=args.retry_errors,
         show=show,
         quiet=args.quiet or (is_standard_output(target) and is_terminal(sys.stdout)),

@@ -55,15 +55,15 @@ def check_asked(asked: Mapping[str, Any], before: Mapping[str, Any], output: str
         if wanted not in ("auto", made) and not (name == "device" and str(made).startswith(f"{wanted}:")):
             raise DataError(
                 f"{output}: was made by {_listed(before)}, and {name} {wanted} is asked for: name the same"
-                f"{_flags(before)}, give another OUT, or --restart begins anew"
+                f"{_options(before)}, give another OUT, or restart=True begins anew"
             )
     exact, made_exact = bool(asked.get(_EXACT)), _EXACT in before
     if before.get("precision") == "screened" and exact != made_exact:
         made, wanted = (f"with{'' if on else 'out'} exact log-probs" for on in (made_exact, exact))
         cure = "name" if made_exact else "leave out"
         raise DataError(
-            f"{output}: was made {made}, and is asked for {wanted}: {cure} --exact-logprobs, give another OUT, or "
-            "--restart begins anew"
+            f"{output}: was made {made}, and is asked for {wanted}: {cure} exact_logprobs, give another OUT, or "
+            "restart=True begins anew"
         )
 
 
@@ -72,14 +72,13 @@ def check_provenance(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     if now != before:
         raise DataError(
             f"rows that are done were made by {_listed(before)}, others would be by {_listed(now)}: name the same"
-            f"{_flags(before)}, or --restart begins anew"
+            f"{_options(before)}, or restart=True begins anew"
         )
 
 
-def _flags(provenance: Mapping[str, Any]) -> str:
-    flags = [f"--{name} {provenance[name]}" for name in _NAMED if name in provenance]
-    flags += ["--exact-logprobs"] * (_EXACT in provenance)
-    return f" ({' '.join(flags)})" if flags else ""
+def _options(provenance: Mapping[str, Any]) -> str:
+    options = [f"{name}={provenance[name]!r}" for name in (*_NAMED, _EXACT) if name in provenance]
+    return f" ({' '.join(options)})" if options else ""
 
 
 def _listed(provenance: Mapping[str, Any]) -> str:

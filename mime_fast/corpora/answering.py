@@ -124,7 +124,7 @@ class Answerer:
     def _refuse_bad(self, rows: Sequence[Row | BadRow]) -> None:
         first = next((row for row in rows if isinstance(row, BadRow)), None)
         if self.strict and first is not None:
-            raise DataError(f"{first} (the first bad row; without --strict it would be left out)")
+            raise DataError(f"{first} (the first bad row; a job that is not strict leaves it out)")
 
     def _fitting(self, rows: Sequence[Row | BadRow]) -> Ready | None:
         good = [row for row in rows if isinstance(row, Row)]

@@ -72,8 +72,8 @@ def check_unaccounted(places: Places, manifest: Manifest | None, *, force: bool)
             told = places.output if path == places.target else places.shown(path)
             why = "was changed after a job made it" if _was_made(manifest, path) else "exists, and no job made it"
             raise DataError(
-                f"{told}: {why}; give another OUT, or name it by --out where all names are inputs (--force would "
-                "replace this one for good)"
+                f"{told}: {why}; give another OUT, or name it by --out where all names are inputs (force=True "
+                "would replace this one for good)"
             )
 
 
@@ -84,8 +84,8 @@ def _check_same(places: Places, before: Manifest, job: dict[str, Any]) -> None:
         only_size = len(differences) == 1 and differences[0].startswith("part_rows ")
         cure = "leave part_rows out" if only_size else "give another OUT"
         raise DataError(
-            f"{places.output}: is another job's: {'; '.join(differences[:_SHOWN])}{more}; {cure}, or --restart "
-            "begins anew"
+            f"{places.output}: is another job's: {'; '.join(differences[:_SHOWN])}{more}; {cure}, or "
+            "restart=True begins anew"
         )
 
 

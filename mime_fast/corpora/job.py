@@ -110,7 +110,7 @@ class CorpusJob:
         for name, value in plain.items():
             object.__setattr__(self, name, value)
         if self._summary_file == "-" and self._output in (None, "-"):
-            raise ConfigError("--summary -: the rows go to standard output; must be a file")
+            raise ConfigError("summary_file='-': the rows go to standard output; must be a file")
         if self._retry_errors is not None and self.ray_address is not None:
             raise ConfigError(f"retry_errors={self._retry_errors}: must be without Ray")
         if (self.workers > 1 or self.ray_address is not None) and is_stream(self._output):
@@ -284,7 +284,7 @@ class CorpusJob:
             and [digest for _, digest in digests(reader, parts.part_rows)] != finished["digests"]
         ):
             raise DataError(
-                f"{self._output}: is another job's: the input differs; give another OUT, or --restart begins anew"
+                f"{self._output}: is another job's: the input differs; give another OUT, or restart=True begins anew"
             )
         summary = Summary(**finished["summary"])
         tally = Tally(summary.rows, summary.errors, summary.lost)
@@ -298,8 +298,8 @@ class CorpusJob:
     def _check_done(self, tally: Tally) -> None:
         if self.strict and tally.errors:
             raise DataError(
-                f"{self._output}: {tally.errors} of the {tally.rows} rows that are done are bad; without --strict they "
-                "are left out"
+                f"{self._output}: {tally.errors} of the {tally.rows} rows that are done are bad; without "
+                "strict=True they are left out"
             )
 
     def _check_errors(self, tally: Tally, *, last: bool) -> None:
@@ -308,7 +308,7 @@ class CorpusJob:
             lost = f", about {tally.lost} of them lost in damaged files" if tally.lost else ""
             raise DataError(
                 f"{bad} of {rows} rows are bad ({100 * bad / rows:.1f} %{lost}); must be at most "
-                f"{100 * self.max_errors:g} % (--max-errors)"
+                f"{100 * self.max_errors:g} % (max_errors)"
             )
 
     def _described(self, reader: Reader) -> dict[str, Any]:

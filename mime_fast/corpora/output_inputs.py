@@ -40,7 +40,7 @@ def check_job_outputs(
     names, others = [plain_path(name) for name in inputs], list(others)
     files = ["-" if source.is_standard_input else source.name for source in sources]
     wholes = [name for name in names if os.path.isdir(name) or name not in files]
-    outputs = {"--summary": summary_file} | ({"the report": "-"} if printed else {})
+    outputs = {"summary_file": summary_file} | ({"the report": "-"} if printed else {})
     if is_stream(output):
         outputs |= {"OUT": "-" if output is None else output}
     elif is_uri(str(output)):

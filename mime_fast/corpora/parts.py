@@ -295,7 +295,7 @@ def _read_counts(path: Path) -> tuple[PartResult, dict[str, int]]:
         result = PartResult(Tally(**values["tally"]), values["digest"], values["provenance"])
         return result, dict(values.get("sizes", {}))
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise DataError(f"{path}: cannot be used ({error}); --restart begins anew") from None
+        raise DataError(f"{path}: cannot be used ({error}); restart=True begins anew") from None
 
 
 def _has_size(path: Path, size: int | None) -> bool:

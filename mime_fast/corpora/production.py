@@ -141,7 +141,7 @@ class PendingParts:
         first = number * self.part_rows
         return DataError(
             f"{self.parts.places.output}: is another job's: the input differs in part {number}, which begins with its "
-            f"row {first} (from 0); give another OUT, or --restart begins anew"
+            f"row {first} (from 0); give another OUT, or restart=True begins anew"
         )
 
     def _reported(self, told: list[Told], found: Found) -> None:

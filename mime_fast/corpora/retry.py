@@ -81,7 +81,7 @@ class Retried:
         if wrong := [number for number in found if number < first or (number - first) % step]:
             raise DataError(
                 f"{self._path}: row {min(wrong)} is not of this input, whose rows are {first}, {first + step}, and so "
-                "on; give the same --first-row and --row-step as then"
+                "on; give the same first_row and row_step as then"
             )
         self._rows = {(number - first) // step: row for number, row in found.items()}
         self._mended: RawRow | None = None  # the last one that was read at one of the places
@@ -112,7 +112,7 @@ class Retried:
             raise DataError(
                 f"{self._path}: row {before.number} was {before.file}, line {before.line}{named}; in its place there "
                 f"is now {raw.file}, line {raw.row}, id {now!r}: a mended row must keep its place and its id, and "
-                "--first-row and --row-step must be as they were"
+                "first_row and row_step must be as they were"
             )
 
     def _check_next(self, raw: RawRow) -> None:

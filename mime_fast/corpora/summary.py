@@ -171,4 +171,6 @@ def refuse_other_file(path: str) -> None:
     names = {field.name for field in fields(Summary)}
     needed = {field.name for field in fields(Summary) if field.default is MISSING}
     if not isinstance(found, dict) or not needed <= found.keys() <= names:
-        raise DataError(f"{path}: exists and is no summary of a job; give another --summary, or --force replaces it")
+        raise DataError(
+            f"{path}: exists and is no summary of a job; give another summary_file, or force=True replaces it"
+        )

@@ -58,6 +58,29 @@ def test_going_on_is_no_warning(
     assert told or outcome.err == ""
 
 
+def test_errors_about_a_job_name_flags(run: Run, model_dir: Path, tmp_path: Path) -> None:
+    """Which come in Python's words from below."""
+    (tmp_path / "in.jsonl").write_text('{"context": ["my cat ran away ."]}\n{"context": []}\n')
+    job = "classify", tmp_path / "in.jsonl", tmp_path / "out.jsonl", "--model", model_dir
+    assert run(*job, "--isa", "generic").code == 1
+    for options, told in (
+        (("--max-errors", "0.1"), "must be at most 10 % (--max-errors)"),
+        (("--strict",), "are bad; without --strict they are left out"),
+        (("--truncation", "oldest"), "give another OUT, or --restart begins anew"),
+        (
+            ("--backend", "reference"),
+            "(--device cpu --backend native --isa generic --precision float32), give another OUT, or --restart begins",
+        ),
+        (("--summary", tmp_path / "in.jsonl"), f"--summary {tmp_path}/in.jsonl: is the input"),
+        (
+            ("--retry-errors", tmp_path / "out.jsonl.errors.jsonl", "--first-row", "9"),
+            "give the same --first-row and --row-step as then",
+        ),
+    ):
+        outcome = run(*job, *options)
+        assert outcome.code == 2 and told in outcome.err, outcome.err
+
+
 @pytest.mark.parametrize("out", [[], ["out.jsonl"]])
 def test_verbose_says_what_was_loaded(
     run: Run, model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: list[str]

@@ -50,7 +50,7 @@ def test_rows_with_nan_are_bad(model_dir: Path, kind: Any) -> None:
             assert one.bad.reason.startswith("the model produced NaN")
             assert "of this batch" not in one.bad.reason
             assert (one.bad.id, one.bad.malformed) == (ROWS[one.place]["id"], False)
-    with pytest.raises(DataError, match=r"the model produced NaN .*without --strict it would be left out"):
+    with pytest.raises(DataError, match=r"the model produced NaN .*a job that is not strict leaves it out"):
         answered(task, engine, strict=True)
 
 

@@ -31,7 +31,7 @@ def test_lost_rows_count_as_errors(make_job: MakeJob, tmp_path: Path) -> None:
     assert 445 <= summary.answered <= 450
     assert summary.lost > 100
     assert "more rows are lost in damaged files" in str(summary)
-    with pytest.raises(DataError, match=r"of them lost in damaged files.*--max-errors"):
+    with pytest.raises(DataError, match=r"of them lost in damaged files.*max_errors"):
         make_job(source, tmp_path / "strict.jsonl", max_errors=0.05).run()
 
 

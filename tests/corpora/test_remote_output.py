@@ -202,7 +202,7 @@ def test_retried_rows_of_an_errors_file_in_a_store(make_job: MakeJob, store: Sto
 
 
 def test_a_summary_is_on_this_machine(make_job: MakeJob, store: Store, source: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"^--summary memory://s\.json: must be a path on this machine, not a URI"):
+    with pytest.raises(ConfigError, match=r"^summary_file memory://s\.json: must be a path on this machine, not a URI"):
         make_job(source, tmp_path / "out.jsonl", summary_file="memory://s.json").run()
     make_job(source, tmp_path / "out.jsonl", summary_file=f"{tmp_path.as_uri()}/s.json").run()
     assert json.loads((tmp_path / "s.json").read_text())["rows"] == 120

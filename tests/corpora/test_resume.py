@@ -113,9 +113,11 @@ def test_bad_rows_of_parts_that_are_done_count(
         patch.setattr(Parts, "join", interrupted)
         make_job(source, out).run()
     for _ in ("begun", "finished"):
-        with pytest.raises(DataError, match=r"out\.jsonl: 11 of the 400 rows that are done are bad; without --strict"):
+        with pytest.raises(
+            DataError, match=r"out\.jsonl: 11 of the 400 rows that are done are bad; without strict=True"
+        ):
             make_job(source, out, strict=True).run()
-        with pytest.raises(DataError, match=r"11 of 400 rows are bad .*--max-errors"):
+        with pytest.raises(DataError, match=r"11 of 400 rows are bad .*max_errors"):
             make_job(source, out, max_errors=0).run()
         assert make_job(source, out, max_errors=0.1).run().rows_now == 0
 

@@ -36,10 +36,10 @@ def test_another_job_is_refused(tmp_path: Path, make_job: MakeJob, source: Path)
     make_job(source, out).run()
     done = out.read_bytes()
     with pytest.raises(
-        DataError, match=r"out.jsonl: is another job's: task.seed was 0, now 1; .*--restart begins anew"
+        DataError, match=r"out.jsonl: is another job's: task.seed was 0, now 1; .*restart=True begins anew"
     ):
         make_job(source, out, task={"seed": 1}).run()
-    with pytest.raises(DataError, match="part_rows was 40, now 41; leave part_rows out, or --restart begins anew"):
+    with pytest.raises(DataError, match="part_rows was 40, now 41; leave part_rows out, or restart=True begins anew"):
         make_job(source, out, part_rows=41).run()
     with source.open("a") as stream:
         stream.write(json.dumps(some_rows(1)[0]))
@@ -112,10 +112,10 @@ def test_another_back_end_is_refused_with_flags_that_help(
     else:
         stopped_after(monkeypatch, make_job(source, out, load_options=first), 3)
     for other in ({"isa": best_isa()}, {"backend": "reference"}, {"precision": "int8"}, {"device": "cuda"}):
-        with pytest.raises(DataError, match="--device cpu --backend native --isa generic --precision float32"):
+        with pytest.raises(DataError, match="device='cpu' backend='native' isa='generic' precision='float32'"):
             make_job(source, out, load_options=other).run()
     if not finished:
-        with pytest.raises(DataError, match="--device cpu --backend native --isa generic --precision float32"):
+        with pytest.raises(DataError, match="device='cpu' backend='native' isa='generic' precision='float32'"):
             make_job(source, out).run()
     flags = {"device": "cpu", "backend": "native", "isa": "generic", "precision": "float32"}
     assert make_job(source, out, load_options=flags).run().rows == 400
@@ -135,7 +135,7 @@ def test_exact_log_probs_are_not_mixed_with_others(
         job(first).run()
     else:
         stopped_after(monkeypatch, job(first), 3)
-    cure = "name --exact-logprobs" if first else "leave out --exact-logprobs"
+    cure = "name exact_logprobs" if first else "leave out exact_logprobs"
     with pytest.raises(DataError, match=f"exact log-probs: {cure}, give another OUT"):
         job(not first).run()
     assert job(first).run().rows == 400

@@ -77,8 +77,8 @@ def test_a_uri_of_this_machine_is_its_path(tmp_path: Path, make_job: MakeJob, nu
         refused(tmp_path, make_job(uri, f"{source.parent}/", force=force), "contains the input", ConfigError)
         for summary in (str(source), uri):
             job = make_job(uri, out, summary_file=summary, force=force)
-            refused(tmp_path, job, "--summary .*is the input", ConfigError)
-            refused(tmp_path, make_job(uri, None, summary_file=summary), "--summary .*is the input", ConfigError)
+            refused(tmp_path, job, "summary_file .*is the input", ConfigError)
+            refused(tmp_path, make_job(uri, None, summary_file=summary), "summary_file .*is the input", ConfigError)
         refused(tmp_path, make_job(uris(errors)[number], out, force=force), "bad rows .*is the input", ConfigError)
         job = make_job(source, out, retry_errors=uris(errors)[number], force=force)
         refused(tmp_path, job, "bad rows .*is the input", ConfigError)
@@ -122,8 +122,8 @@ def test_the_summary_is_no_input(
     tmp_path: Path, make_job: MakeJob, source: Path, links: dict[str, str], name: str
 ) -> None:
     job = make_job(source, tmp_path / "out.jsonl", summary_file=links[name], force=True)
-    refused(tmp_path, job, "--summary .*is the input", ConfigError)
-    refused(tmp_path, make_job(source, None, summary_file=links[name]), "--summary .*is the input", ConfigError)
+    refused(tmp_path, job, "summary_file .*is the input", ConfigError)
+    refused(tmp_path, make_job(source, None, summary_file=links[name]), "summary_file .*is the input", ConfigError)
 
 
 def test_outputs_are_different_files(tmp_path: Path, make_job: MakeJob, source: Path) -> None:
@@ -138,10 +138,10 @@ def test_the_summary_lies_in_no_output(tmp_path: Path, make_job: MakeJob, source
     (tmp_path / "link").symlink_to("parts")
     for summary in (name, name.replace("parts", "link", 1)):
         job = make_job(source, f"{tmp_path}/parts/", summary_file=f"{tmp_path}/{summary}", force=True)
-        refused(tmp_path, job, "--summary .*: lies in OUT .*; must be in another place", ConfigError)
+        refused(tmp_path, job, "summary_file .*: lies in OUT .*; must be in another place", ConfigError)
     (tmp_path / "out.jsonl.parts").mkdir()
     job = make_job(source, tmp_path / "out.jsonl", summary_file=f"{tmp_path}/out.jsonl.parts/s.json")
-    refused(tmp_path, job, "--summary .*: lies in the state .*", ConfigError)
+    refused(tmp_path, job, "summary_file .*: lies in the state .*", ConfigError)
 
 
 @pytest.mark.parametrize("beside", ["errors.jsonl", "manifest.json"])
