@@ -105,7 +105,7 @@ def run_several(args: Namespace) -> int:
 
     from mime_fast.data.empathetic_dialogues import read_pairs
     from mime_fast.evaluation import comparison, tables
-    from mime_fast.evaluation.pictures import confusion
+    from mime_fast.evaluation.pictures.figure import check_matplotlib, check_suffix
     from mime_fast.evaluation.systems import check_systems, parse_system
 
     noise_seeds = NOISE_SEEDS if args.noise_seeds is None else args.noise_seeds
@@ -116,8 +116,8 @@ def run_several(args: Namespace) -> int:
     check_groups(options["metrics"], OF_SEVERAL)
     file_format = None
     if args.png is not None:
-        file_format = confusion.check_suffix(args.png)
-        confusion.check_matplotlib()
+        file_format = check_suffix(args.png)
+        check_matplotlib()
     found = comparison.compare(
         systems,
         read_pairs(args.data, args.split, reading=data_reading_of(args))[: args.limit],
@@ -138,7 +138,7 @@ def run_several(args: Namespace) -> int:
 
 
 def _draw(args: Namespace, found: Any, file_format: str) -> None:
-    from mime_fast.evaluation.pictures.confusion import save_figure
+    from mime_fast.evaluation.pictures.figure import save_figure
     from mime_fast.evaluation.pictures.tables import draw_tables
 
     figure = draw_tables(found)

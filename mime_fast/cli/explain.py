@@ -77,7 +77,7 @@ def run(args: Namespace) -> int:
 
     from mime_fast.engine.explanation import explain
     from mime_fast.evaluation.explanation.bars import format_explanation
-    from mime_fast.evaluation.pictures.confusion import check_matplotlib, check_suffix
+    from mime_fast.evaluation.pictures.figure import check_matplotlib, check_suffix
 
     file_format = None
     if args.out is not None:
@@ -138,7 +138,7 @@ def _find_row(args: Namespace) -> Row:
 
 def _draw(found: Explanation, out: str, file_format: str, width: int) -> None:
     from mime_fast.evaluation.explanation.picture import draw_explanation
-    from mime_fast.evaluation.pictures.confusion import save_figure
+    from mime_fast.evaluation.pictures.figure import save_figure
 
     figure = draw_explanation(found)
     with open_output(out) as stream:

@@ -60,7 +60,7 @@ def run(args: Namespace) -> int:
     if args.width is not None:
         check_int("width", args.width, 400, 10_000)
 
-    from mime_fast.evaluation.pictures.confusion import WIDTH, check_matplotlib, check_suffix, save_figure
+    from mime_fast.evaluation.pictures.figure import WIDTH, check_matplotlib, check_suffix, save_figure
 
     file_format = check_suffix(args.out)
     check_matplotlib()

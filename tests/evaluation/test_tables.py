@@ -8,7 +8,7 @@ import pytest
 
 from mime_fast.evaluation.comparison import Comparison, MeasuredModel, Spread
 from mime_fast.evaluation.metrics.metric import KEYS
-from mime_fast.evaluation.pictures.confusion import save_figure
+from mime_fast.evaluation.pictures.figure import save_figure
 from mime_fast.evaluation.pictures.tables import draw_tables
 from mime_fast.evaluation.tables import format_tables
 from tests.evaluation.pictures.bars import widths_of

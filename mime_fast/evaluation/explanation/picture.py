@@ -9,7 +9,7 @@ import numpy as np
 
 from mime_fast.emotions import INDEX, polarity
 from mime_fast.engine.explanation import SPEAKERS, Explanation
-from mime_fast.evaluation.pictures.confusion import COLOURS, LABEL_SIZE, WIDTH
+from mime_fast.evaluation.pictures.figure import COLOURS, LABEL_SIZE, WIDTH
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,4 +1,4 @@
-"""What all pictures share, and the confusion matrix of a model's classifier."""
+"""The confusion matrix of a model's classifier, and its picture."""
 
 from __future__ import annotations
 
@@ -6,23 +6,20 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mime_fast.emotions import INDEX, LABELS, polarity
-from mime_fast.errors import BackendError, ConfigError, DataError
+from mime_fast.errors import DataError
+from mime_fast.evaluation.pictures.figure import COLOURS, LABEL_SIZE, WIDTH
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Floats = npt.NDArray[np.float64]
 
-SUFFIXES = (".png", ".svg", ".pdf")
-WIDTH = 8.0  # inches; a power of two, so that a width in pixels survives the division
-COLOURS = {"positive": "#0072B2", "negative": "#D55E00"}  # blue and vermilion of Okabe and Ito's palette
-LABEL_SIZE = 8  # points
 SHOWN_SHARE = 0.05  # cells from here on have their share written into them
 
 # Each group whole, and what people mix up side by side; the same for all models, so that pictures compare.
@@ -80,38 +77,6 @@ def read_confusion(path: str | os.PathLike[str]) -> Confusion:
     if details["confusion"] is None:
         raise DataError(f"{path}: details.confusion is null; the report must be made with the metric 'likelihood'")
     return Confusion(_labels(details["labels"], path), _counts(details["confusion"], path))
-
-
-def check_suffix(path: str | os.PathLike[str]) -> str:
-    """The format that a figure's file name asks for: "png", "svg" or "pdf"; ConfigError for any other."""
-    suffix = Path(path).suffix
-    if suffix.lower() not in SUFFIXES:
-        raise ConfigError(f"{path}: suffix {suffix!r}; must be one of {', '.join(SUFFIXES)}")
-    return suffix.lower()[1:]
-
-
-def check_matplotlib() -> None:
-    """BackendError if matplotlib cannot be imported."""
-    try:
-        import matplotlib.figure  # noqa: F401 (asked for here, used by the drawing functions)
-    except ImportError as error:
-        raise BackendError(f"plots need Matplotlib ({error}): pip install 'mime-fast[plots]'") from None
-
-
-def save_figure(figure: Figure, stream: BinaryIO, file_format: str, width: int, creator: str = "mime-fast") -> None:
-    """Write a figure: a PNG `width` pixels wide, or an SVG or PDF in its own inches; the same bytes every time.
-
-    `creator` is named in the file's metadata.
-    """
-    from matplotlib import rc_context
-
-    metadata: dict[str, dict[str, Any]] = {
-        "png": {"Software": creator},
-        "svg": {"Creator": creator, "Date": None},
-        "pdf": {"Creator": creator, "CreationDate": None},
-    }
-    with rc_context({"svg.hashsalt": "mime_fast", "savefig.bbox": None}):
-        figure.savefig(stream, format=file_format, dpi=width / figure.get_figwidth(), metadata=metadata[file_format])
 
 
 def draw_confusion(confusion: Confusion) -> Figure:

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mime_fast.emotions import LABELS, POSITIVE_IDS, Polarity, polarity
-from mime_fast.evaluation.pictures.confusion import COLOURS, LABEL_SIZE, WIDTH, Floats
+from mime_fast.evaluation.pictures.confusion import Floats
+from mime_fast.evaluation.pictures.figure import COLOURS, LABEL_SIZE, WIDTH
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

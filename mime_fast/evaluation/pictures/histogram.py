@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mime_fast.emotions import INDEX, emotion_index, polarity
 from mime_fast.errors import DataError
-from mime_fast.evaluation.pictures.confusion import COLOURS, LABEL_SIZE, WIDTH
+from mime_fast.evaluation.pictures.figure import COLOURS, LABEL_SIZE, WIDTH
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

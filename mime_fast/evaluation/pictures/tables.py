@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mime_fast.evaluation import paper
 from mime_fast.evaluation.comparison import Comparison
 from mime_fast.evaluation.metrics.metric import BY_KEY, fine_percent, percent
-from mime_fast.evaluation.pictures.confusion import COLOURS, LABEL_SIZE, WIDTH
+from mime_fast.evaluation.pictures.figure import COLOURS, LABEL_SIZE, WIDTH
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -122,7 +122,7 @@ def test_a_long_word_is_cut() -> None:
 def test_the_picture(found: Explanation, file_format: str) -> None:
     pytest.importorskip("matplotlib")
     from mime_fast.evaluation.explanation.picture import draw_explanation
-    from mime_fast.evaluation.pictures.confusion import save_figure
+    from mime_fast.evaluation.pictures.figure import save_figure
 
     streams = [io.BytesIO(), io.BytesIO()]
     for stream in streams:

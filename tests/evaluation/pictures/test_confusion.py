@@ -13,15 +13,8 @@ import pytest
 
 from mime_fast.emotions import INDEX, LABELS, NEGATIVE, POSITIVE
 from mime_fast.errors import BackendError, ConfigError, DataError
-from mime_fast.evaluation.pictures.confusion import (
-    CONFUSION_ORDER,
-    Confusion,
-    check_matplotlib,
-    check_suffix,
-    draw_confusion,
-    read_confusion,
-    save_figure,
-)
+from mime_fast.evaluation.pictures.confusion import CONFUSION_ORDER, Confusion, draw_confusion, read_confusion
+from mime_fast.evaluation.pictures.figure import check_matplotlib, check_suffix, save_figure
 
 SIZE = len(LABELS)
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from mime_fast.emotions import LABELS, POSITIVE_IDS
-from mime_fast.evaluation.pictures.confusion import save_figure
 from mime_fast.evaluation.pictures.embeddings import (
     describe_separation,
     draw_embeddings,
@@ -19,6 +18,7 @@ from mime_fast.evaluation.pictures.embeddings import (
     separation,
     silhouette,
 )
+from mime_fast.evaluation.pictures.figure import save_figure
 from tests.evaluation.pictures.test_confusion import png_size
 
 SIZE = len(LABELS)
