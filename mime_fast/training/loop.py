@@ -72,6 +72,7 @@ class Loop(ABC, Generic[ModelT, ExampleT]):
         self.average = copy.deepcopy(model).eval().requires_grad_(False) if stage.ema_decay else None
         self.progress = Progress()
         self._told = time.monotonic()
+        self._saved_at, self._saved_step = time.monotonic(), -1
 
     @property
     @abstractmethod
@@ -127,6 +128,7 @@ class Loop(ABC, Generic[ModelT, ExampleT]):
             self._restore()
         else:
             torch.manual_seed(self.stage.seed)
+        self._saved_at = time.monotonic()
         self.begin()
         done = self._finished()
         with Bar(
@@ -135,7 +137,7 @@ class Loop(ABC, Generic[ModelT, ExampleT]):
             bar.skip(self.progress.step)
             while not self._finished():
                 self._run_epoch(bar)
-        if not done:
+        if not done and self._saved_step != self.progress.step:
             self._save()
         return self.progress
 
@@ -148,7 +150,7 @@ class Loop(ABC, Generic[ModelT, ExampleT]):
     def _run_epoch(self, bar: Bar) -> None:
         self.epoch_examples = self.examples(self.progress.epoch)
         order = epoch_order(self.epoch_examples, self.stage.batch_size, self.stage.seed, self.progress.epoch)
-        saved = started = time.monotonic()
+        started = time.monotonic()
         for indices in order[self.progress.batch :]:
             losses = self._step(indices)
             self.progress.seconds += time.monotonic() - started
@@ -159,9 +161,8 @@ class Loop(ABC, Generic[ModelT, ExampleT]):
                 figures = ", ".join(f"{name}={value}" for name, value in self.shown(losses).items())
                 tell(f"{self.title or 'training'}: step {self.progress.step:,} of {self.total_steps:,}, {figures}")
             due = self.after_step(losses)
-            if self.can_save() and (due or time.monotonic() - saved > self.save_every_seconds):
+            if self.can_save() and (due or time.monotonic() - self._saved_at > self.save_every_seconds):
                 self._save()
-                saved = time.monotonic()
             if self._finished():
                 return
             started = time.monotonic()  # an evaluation is no training
@@ -205,12 +206,13 @@ class Loop(ABC, Generic[ModelT, ExampleT]):
             "average": self.average.state_dict() if self.average else None,
             "optimizer": self.optimizer.state_dict(),
             "random": torch.get_rng_state(),
-            "random_cuda": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
+            "random_cuda": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
         }
         content = io.BytesIO()  # torch.save says nothing of use where its stream fails
         torch.save(state, content)
         with whole_file(self.state) as stream:
             stream.write(content.getbuffer())
+        self._saved_at, self._saved_step = time.monotonic(), self.progress.step
 
     def _restore(self) -> None:
         try:
@@ -222,7 +224,7 @@ class Loop(ABC, Generic[ModelT, ExampleT]):
             self.optimizer.load_state_dict(state["optimizer"])
             torch.set_rng_state(state["random"])
             if self.device.type == "cuda" and state["random_cuda"] is not None:
-                torch.cuda.set_rng_state(state["random_cuda"])
+                torch.cuda.set_rng_state(state["random_cuda"], self.device)
             threads, now = state["threads"], torch.get_num_threads()
         except Exception as error:
             what = f"{type(error).__name__}: {error}"

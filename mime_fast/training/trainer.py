@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,8 @@ class Trainer(DialogueLoop):
 
     @cached_property
     def total_steps(self) -> int:
-        steps = sum(self.epoch_steps(epoch) for epoch in range(self.stage.max_epochs))
+        edges = sorted({0, *self.stage.extra_epochs.values(), self.stage.max_epochs})
+        steps = sum((end - epoch) * self.epoch_steps(epoch) for epoch, end in pairwise(edges))
         return min(steps, self.stage.max_steps) if self.stage.max_steps else steps
 
     def run(self) -> Progress:
@@ -100,6 +102,8 @@ class Trainer(DialogueLoop):
         if path.is_file():
             kept = [row for row in read_metrics(path) if row["step"] <= self.progress.step]
             write_bytes(path, b"".join(json_bytes(row) for row in kept))
+        if self.candidates is not None and not self.state.is_file():
+            self._save()  # several evaluations may come before the next step that can be saved
 
     def examples(self, epoch: int) -> Sequence[Example]:
         kinds = [kind for kind, epochs in self.stage.extra_epochs.items() if epoch < epochs]

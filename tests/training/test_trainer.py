@@ -7,6 +7,7 @@ import itertools
 import math
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from mime_fast.errors import MimeFastError
 from mime_fast.evaluation.metrics.likelihood import evaluate_likelihood
 from mime_fast.reference.mime import Mime
 from mime_fast.text.special import UNK_ID
-from mime_fast.training import run, trainer
+from mime_fast.training import loop, run, trainer
 from mime_fast.training.loop import Loop
 from mime_fast.training.losses import loss_terms
 from mime_fast.training.schedule import gold_listener_chance
@@ -149,6 +150,54 @@ def test_a_killed_run_goes_on_bit_for_bit(
     for path in kept[0]:
         assert (out / path).read_bytes() == (tmp_path / "unbroken" / path).read_bytes()
     assert not list(out.rglob("*.tmp")) and not list(out.rglob("*fold*"))
+
+
+def test_a_stage_of_the_risk_goes_on_from_before_its_first_step_to_save(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is killed after two evaluations and before step 10."""
+    plan = [stage(max_steps=2), stage(max_steps=12, eval_every_steps=3, risk_weight=5.0)]
+    run.train(plan, data, tmp_path / "unbroken", show_progress=False)
+    step = Loop._step
+
+    def dying(self: Loop[Any, Any], indices: Any) -> dict[str, float]:
+        if self.progress.step == 8:
+            raise Killed
+        return step(self, indices)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Loop, "_step", dying)
+        run.train(plan, data, tmp_path / "out", show_progress=False)
+    assert [row["step"] for row in metrics_of(tmp_path / "out")] == [3, 6]
+    run.train(plan, data, tmp_path / "out", show_progress=False)
+    assert_same_state(state_of(tmp_path / "unbroken"), state_of(tmp_path / "out"))
+
+
+def test_time_to_save_goes_on_over_epochs(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step takes four seconds, an epoch 48, and a state is saved once in 120; the last step's is written once."""
+    saved: list[int] = []
+    now = 0.0
+
+    def save(self: Loop[Any, Any]) -> None:
+        saved.append(self.progress.step)
+        write(self)
+
+    def step(self: Loop[Any, Any], indices: Any) -> dict[str, float]:
+        nonlocal now
+        now += 4.0
+        return work(self, indices)
+
+    write, work = Loop._save, Loop._step
+    monkeypatch.setattr(Loop, "_save", save)
+    monkeypatch.setattr(Loop, "_step", step)
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now))
+    run.train([stage(max_epochs=6, eval_every_steps=1000)], data, tmp_path / "out", show_progress=False)
+    assert saved == [31, 62, 72]
+
+
+def test_any_number_of_epochs_is_counted_at_once(tmp_path: Path, data: Path) -> None:
+    plan = stage(max_epochs=10**9, max_steps=1, extra_epochs={"situations": 10**9})
+    assert run.train([plan], data, tmp_path / "out", show_progress=False).step == 1
 
 
 def test_extra_pairs_are_in_the_first_epochs_only(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
