@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import mime_fast.needs_torch
 
@@ -20,6 +21,10 @@ class Memory:
 
     fused: Tensor  # M_fused; H in a model that fuses nothing; [B, S, C]
     real: Tensor  # bool [B, S]
+
+    def select(self, rows: Tensor) -> Self:
+        """The given dialogues; they may repeat, drop out or change places."""
+        return type(self)(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def risk(
         bfloat16_projection: project on the vocabulary in bfloat16; the softmax is in float32.
     """
     ids, rows = candidates.ids, candidates.rows
-    hidden = model.decode(decoder_inputs(ids), Memory(memory.fused[rows], memory.real[rows]))
+    hidden = model.decode(decoder_inputs(ids), memory.select(rows))
     real = torch.arange(ids.shape[1], device=ids.device) < candidates.sizes[:, None]
     places, nodes = shared_prefixes(candidates)
     logits = vocabulary_logits(model, hidden[places[0], places[1]], bfloat16_projection)  # a row a prefix

@@ -12,6 +12,7 @@ from torch import Tensor
 
 import mime_fast
 from mime_fast.checkpoints.model_folder import load_model_folder
+from mime_fast.config.model import MODEL_CONFIGS, ModelConfig
 from mime_fast.data.batches import decoder_inputs
 from mime_fast.data.empathetic_dialogues import read_pairs
 from mime_fast.errors import ConfigError
@@ -25,7 +26,7 @@ from mime_fast.training.recipe import Stage, check_stages
 from mime_fast.training.risk import CandidateBatch, risk, shared_prefixes, word_cost
 from mime_fast.training.run import train
 from tests.parity import assert_close
-from tests.reference.tiny import random_batch, tiny_model
+from tests.reference.tiny import random_batch, tiny, tiny_model
 from tests.training.small_run import metrics_of, stage, state_of
 
 SAID = {"suppress_tokens": [0, 1, 3, 4, 5, 6]}  # as a run's own candidates
@@ -102,6 +103,29 @@ def test_loss_terms_have_the_risk_for_the_batch() -> None:
     assert terms.reply_length > 0
     assert torch.equal(terms.response, plain.response)
     assert_close(terms.total(risk=2.0), plain.total() + 2 * terms.risk)
+
+
+@pytest.mark.parametrize("kind", MODEL_CONFIGS.values())
+def test_a_model_of_any_kind_has_a_risk(kind: type[ModelConfig]) -> None:
+    """A candidate in the batch has the log-probs that it has beside its own context."""
+    model, batch = tiny(kind), random_batch([3, 6, 1], [4, 2, 6])
+    memory, _ = model.decoder_memory(
+        model.encode(batch.context_ids, batch.state_ids), batch.emotion, torch.zeros(3, 2, model.config.hidden_size)
+    )
+    several = candidates()
+    found, _ = risk(model, memory, several, 0.1)
+    expected = torch.zeros(())
+    for row in range(3):
+        mine = several.rows == row
+        alone = CandidateBatch(
+            several.ids[mine],
+            several.sizes[mine],
+            torch.zeros_like(several.rows[mine]),
+            several.gains[mine],
+            several.lengths[mine],
+        )
+        expected = expected + risk(model, memory.select(torch.tensor([row])), alone, 0.1)[0]
+    assert_close(found, expected.double())
 
 
 def test_word_cost_is_the_slope_above_the_wanted_length() -> None:
