@@ -20,7 +20,7 @@ from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.models import frozen_copy
 from mime_fast.text.special import EOS_ID, SPECIAL_TOKENS
 from mime_fast.text.tokenizer import Tokenizer
-from mime_fast.training.gains import BleuGain, Gain
+from mime_fast.training.gains import AnswerGain, BleuGain, Gain
 from mime_fast.training.risk import CandidateBatch
 
 BEAMS: tuple[dict[str, Any], ...] = (  # for the risk in BLEU: what plain beams say, and what without repeats
@@ -52,7 +52,7 @@ class CandidateSource:
         tokenizer: Tokenizer,
         pairs: Sequence[Pair],
         seed: int,
-        answers: Gain | None = None,
+        answers: AnswerGain | None = None,
     ) -> None:
         """
         Args:
@@ -63,13 +63,15 @@ class CandidateSource:
         self.contexts = [pair.context for pair in pairs]
         references = tokenizer.tokenize_batch([pair.response for pair in pairs])
         self.mean_length = float(np.mean([len(reference) for reference in references]))
-        self.seed = seed
+        self.seed, self.answers = seed, answers
         self.follow(model)
         self.searches = DRAWS if answers else BEAMS
-        self.gain = answers or BleuGain(references, self._best(range(min(SAMPLE, len(pairs)))))
+        self.gain: Gain = answers or BleuGain(references, self._best(range(min(SAMPLE, len(pairs)))))
 
     def follow(self, model: DialogueModel) -> None:
         """Take a copy of this model's weights for the candidates to come."""
+        if self.answers is not None:
+            self.answers.forget()
         self.engine = quick_engine(model, self.tokenizer)
 
     def __call__(self, indices: Sequence[int]) -> CandidateBatch:

@@ -14,7 +14,6 @@ from mime_fast.evaluation.metrics.bleu import MAX_ORDER, count_matches
 from mime_fast.training.sentence_encoder import SentenceEncoder, Subworder, given_replies, wanted_replies
 
 LIKELIHOOD = 0.025  # of a reply's log-prob beside a cosine
-KNOWN_REPLIES = 100_000  # vectors that are kept, some 150 MB
 
 
 class Gain(Protocol):
@@ -85,6 +84,11 @@ class AnswerGain:
             gains[n] = cosine + LIKELIHOOD * score.logprob
         return [float(gain) for gain in gains]
 
+    def forget(self) -> None:
+        """Read all replies anew: last digits depend on what is read together, and a run that goes on has read none."""
+        for known in self.given:
+            known.clear()
+
     def _cosines(self, pairs: Sequence[int], candidates: Sequence[Candidate], said: Sequence[int]) -> list[float]:
         """Those of the candidates at `said`."""
         found: dict[int, float] = {}
@@ -100,8 +104,6 @@ class AnswerGain:
     def _given(self, fold: int, texts: Sequence[str]) -> list[npt.NDArray[np.float32]]:
         """Vectors of replies; the same ones come again and again."""
         known = self.given[fold]
-        if len(known) > KNOWN_REPLIES:
-            known.clear()
         new = list(dict.fromkeys(text for text in texts if text not in known))
         known.update(zip(new, given_replies(self.encoders[fold], self.subworder, new), strict=True))
         return [known[text] for text in texts]

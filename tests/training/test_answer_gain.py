@@ -85,6 +85,17 @@ def test_replies_that_are_known_are_not_read_again(
     assert answers([0, 1, 2, 3, 4, 5], candidates) == before
 
 
+def test_where_a_run_may_go_on_no_reply_is_known(data: Path, start: Path, encoder: Path) -> None:
+    """A state is saved only where the candidates follow new weights; a process that goes on from it knows none."""
+    pairs, folder = read_pairs(data, "train"), load_model_folder(start)
+    answers = answers_of(encoder, pairs, start)
+    source = CandidateSource(folder.model, folder.tokenizer, pairs, seed=3, answers=answers)
+    source([0, 1])
+    assert all(answers.given)
+    source.follow(folder.model)
+    assert not any(answers.given)
+
+
 def test_a_run_learns_what_is_worth_saying(
     data: Path, tmp_path: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
