@@ -73,7 +73,7 @@ def model_card(
             *_facts(config, stages[-1], inputs, vectors, ratings),
             f"\n{USE.format(name=name)}",
             "\n## Figures\n",
-            *_figures(runs, len(inputs.valid)),
+            *_figures(stages, runs, len(inputs.valid)),
             "\n## How it was made\n",
             f"Python {platform.python_version()}, PyTorch {version('torch')}. [{STARTED}]({STARTED}) has every choice",
             "of the recipe and hashes of the data. Of each stage, what is not the default:\n",
@@ -96,16 +96,17 @@ def _facts(config: ModelConfig, stage: Stage, inputs: Inputs, vectors: str, rati
         yield f"| rated replies | {ratings}, {len(inputs.ratings):,} contexts |"
 
 
-def _figures(runs: Sequence[Sequence[dict[str, Any]]], pairs: int) -> Iterator[str]:
-    """The evaluation with the lowest perplexity of each stage: the weights that were kept, but for `min_steps`."""
-    yield f"On {pairs:,} validation pairs, perplexity with unknown words paid for: of each stage the evaluation with"
-    yield "the lowest one, and its seconds of training in all.\n"
+def _figures(stages: Sequence[Stage], runs: Sequence[Sequence[dict[str, Any]]], pairs: int) -> Iterator[str]:
+    """The evaluation of each stage whose weights were kept: the lowest perplexity from `min_steps` on, or the end."""
+    yield f"On {pairs:,} validation pairs, perplexity with unknown words paid for: of each stage the evaluation whose"
+    yield "weights were kept, and its seconds of training in all.\n"
     yield "| stage | step | epoch | PPL | PPL, UNK free | top-1 | top-2 | top-5 | polarity | seconds |"
     yield "|---|---|---|---|---|---|---|---|---|---|"
-    for number, rows in enumerate(runs, start=1):
+    for number, (stage, rows) in enumerate(zip(stages, runs, strict=True), start=1):
         if not rows:
             continue
-        best = min(rows, key=lambda row: math.inf if row["ppl"] is None else row["ppl"])
+        allowed = [row for row in rows if row["step"] >= stage.min_steps] or rows[-1:]
+        best = min(allowed, key=lambda row: math.inf if row["ppl"] is None else row["ppl"])
         shares = " | ".join(f"{best[key]:.1%}" for key in ("top1", "top2", "top5", "polarity_accuracy"))
         words = " | ".join("-" if best[key] is None else f"{best[key]:.2f}" for key in ("ppl", "ppl_unk_free"))
         seconds = f"{rows[-1]['seconds']:,.0f}"

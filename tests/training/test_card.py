@@ -14,7 +14,7 @@ from mime_fast.data.empathetic_dialogues import Pair
 from mime_fast.errors import OutputError
 from mime_fast.text.tokenizer import Tokenizer
 from mime_fast.training import run
-from mime_fast.training.card import WRITTEN, model_card
+from mime_fast.training.card import WRITTEN, _figures, model_card
 from mime_fast.training.inputs import Inputs
 from mime_fast.training.ratings import Rated
 from mime_fast.training.started import CARD
@@ -60,6 +60,16 @@ def test_a_card_names_the_reranker_and_its_ratings() -> None:
     for others in ([taught, plain], [plain]):
         card = model_card("it", others, [[]] * len(others), inputs, "", "rated.jsonl")
         assert "| reranker |" not in card and "| rated replies |" not in card
+
+
+@pytest.mark.parametrize(("min_steps", "kept"), [(0, 2), (5, 6), (6, 6), (8, 8), (9, 8)])
+def test_its_figures_are_of_the_weights_that_were_kept(min_steps: int, kept: int) -> None:
+    """The lowest perplexity from `min_steps` on; of a run that is shorter, the last."""
+    figures = ("ppl", "ppl_unk_free", "top1", "top2", "top5", "polarity_accuracy")
+    perplexities = {2: 3.0, 4: 4.0, 6: 5.0, 8: 6.0}
+    rows = [{"step": n, "epoch": 0.1, "seconds": 1.0} | dict.fromkeys(figures, ppl) for n, ppl in perplexities.items()]
+    *_, line = _figures([stage(min_steps=min_steps)], [rows], 9)
+    assert line.startswith(f"| 1 | {kept} | 0.1 | {perplexities[kept]:.2f} |")
 
 
 def test_a_card_of_ones_own_is_left(tmp_path: Path, data: Path) -> None:
