@@ -164,9 +164,16 @@ class SentenceEncoder(nn.Module):
 
 
 def check_encoder(folder: Path) -> None:
-    """CheckpointError: the encoder in a folder cannot be read."""
-    Subworder(folder)
-    SentenceEncoder(folder)
+    """CheckpointError: the encoder in a folder cannot be read, or is too small for what it is to read."""
+    ids = Subworder(folder).tokenizer.get_vocab().values()
+    config = SentenceEncoder(folder).bert.config
+    for name, least in (
+        ("max_position_embeddings", MAX_CONTEXT),
+        ("type_vocab_size", 2),
+        ("vocab_size", max(ids) + 1),
+    ):
+        if getattr(config, name) < least:
+            raise CheckpointError(f"{folder}/config.json: {name}={getattr(config, name)}: must be {least} or more")
 
 
 Vectors = npt.NDArray[np.float32]

@@ -18,12 +18,13 @@ from mime_fast.training.sentence_encoder import (
     MAX_REPLY,
     SentenceEncoder,
     Subworder,
+    check_encoder,
     emotion_probs,
     given_replies,
     sentence_encoder_folder,
     wanted_replies,
 )
-from tests.training.tiny_encoder import WIDTH, write_encoder
+from tests.training.tiny_encoder import WIDTH, WORDS, write_encoder
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +123,17 @@ def test_a_damaged_tokenizer(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "other" / "tokenizer.json").write_text("{", encoding="utf-8")
     with pytest.raises(CheckpointError, match=r"tokenizer.json: not readable"):
         Subworder(tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("key", "least"), [("max_position_embeddings", 96), ("type_vocab_size", 2), ("vocab_size", 21)]
+)
+def test_an_encoder_that_is_too_small(tmp_path: Path, key: str, least: int) -> None:
+    write_encoder(tmp_path / "small", WORDS, **{key: least - 1})
+    with pytest.raises(CheckpointError, match=f"config.json: {key}={least - 1}: must be {least} or more"):
+        check_encoder(tmp_path / "small")
+    write_encoder(tmp_path / "enough", WORDS, **{key: least})
+    check_encoder(tmp_path / "enough")
 
 
 def test_no_encoder_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:

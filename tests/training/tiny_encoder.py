@@ -36,21 +36,21 @@ WORDS = [
 WIDTH = 16
 
 
-def write_encoder(folder: Path, words: list[str] = WORDS) -> Path:
-    """Weights drawn with seed 0, word pieces that are whole words."""
+def write_encoder(folder: Path, words: list[str] = WORDS, **sizes: int) -> Path:
+    """Weights drawn with seed 0, word pieces that are whole words; `sizes` in place of the config's."""
     folder.mkdir(parents=True)
     vocabulary = {word: i for i, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *words])}
     tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = Whitespace()
     tokenizer.save(str(folder / "tokenizer.json"))
     torch.manual_seed(0)
+    usual = {"vocab_size": len(vocabulary), "max_position_embeddings": 128}
     config = BertConfig(
-        vocab_size=len(vocabulary),
+        **(usual | sizes),
         hidden_size=WIDTH,
         num_hidden_layers=1,
         num_attention_heads=2,
         intermediate_size=32,
-        max_position_embeddings=128,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
     )
