@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -27,8 +28,11 @@ def check_sklearn() -> None:
         raise BackendError(f"emotion_teacher needs scikit-learn ({error}): pip install 'mime-fast[train]'") from None
 
 
-def dialogue_folds(pairs: Sequence[Pair], count: int = FOLDS) -> npt.NDArray[np.int64]:
+def dialogue_folds(pairs: Sequence[Pair], count: int = FOLDS, asked: str = "emotion_teacher") -> npt.NDArray[np.int64]:
     """The fold of every pair, [n], from 0; all pairs of a dialogue are in one.
+
+    Args:
+        asked: the recipe's key that asked for folds, for the message.
 
     Raises:
         ConfigError: fewer dialogues than folds.
@@ -37,11 +41,34 @@ def dialogue_folds(pairs: Sequence[Pair], count: int = FOLDS) -> npt.NDArray[np.
 
     dialogues = [pair.conv_id for pair in pairs]
     if len(set(dialogues)) < count:
-        raise ConfigError(f"emotion_teacher: {len(set(dialogues))} dialogues; must be {count} or more")
+        raise ConfigError(f"{asked}: {len(set(dialogues))} dialogues; must be {count} or more")
     folds = np.empty(len(pairs), dtype=np.int64)
     for fold, (_, held_out) in enumerate(GroupKFold(count).split(dialogues, groups=dialogues)):
         folds[held_out] = fold
     return folds
+
+
+def check_teachable(pairs: Sequence[Pair]) -> None:
+    """ConfigError where a classifier of `teach` would have too little to learn from."""
+    folds = dialogue_folds(pairs)
+    for fold in range(FOLDS):
+        rest = [pair for pair, own in zip(pairs, folds.tolist(), strict=True) if own != fold]
+        where = f"emotion_teacher: a fold of {FOLDS} leaves {len(rest)} contexts"
+        if len({pair.emotion for pair in rest}) < 2:
+            raise ConfigError(f"{where} of one emotion, {rest[0].emotion}; must be of 2 or more")
+        if not _has_features(pair.context for pair in rest):
+            raise ConfigError(f"{where}; one word or more must be in {MIN_DOCUMENTS} of them")
+
+
+def _has_features(contexts: Iterable[Sequence[str]]) -> bool:
+    """Whether a feature is in so many contexts that it is not left out."""
+    seen: Counter[str] = Counter()
+    for context in contexts:
+        features = set(_features(context))
+        seen.update(features)
+        if any(seen[feature] >= MIN_DOCUMENTS for feature in features):
+            return True
+    return False
 
 
 def teach(pairs: Sequence[Pair], threads: int = 1) -> npt.NDArray[np.float32]:
@@ -54,10 +81,11 @@ def teach(pairs: Sequence[Pair], threads: int = 1) -> npt.NDArray[np.float32]:
         threads: that fit folds at the same time, in this process; the answers do not depend on their number.
 
     Raises:
-        ConfigError: fewer than five dialogues.
+        ConfigError: fewer than five dialogues, or too little in them.
         BackendError: scikit-learn is not installed.
     """
     check_sklearn()
+    check_teachable(pairs)
     from joblib import parallel_config
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.feature_extraction.text import TfidfVectorizer

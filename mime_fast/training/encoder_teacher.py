@@ -59,10 +59,11 @@ def teach_by_encoders(
         probs = np.full((len(examples), len(LABELS)), np.nan, dtype=np.float32)
     for fold in range(int(folds.max()) + 1):
         held_out = np.flatnonzero(folds == fold)
+        state = answers.with_name(f"{answers.stem}-fold-{fold + 1}.pt")
         if np.isfinite(probs[held_out]).all():
+            state.unlink(missing_ok=True)  # of a run that was killed just before it did so
             continue
         rest = [examples[i] for i in np.flatnonzero(folds != fold).tolist()]
-        state = answers.with_name(f"{answers.stem}-fold-{fold + 1}.pt")
         training = FoldTraining(make_model(), rest, steps, state, fold, show_progress=show_progress)
         training.run()
         probs[held_out] = _answers(training.trained, [examples[i] for i in held_out.tolist()])

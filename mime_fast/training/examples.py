@@ -15,11 +15,11 @@ from mime_fast.data.batches import Example, make_examples
 from mime_fast.data.empathetic_dialogues import Pair
 from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.training.answers import keep_answers, kept_answers
-from mime_fast.training.emotion_teacher import dialogue_folds, teach
+from mime_fast.training.emotion_teacher import check_teachable, dialogue_folds, teach
 from mime_fast.training.encoder_teacher import teach_by_encoders
 from mime_fast.training.inputs import Inputs, fingerprint, fingerprint_pairs
 from mime_fast.training.recipe import Stage
-from mime_fast.training.sentence_teacher import SentenceTeacher, teach_by_sentences
+from mime_fast.training.sentence_teacher import SentenceTeacher, sentence_folds, teach_by_sentences
 
 
 def train_examples(
@@ -75,6 +75,14 @@ def sentence_teacher(
     return teach_by_sentences(
         pairs, inputs.sentence_encoder, steps, kept, seed=stage.seed, device=device, show_progress=show_progress
     )
+
+
+def check_teachers(stages: Sequence[Stage], inputs: Inputs) -> None:
+    """ConfigError where there is too little data for the teachers that stages ask for."""
+    if any(stage.emotion_teacher for stage in stages):
+        check_teachable(inputs.pairs)
+    if any(stage.sentence_teacher_steps for stage in stages):
+        sentence_folds(inputs.pairs)
 
 
 def _sentences(teacher: SentenceTeacher, pairs: Sequence[Pair]) -> npt.NDArray[np.float32]:

@@ -18,7 +18,7 @@ from mime_fast.config.generation import GenerationConfig
 from mime_fast.data.batches import make_examples
 from mime_fast.data.empathetic_dialogues import Pair, read_pairs
 from mime_fast.data.reading.options import Reading
-from mime_fast.errors import ConfigError
+from mime_fast.errors import ConfigError, DataError
 from mime_fast.evaluation.pair_checks import check_lengths
 from mime_fast.files import hash_of
 from mime_fast.progress import note
@@ -99,6 +99,9 @@ def read_inputs(
     style: Literal["true", "released"] = "released" if stage.preset == "released" else "true"
     train = read_pairs(data, "train", style, reading=reading)
     valid = read_pairs(data, "valid", style, reading=reading)
+    for split, pairs in (("train", train), ("valid", valid)):
+        if not pairs:
+            raise DataError(f"{os.fspath(data)}: no reply of a listener in the {split} split; must have one or more")
     counted = [train]
     if stage.vocabulary_splits == "all":
         counted += [valid, read_pairs(data, "test", style, reading=reading)]

@@ -17,7 +17,7 @@ from mime_fast.reference.reranker import Reranker
 from mime_fast.training.candidates import CandidateSource, quick_engine
 from mime_fast.training.card import write_card
 from mime_fast.training.emotion_teacher import check_sklearn
-from mime_fast.training.examples import sentence_teacher, train_examples
+from mime_fast.training.examples import check_teachers, sentence_teacher, train_examples
 from mime_fast.training.gains import AnswerGain
 from mime_fast.training.inputs import Inputs, check_inputs, read_inputs
 from mime_fast.training.loop import Progress
@@ -63,7 +63,8 @@ def train(
         where the last stage ended.
 
     Raises:
-        ConfigError: stages that do not fit together or to what is given, `out` is the data's folder, or no such device.
+        ConfigError: stages that do not fit together or to what is given, too little data for a stage's teacher, `out`
+            is the data's folder, or no such device.
         DataError: data, vectors or ratings cannot be read.
         InputError: a pair is too long for the model; the message names it.
         CheckpointError: the run in `out` was started with something else, or has lost its weights, or another one is
@@ -79,6 +80,7 @@ def train(
         check_sklearn()  # now, not after hours of other stages
     inputs = read_inputs(stages, data, vectors, sentence_encoder, ratings, reading=reading, show_progress=show_progress)
     check_inputs(stages, inputs)
+    check_teachers(stages, inputs)
     if inputs.sentence_encoder is not None:
         check_encoder(inputs.sentence_encoder)  # before the stages without it
     with only_run(Path(out)):

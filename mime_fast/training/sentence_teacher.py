@@ -103,17 +103,18 @@ def teach_by_sentences(
     replies = subworder.replies([pair.response for pair in pairs])
     emotions = [emotion_index(pair.emotion) for pair in pairs]
     examples = [SentenceExample(*each) for each in zip(contexts, replies, emotions, strict=True)]
-    folds = dialogue_folds(pairs, FOLDS)
+    folds = sentence_folds(pairs)
     encoders = []
     for fold in range(FOLDS):
         path = kept.with_name(f"{kept.name}-fold-{fold + 1}.safetensors")
         torch.manual_seed(seed)
         model = SentenceEncoder(encoder).to(device)
+        state = path.with_suffix(".pt")
         if path.is_file():
             _load(model, path)
+            state.unlink(missing_ok=True)  # of a run that was killed just before it did so
         else:
             rest = [examples[i] for i in np.flatnonzero(folds != fold).tolist()]
-            state = path.with_suffix(".pt")
             title = f"sentence teacher, fold {fold + 1} of {FOLDS}"
             training = SentenceTraining(model, rest, steps, state, title, seed, show_progress=show_progress)
             training.run()
@@ -121,6 +122,11 @@ def teach_by_sentences(
             state.unlink(missing_ok=True)
         encoders.append(model.eval().requires_grad_(False))
     return SentenceTeacher(kept, folds, encoders, subworder)
+
+
+def sentence_folds(pairs: Sequence[Pair]) -> npt.NDArray[np.int64]:
+    """The fold of every pair, [n]. ConfigError: fewer dialogues than folds."""
+    return dialogue_folds(pairs, FOLDS, "sentence_teacher_steps")
 
 
 class SentenceTraining(Loop[SentenceEncoder, SentenceExample]):

@@ -22,7 +22,8 @@ from mime_fast.training.emotion_teacher import teach
 from mime_fast.training.losses import classification_loss
 from mime_fast.training.run import train
 from tests.reference.tiny import random_batch
-from tests.training.small_run import stage, state_of
+from tests.training.small_run import stage, state_of, write_split
+from tests.training.tiny_encoder import write_encoder
 
 EMOTIONS = ["joyful", "sad", "proud"]
 
@@ -94,6 +95,37 @@ def test_answers_are_kept_for_all_stages(data: Path, tmp_path: Path, monkeypatch
     kept.write_bytes(b"broken")
     with pytest.raises(CheckpointError, match="not readable"):
         train(plan, data, tmp_path / "out", show_progress=False)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        (
+            [pair(i, "the sun shines", "joyful") for i in range(10)],
+            "a fold of 5 leaves 8 contexts of one emotion, joyful; must be of 2 or more",
+        ),
+        (
+            [pair(i, f"word{i}", EMOTIONS[i % 3]) for i in range(10)],
+            "a fold of 5 leaves 8 contexts; one word or more must be in 3 of them",
+        ),
+    ],
+)
+def test_too_little_in_them(pairs: list[Pair], message: str) -> None:
+    with pytest.raises(ConfigError, match=f"emotion_teacher: {message}"):
+        teach(pairs)
+
+
+def test_too_few_dialogues_for_a_run(data: Path, tmp_path: Path) -> None:
+    """They are refused before anything is written; the message names what asked."""
+    write_split(data, "train", 4)
+    with pytest.raises(ConfigError, match="emotion_teacher: 4 dialogues; must be 5 or more"):
+        train([stage(max_steps=1), stage(emotion_teacher=0.5)], data, tmp_path / "out", show_progress=False)
+    write_split(data, "train", 1)
+    plan = stage(sentence_teacher_steps=1, reranker_contexts=1, generation={"do_sample": True, "num_beams": 1})
+    encoder = write_encoder(tmp_path / "encoder")
+    with pytest.raises(ConfigError, match="sentence_teacher_steps: 1 dialogues; must be 2 or more"):
+        train([stage(max_steps=1), plan], data, tmp_path / "out", sentence_encoder=encoder, show_progress=False)
+    assert not (tmp_path / "out").exists()
 
 
 def test_too_few_dialogues() -> None:

@@ -76,6 +76,7 @@ def test_a_killed_run_goes_on_with_its_fold(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(encoder_teacher.FoldTraining, "_step", dying)
     with pytest.raises(KeyboardInterrupt):
         teach_by_encoders(examples, folds, make_model, 10, tmp_path / "cut.npy", show_progress=False)
+    (tmp_path / "cut-fold-1.pt").touch()  # as a kill between the answers and its removal leaves it
     found = teach_by_encoders(examples, folds, make_model, 10, tmp_path / "cut.npy", show_progress=False)
     np.testing.assert_array_equal(found, whole)
     assert steps[22:25] == [("cut-fold-3.pt", 2), ("killed", 0), ("cut-fold-3.pt", 3)]

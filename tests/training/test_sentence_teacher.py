@@ -94,6 +94,7 @@ def test_a_killed_run_goes_on_with_its_fold(encoder: Path, tmp_path: Path, monke
     monkeypatch.setattr(SentenceTraining, "_step", dying)
     with pytest.raises(KeyboardInterrupt):
         teach_by_sentences(pairs, encoder, 6, tmp_path / "cut", show_progress=False)
+    (tmp_path / "cut-fold-1.pt").touch()  # as a kill between the weights and its removal leaves it
     found = teach_by_sentences(pairs, encoder, 6, tmp_path / "cut", show_progress=False)
     assert steps[8:11] == [("cut-fold-2.pt", 2), ("killed", 0), ("cut-fold-2.pt", 3)]
     assert len(steps) == 13

@@ -15,7 +15,7 @@ import torch
 
 from mime_fast.checkpoints.model_folder import load_model_folder
 from mime_fast.config.model import MODEL_CONFIGS
-from mime_fast.errors import MimeFastError
+from mime_fast.errors import DataError, MimeFastError
 from mime_fast.evaluation.metrics.likelihood import evaluate_likelihood
 from mime_fast.reference.mime import Mime
 from mime_fast.text.special import UNK_ID
@@ -24,7 +24,7 @@ from mime_fast.training.loop import Loop
 from mime_fast.training.losses import loss_terms
 from mime_fast.training.schedule import gold_listener_chance
 from mime_fast.training.start import new_weights
-from tests.training.small_run import SMALL, metrics_of, stage, state_of
+from tests.training.small_run import SMALL, metrics_of, stage, state_of, write_split
 
 
 def assert_same_state(first: dict[str, Any], second: dict[str, Any]) -> None:
@@ -301,6 +301,14 @@ def test_an_exploding_loss_is_reported(tmp_path: Path, data: Path) -> None:
     plan = stage(schedule="constant", learning_rate=1.0, warmup_steps=1, max_grad_norm=0.0, weight_decay=1e6)
     with pytest.raises(MimeFastError, match=r"step \d+: the loss is"):
         run.train([plan], data, tmp_path / "out", show_progress=False)
+
+
+@pytest.mark.parametrize("split", ["train", "valid"])
+def test_a_split_without_pairs_is_refused_before_training(tmp_path: Path, data: Path, split: str) -> None:
+    write_split(data, split, 0)
+    with pytest.raises(DataError, match=f"data: no reply of a listener in the {split} split; must"):
+        run.train([stage(max_steps=2)], data, tmp_path / "out", show_progress=False)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_run_without_a_finite_perplexity_is_reported(
