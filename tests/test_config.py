@@ -44,6 +44,14 @@ def test_what_is_no_object_is_refused(values: Any) -> None:
         GenerationConfig.from_dict(values)
 
 
+def test_replace_names_unknown_keys() -> None:
+    changes: Any = {"beams": 3, "top": 1}
+    with pytest.raises(
+        ConfigError, match="GenerationConfig: unknown key 'beams'; unknown key 'top'; allowed keys: num_b"
+    ):
+        GenerationConfig().replace(**changes)
+
+
 def test_unknown_keys_of_any_type_are_named() -> None:
     values: Any = {1: 2, "a": 3}
     with pytest.raises(ConfigError, match="config: unknown key 'a'; unknown key 1; allowed keys: num_beams, "):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import os
 from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any, Self
@@ -49,7 +50,16 @@ class Config:
         }
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with some fields changed (and validated)."""
+        """A copy with some fields changed (and validated).
+
+        Raises:
+            ConfigError: an unknown key (one message names all), or a value that is not allowed.
+        """
+        fields = [field.name for field in dataclasses.fields(self)]  # type: ignore[arg-type]
+        unknown = sorted(changes.keys() - fields)
+        if unknown:
+            faults = "; ".join(f"unknown key {name!r}" for name in unknown)
+            raise ConfigError(f"{type(self).__name__}: {faults}; allowed keys: {', '.join(fields)}")
         return dataclasses.replace(self, **changes)  # type: ignore[type-var]
 
     def _make_plain(self) -> None:
@@ -81,3 +91,9 @@ def check_float(name: str, value: object, low: float, high: float, *, open_low: 
 def check_bool(name: str, value: object) -> None:
     if not isinstance(value, bool):
         raise ConfigError(f"{name}={value!r}: must be true or false")
+
+
+def check_path(name: str, value: object) -> None:
+    path = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(path, str) or "\0" in path:
+        raise ConfigError(f"{name}={value!r}: must be a path, a str or Path without NUL characters")

@@ -18,8 +18,9 @@ from mime_fast.evaluation import paper
 from mime_fast.evaluation.evaluate import check_measuring, versions
 from mime_fast.evaluation.measured import SEEDS, GoldOrPredicted, Measured
 from mime_fast.evaluation.metrics.metric import BY_KEY, OF_SEVERAL, Figures, check_groups, compute
+from mime_fast.evaluation.pair_checks import pairs_of
 from mime_fast.evaluation.searches import Search
-from mime_fast.evaluation.systems import LOAD_OPTIONS, System, check_systems
+from mime_fast.evaluation.systems import LOAD_OPTIONS, System, check_systems, systems_of
 
 SYSTEM_OPTIONS = (*LOAD_OPTIONS, "stochastic")  # the tables' searches and seeds are the same for all models
 OVER_SEEDS = ("bleu_beam", "ppl")  # of Table 5
@@ -105,7 +106,8 @@ def compare(
         tell: is called with a line on each model before it is loaded.
 
     Raises:
-        ConfigError: an unknown metric or polarity, a number out of range, a name twice, an option that is not allowed.
+        ConfigError: something else than systems, an unknown metric or polarity, a number out of range, a name twice, an
+            option that is not allowed.
         CheckpointError: no such model, or a broken one.
         BackendError: what a model is to be loaded with cannot run here.
         InputError: no pairs, or one that a model cannot read; the message names the pair.
@@ -113,7 +115,8 @@ def compare(
     groups = check_groups(metrics, OF_SEVERAL)
     seed, batch_size = check_measuring(polarity, seed, batch_size)
     check_int("noise_seeds", noise_seeds, 1, MAX_SEEDS)
-    noise_seeds, systems, pairs = int(noise_seeds), list(systems), list(pairs)
+    noise_seeds, pairs = int(noise_seeds), pairs_of(pairs)
+    systems = systems_of(systems)
     check_systems(systems, SYSTEM_OPTIONS, load_options=load_options)
     models = []
     for system in systems:

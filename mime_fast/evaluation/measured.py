@@ -16,7 +16,7 @@ from mime_fast.engine.engine import Engine
 from mime_fast.engine.options import resolve_options
 from mime_fast.evaluation.metrics.diversity import Diversity, diversity
 from mime_fast.evaluation.metrics.likelihood import Likelihood, PairFigures, per_pair
-from mime_fast.evaluation.pair_checks import check_lengths, check_pairs
+from mime_fast.evaluation.pair_checks import check_lengths, check_pairs, pairs_of
 from mime_fast.evaluation.searches import SEARCHES, Search
 from mime_fast.progress import followed
 
@@ -49,7 +49,7 @@ class Measured:
     ) -> None:
         """InputError: no pairs, or one that the model cannot read; the message names the pair."""
         self.engine = engine
-        pairs = list(pairs)
+        pairs = pairs_of(pairs)
         check_pairs(pairs, engine.tokenizer)
         self.examples = make_examples(pairs, engine.tokenizer)
         check_lengths(pairs, self.examples, engine.config.max_positions)

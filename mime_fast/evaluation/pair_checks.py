@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from mime_fast.data.batches import Example
 from mime_fast.data.dialogue_checks import check_dialogue, check_utterance
@@ -10,6 +10,17 @@ from mime_fast.data.empathetic_dialogues import Pair
 from mime_fast.emotions import emotion_index
 from mime_fast.errors import InputError
 from mime_fast.text.tokenizer import Tokenizer
+
+
+def pairs_of(given: object) -> list[Pair]:
+    """The pairs as a list. InputError: something else than pairs, and not several of them."""
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise InputError(f"pairs are of type {type(given).__name__}; must be a list of Pair, as read_pairs returns it")
+    pairs = list(given)
+    for i, pair in enumerate(pairs):
+        if not isinstance(pair, Pair):
+            raise InputError(f"pair {i} is of type {type(pair).__name__}; must be a Pair, as read_pairs returns it")
+    return pairs
 
 
 def check_pairs(pairs: Sequence[Pair], tokenizer: Tokenizer) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,20 @@ def parse_system(text: str, options: Sequence[str] = OPTIONS, *, files: bool = F
     if given and files and system.is_file:
         raise ConfigError(f"{text!r}: options are for models; {system.source} is a file of replies")
     return system
+
+
+def systems_of(given: object) -> list[System]:
+    """The systems as a list. ConfigError: something else than systems, and not several of them."""
+    systems = list(given) if isinstance(given, Iterable) and not isinstance(given, str | bytes) else None
+    if systems is None or not all(isinstance(system, System) for system in systems):
+        raise ConfigError(f"systems={given!r:.80}: must be a list of System")
+    for system in systems:
+        for name, value in (("name", system.name), ("source", system.source)):
+            if not isinstance(value, str):
+                raise ConfigError(f"{name} of a System={value!r}: must be a str")
+        if not isinstance(system.options, Mapping):
+            raise ConfigError(f"{system.name}: options={system.options!r}: must be a dict")
+    return systems
 
 
 def check_systems(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from mime_fast.checkpoints.model_folder import check_generation
-from mime_fast.config.checks import Config, check_bool, check_float, check_int
+from mime_fast.config.checks import Config, check_bool, check_float, check_int, check_path
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.config.model import ModelConfig, config_class
 from mime_fast.errors import ConfigError, DataError
@@ -167,6 +167,7 @@ class Stage(Config):
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed; `max_steps` cuts teachers' steps, reranker contexts and rating epochs."""
         most = changes.get("max_steps", 0)
+        check_int("max_steps", most, 0)
         several = *TEACHER_STEPS, "reranker_contexts", "rating_epochs"
         cut = {name: min(getattr(self, name), most or getattr(self, name)) for name in several}
         return super().replace(**(cut | changes))
@@ -201,8 +202,9 @@ def read_recipe(path: str | os.PathLike[str]) -> list[Stage]:
 
     Raises:
         DataError: the file is missing or not TOML;
-        ConfigError: a value in it is not allowed, or stages do not fit.
+        ConfigError: a value in it is not allowed, or stages do not fit; `path` is no path.
     """
+    check_path("path", path)
     try:
         values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -223,7 +225,12 @@ def read_recipe(path: str | os.PathLike[str]) -> list[Stage]:
 
 
 def check_stages(stages: Sequence[Stage]) -> None:
-    """ConfigError where a stage cannot go on from the one before: another model or vocabulary, or nothing before it."""
+    """ConfigError where something is no stage, or a stage cannot go on from the one before.
+
+    Its model or vocabulary is another one, or nothing is before it.
+    """
+    if not isinstance(stages, list | tuple) or not all(isinstance(stage, Stage) for stage in stages):
+        raise ConfigError(f"stages={stages!r:.80}: must be a list of Stage, as read_recipe returns it")
     if not stages:
         raise ConfigError("a recipe without stages: must have one or more")
     if stages[0].risk_weight:

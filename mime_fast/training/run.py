@@ -9,6 +9,7 @@ from pathlib import Path
 from mime_fast.backends.select import torch_device
 from mime_fast.checkpoints.model_folder import ModelFolder, load_model_folder
 from mime_fast.checkpoints.reranker import RERANKER, save_reranker
+from mime_fast.config.checks import check_path
 from mime_fast.data.batches import make_examples
 from mime_fast.data.reading.options import Reading
 from mime_fast.errors import ConfigError
@@ -63,8 +64,8 @@ def train(
         where the last stage ended.
 
     Raises:
-        ConfigError: stages that do not fit together or to what is given, too little data for a stage's teacher, `out`
-            is the data's folder, or no such device.
+        ConfigError: an argument of another type, stages that do not fit together or to what is given, too little data
+            for a stage's teacher, `out` is the data's folder, or no such device.
         DataError: data, vectors or ratings cannot be read.
         InputError: a pair is too long for the model; the message names it.
         CheckpointError: the run in `out` was started with something else, or has lost its weights, or another one is
@@ -73,6 +74,13 @@ def train(
             there.
     """
     check_stages(stages)
+    for name, path in (("data", data), ("out", out)):
+        check_path(name, path)
+    for name, maybe in (("vectors", vectors), ("sentence_encoder", sentence_encoder), ("ratings", ratings)):
+        if maybe is not None:
+            check_path(name, maybe)
+    if not isinstance(reading, Reading | None):
+        raise ConfigError(f"reading={reading!r}: must be a Reading, or None")
     device = torch_device(device)
     if os.path.isdir(data) and os.path.realpath(data) == os.path.realpath(out):
         raise ConfigError(f"out={os.fspath(out)}: is the folder of the data; must be another folder")

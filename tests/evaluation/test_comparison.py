@@ -188,6 +188,29 @@ def test_bad_systems_and_pairs(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"systems": "mime-ed"}, "systems='mime-ed': must be a list of System"),
+        ({"systems": None}, "systems=None: must be a list of System"),
+        ({"systems": ["mime-ed"]}, r"systems=\['mime-ed'\]: must be a list of System"),
+        ({"systems": [System(1, "nowhere", {})]}, "name of a System=1: must be a str"),  # type: ignore[arg-type]
+        ({"systems": [System("a", 2, {})]}, "source of a System=2: must be a str"),  # type: ignore[arg-type]
+        ({"systems": [System("a", "nowhere", [])]}, r"a: options=\[\]: must be a dict"),  # type: ignore[arg-type]
+        ({"pairs": None}, "pairs are of type NoneType; must be a list of Pair"),
+        ({"pairs": "abc"}, "pairs are of type str; must be a list of Pair"),
+        ({"pairs": [{"context": ["a"]}]}, "pair 0 is of type dict; must be a Pair"),
+        ({"metrics": 3}, "metrics=3: must be a list of some of "),
+        ({"metrics": [["ppl"]]}, r"metrics: \['ppl'\]; must be some of "),
+    ],
+)
+def test_arguments_of_other_types_are_refused(given: dict[str, Any], message: str) -> None:
+    """Before any model is looked for."""
+    arguments: dict[str, Any] = {"systems": [System("a", "nowhere", {})], "pairs": make_pairs()}
+    with pytest.raises((ConfigError, InputError), match=message):
+        compare(**(arguments | given))
+
+
+@pytest.mark.parametrize(
     ("options", "load_options", "message"),
     [
         ({"num_beams": 1}, None, "b: option 'num_beams'; must be one of device, .*, stochastic"),

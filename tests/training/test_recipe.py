@@ -121,6 +121,15 @@ def test_bad_recipes_say_what_is_allowed(tmp_path: Path, text: str, message: str
         read_recipe(path)
 
 
+def test_changes_of_a_stage_are_checked() -> None:
+    for changes, message in (
+        ({"max_steps": "3"}, "max_steps='3': must be an integer of 0 or more"),
+        ({"max_step": 1}, "Stage: unknown key 'max_step'; allowed keys: "),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            Stage().replace(**changes)
+
+
 def test_a_stage_of_numbers_of_other_libraries_is_json() -> None:
     given: dict[str, Any] = {"seed": np.int64(1), "learning_rate": np.float32(0.5), "betas": (np.float32(0.5), 0)}
     given |= {"model": {"dropout": np.float64(0.25)}, "generation": {"suppress_tokens": (np.int64(3),)}}
@@ -151,6 +160,34 @@ def test_what_a_model_cannot_be_trained_to_is_refused_before_training(
     with pytest.raises(error, match=message):
         train([stage(**changes)], data, out, show_progress=False)
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"stages": Stage()}, r"stages=Stage\(.*: must be a list of Stage, as read_recipe returns it"),
+        ({"stages": "recipe.toml"}, "stages='recipe.toml': must be a list of Stage"),
+        ({"stages": [{"seed": 1}]}, r"stages=\[{'seed': 1}\]: must be a list of Stage"),
+        ({"data": None}, "data=None: must be a path"),
+        ({"out": None}, "out=None: must be a path"),
+        ({"out": 5}, "out=5: must be a path"),
+        ({"out": "a\0b"}, r"out='a\\x00b': must be a path, a str or Path without NUL characters"),
+        ({"vectors": [1]}, r"vectors=\[1\]: must be a path"),
+        ({"sentence_encoder": b"a"}, "sentence_encoder=b'a': must be a path"),
+        ({"ratings": 1}, "ratings=1: must be a path"),
+        ({"reading": "csv"}, "reading='csv': must be a Reading, or None"),
+    ],
+)
+def test_arguments_of_other_types_are_refused(tmp_path: Path, given: dict[str, Any], message: str) -> None:
+    arguments: dict[str, Any] = {"stages": [stage()], "data": tmp_path, "out": tmp_path / "out"}
+    with pytest.raises(ConfigError, match=message):
+        train(**(arguments | given))
+
+
+@pytest.mark.parametrize("path", [5, None, "a\0b"])
+def test_a_recipe_is_a_path(path: Any) -> None:
+    with pytest.raises(ConfigError, match=r"path=.*: must be a path"):
+        read_recipe(path)
 
 
 def test_a_recipe_that_is_not_toml(tmp_path: Path) -> None:

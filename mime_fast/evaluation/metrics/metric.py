@@ -126,7 +126,7 @@ def check_groups(wanted: Iterable[str] | None, allowed: Sequence[str] = GROUPS) 
         ConfigError: an unknown group, an empty list, or a text in place of a list.
     """
     names = ", ".join(allowed)
-    if isinstance(wanted, str):
+    if isinstance(wanted, str) or not isinstance(wanted, Iterable | None):
         raise ConfigError(f"metrics={wanted!r}: must be a list of some of {names}")
     asked = None if wanted is None else list(wanted)
     unknown = [repr(group) for group in asked or () if group not in allowed]
