@@ -119,6 +119,9 @@ class Stage(Config):
                 f"encoder_teacher_steps={self.encoder_teacher_steps} with emotion_teacher=0: it must be above 0"
             )
         answers = bool(self.risk_weight) and self.risk_gain == "answer"
+        for name, default in (("risk_gain", "bleu"), ("reply_length", 0)):
+            if getattr(self, name) != default and not self.risk_weight:
+                raise ConfigError(f"{name}={getattr(self, name)!r} with risk_weight=0: it must be above 0")
         if answers and not self.sentence_teacher_steps:
             raise ConfigError("risk_gain='answer' with sentence_teacher_steps=0: it must be above 0")
         if answers and self.reply_length:
@@ -135,6 +138,10 @@ class Stage(Config):
                 " risk_gain='answer' nor reranker_contexts: one of them must be asked for"
             )
         config = self.model_config(7)
+        only_mime = ("beta", "mixture_weight") if self.model_type == "mime" else ()
+        learnt = "alpha", "gamma", "risk_weight", *only_mime
+        if not any(getattr(self, name) for name in learnt):
+            raise ConfigError(f"{', '.join(f'{name}=0' for name in learnt)}: one of them must be above 0")
         options = GenerationConfig.from_dict(self.generation, where="generation")
         try:
             check_generation(options.replace(suppress_tokens=()), config)  # how many words there are is not yet known

@@ -104,6 +104,16 @@ def test_recipes_mean_what_they_did_before_there_were_stages(name: str) -> None:
         ("schedule = 'linear'", "schedule='linear'"),
         ("[generation]\nnum_beams = 0", "num_beams=0"),
         ("[generation]\nmax_new_tokens = 1001", "generation: max_new_tokens=1001: must be at most max_positions=1000"),
+        (
+            "alpha = 0\nbeta = 0\ngamma = 0",
+            "alpha=0, gamma=0, risk_weight=0, beta=0, mixture_weight=0: one of them must",
+        ),
+        (
+            "model_type = 'moel'\nalpha = 0\ngamma = 0\nmixture_weight = 1",
+            "alpha=0, gamma=0, risk_weight=0: one of them",
+        ),
+        ("reply_length = 9", "reply_length=9 with risk_weight=0: it must be above 0"),
+        ("risk_gain = 'answer'", "risk_gain='answer' with risk_weight=0: it must be above 0"),
         ("betas = 0.9", "betas=0.9: must be a list of two numbers"),
         ("betas = [0.9]", r"betas=\[0.9\]: must be a list of two numbers"),
         ("betas = [2, 3]", "betas=2: must be"),
