@@ -50,7 +50,7 @@ def train_examples(
     together = _taught([example for each in examples for example in each], answers[0])
     if stage.encoder_teacher_steps:
         model = stage.model_config(inputs.tokenizer.vocab_size).to_dict()
-        made_of = [inputs.fingerprints(), asked, model, stage.seed, stage.encoder_teacher_steps]
+        made_of = [inputs.fingerprints, asked, model, stage.seed, stage.encoder_teacher_steps]
         path = folder / f"encoder-{fingerprint(made_of)[:12]}.npy"
         folds, steps = dialogue_folds(pairs), stage.encoder_teacher_steps
         answers.append(teach_by_encoders(together, folds, untrained, steps, path, show_progress=show_progress))
@@ -69,7 +69,7 @@ def sentence_teacher(
         return None
     assert inputs.sentence_encoder is not None
     pairs, steps = inputs.pairs, stage.sentence_teacher_steps
-    prints = inputs.fingerprints()
+    prints = inputs.fingerprints
     made_of = [prints["sentence encoder"], fingerprint_pairs(pairs), stage.seed, steps]
     kept = folder / f"sentence-{fingerprint(made_of)[:12]}"
     return teach_by_sentences(

@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -50,6 +51,7 @@ class Inputs:
         """The training pairs, then those of each kind of `extra`."""
         return [*self.train, *(pair for pairs in self.extra.values() for pair in pairs)]
 
+    @cached_property
     def fingerprints(self) -> dict[str, str | None]:
         """A hash of each part, by what people call it."""
         kinds = [pair for kind in sorted(self.extra) for pair in self.extra[kind]]

@@ -19,8 +19,6 @@ from mime_fast.reference.response_emotion import GROUPS, Gaussian, Mixture, grou
 from mime_fast.text.special import PAD_ID
 from mime_fast.training.risk import CandidateBatch, risk, vocabulary_logits
 
-RELEASED_SMOOTHING = 0.1
-
 
 @dataclass(frozen=True)
 class LossTerms:

@@ -19,12 +19,11 @@ from mime_fast.progress import note
 from mime_fast.reference.reranker import Reranker
 from mime_fast.training.candidates import quick_engine
 from mime_fast.training.ratings import Rated
-from mime_fast.training.towers import arrays_of, context_vectors, learn, tower_of
+from mime_fast.training.towers import arrays_of, context_vectors, held_out, learn, teaching, tower_of
 
 CONTEXTS_A_STEP = 32
 RATE = 3e-4
 TEMPERATURE = 8.0  # nats that make one of two replies e times as likely to be the better one
-HELD_OUT = 20  # one context in so many teaches nothing, and shows how well the towers have learnt
 LEAST = 1e-12  # sum of differences between a context's ratings: without any it teaches nothing
 
 
@@ -99,8 +98,7 @@ class _Learner:
 
     def run(self, epochs: int, show_progress: bool) -> None:
         """Steps of some contexts, in an order drawn anew each epoch."""
-        rows = torch.arange(len(self.lessons.places))
-        rows = rows[rows % HELD_OUT != HELD_OUT - 1]
+        rows = teaching(len(self.lessons.places))
 
         def epoch() -> list[Tensor]:
             return list(rows[torch.randperm(len(rows), generator=self.random)].split(CONTEXTS_A_STEP))
@@ -133,7 +131,7 @@ class _Learner:
         self.wanted.eval()
         self.given.eval()
         right = every = 0.0
-        for row in range(HELD_OUT - 1, len(self.lessons.places), HELD_OUT):
+        for row in held_out(len(self.lessons.places)):
             (worth,), ratings = self.worth(torch.tensor([row])), self.lessons.ratings[row]
             better = (ratings[:, None] - ratings).clamp_min(0)
             right += float((better * (worth[:, None] > worth)).sum())

@@ -21,7 +21,7 @@ from mime_fast.reference.reranker import Reranker
 from mime_fast.training.candidates import quick_engine
 from mime_fast.training.sentence_encoder import SHARPNESS, given_replies, wanted_replies
 from mime_fast.training.sentence_teacher import SentenceTeacher
-from mime_fast.training.towers import arrays_of, context_vectors, learn, new_tower
+from mime_fast.training.towers import arrays_of, context_vectors, held_out, learn, new_tower, teaching
 
 DRAWS = 8  # of a context, beside its own response
 WEIGHT = 60.0  # of a cosine beside a reply's log-prob: docs/preference.md
@@ -30,7 +30,6 @@ EPOCHS = 8
 RATE = 2e-3
 ONLY_ASKS = 0.25  # is taken from the cosine of a reply that only asks: readers like it less (docs/preference.md)
 OWN = 2.0  # what telling apart a context's own replies counts, beside telling apart those of all contexts of a step
-HELD_OUT = 20  # one context in so many of a fold teaches nothing, and shows how well the towers have learnt
 
 
 def only_asks(text: str) -> bool:
@@ -124,8 +123,7 @@ class _Learner:
 
     def run(self, show_progress: bool) -> None:
         """Steps of contexts of one fold, in an order drawn anew each epoch."""
-        parts = [(lists, torch.arange(len(lists.places))) for lists in self.lists]
-        parts = [(lists, rows[rows % HELD_OUT != HELD_OUT - 1]) for lists, rows in parts]
+        parts = [(lists, teaching(len(lists.places))) for lists in self.lists]
 
         def epoch() -> list[tuple[Lists, Tensor]]:
             steps = [
@@ -163,7 +161,7 @@ class _Learner:
         self.given.eval()
         found = []
         for lists in self.lists:
-            for row in range(HELD_OUT - 1, len(lists.places), HELD_OUT):
+            for row in held_out(len(lists.places)):
                 rows, columns = torch.tensor([row]), lists.places[row]
                 told, seen = lists.teach(rows, columns), self.cosines(lists.contexts[rows], lists.replies[columns])
                 if len(columns) > 2:

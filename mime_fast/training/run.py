@@ -92,7 +92,7 @@ def train(
     if inputs.sentence_encoder is not None:
         check_encoder(inputs.sentence_encoder)  # before the stages without it
     with only_run(Path(out)):
-        check_started(Path(out), stages, inputs.fingerprints())
+        check_started(Path(out), stages, inputs.fingerprints)
         progress = Progress()
         folders = [stage_folder(out, number, len(stages)) for number in range(1, len(stages) + 1)]
         for number, stage in enumerate(stages, start=1):

@@ -38,6 +38,8 @@ def check_started(out: Path, stages: Sequence[Stage], fingerprints: Mapping[str,
     try:
         noted = json.loads(path.read_text(encoding="utf-8"))
         before = [Stage.from_dict(stage) for stage in noted["stages"]]  # keys younger than the run have their defaults
+        if noted.get("format", FORMAT) != FORMAT:
+            raise ValueError(f"format={noted['format']!r}: must be {FORMAT!r}")
         inputs = {name: noted["inputs"].get(name) for name in fingerprints}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
         raise CheckpointError(f"{path}: not readable ({error}); give another folder") from None

@@ -18,6 +18,7 @@ from mime_fast.reference.reranker import PARTS, Tower
 HIDDEN, WIDTH = 512, 256  # of each tower
 DROPOUT = 0.1
 WEIGHT_DECAY = 0.02
+HELD_OUT = 20  # one context in so many teaches nothing, and shows how well the towers have learnt
 
 Batch = TypeVar("Batch")
 
@@ -29,6 +30,17 @@ def context_vectors(engine: Engine, dialogues: Sequence[Sequence[str]]) -> Tenso
     token_ids, offsets = flatten([ids for ids, _ in encoded])
     state_ids, _ = flatten([states for _, states in encoded])
     return torch.from_numpy(engine.backend.context_vectors(Contexts(token_ids, state_ids, offsets)))
+
+
+def held_out(count: int) -> range:
+    """The rows of `count` contexts that teach nothing."""
+    return range(HELD_OUT - 1, count, HELD_OUT)
+
+
+def teaching(count: int) -> Tensor:
+    """The other rows."""
+    rows = torch.arange(count)
+    return rows[rows % HELD_OUT != HELD_OUT - 1]
 
 
 def new_tower(size: int, vectors: Sequence[Tensor]) -> nn.Sequential:

@@ -145,7 +145,13 @@ def test_a_key_that_is_younger_than_the_run_has_its_default(tmp_path: Path, data
         go(data, tmp_path / "out", word_dropout=0.1)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"stages": [{"no such key": 1}], "inputs": {}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", "{}", '{"stages": [{"no such key": 1}], "inputs": {}}'),
+        '{"format": "another", "stages": [{}, {}], "inputs": {}}',
+    ],
+)
 def test_a_broken_note_is_refused(tmp_path: Path, data: Path, text: str) -> None:
     go(data, tmp_path / "out")
     (tmp_path / "out" / STARTED).write_text(text)
