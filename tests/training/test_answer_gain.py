@@ -17,7 +17,8 @@ from mime_fast.training.candidates import CandidateSource, quick_engine
 from mime_fast.training.gains import LIKELIHOOD, AnswerGain
 from mime_fast.training.run import train
 from mime_fast.training.sentence_encoder import SentenceEncoder, Subworder, given_replies, wanted_replies
-from tests.training.small_run import stage
+from mime_fast.training.trainer import Trainer
+from tests.training.small_run import stage, state_of
 from tests.training.tiny_encoder import write_encoder
 
 SAID = {"suppress_tokens": [0, 1, 3, 4, 5, 6]}
@@ -129,3 +130,24 @@ def test_a_run_learns_what_is_worth_saying(
 def mean_length(engine: mime_fast.Engine, contexts: list[list[str]]) -> float:
     replies = engine.generate(contexts, do_sample=True, temperature=0.8, top_p=0.9, max_new_tokens=30)
     return float(np.mean([len(reply.tokens) for reply in replies]))
+
+
+def test_a_killed_run_goes_on_bit_for_bit(
+    data: Path, tmp_path: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    risky = stage(max_steps=24, eval_every_steps=10, risk_weight=40.0, risk_gain="answer", sentence_teacher_steps=2)
+    plan = [stage(max_steps=12, generation=SAID), risky]
+    train(plan, data, tmp_path / "unbroken", sentence_encoder=encoder, show_progress=False)
+    step = Trainer._step
+
+    def dying(self: Trainer, indices: Sequence[int]) -> dict[str, float]:
+        if self.candidates and self.progress.step == 15:
+            raise KeyboardInterrupt
+        return step(self, indices)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Trainer, "_step", dying)
+        train(plan, data, tmp_path / "broken", sentence_encoder=encoder, show_progress=False)
+    train(plan, data, tmp_path / "broken", sentence_encoder=encoder, show_progress=False)
+    states = [state_of(tmp_path / name)["model"] for name in ("unbroken", "broken")]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
