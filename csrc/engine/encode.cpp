@@ -35,7 +35,7 @@ Encoded encode_contexts(const Model& model, Scratch& scratch, const Contexts& co
       const std::size_t row = layout.first[n] + i;
       const auto token = static_cast<std::size_t>(contexts.token_ids[start + static_cast<std::int64_t>(i)]);
       const std::int32_t state = contexts.state_ids[start + static_cast<std::int64_t>(i)];
-      const auto speaker = static_cast<std::size_t>(std::max(state, kUserId) - kUserId);
+      const auto speaker = static_cast<std::size_t>(state - kUserId);
       layout.real[row] = token != static_cast<std::size_t>(kPadId);
       const float* word = model.context_words.data() + token * size;
       const float* who = model.context_speakers.data() + speaker * size;

@@ -24,7 +24,7 @@ class Team {
   Team& operator=(const Team&) = delete;
 
   std::size_t size() const { return helpers_.size() + 1; }
-  // All pieces, each by whoever is free: a helper that the system does not let run holds nothing up.
+  // All pieces, each by whoever is free: a helper that the system did not let begin holds nothing up.
   void run(std::size_t pieces, const Piece& piece);
 
  private:

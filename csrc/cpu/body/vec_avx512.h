@@ -1,5 +1,5 @@
-// 16 floats in a register, and the inner products of the three precisions. Included by one translation unit an
-// instruction set, after its target has been set.
+// 16 floats in a register, and the inner products of the three precisions. Included by the
+// translation units of its instruction sets (sets/), after their target has been set.
 #pragma once
 
 #include "body/arrange.h"
@@ -58,7 +58,6 @@ struct Vec {
 // x may be anything from here on: what is made of it can be neither left out nor reused.
 inline __attribute__((always_inline)) void hide(__m512& x) { asm volatile("" : "+v"(x)); }
 inline __attribute__((always_inline)) void hide(__m512i& x) { asm volatile("" : "+v"(x)); }
-inline __attribute__((always_inline)) void hide(__mmask64& x) { asm volatile("" : "+k"(x)); }
 
 struct DotFloat32 {
   static constexpr Isa kIsa = Isa::kAvx512;  // the instruction set whose kernels multiply so

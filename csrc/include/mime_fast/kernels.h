@@ -163,7 +163,7 @@ struct Kernels {
   void (*layer_norm)(const NormArgs&);
   // both [M, 2C] *= gate [M, 2C]; share [M] = mean(gate[:C]) / (mean(gate[:C]) + mean(gate[C:])); 0.5 for 0 / 0.
   void (*apply_gate)(const float* gate, float* both, std::size_t rows, std::size_t size, float* share);
-  // out [count] = exp((x - shift) * factor), within 1e-5 of it (relative); 0 or denormal below exp(-87).
+  // out [count] = exp((x - shift) * factor), within 2e-5 of it (relative); 0 or denormal below exp(-87).
   void (*exponentials)(const float* x, std::size_t count, float shift, float factor, float* out);
   // Operations of the precision's inner loop a second without memory: the ceiling to measure against.
   double (*peak)(Precision, double seconds);
