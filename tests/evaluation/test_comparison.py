@@ -213,10 +213,10 @@ def test_arguments_of_other_types_are_refused(given: dict[str, Any], message: st
 @pytest.mark.parametrize(
     ("options", "load_options", "message"),
     [
-        ({"num_beams": 1}, None, "b: option 'num_beams'; must be one of device, .*, stochastic"),
+        ({"num_beams": 1}, None, "b: option 'num_beams'; must be one of 'device', .*, 'stochastic'"),
         ({"bogus": 1}, None, "b: unknown option 'bogus'; must be one of"),
         ({"precision": "int9"}, None, "b: precision='int9': must be"),
-        ({}, {"foo": 1}, "load_options: unknown option 'foo'; must be one of device, "),
+        ({}, {"foo": 1}, "load_options: unknown option 'foo'; must be one of 'device', "),
         ({}, {"threads": 0}, "^threads=0: must be"),
     ],
 )
