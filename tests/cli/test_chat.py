@@ -70,6 +70,13 @@ def test_commands_and_bad_lines(run: Run, model_dir: Path) -> None:
     assert outcome.out.count("\nmime     ") == 1
 
 
+def test_a_long_conversation_goes_on_without_its_oldest_turns(run: Run, model_dir: Path) -> None:
+    stdin = "cat " * 30 + "\n" + "dog " * 30
+    outcome = run("chat", "--model", model_dir, "--min-new-tokens", 2, stdin=stdin)
+    assert "not answered" not in outcome.out
+    assert outcome.out.count("\nmime     ") == 2
+
+
 def test_a_given_emotion_is_mimicked(run: Run, model_dir: Path) -> None:
     for emotion, group in (("joyful", "positive"), ("sad", "negative")):
         outcome = run("chat", "--model", model_dir, "--emotion", emotion, stdin=SAY)

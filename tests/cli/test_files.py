@@ -238,11 +238,14 @@ def test_a_reply_does_not_depend_on_its_neighbours(run: Run, model_dir: Path, mo
 
 
 def test_even_turns_and_long_dialogues_on_request(run: Run, model_dir: Path) -> None:
-    rows = [{"context": ["a", "i am"]}, {"context": ["cat " * 30, "i am", "my dog ran away"]}]
+    turns = ["cat " * 40, "i am", "my dog", "i am", "ran away"]
+    rows = [{"context": ["a", "i am"]}, {"context": turns}, {"context": turns[2:]}]
     argv = ["classify", "-", "--model", model_dir]
-    assert run(*argv, stdin=json_lines(rows)).code == 1
+    assert [line["row"] for line in run(*argv, stdin=json_lines(rows)).lines] == [2]
     outcome = run(*argv, "--no-strict-turns", "--truncation", "oldest", stdin=json_lines(rows))
-    assert outcome.code == 0 and len(outcome.lines) == 2
+    assert outcome.code == 0 and len(outcome.lines) == 3
+    _, cut, short = outcome.lines
+    assert cut["emotion_probs"] == pytest.approx(short["emotion_probs"], abs=1e-6)
     scored = run(
         "score", "-", "--model", model_dir, "--no-strict-turns", stdin=json_lines([rows[0] | {"response": "a"}])
     )

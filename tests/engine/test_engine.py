@@ -192,6 +192,8 @@ def test_truncation_drops_the_oldest_pairs(engine: Engine) -> None:
     (short,) = engine.generate([[last]])
     assert cut == short
     assert engine.prepare([long, answer, last], truncation="oldest") == [last]
+    many = [long, ["bread"] * 300, ["we"] * 50, ["rain"] * 50, ["won"]]
+    assert engine.prepare(many, truncation="oldest") == many[2:]
     with pytest.raises(mime_fast.InputError, match="1000 words remain in the last 1 turns"):
         engine.generate([[["rain"] * 1000]], truncation="oldest")
     assert engine.generate([[["rain"] * 999]], max_new_tokens=1)
