@@ -8,6 +8,7 @@ import io
 import json
 import math
 import os
+import re
 import sys
 import tracemalloc
 from collections import Counter
@@ -21,7 +22,7 @@ from pyarrow import parquet
 
 import mime_fast
 from mime_fast import distributed
-from mime_fast.corpora import writers
+from mime_fast.corpora import job, writers
 from mime_fast.corpora.job import CorpusJob
 from mime_fast.corpora.tasks import Task
 from mime_fast.emotions import LABELS
@@ -113,6 +114,18 @@ def test_errors_are_counted_and_kept(tmp_path: Path, make_job: MakeJob) -> None:
     with pytest.raises(DataError, match=r"3 of 100 rows are bad \(3.0 %\); must be at most 2 %"):
         make_job(source, tmp_path / "share.jsonl", max_errors=0.02).run()
     assert make_job(source, tmp_path / "share.jsonl", max_errors=0.03).run().rows_now == 0
+
+
+def test_too_many_bad_rows_end_a_job_early(tmp_path: Path, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert job.ENOUGH == 1000
+    monkeypatch.setattr(job, "ENOUGH", 10)
+    rows: list[Any] = some_rows(2000)
+    rows[::10] = ["{"] * 200
+    source = write_rows(tmp_path / "in.jsonl", rows)
+    with pytest.raises(DataError, match=r"of \d+ rows are bad \(10\.0 %\); must be at most 5 %") as caught:
+        make_job(source, tmp_path / "out.jsonl", kind="classify", part_rows=20, max_errors=0.05).run()
+    rows_read = re.search(r"of (\d+) rows", str(caught.value))
+    assert rows_read is not None and int(rows_read[1]) < 1000
 
 
 def test_an_error_in_a_worker_is_told(tmp_path: Path, make_job: MakeJob) -> None:

@@ -262,6 +262,19 @@ def test_a_file_may_move_with_its_rows(tmp_path: Path, make_job: MakeJob, monkey
     assert "is now other.jsonl, line 31" in retried(make_job, errors, "other.jsonl", tmp_path / "third.jsonl")
 
 
+def test_a_file_of_the_same_name_is_another_while_the_first_is_there(tmp_path: Path, make_job: MakeJob) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        write_rows(tmp_path / folder / "in.jsonl", with_bad_rows())
+    first = make_job(tmp_path / "a" / "in.jsonl", tmp_path / "out.jsonl")
+    first.run()
+    source = tmp_path / "b" / "in.jsonl"
+    said = retried(make_job, first.errors_file, source, tmp_path / "more.jsonl")
+    assert f"row 30 was {tmp_path}/a/in.jsonl, line 31" in said and f"is now {source}, line 31" in said
+    (tmp_path / "a" / "in.jsonl").unlink()
+    assert make_job(source, tmp_path / "more.jsonl", retry_errors=first.errors_file).run().rows == 3
+
+
 def test_standard_input_has_ids_but_no_name(tmp_path: Path, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = with_bad_rows()
     source = write_rows(tmp_path / "in.jsonl", rows)

@@ -237,10 +237,8 @@ def test_a_wanted_name_that_comes_twice_is_refused(tmp_path: Path) -> None:
 def test_all_headers_are_looked_at_before_the_first_row(tmp_path: Path) -> None:
     table(tmp_path / "a.csv", "context,response\na,b\n")
     table(tmp_path / "b.csv", "talk,answer\nc,d\n")
-    rows = iter(())
     with pytest.raises(DataError, match=r"b.csv: no column 'context'; there is 'talk', 'answer'"):
-        rows = iter(rows_of(tmp_path))
-    assert list(rows) == []
+        next(iter(Reader(find_sources(tmp_path), Columns())))
 
 
 def test_a_separator_that_never_comes_is_refused(tmp_path: Path) -> None:
@@ -250,6 +248,24 @@ def test_a_separator_that_never_comes_is_refused(tmp_path: Path) -> None:
         rows_of(file, Columns(separator="<eou>"))
     with pytest.raises(ConfigError, match="separator is empty"):
         Columns(separator="")
+
+
+@pytest.mark.parametrize("columns", [Columns(id="key"), Columns(separator="||")])
+def test_a_thousand_rows_are_looked_at(tmp_path: Path, columns: Columns) -> None:
+    """For what is in only one row; those of several files count together."""
+
+    def first_row(*files: int, place: int) -> object:
+        rows = ['{"context": "a"}\n'] * sum(files)
+        rows[place - 1] = '{"context": "a || b || c", "key": "x"}\n'
+        for number, count in enumerate(files):
+            before = sum(files[:number])
+            (tmp_path / f"{number}.jsonl").write_text("".join(rows[before : before + count]))
+        return next(iter(Reader(find_sources(tmp_path), columns)))
+
+    for files in ((1001,), (600, 401)):
+        assert first_row(*files, place=1000)
+        with pytest.raises(DataError, match=r"first 1000 (rows|contexts)"):
+            first_row(*files, place=1001)
 
 
 def test_emotions_are_read_only_where_they_are_asked_for(tmp_path: Path) -> None:
