@@ -66,6 +66,7 @@ def test_weights_are_repetitions() -> None:
 
 def test_resamples_are_seeded_and_of_the_same_size() -> None:
     weights = resamples(7, 50, 3)
+    assert (resamples(6, 50, 0).sum(axis=1) == 6).all()
     assert weights.shape == (50, 7) and (weights.sum(axis=1) == 7).all()
     assert (weights == resamples(7, 50, 3)).all() and (weights != resamples(7, 50, 4)).any()
 
@@ -76,6 +77,11 @@ def test_an_interval_is_as_wide_as_theory_says() -> None:
     found = ratio(values, np.ones(400), resamples(400, 4000, 0))
     assert found.value == pytest.approx(values.mean())
     assert found.high - found.low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.06)
+
+
+def test_an_interval_leaves_out_a_fortieth_at_each_end() -> None:
+    found = estimate(0.0, np.arange(1001.0))
+    assert (found.low, found.high) == pytest.approx((25, 975))
 
 
 def test_what_nothing_defines_is_nan() -> None:

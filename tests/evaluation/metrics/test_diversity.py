@@ -12,6 +12,7 @@ def test_by_hand() -> None:
     # 9 words: i, am, so, sorry; bigrams "i am" x3, "am so", "so so", "so sorry"; none crosses two replies
     # three sentences, all among the ten commonest; no three neighbouring words twice
     assert diversity(replies) == Diversity(4 / 9, 4 / 6, 3 / 4, 9 / 4, 1.0, 0.0, reply_count=3, word_types=4)
+    assert diversity([["I", "i"]]).word_types == 2
 
 
 def test_replies_are_compared_token_by_token() -> None:

@@ -12,7 +12,6 @@ import torch
 from mime_fast.data.batches import Example
 from mime_fast.emotions import INDEX, POSITIVE_IDS
 from mime_fast.evaluation.metrics.likelihood import (
-    FULL_VOCABULARY,
     Likelihood,
     PairFigures,
     evaluate_likelihood,
@@ -84,7 +83,7 @@ def test_macro_perplexity_by_hand() -> None:
 def test_unknown_words_are_paid_for() -> None:
     model = constant_model({8: 0.5, UNK_ID: 0.25, EOS_ID: 0.125})
     examples = [make_example([10], [UNK_ID, 8, UNK_ID], 0), make_example([11, UNK_ID], [8], 1)]
-    price = -math.log(0.25 / (FULL_VOCABULARY - V))
+    price = -math.log(0.25 / (24_600 - V))
     first = (2 * price - math.log(0.5) - math.log(0.125)) / 4
     second = (-math.log(0.5) - math.log(0.125)) / 2  # UNK in the context costs nothing
     figures = evaluate_likelihood(model, examples)
