@@ -98,6 +98,25 @@ def test_search_goes_on_while_a_live_beam_could_displace_the_worst() -> None:
     assert [hypothesis.score for hypothesis in found] == [-1.5 / 3, -1.0]
 
 
+@pytest.mark.parametrize(
+    ("penalty", "second", "expected"),
+    [
+        # After step 2 the live "A A" has -1.5, between the pool's "" -1 and "A" -3.5: it may still put "A" out.
+        (0.0, -1.0, [((), -1.0), ((A, A), -2.0)]),
+        # Its total of -2 is below "A"'s (-0.5 - 3) / 2; what counts is -2 / 2.
+        (1.0, -1.5, [((A, A), -2.5 / 3), ((), -1.0)]),
+    ],
+)
+def test_the_worst_of_the_pool_and_the_penalised_score_decide(
+    penalty: float, second: float, expected: list[tuple[Tokens, float]]
+) -> None:
+    exact: dict[Tokens, list[float]] = {(): [-1.0, -0.5], (A,): [-3.0, second], (A, A): [-0.5, -9.0]}
+    decoder = FakeDecoder(lambda _, tokens: exact[tokens], 2)
+    options: dict[str, Any] = {"num_beams": 2, "num_return_sequences": 2, "max_new_tokens": 3}
+    found = run(decoder, length_penalty=penalty, **options)[0]
+    assert [(hypothesis.token_ids, hypothesis.score) for hypothesis in found] == expected
+
+
 def test_worst_of_the_pool_equal_to_the_best_live_beam_is_done() -> None:
     exact: dict[Tokens, list[float]] = {(): [-1.0, -0.5], (A,): [-1.5, -1.5]}
     decoder = FakeDecoder(lambda _, tokens: exact[tokens], 2)

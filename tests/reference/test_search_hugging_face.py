@@ -53,6 +53,9 @@ WAYS: list[dict[str, Any]] = [
     {"repetition_penalty": 0.6, "no_repeat_ngram_size": 2, "suppress_tokens": [SOS]},  # SOS is in no n-gram here
     {"repetition_penalty": 2.0, "min_new_tokens": 7, "suppress_tokens": [5, 6, 7]},
     {"min_new_tokens": 9, "max_new_tokens": 9},
+    {"length_penalty": 0.0},
+    {"length_penalty": 2.0},
+    {"length_penalty": -1.0},
 ]
 
 
