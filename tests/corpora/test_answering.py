@@ -25,6 +25,15 @@ def answered(task: Task, engine: mime_fast.Engine, *, strict: bool = False) -> l
     return [one for chunk in Answerer(task, engine, strict=strict).answers_of(chunks) for one in chunk]
 
 
+def alike(one: Any, other: Any) -> bool:
+    """Whether two records are equal but for the last digits of their numbers."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(alike(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(alike, one, other))
+    return bool(one == pytest.approx(other, rel=1e-5, abs=2e-6)) if isinstance(one, float) else bool(one == other)
+
+
 @pytest.mark.parametrize("kind", ["generate", "score", "classify"])
 def test_rows_with_nan_are_bad(model_dir: Path, kind: Any) -> None:
     """A word whose embedding is NaN; the rows that have it are known."""
@@ -38,13 +47,11 @@ def test_rows_with_nan_are_bad(model_dir: Path, kind: Any) -> None:
     found = answered(task, engine)
     broken = [i for i, one in enumerate(found) if one.bad is not None]
     has = [i for i, row in enumerate(ROWS) if any(word in turn.split() for turn in row["context"])]
-    assert set(has) <= set(broken)
-    assert len(broken) < len(ROWS)
+    assert broken == has and 0 < len(broken) < len(ROWS)
     assert [one.place for one in found] == list(range(len(ROWS)))
     for one in found:
         if one.bad is None:
-            assert one.record is not None
-            assert whole[one.place].record is not None
+            assert one.record is not None and alike(one.record, whole[one.place].record)
             assert one.record["id"] == ROWS[one.place]["id"]
         else:
             assert one.bad.reason.startswith("the model produced NaN")
