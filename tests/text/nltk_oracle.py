@@ -5,7 +5,7 @@ import re
 from nltk.tokenize.destructive import NLTKWordTokenizer  # type: ignore[import-untyped]
 from nltk.tokenize.punkt import PunktSentenceTokenizer  # type: ignore[import-untyped]
 
-from mime_fast.text.rules import CONTRACTIONS
+from tests.text.contractions import CONTRACTIONS
 
 
 class _ReleasedWords(NLTKWordTokenizer):  # type: ignore[misc]

@@ -1,0 +1,27 @@
+"""The contractions that the released code spells out, in its order: what mime_fast.text must have."""
+
+CONTRACTIONS = (
+    ("it's", "it is"),
+    ("don't", "do not"),
+    ("doesn't", "does not"),
+    ("didn't", "did not"),
+    ("you'd", "you would"),
+    ("you're", "you are"),
+    ("you'll", "you will"),
+    ("i'm", "i am"),
+    ("they're", "they are"),
+    ("that's", "that is"),
+    ("what's", "what is"),
+    ("couldn't", "could not"),
+    ("i've", "i have"),
+    ("we've", "we have"),
+    ("can't", "cannot"),
+    ("i'd", "i would"),
+    ("aren't", "are not"),
+    ("isn't", "is not"),
+    ("wasn't", "was not"),
+    ("weren't", "were not"),
+    ("won't", "will not"),
+    ("there's", "there is"),
+    ("there're", "there are"),
+)
