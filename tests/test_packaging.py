@@ -169,6 +169,7 @@ def test_command_is_installed() -> None:
 
 def test_every_shipped_model_has_its_licence() -> None:
     folders = [path for path in (ROOT / "mime_fast" / "pretrained").iterdir() if path.is_dir()]
+    assert folders
     for folder in folders:
         assert "CC BY-NC 4.0" in (folder / "LICENSE").read_text(), folder
         assert "CC BY-NC 4.0" in (folder / "README.md").read_text(), folder

@@ -34,7 +34,7 @@ class StandIn:
     name = "native"
 
     def __init__(self, _: Any, precision: str, batch_size: int, threads: int, isa: str, exact_logprobs: bool) -> None:
-        self.made_of = precision, batch_size, threads, isa
+        self.made_of = precision, batch_size, threads, isa, exact_logprobs
 
     def describe(self) -> dict[str, Any]:
         return {}
@@ -71,13 +71,19 @@ def unable(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_native_wherever_it_can_run(able: None, precision: str) -> None:
     choice = chosen(device="cpu", precision=precision)
     assert isinstance(choice.backend, StandIn)
-    assert choice.backend.made_of == (precision, 64, default_threads(), "auto")
+    assert choice.backend.made_of == (precision, 64, default_threads(), "auto", False)
     assert choice.reason
     choice = chosen(precision=precision, threads=3, batch_size=7, backend="native", isa="generic")
     assert isinstance(choice.backend, StandIn)
-    assert choice.backend.made_of == (precision, 7, 3, "generic")
+    assert choice.backend.made_of == (precision, 7, 3, "generic", False)
     assert (choice.reason, choice.placement.device) == ("asked for", "cpu")
     assert "native back end was asked for" in choice.placement.reason
+
+
+def test_exact_logprobs_are_the_native_back_end_s(able: None) -> None:
+    choice = chosen(device="cpu", precision="screened", exact_logprobs=True)
+    assert isinstance(choice.backend, StandIn)
+    assert choice.backend.made_of == ("screened", 64, default_threads(), "auto", True)
 
 
 def test_the_reference_where_it_was_asked_for_or_must_be(able: None) -> None:
@@ -300,10 +306,10 @@ def test_every_back_end_says_what_it_can_do(kind: Any) -> None:
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_an_engine_says_what_runs(model_folder: Path, precision: str) -> None:
     told = mime_fast.load(model_folder, device="cpu", precision=precision, batch_size=5).describe()
-    assert told["backend"] in ("native", "reference")
+    assert told["backend"] == {"float32": "native", "float64": "reference"}[precision]
     assert told["backend_reason"]
     assert told["batch_size"] == 5
     assert told["contract"] == CONTRACTS[precision]
     assert told["threads"] >= 1
     assert (told["backend"] == "native") == ("isa" in told)
-    assert {found["choice"] for found in told["implementations"].values()} == {told["backend"]} or "isa" in told
+    assert {found["choice"] for found in told["implementations"].values()} == {told["backend"]}

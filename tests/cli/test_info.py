@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from mime_fast._version import __version__
+from mime_fast.backends.select import CONTRACTS
 from tests.cli.conftest import Run
 
 
@@ -30,8 +31,8 @@ def test_info_says_which_back_end_runs_and_why(run: Run, model_dir: Path) -> Non
     assert out.count("asked for") == 2  # for the device and the back end, not again for every operation
     assert "\nbatch size      9\n" in out
     auto = json.loads(run("info", "--model", model_dir, "--device", "cpu", "--json").out)["model"]
-    assert auto["backend"] in ("native", "reference")
-    assert auto["backend_reason"] and auto["contract"]
+    assert (auto["backend"], auto["backend_reason"]) == ("native", "the fastest that can run here")
+    assert auto["contract"] == CONTRACTS["float32"]
 
 
 def test_info_as_json(run: Run, model_dir: Path) -> None:
