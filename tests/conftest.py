@@ -18,6 +18,13 @@ def pytest_configure() -> None:
         )
 
 
+@pytest.fixture(autouse=True)
+def no_wishes_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What somebody's shell says of colours and widths is not what a test is about."""
+    for name in ("FORCE_COLOR", "NO_COLOR", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+
+
 def _folder(variable: str, default: str) -> Path:
     path = Path(os.environ.get(variable, ROOT.parent / "shared" / default))
     if not path.is_dir():

@@ -113,7 +113,7 @@ def limited(path: Path, size: int, told: Any) -> None:
 
 @pytest.mark.parametrize("size", [1001, 1_000_000])  # met at the end, and while it is written
 def test_a_limit_of_the_file_size_names_the_file_and_leaves_nothing(tmp_path: Path, size: int) -> None:
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     child = context.Process(target=limited, args=(tmp_path / "a", size, there))
     child.start()

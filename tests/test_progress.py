@@ -24,9 +24,9 @@ def test_the_clock_moves_between_updates(monkeypatch: pytest.MonkeyPatch) -> Non
     with Bar(10, title="steps", unit=" steps") as bar:
         bar.bar.start_t -= 65  # it began a minute ago
         deadline = time.monotonic() + 20
-        while "01:05" not in terminal.getvalue() and time.monotonic() < deadline:
+        while not (moved := re.search(r"01:(0[5-9]|[1-5]\d)", terminal.getvalue())) and time.monotonic() < deadline:
             time.sleep(0.01)
-    assert "01:05" in terminal.getvalue() and "steps:" in terminal.getvalue()
+    assert moved and "steps:" in terminal.getvalue()
 
 
 def test_where_it_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:

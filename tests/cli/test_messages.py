@@ -27,7 +27,7 @@ def test_quiet_leaves_only_what_is_wrong(run: Run, model_dir: Path, tmp_path: Pa
 
 
 def test_quiet_leaves_warnings(run: Run, model_dir: Path, tmp_path: Path) -> None:
-    """What is passed over, a column that is not read, and, of a job that goes on, nothing."""
+    """What is passed over, and a column that is not read."""
     folder, out = tmp_path / "in", tmp_path / "out.jsonl"
     folder.mkdir()
     row = {"context": ["my cat ran away ."], "emotion": "sad"}

@@ -33,9 +33,11 @@ def test_killed_at_random_moments(
     assert child.exitcode == 0
     longest = time.monotonic() - begun
     luck = random.Random(6)
-    kills = 0
+    kills = runs = 0
     wanted = KILLS // 2 if workers == 1 else 3
     while kills < wanted:
+        runs += 1
+        assert runs <= 10 * wanted, f"of {runs - 1} jobs only {kills} were killed before they ended"
         child = start(children, make_job(source, broken, workers=workers))
         child.join(luck.uniform(0.02, longest) * workers)
         child.kill()  # does nothing to one that has just ended

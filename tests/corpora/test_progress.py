@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -37,7 +38,7 @@ def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_plain_lines_elsewhere(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     clock = iter([100.0, 110.0, 140.0])
-    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("mime_fast.corpora.progress.time", SimpleNamespace(monotonic=lambda: next(clock)))
     shown = ProgressBar()
     shown.skip(100)
     shown.add(Tally(rows=100), 0)  # 10 s: too early for a line
@@ -62,7 +63,7 @@ def test_a_total_never_shrinks_and_ends_as_counted(monkeypatch: pytest.MonkeyPat
 
 def test_the_clock_starts_when_the_engine_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([100.0, 110.0, 111.0, 120.0])
-    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("mime_fast.corpora.progress.time", SimpleNamespace(monotonic=lambda: next(clock)))
     shown = ProgressBar(quiet=True)
     shown.loaded(10.0)
     shown.loaded(11.0)  # another worker's: the first rows have come before it

@@ -124,6 +124,8 @@ def test_a_job_that_is_killed_anywhere_goes_on(
             assert finished.rows == 120
             found = store.files()
             assert {name: content for name, content in found.items() if "manifest" not in name} == whole, writes
+        else:
+            pytest.fail(f"{writes + 1} writes do not end the job")
         assert writes > 5, "the job was not killed"
 
 

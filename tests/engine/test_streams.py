@@ -299,7 +299,9 @@ def test_an_iterator_that_its_own_thread_collects(monkeypatch: pytest.MonkeyPatc
         assert began.wait(30)
         del circle
         forgotten.set()
+        deadline = time.monotonic() + 30
         while background_threads():
+            assert time.monotonic() < deadline
             time.sleep(0.001)
     finally:
         gc.enable()

@@ -1,7 +1,7 @@
 """Readable text from tokens."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mime_fast.errors import InputError
@@ -70,6 +70,7 @@ _tokens = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(_tokens, max_size=15))
 def test_no_word_is_lost(tokens: list[str]) -> None:
     kept = ['"' if token in ("``", "''") else token for token in tokens if token not in SPECIAL_TOKENS]

@@ -163,7 +163,6 @@ def test_share_of_the_loss_by_hand() -> None:
 
 
 def test_a_run_listens_to_the_teacher(data: Path, tmp_path: Path) -> None:
-    """Extra pairs have a teacher, too."""
     models = []
     for name, share in (("without", 0.0), ("with", 0.5)):
         options = stage(max_steps=6, emotion_teacher=share, extra_epochs={"speaker_turns": 1, "situations": 1})
