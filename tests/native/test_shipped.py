@@ -23,6 +23,9 @@ PLAIN_BEAMS: dict[str, Any] = {
     "no_repeat_ngram_size": 0,
 }
 
+EQUAL = {"bfloat16": 0.95, "int8": 0.80}  # of the replies; docs: 98.0, and 90.0 or 84.2 %
+SCORES = {"bfloat16": 0.1, "int8": 1.2}  # docs: 0.07 and 1.1
+
 
 @pytest.fixture(scope="module")
 def pairs(data_dir: Path) -> list[tuple[list[str], str]]:
@@ -87,14 +90,17 @@ def in_float32(native: Engine, pairs: list[tuple[list[str], str]]) -> tuple[list
 def test_fewer_bits_change_few_replies(
     in_float32: tuple[list[Reply], torch.Tensor], pairs: list[tuple[list[str], str]], precision: str
 ) -> None:
-    """The contract: most replies equal float32's; an emotion that differs was a close call."""
+    """The contract of docs/engine.md, with a margin; an emotion that differs was a close call."""
     engine = mime_fast.load(device="cpu", precision=precision, threads=2)
     narrow = precision == "int8" and not has_full_range(engine.describe()["isa"])
     bound = PRECISION_BOUNDS[precision] * (NARROW if narrow else 1)
     contexts = [context for context, _ in pairs]
     found, (expected, exact) = engine.generate(contexts), in_float32
     same = sum(one.token_ids == other.token_ids for one, other in zip(found, expected, strict=True))
-    assert len(contexts) / 2 < same < len(contexts)
+    assert same >= EQUAL[precision] * len(contexts)
+    for one, other in zip(found, expected, strict=True):
+        if one.token_ids == other.token_ids:
+            assert abs(one.score - other.score) <= SCORES[precision]
     for one, other in zip(found, expected, strict=True):
         apart = max(other.emotion_probs.values()) - other.emotion_probs[one.emotion]
         assert apart < FARTHEST * bound
