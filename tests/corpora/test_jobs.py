@@ -57,7 +57,7 @@ def test_scores_are_the_engines(tmp_path: Path, make_job: MakeJob, model_dir: Pa
 
 
 @pytest.mark.parametrize("kind", ["score", "generate"])
-def test_parquet_holds_what_json_lines_hold(
+def test_parquet_has_what_json_lines_have(
     tmp_path: Path, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.setattr(writers, "ROW_GROUP", 50)
@@ -286,7 +286,7 @@ def test_packed_outputs_are_packed(tmp_path: Path, make_job: MakeJob, name: str)
 
 
 @pytest.mark.parametrize("name", ["parts.csv/", "parts.jsonl.gz/"])
-def test_every_part_of_a_folder_stands_alone(tmp_path: Path, make_job: MakeJob, name: str) -> None:
+def test_every_part_of_a_folder_is_whole_by_itself(tmp_path: Path, make_job: MakeJob, name: str) -> None:
     source = write_rows(tmp_path / "in.jsonl", some_rows(50))
     make_job(source, f"{tmp_path}/{name}", kind="classify", part_rows=20).run()
     parts = sorted(path for path in (tmp_path / name).iterdir() if path.name.startswith("part-"))

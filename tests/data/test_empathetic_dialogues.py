@@ -71,7 +71,7 @@ def test_released_pairs_go_on_after_the_same_prompt_and_drop_the_last_dialogue(c
     assert len(pairs[2].context) == 6
 
 
-def test_speaker_turns_behind_the_first(csv: Path) -> None:
+def test_speaker_turns_after_the_first(csv: Path) -> None:
     turns = ["My tomatoes won, again!", 'A "first" prize?', "Yes.", "Well done\u2028you\x0b!", "Thanks."]
     assert read_pairs(csv, "train", responder="speaker") == [
         Pair(turns[:2], turns[2], "proud", "My garden.", "a1"),

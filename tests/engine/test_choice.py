@@ -88,7 +88,7 @@ def test_the_chosen_reply_has_more_of_the_emotion(engine: mime_fast.Engine) -> N
     assert np.mean(chosen) > 0.3 > np.mean(likeliest)
 
 
-def test_a_given_emotion_is_the_one_that_is_heard(engine: mime_fast.Engine) -> None:
+def test_a_given_emotion_is_the_one_that_is_wanted(engine: mime_fast.Engine) -> None:
     given = ["sad", "sad", "joyful", None]
     draws = engine.generate(DIALOGUES, emotions=given, num_return_sequences=6, **PLAIN)
     best = engine.generate(DIALOGUES, emotions=given, best_of=6, **DRAWN)

@@ -123,7 +123,7 @@ def test_no_stream_no_thread(engine: Engine) -> None:
     assert background_threads() == []
 
 
-def test_a_bad_dialogue_comes_behind_the_windows_before_it(engine: Engine) -> None:
+def test_a_bad_dialogue_comes_after_the_windows_before_it(engine: Engine) -> None:
     replies = engine.generate_iter([*MANY[:7], [], *MANY], num_beams=1, window=3)
     assert len(list(islice(replies, 6))) == 6
     with pytest.raises(InputError, match="dialogue 7 is an empty list"):

@@ -100,7 +100,7 @@ def test_any_weights(
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_word_that_is_broken_is_named_where_it_stands(
+def test_a_word_that_is_broken_is_named_where_it_is(
     kind: type[ModelConfig], value: float, precision: str, isa: str
 ) -> None:
     config = kind.paper(60, **SMALL)

@@ -152,7 +152,7 @@ def check_bound(given: Projection, isa: str) -> None:
     inputs=st.integers(1, 330),
     seed=st.integers(0, 2**32),
 )
-def test_the_bound_holds(kind: object, isa: str, words: int, inputs: int, seed: int) -> None:
+def test_the_bound_is_valid(kind: object, isa: str, words: int, inputs: int, seed: int) -> None:
     check_bound(kind(np.random.default_rng(seed), words, inputs, 3), isa)  # type: ignore[operator]
 
 
@@ -163,7 +163,9 @@ def test_the_bound_holds(kind: object, isa: str, words: int, inputs: int, seed: 
     numbers=st.lists(st.floats(-1e4, 1e4, width=32), min_size=7, max_size=7),
     seed=st.integers(0, 2**32),
 )
-def test_the_bound_holds_on_chosen_numbers(isa: str, shape: tuple[int, int], numbers: list[float], seed: int) -> None:
+def test_the_bound_is_valid_for_chosen_numbers(
+    isa: str, shape: tuple[int, int], numbers: list[float], seed: int
+) -> None:
     """Weights and activations of few values, among them the ones that round worst."""
     words, inputs = shape
     source = np.random.default_rng(seed)

@@ -58,7 +58,7 @@ def test_length_penalty_decides_between_lengths(penalty: float, expected: Tokens
         assert hypothesis.score == hypothesis.logprob / float(hypothesis.count) ** penalty
 
 
-def test_eos_behind_the_first_k_is_dropped() -> None:
+def test_eos_after_the_first_k_is_dropped() -> None:
     # At the first step EOS has rank 2 of 2 beams: it may not finish, though "" would score best of all.
     model = {(): [0.28, 0.4, 0.32], (A,): [0.01, 0.5, 0.49], (B,): [0.01, 0.2, 0.79]}
     found = run(table(model), num_beams=2, num_return_sequences=2, max_new_tokens=2, length_penalty=0.0)[0]

@@ -21,7 +21,7 @@ MODEL = {
 }
 
 
-def test_an_entry_behind_the_best_runs_through_its_eos_and_wins() -> None:
+def test_an_entry_after_the_best_runs_through_its_eos_and_wins() -> None:
     # Step 1: A 0.6, EOS 0.3. Step 2: EOS B 0.27, A A 0.24 (A EOS 0.21). Step 3: EOS B EOS 0.243 ends.
     decoder = table(MODEL)
     found = run(decoder, search="mime", num_beams=2, num_return_sequences=2)[0]
@@ -38,7 +38,7 @@ def test_it_stops_at_max_new_tokens() -> None:
     assert [hypothesis.finish_reason for hypothesis in found] == ["length", "length"]
 
 
-def test_entries_behind_an_ended_best_are_returned_as_they_are() -> None:
+def test_entries_after_an_ended_best_are_returned_as_they_are() -> None:
     found = run(table({(): [0.5, 0.3, 0.2]}), search="mime", num_beams=3, num_return_sequences=3)[0]
     assert [(h.token_ids, h.count, h.finish_reason) for h in found] == [
         ((), 1, "eos"),

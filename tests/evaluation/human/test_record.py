@@ -22,7 +22,7 @@ def record_of(study: Study, desk: Desk, *voters: str) -> dict[str, Any]:
     return make_record(study, answers, figures, note="made up")
 
 
-def test_a_record_holds_every_vote_and_no_text(desk: Desk, study: Study, tmp_path: Path) -> None:
+def test_a_record_has_every_vote_and_no_text(desk: Desk, study: Study, tmp_path: Path) -> None:
     desk.sheets["ab-3.csv"][0]["choice"] = ""
     record = record_of(study, desk, "model:Some Model 2")
     path = tmp_path / "one.json"

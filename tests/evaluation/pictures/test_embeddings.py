@@ -61,7 +61,7 @@ def test_equal_vectors_have_no_variance() -> None:
     assert not coordinates.any() and not shares.any()
 
 
-def test_a_lonely_label_stands_right_of_its_point() -> None:
+def test_a_lonely_label_is_right_of_its_point() -> None:
     centres = place_labels(np.array([[50.0, 50.0]]), np.array([[20.0, 8.0]]), np.array([100.0, 100.0]), gap=4)
     np.testing.assert_allclose(centres, [[50 + 4 + 10, 50]])
 
