@@ -10,11 +10,7 @@ import pytest
 
 from mime_fast import progress
 from mime_fast.progress import Bar, followed
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
+from tests.terminals import Terminal
 
 
 def test_the_clock_moves_between_updates(monkeypatch: pytest.MonkeyPatch) -> None:

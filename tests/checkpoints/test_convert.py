@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 from collections import OrderedDict
 from pathlib import Path
@@ -20,19 +19,10 @@ from mime_fast.checkpoints.released import MIME
 from mime_fast.checkpoints.torch_weights import own_state
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.errors import CheckpointError
+from tests.checkpoints.hostile import RunsCode
 from tests.checkpoints.released_layout import CHANNELS, DEPTH, HIDDEN, WORDS, released_state, save_released
 
 GAMMA = "encoder.enc.0.layer_norm_mha.gamma"
-
-
-class RunsCode:
-    """Leaves a file behind if its pickle is ever carried out."""
-
-    def __init__(self, mark: Path, function: Any = os.system) -> None:
-        self.call = (function, (f"touch {mark}",))
-
-    def __reduce__(self) -> Any:
-        return self.call
 
 
 @pytest.fixture

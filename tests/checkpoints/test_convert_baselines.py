@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +21,7 @@ from mime_fast.checkpoints.released_baselines import MOEL, MULTITASK
 from mime_fast.checkpoints.torch_weights import own_state
 from mime_fast.config.model import MoelConfig, MultiTaskConfig
 from mime_fast.errors import CheckpointError
+from tests.checkpoints.hostile import RunsCode
 from tests.checkpoints.released_layout import (
     CHANNELS,
     DEPTH,
@@ -224,16 +224,6 @@ def test_the_names_are_those_of_the_layout() -> None:
 )
 def test_a_tensor_keeps_its_role(theirs: str, ours: str) -> None:
     assert MOEL.our_name(theirs) == ours
-
-
-class RunsCode:
-    """Leaves a file behind if its pickle is ever carried out."""
-
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
-
-    def __reduce__(self) -> Any:
-        return os.system, (f"touch {self.mark}",)
 
 
 @KINDS

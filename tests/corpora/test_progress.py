@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,11 +13,7 @@ from mime_fast.corpora.chunks import CHUNK
 from mime_fast.corpora.progress import ProgressBar
 from mime_fast.corpora.summary import Tally
 from tests.corpora.conftest import MakeJob
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
+from tests.terminals import Terminal
 
 
 def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
