@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 import time
@@ -42,17 +43,23 @@ def on_ray(make_job: MakeJob, *given: Any, **options: Any) -> Any:
     return make_job(*given, **{"workers": 2, "ray_address": ""} | options)
 
 
+def parent_of(pid: int) -> int:
+    (found,) = re.findall(r"^PPid:\t(\d+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return int(found)
+
+
 def kill_an_actor(pause: float) -> bool:
-    """SIGKILL to one of the actors' processes as soon as there is one that has worked for some time."""
+    """SIGKILL to one of this session's actors as soon as there is one that has worked for some time."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         time.sleep(pause)
         for folder in Path("/proc").glob("[0-9]*"):
             try:
-                name, parent = (folder / "cmdline").read_bytes(), (folder / "status").read_text()
+                is_actor = (folder / "cmdline").read_bytes().startswith(b"ray::MapWorker")
+                starter = parent_of(parent_of(int(folder.name))) if is_actor else None  # the raylet's
             except OSError:
                 continue
-            if name.startswith(b"ray::MapWorker") and f"Uid:\t{os.getuid()}" in parent:
+            if starter == os.getpid():
                 os.kill(int(folder.name), signal.SIGKILL)
                 return True
     return False
