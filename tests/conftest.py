@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,11 +19,13 @@ def pytest_configure() -> None:
         )
 
 
-@pytest.fixture(autouse=True)
-def no_wishes_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def no_wishes_for_terminals() -> Iterator[None]:
     """What somebody's shell says of colours and widths is not what a test is about."""
-    for name in ("FORCE_COLOR", "NO_COLOR", "COLUMNS"):
-        monkeypatch.delenv(name, raising=False)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("FORCE_COLOR", "NO_COLOR", "COLUMNS"):
+            patch.delenv(name, raising=False)
+        yield
 
 
 def _folder(variable: str, default: str) -> Path:
