@@ -170,7 +170,9 @@ def test_two_makers_do_not_share_an_output(
         patch.setattr("mime_fast.corpora.part_work.write_part", failing)
         make_job(source, out).run()
     on("generic")
-    with pytest.raises(DataError, match=r"made by isa avx2, others would be by isa generic: name the same \(isa='avx2'\)"):
+    with pytest.raises(
+        DataError, match=r"made by isa avx2, others would be by isa generic: name the same \(isa='avx2'\)"
+    ):
         make_job(source, out).run()
     on("avx2")
     assert make_job(source, out).run().rows_now == 280
