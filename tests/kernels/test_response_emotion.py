@@ -84,6 +84,7 @@ def test_no_rows(device: str) -> None:
     assert [tuple(t.shape) for t in empty] == [(0, 32), (0, 12), (0, 12)]
 
 
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")  # of NumPy, the interpreter's
 def test_a_nan_stays_one(device: str) -> None:
     """Also where max(NaN, 0) could be 0: a broken model must be noticed."""
     c, seeds, requests, mimicked, prior = move(inputs(12), torch.float32, device)
