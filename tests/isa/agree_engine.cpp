@@ -41,7 +41,7 @@ std::vector<std::vector<Reply>> replies(const Model& model, std::size_t beams) {
   for (const std::size_t length : {3, 20, 9, 41, 1}) {
     for (std::size_t i = 0; i <= length; ++i) {
       tokens.push_back(i == 0 ? 0 : 7 + static_cast<std::int32_t>(source() % 1000));
-      states.push_back(i == 0 ? 0 : kUserId);
+      states.push_back(kUserId);
     }
     offsets.push_back(static_cast<std::int64_t>(tokens.size()));
   }
