@@ -40,7 +40,8 @@ def convert(
 
     Args:
         checkpoint: what MIME's code saves, `{iter, optimizer, current_loss, model}`, or only the state dict; or what
-            MoEL's code saves of Multi-TR or MoEL, `{iter, optimizer, current_loss, encoder_state_dict, ...}`.
+            MoEL's code saves of Multi-TR or MoEL, `{iter, optimizer, current_loss, encoder_state_dict, ...}`. A
+            safetensors file of the tensors is taken, too; a baseline's names begin there as `encoder_state_dict.`.
         vocab: its vocabulary, see `read_released_vocabulary`.
         out_dir: a folder that is empty or not there yet; it appears whole or not at all.
 

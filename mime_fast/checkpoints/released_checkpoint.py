@@ -14,6 +14,8 @@ from typing import Any
 import mime_fast.needs_torch
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from mime_fast.checkpoints.released import MIME, Layout
@@ -23,7 +25,6 @@ from mime_fast.errors import CheckpointError
 
 # The loss beside the weights may be a numpy number: its parts are read as placeholders, numpy itself is not called.
 _NUMPY_NUMBER = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype")
-
 
 WRAPPERS = ("module", "model", "_orig_mod", "net", "network")  # names that a model has inside another module
 
@@ -39,13 +40,15 @@ class Weights:
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> Mapping[Any, Any]:
-    """What `torch.save` wrote, read without running code in it.
+    """What `torch.save` wrote, or a safetensors file of its tensors, read without running code in it.
 
     Raises:
         CheckpointError: missing, truncated, not a checkpoint, or with anything in it besides tensors and plain values.
     """
     if not Path(path).is_file():
         raise CheckpointError(f"{path}: not a file; a checkpoint of the released code is expected")
+    if _is_safetensors(path):
+        return _safetensors_checkpoint(path)
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals([(Inert, name) for name in _NUMPY_NUMBER]):
             warnings.simplefilter("ignore")  # about pickle protocols; what cannot be read raises
@@ -57,6 +60,31 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Mapping[Any, Any]:
             f"{path}: contains {type(saved).__name__}; a dict with 'model', with MoEL's state dicts, or a state dict "
             "is expected"
         )
+    return saved
+
+
+def _is_safetensors(path: str | os.PathLike[str]) -> bool:
+    """By its beginning, as all files are told apart: the header's length in 8 bytes, and JSON."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(9)[8:] == b"{"
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def _safetensors_checkpoint(path: str | os.PathLike[str]) -> Mapping[str, Any]:
+    """Names have no levels in such a file: a baseline's begin with the state dict that they would be in, and a dot."""
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from None
+    saved: dict[str, Any] = {}
+    for name, value in tensors.items():
+        part, _, inner = name.partition(".")
+        if inner and part in (*MODULES, UNSAVED):
+            saved.setdefault(part, {})[inner] = value
+        else:
+            saved[name] = value
     return saved
 
 
@@ -142,4 +170,4 @@ def _reason(error: Exception) -> str:
         return f"refused: it names {named[1]}, which a checkpoint does not need and might run code"
     if isinstance(error, pickle.UnpicklingError):
         return "refused: it is not written by torch.save, or contains something besides tensors and plain values"
-    return f"not a readable checkpoint: truncated, or not written by torch.save ({type(error).__name__})"
+    return f"not a readable checkpoint: truncated, or written by neither torch.save nor safetensors ({type(error).__name__})"

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from mime_fast.checkpoints.convert import convert
@@ -95,6 +96,25 @@ def test_a_name_outside_the_wrapper_is_no_fault_of_all_others(vocab: Path, tmp_p
     state = {f"module.{name}": value for name, value in released_state().items()} | {"steps": torch.zeros(1)}
     message = refused_state(state, vocab, tmp_path)
     assert message == f"{tmp_path / 'model.pt'}: unexpected steps (1,)"
+
+
+def test_a_safetensors_file(vocab: Path, tmp_path: Path) -> None:
+    """Whatever it is called."""
+    save_file({f"module.{name}": value for name, value in released_state().items()}, tmp_path / "weights.pt")
+    torch.save(released_state(), tmp_path / "bare.pt")
+    summary = convert(tmp_path / "weights.pt", vocab, tmp_path / "out")
+    convert(tmp_path / "bare.pt", vocab, tmp_path / "bare")
+    first, second = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("out", "bare"))
+    assert first == second
+    assert (summary["tensors"], summary["iteration"], summary["loss"]) == (110, None, None)
+
+
+@pytest.mark.parametrize("cut", [9, 40, -1])
+def test_a_broken_safetensors_file(vocab: Path, tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file(released_state(), path)
+    path.write_bytes(path.read_bytes()[:cut])
+    assert refused(path, vocab, tmp_path).startswith(f"{path}: not a readable safetensors file (")
 
 
 def test_the_older_file_format_of_torch(vocab: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 import mime_fast
@@ -91,6 +92,17 @@ def test_every_value_arrives_under_its_name(vocab: Path, tmp_path: Path, kind: s
         "iteration": 15999,
         "loss": 36.5,
     }
+
+
+@KINDS
+def test_a_safetensors_file_without_levels(vocab: Path, tmp_path: Path, kind: str) -> None:
+    state = made_up(baseline_shapes(kind))
+    save_file(state, tmp_path / "flat")
+    torch.save(in_parts(state), tmp_path / "parts")
+    summaries = [convert(tmp_path / name, vocab, tmp_path / f"{name}-out") for name in ("flat", "parts")]
+    assert [summary["model_type"] for summary in summaries] == [kind, kind]
+    first, second = ((tmp_path / f"{name}-out" / "model.safetensors").read_bytes() for name in ("flat", "parts"))
+    assert first == second
 
 
 @KINDS
