@@ -52,7 +52,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     sample.add_argument("--split", choices=["valid", "test"], help=f"(default: {SPLIT})")
     sample.add_argument(
         "--draw",
-        choices=["develop", "confirm", "confirm-2"],
+        choices=["develop", "confirm", "confirm-2", "confirm-3"],
         help="one of the fixed draws of 128 validation dialogues, the same for every --seed (docs/preference.md)",
     )
     sample.add_argument(

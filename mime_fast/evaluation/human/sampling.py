@@ -13,7 +13,7 @@ from mime_fast.errors import DataError
 
 FIXED_SPLIT: Literal["valid"] = "valid"  # of the fixed draws; docs/preference.md
 FIXED_PER_EMOTION, FIXED_SEED = 4, 20
-DRAWS = {"develop": 0, "confirm": 4, "confirm-2": 28}  # conversations of each emotion that come before
+DRAWS = {"develop": 0, "confirm": 4, "confirm-2": 28, "confirm-3": 32}  # conversations of each emotion that come before
 
 
 @dataclass(frozen=True)

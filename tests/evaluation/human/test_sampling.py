@@ -70,7 +70,12 @@ def test_the_fixed_draws_share_no_conversation() -> None:
 
 @pytest.mark.parametrize(
     ("name", "digest"),
-    [("develop", "f8839420ef31f526"), ("confirm", "d2ca1bfb283079da"), ("confirm-2", "3aa2c06ac0da50ae")],
+    [
+        ("develop", "f8839420ef31f526"),
+        ("confirm", "d2ca1bfb283079da"),
+        ("confirm-2", "3aa2c06ac0da50ae"),
+        ("confirm-3", "d22385c5e0f32e89"),
+    ],
 )
 def test_the_fixed_draws_never_move(data_dir: Path, name: str, digest: str) -> None:
     pairs = read_pairs(data_dir / "empatheticdialogues.tar.gz", "valid")
