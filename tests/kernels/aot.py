@@ -179,7 +179,7 @@ def cases(dtype: torch.dtype, more: bool) -> Iterator[tuple[str, Callable[[], ob
     gate = (real(2 * size, 2 * size), real(2 * size), real(size, 2 * size), real(size))
     yield "gate_fusion", lambda: gate_fusion(real(9, size), real(9, size), *gate)
     torch.manual_seed(0)
-    paper = MimeConfig.paper(11)
+    paper = MimeConfig.paper(11, context_layers=2, attention_depth=160, num_heads=4)
     prior = PriorWeights.pack(Mime(paper).state_dict(), paper, dtype, "cpu")
     keys = torch.zeros(9, dtype=torch.int64)
 
@@ -205,7 +205,7 @@ def cases(dtype: torch.dtype, more: bool) -> Iterator[tuple[str, Callable[[], ob
         yield from sampling_cases()
     config = MimeConfig.released(11, num_layers=2) if more else paper
     yield f"decoder_step {config.preset}", decoder_case(config, dtype)
-    for config in (MimeConfig.paper(11, context_layers=2), MimeConfig.released(11))[: 1 + more]:
+    for config in (paper, MimeConfig.released(11))[: 1 + more]:
         for part in ("context", "response"):
             yield f"encoder {part} {config.preset}", encoder_case(part, config, dtype)
     query, history = real(10, 2, 20), History(ids(10, 17), ids(10, 17), ids(10))

@@ -1,4 +1,4 @@
-"""What makes the shipped weights, its five stages cut short, on a part of the real data."""
+"""What makes the shipped weights, its four stages cut short, on a part of the real data."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from mime_fast.training.run import stage_folder, train
 from tests.conftest import ROOT
 from tests.training.tiny_encoder import write_encoder
 
-STEPS = 40, 40, 40, 10, 10  # replies of so new a model are long, and slow to draw
+STEPS = 40, 40, 40, 10  # replies of so new a model are long, and slow to draw
 
 
-def test_140_steps_of_the_shipped_recipe(tmp_path: Path, data_dir: Path) -> None:
+def test_130_steps_of_the_shipped_recipe(tmp_path: Path, data_dir: Path) -> None:
     """A tiny encoder takes the place of MiniLM, which would take most of the time."""
     out = tmp_path / "run"
     data = _part_of(data_dir / "empatheticdialogues.tar.gz", tmp_path / "data")
@@ -33,17 +33,17 @@ def test_140_steps_of_the_shipped_recipe(tmp_path: Path, data_dir: Path) -> None
         ratings=_ratings(data, tmp_path / "ratings.jsonl"),
         show_progress=False,
     )
-    stages = [stage_folder(out, number, 5) for number in (1, 2, 3, 4, 5)]
+    stages = [stage_folder(out, number, 4) for number in (1, 2, 3, 4)]
     rows = [json.loads((each / "metrics.jsonl").read_text("utf-8")) for each in stages]
-    heard, joint, heard_again, bleu, answers = rows
+    heard, joint, heard_again, answers = rows
     assert tuple(row["step"] for row in rows) == STEPS
     assert answers["n"] > 400
     assert heard["response"] == heard_again["response"] == 0 < joint["response"]
     assert heard_again["top5"] > heard["top5"] > 5 / 32  # chance
     engine = mime_fast.load(out, device="cpu")
-    assert engine.config.vocab_size > joint["ppl"] > bleu["ppl"] > answers["ppl"]
-    assert joint["reply_length"] == 0 < min(bleu["reply_length"], answers["reply_length"])
-    assert answers["top5"] == bleu["top5"] == heard_again["top5"]  # their encoder learns at a rate of 0
+    assert engine.config.vocab_size > joint["ppl"] > answers["ppl"]
+    assert joint["reply_length"] == 0 < answers["reply_length"]
+    assert answers["top5"] == heard_again["top5"]  # its encoder learns at a rate of 0
     kept = sorted(path.name for path in (out / "teachers").glob("*.npy"))
     assert [name.split("-")[0] for name in kept] == ["linear", "sentence"]  # asked once for all stages
     probs = [np.load(out / "teachers" / name) for name in kept]
@@ -71,7 +71,7 @@ def _ratings(data: Path, out: Path) -> Path:
 
 
 def _part_of(archive: Path, folder: Path) -> Path:
-    """The first rows of both splits: a linear teacher of all takes minutes, and so do five evaluations."""
+    """The first rows of both splits: a linear teacher of all takes minutes, and so do four evaluations."""
     folder.mkdir()
     with tarfile.open(archive) as tar:
         for name, rows in (("train.csv", 15_001), ("valid.csv", 1001)):
