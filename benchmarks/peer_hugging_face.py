@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import BartConfig, BartForConditionalGeneration
 
-from benchmarks.peer_sizes import ATTENTION, FFN, HEADS, POSITIONS, WIDTH
+from benchmarks.peer_sizes import FFN, POSITIONS, WIDTH, attention_of
 from benchmarks.plain_transformer import words_of
 from benchmarks.tasks import Task, Work
 
@@ -24,14 +24,14 @@ class HuggingFaceRunner:
     def __init__(self, folder: Path, vocab_size: int, threads: int) -> None:
         self.ids = {word: index for index, word in enumerate(words_of(folder / "tokenizer.json"))}
         self.threads = threads
-        assert WIDTH % HEADS == 0 and ATTENTION <= WIDTH
+        heads = attention_of(folder).heads
         config = BartConfig(
             vocab_size=vocab_size,
             d_model=WIDTH,
             encoder_layers=1,
             decoder_layers=1,
-            encoder_attention_heads=HEADS,
-            decoder_attention_heads=HEADS,
+            encoder_attention_heads=heads,
+            decoder_attention_heads=heads,
             encoder_ffn_dim=FFN,
             decoder_ffn_dim=FFN,
             max_position_embeddings=POSITIONS,

@@ -1,6 +1,6 @@
 """The peers' model: a plain encoder-decoder of MIME's size and vocabulary with random weights, for CTranslate2.
 
-One layer each, width 300, two heads of 20, a feed-forward layer with as many weights as MIME's two convolutions.
+One layer each, width 300, MIME's heads, a feed-forward layer with as many weights as MIME's two convolutions.
 """
 
 from __future__ import annotations
@@ -14,16 +14,18 @@ import numpy as np
 import numpy.typing as npt
 from ctranslate2.specs import transformer_spec
 
-from benchmarks.peer_sizes import ATTENTION, FFN, HEADS, LOGIT_DEVIATION, POSITIONS, WIDTH
+from benchmarks.peer_sizes import FFN, LOGIT_DEVIATION, POSITIONS, WIDTH, Attention, attention_of
 
 
-def make_ctranslate2_model(folder: Path, words: list[str]) -> Path:
-    """Write the model unless it is there; `words` begin with MIME's specials."""
+def make_ctranslate2_model(cache: Path, mime: Path) -> Path:
+    """The folder in `cache` of a model of the sizes and words of a MIME's; it is written unless it is there."""
+    attention = attention_of(mime)
+    folder = cache / f"ctranslate2-{mime.name}-{attention.heads}x{attention.head_dim}-1"
     if not folder.is_dir():
         scratch = folder.with_name(folder.name + ".tmp")
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
-        _spec(words).save(str(scratch))
+        _spec(words_of(mime / "tokenizer.json"), attention).save(str(scratch))
         scratch.rename(folder)
     return folder
 
@@ -34,11 +36,11 @@ def words_of(tokenizer: Path) -> list[str]:
     return sorted(vocabulary, key=vocabulary.__getitem__)
 
 
-def _spec(words: list[str]) -> transformer_spec.TransformerSpec:
-    head = ATTENTION // HEADS
+def _spec(words: list[str], attention: Attention) -> transformer_spec.TransformerSpec:
+    """The words begin with MIME's special ones."""
     spec = transformer_spec.TransformerSpec(
-        transformer_spec.TransformerEncoderSpec(1, HEADS, head_dim=head),
-        transformer_spec.TransformerDecoderSpec(1, HEADS, head_dim=head),
+        transformer_spec.TransformerEncoderSpec(1, attention.heads, head_dim=attention.head_dim),
+        transformer_spec.TransformerDecoderSpec(1, attention.heads, head_dim=attention.head_dim),
     )
     weights = _Weights()
     table = weights.draw(len(words), WIDTH)
@@ -47,9 +49,9 @@ def _spec(words: list[str]) -> transformer_spec.TransformerSpec:
         part.position_encodings.encodings = weights.draw(POSITIONS, WIDTH)
         weights.norm(part.layer_norm)
         for layer in part.layer:
-            weights.attention(layer.self_attention, own=True)
+            weights.attention(layer.self_attention, attention.depth, own=True)
             if part is spec.decoder:
-                weights.attention(layer.attention, own=False)
+                weights.attention(layer.attention, attention.depth, own=False)
             weights.norm(layer.ffn.layer_norm)
             weights.linear(layer.ffn.linear_0, FFN, WIDTH)
             weights.linear(layer.ffn.linear_1, WIDTH, FFN)
@@ -77,8 +79,8 @@ class _Weights:
     def norm(self, layer: Any) -> None:
         layer.gamma, layer.beta = np.ones(WIDTH, np.float32), np.zeros(WIDTH, np.float32)
 
-    def attention(self, layer: Any, *, own: bool) -> None:
+    def attention(self, layer: Any, depth: int, *, own: bool) -> None:
         self.norm(layer.layer_norm)
-        for linear, rows in zip(layer.linear, (3 * ATTENTION,) if own else (ATTENTION, 2 * ATTENTION), strict=False):
+        for linear, rows in zip(layer.linear, (3 * depth,) if own else (depth, 2 * depth), strict=False):
             self.linear(linear, rows, WIDTH)
-        self.linear(layer.linear[-1], WIDTH, ATTENTION)
+        self.linear(layer.linear[-1], WIDTH, depth)

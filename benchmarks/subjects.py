@@ -104,9 +104,9 @@ def _steps(files: Files, work: Work) -> list[int]:
 def _with_peer(mime: Path, cache: Path, isa: str) -> Files:
     """Beside a model CTranslate2's of the same vocabulary; without CTranslate2 its path leads nowhere."""
     vocab_size: int = json.loads((mime / "config.json").read_text("utf-8"))["vocab_size"]
-    folder = cache / f"ctranslate2-{mime.name}-1"
+    folder = cache / "no CTranslate2"
     with suppress(ImportError):
-        from benchmarks.plain_transformer import make_ctranslate2_model, words_of
+        from benchmarks.plain_transformer import make_ctranslate2_model
 
-        make_ctranslate2_model(folder, words_of(mime / "tokenizer.json"))
+        folder = make_ctranslate2_model(cache, mime)
     return Files(mime, folder, vocab_size, isa)

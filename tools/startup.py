@@ -43,10 +43,10 @@ with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
 
 def programs(folder: Path) -> dict[str, str]:
     """What is run, by name."""
-    from benchmarks.plain_transformer import make_ctranslate2_model, words_of
+    from benchmarks.plain_transformer import make_ctranslate2_model
     from mime_fast.engine.load import find_model
 
-    peer = str(make_ctranslate2_model(folder / "peer", words_of(find_model(None) / "tokenizer.json")))
+    peer = str(make_ctranslate2_model(folder, find_model(None)))
     found = {"nothing (Python alone)": "", "import numpy": "import numpy", "mime-fast --help": HELP}
     for precision in ("float32", "int8"):
         found[f"mime_fast {precision}"] = OURS.format(arguments=f"precision={precision!r}")

@@ -170,4 +170,5 @@ def _reason(error: Exception) -> str:
         return f"refused: it names {named[1]}, which a checkpoint does not need and might run code"
     if isinstance(error, pickle.UnpicklingError):
         return "refused: it is not written by torch.save, or contains something besides tensors and plain values"
-    return f"not a readable checkpoint: truncated, or written by neither torch.save nor safetensors ({type(error).__name__})"
+    written = "truncated, or written by neither torch.save nor safetensors"
+    return f"not a readable checkpoint: {written} ({type(error).__name__})"

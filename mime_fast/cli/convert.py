@@ -15,7 +15,8 @@ The file shows whether it is MIME's, or that of a baseline (Multi-TR, MoEL) trai
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="file that the code of MIME or MoEL saved, or a safetensors file of its tensors")
+    saved = "file that the code of MIME or MoEL saved, or a safetensors file of its tensors"
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help=saved)
     parser.add_argument("out_dir", metavar="OUT_DIR", help="model folder to write")
     parser.add_argument(
         "--vocab",
