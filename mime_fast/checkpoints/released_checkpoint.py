@@ -14,7 +14,6 @@ from typing import Any
 import mime_fast.needs_torch
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -76,12 +75,12 @@ def _safetensors_checkpoint(path: str | os.PathLike[str]) -> Mapping[str, Any]:
     """Names have no levels in such a file: a baseline's begin with the state dict that they would be in, and a dot."""
     try:
         tensors = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
+    except Exception as error:  # a broken file can raise anything
         raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from None
     saved: dict[str, Any] = {}
     for name, value in tensors.items():
         part, _, inner = name.partition(".")
-        if inner and part in (*MODULES, UNSAVED):
+        if part in (*MODULES, UNSAVED):
             saved.setdefault(part, {})[inner] = value
         else:
             saved[name] = value

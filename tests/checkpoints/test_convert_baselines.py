@@ -105,6 +105,13 @@ def test_a_safetensors_file_without_levels(vocab: Path, tmp_path: Path, kind: st
     assert first == second
 
 
+def test_a_name_without_levels_that_is_also_one_of_a_level(vocab: Path, tmp_path: Path) -> None:
+    for extra in ("decoder_state_dict", "strange"):
+        save_file(made_up(baseline_shapes("multi-tr")) | {extra: torch.zeros(2)}, tmp_path / extra)
+        with pytest.raises(CheckpointError, match=f"unexpected '?{extra}"):
+            convert(tmp_path / extra, vocab, tmp_path / "out")
+
+
 @KINDS
 def test_a_converted_model_replies(vocab: Path, tmp_path: Path, kind: str) -> None:
     torch.save(in_parts(state_of(kind)), tmp_path / "model.pt")
