@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 
 from mime_fast.backends.select import Wanted, choose
@@ -20,20 +19,15 @@ from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.models import frozen_copy
 from mime_fast.text.special import EOS_ID, SPECIAL_TOKENS
 from mime_fast.text.tokenizer import Tokenizer
-from mime_fast.training.gains import AnswerGain, BleuGain, Gain
+from mime_fast.training.gains import AnswerGain
 from mime_fast.training.risk import CandidateBatch
 
-BEAMS: tuple[dict[str, Any], ...] = (  # for the risk in BLEU: what plain beams say, and what without repeats
-    BEAM | {"num_return_sequences": 4},
-    BEAM | {"num_return_sequences": 4, "no_repeat_ngram_size": 3},
-)
-DRAWS: tuple[dict[str, Any], ...] = (  # for the risk of an answer: many different ones
+SEARCHES: tuple[dict[str, Any], ...] = (  # of a context: beams without length normalisation, and draws
     BEAM | {"num_return_sequences": 4, "no_repeat_ngram_size": 3, "length_penalty": 0.0},
     {"do_sample": True, "num_return_sequences": 6, "temperature": 0.8, "top_p": 0.9, "no_repeat_ngram_size": 3},
 )
 FOLLOW_STEPS = 10  # training steps between two looks at the weights
 NOT_SAID = tuple(i for i in range(len(SPECIAL_TOKENS)) if i != EOS_ID)
-SAMPLE = 2000  # first training pairs, whose replies give BLEU's totals
 
 
 def quick_engine(model: DialogueModel, tokenizer: Tokenizer, precision: str = "int8") -> Engine:
@@ -52,31 +46,26 @@ class CandidateSource:
         tokenizer: Tokenizer,
         pairs: Sequence[Pair],
         seed: int,
-        answers: AnswerGain | None = None,
+        gain: AnswerGain,
     ) -> None:
         """
         Args:
-            model: says what a mean reply is, and the candidates until `follow` is called.
-            answers: what candidates are worth, which are then beams and draws; without it, beams by BLEU.
+            model: generates the candidates until `follow` is called.
+            gain: what candidates are worth.
         """
         self.tokenizer = tokenizer
         self.contexts = [pair.context for pair in pairs]
-        references = tokenizer.tokenize_batch([pair.response for pair in pairs])
-        self.mean_length = float(np.mean([len(reference) for reference in references]))
-        self.seed, self.answers = seed, answers
+        self.seed, self.gain = seed, gain
         self.follow(model)
-        self.searches = DRAWS if answers else BEAMS
-        self.gain: Gain = answers or BleuGain(references, self._best(range(min(SAMPLE, len(pairs)))))
 
     def follow(self, model: DialogueModel) -> None:
         """Take a copy of this model's weights for the candidates to come."""
-        if self.answers is not None:
-            self.answers.forget()
+        self.gain.forget()
         self.engine = quick_engine(model, self.tokenizer)
 
     def __call__(self, indices: Sequence[int]) -> CandidateBatch:
         """The candidates of the pairs at `indices`."""
-        found = [self._search(indices, search) for search in self.searches]
+        found = [self._search(indices, search) for search in SEARCHES]
         rows: list[int] = []
         kept: list[Candidate] = []
         for row, several in enumerate(zip(*found, strict=True)):
@@ -91,13 +80,9 @@ class CandidateSource:
             torch.tensor([len(each) for each in ids]),
             torch.tensor(rows),
             torch.tensor(gains, dtype=torch.float32),
-            torch.tensor([len(each.tokens) for each in kept], dtype=torch.float32),
         )
 
     def _search(self, indices: Sequence[int], options: dict[str, Any]) -> list[list[Candidate]]:
         contexts = [self.contexts[i] for i in indices]
         replies = self.engine.generate(contexts, seed=self.seed, request_ids=indices, strict_turns=False, **options)
         return [reply.candidates for reply in replies]
-
-    def _best(self, indices: Sequence[int]) -> list[Candidate]:
-        return [replies[0] for replies in self._search(indices, BEAM | {"num_return_sequences": 1})]

@@ -32,7 +32,7 @@ class DialogueLoop(Loop[DialogueModel, Example]):
         terms = self.terms(batch, indices)
         kl = kl_weight(stage, self.progress.step)
         total = terms.total(stage.alpha, stage.beta, stage.gamma, kl, stage.mixture_weight, stage.risk_weight)
-        return total, {name: _number(value) for name, value in vars(terms).items()}
+        return total, {name: value.item() for name, value in vars(terms).items()}
 
     def parameter_groups(self) -> tuple[list[list[nn.Parameter]], list[float]]:
         """What the classifier reaches learns at `encoder_rate`."""
@@ -49,7 +49,3 @@ class DialogueLoop(Loop[DialogueModel, Example]):
         weights = {"classification": stage.alpha, "kl": stage.beta, "reconstruction": stage.beta}
         weights |= {"response": stage.gamma, "mixture": stage.mixture_weight, "risk": stage.risk_weight}
         return {name: f"{value:.4g}" for name, value in losses.items() if value and weights.get(name, 1)}
-
-
-def _number(value: Tensor | float) -> float:
-    return value.item() if isinstance(value, Tensor) else value

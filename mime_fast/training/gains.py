@@ -1,47 +1,17 @@
-"""What a candidate is worth to the risk: words that the reference has, too, or how well it answers its context."""
+"""What a candidate is worth to the risk: how well it answers its context."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from mime_fast.engine.engine import Engine
 from mime_fast.engine.results import Candidate
-from mime_fast.evaluation.metrics.bleu import MAX_ORDER, count_matches
 from mime_fast.training.sentence_encoder import SentenceEncoder, Subworder, given_replies, wanted_replies
 
 LIKELIHOOD = 0.025  # of a reply's log-prob beside a cosine
-
-
-class Gain(Protocol):
-    """Says what candidates are worth."""
-
-    def __call__(self, pairs: Sequence[int], candidates: Sequence[Candidate]) -> list[float]:
-        """What each candidate is worth as a reply to its training pair's context."""
-        ...
-
-
-class BleuGain:
-    """What a reply adds to BLEU's logarithm, to first order (Tromble et al. 2008): 1/4 sum_n m_n / M_n.
-
-    m_n of its n-grams are the reference's (clipped), and M_n are so in a mean reply.
-    """
-
-    def __init__(self, references: Sequence[Sequence[str]], replies: Sequence[Candidate]) -> None:
-        """`replies` to the first pairs say what a mean reply is."""
-        self.references = references
-        counts = [count_matches(reply.tokens, gold) for reply, gold in zip(replies, references, strict=False)]
-        self.mean_matches = np.maximum(np.mean([correct for correct, _ in counts], axis=0), 1 / len(counts))
-
-    def __call__(self, pairs: Sequence[int], candidates: Sequence[Candidate]) -> list[float]:
-        return [self._gain(each.tokens, self.references[pair]) for pair, each in zip(pairs, candidates, strict=True)]
-
-    def _gain(self, tokens: Sequence[str], reference: Sequence[str]) -> float:
-        correct, _ = count_matches(tokens, reference)
-        return float((np.array(correct) / self.mean_matches).sum()) / MAX_ORDER
 
 
 class AnswerGain:
@@ -71,7 +41,13 @@ class AnswerGain:
         self.given: list[dict[str, npt.NDArray[np.float32]]] = [{} for _ in encoders]
 
     def __call__(self, pairs: Sequence[int], candidates: Sequence[Candidate]) -> list[float]:
-        """As `Gain`; no words at all answer nothing: the cosine is -1, and P that of the search."""
+        """What each candidate is worth as a reply to its training pair's context.
+
+        No words at all answer nothing: the cosine is -1, and P that of the search.
+
+        Args:
+            pairs: the number of each candidate's training pair.
+        """
         gains = np.array([LIKELIHOOD * each.logprob - 1 for each in candidates])
         said = [n for n, each in enumerate(candidates) if each.tokens]
         scores = self.engine.score(

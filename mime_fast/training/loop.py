@@ -38,7 +38,6 @@ class Progress:
     bad_evaluations: int = 0
     stopped: bool = False
     seconds: float = 0.0
-    reply_length: float = 0.0  # a running mean of the risk's; 0: none yet
 
 
 ModelT = TypeVar("ModelT", bound=nn.Module)
@@ -217,6 +216,7 @@ class Loop(ABC, Generic[ModelT, ExampleT]):
     def _restore(self) -> None:
         try:
             state = torch.load(self.state, map_location="cpu", weights_only=True)
+            state["progress"].pop("reply_length", None)  # mime_fast 0.3.0 writes it
             self.progress = Progress(**state["progress"])
             self.model.load_state_dict(state["model"])
             if self.average is not None:

@@ -30,7 +30,6 @@ class LossTerms:
     response: Tensor  # L_resp, eq. 31
     mixture: Tensor  # no term of the paper's: see `mixture_loss`
     risk: Tensor  # nor this one: see training/risk.py
-    reply_length: float = 0.0  # no term at all: mean words of the risk's candidates, as the model weighs them
 
     def total(
         self,
@@ -57,7 +56,6 @@ def loss_terms(
     bfloat16_projection: bool = False,
     gold_listeners: bool = False,
     candidates: CandidateBatch | None = None,
-    word_cost: float = 0.0,
 ) -> LossTerms:
     """All terms for one batch of gold responses; the baselines' are only L_cls and L_resp.
 
@@ -71,7 +69,6 @@ def loss_terms(
         bfloat16_projection: project on the vocabulary in bfloat16, forward and backward; the softmax stays as it is.
         gold_listeners: MoEL uses only the labelled emotion's listener.
         candidates: of the risk; None: no risk.
-        word_cost: of each candidate's length (`word_cost` in training/risk.py).
     """
     context = model.encode(batch.context_ids, batch.state_ids)
     classification = classification_loss(context.emotion_logits, batch, emotion_smoothing, emotion_teacher)
@@ -83,14 +80,13 @@ def loss_terms(
     else:
         memory, _ = model.decoder_memory(context, batch.emotion, None)
     response = _response_loss(model, batch, memory, label_smoothing, bfloat16_projection)
-    expected, reply_length = response.new_zeros(()), 0.0
+    expected = response.new_zeros(())
     if candidates is not None:
-        expected, reply_length = risk(model, memory, candidates, word_cost, bfloat16_projection)
-        expected = expected / len(batch.emotion)
+        expected = risk(model, memory, candidates, bfloat16_projection) / len(batch.emotion)
     if model.config.preset == "paper":
         size = len(batch.emotion)
         kl, reconstruction, response = kl / size, reconstruction / size, response / size
-    return LossTerms(classification, kl, reconstruction, response, mixture, expected, reply_length)
+    return LossTerms(classification, kl, reconstruction, response, mixture, expected)
 
 
 def classifier_terms(

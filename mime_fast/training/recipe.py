@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from numbers import Integral, Real
@@ -19,6 +19,7 @@ from mime_fast.errors import ConfigError, DataError
 
 Schedule = Literal["noam", "cosine", "constant"]
 ExtraPairs = Literal["speaker_turns", "situations"]
+REMOVED = "risk_gain", "reply_length"  # keys of mime_fast 0.3.0
 TEACHER_STEPS = "encoder_teacher_steps", "sentence_teacher_steps"
 EXTRA_PAIRS: tuple[ExtraPairs, ...] = get_args(ExtraPairs)
 
@@ -58,10 +59,8 @@ class Stage(Config):
     gamma: float = 1.0  # weight of L_resp
     mixture_weight: float = 0.0  # of -log d_g[e] for the labelled emotion e, a term that eq. 32 lacks
     risk_weight: float = 0.0  # of its own replies' expected loss, another such term (training/risk.py)
-    risk_gain: Literal["bleu", "answer"] = "bleu"  # what is lost: words of the reference, or an answer (gains.py)
     reranker_contexts: int = 0  # that a reranker learns from after the stage (training/reranker.py); 0: none
     rating_epochs: int = 0  # of the reranker over rated replies, after that (rated_replies.py); 0: none
-    reply_length: float = 0.0  # words per reply above which the risk counts length; 0: the training responses' mean
     gold_listener_steps: int = 0  # of MoEL: the decay of its oracle's chance (training/schedule.py); 0: no oracle
     kl_warmup_steps: int = 0  # steps in which the KL term's weight grows from 0 to 1
     calibrate: bool = False  # scale the logits of what is evaluated and saved (training/calibration.py)
@@ -70,6 +69,13 @@ class Stage(Config):
     min_steps: int = 0  # nothing is kept, nor patience lost, before
     patience: int = 3  # evaluations without a better PPL before the run ends
     seed: int = 1234
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], *, where: str = "config") -> Self:
+        """As every config's; what became of a key that was removed is said, too."""
+        if isinstance(values, Mapping):
+            _check_removed(values, where)
+        return super().from_dict(values, where=where)
 
     def __post_init__(self) -> None:
         self._check_kinds()
@@ -92,7 +98,7 @@ class Stage(Config):
         for name in ("learning_rate", "epsilon"):
             check_float(name, getattr(self, name), 0.0, 1.0, open_low=True)
         weights = "alpha", "beta", "gamma", "mixture_weight", "risk_weight"
-        for name in (*weights, "weight_decay", "reply_length", "max_grad_norm"):
+        for name in (*weights, "weight_decay", "max_grad_norm"):
             check_float(name, getattr(self, name), 0.0, 1e6)
         for name in ("label_smoothing", "emotion_smoothing", "emotion_teacher", "word_dropout", "ema_decay"):
             check_float(name, getattr(self, name), 0.0, 0.99999)
@@ -100,7 +106,6 @@ class Stage(Config):
             ("preset", ("paper", "released")),
             ("schedule", ("noam", "cosine", "constant")),
             ("vocabulary_splits", ("train", "all")),
-            ("risk_gain", ("bleu", "answer")),
         ):
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{name}={getattr(self, name)!r}: must be {' or '.join(map(repr, allowed))}")
@@ -118,24 +123,15 @@ class Stage(Config):
             raise ConfigError(
                 f"encoder_teacher_steps={self.encoder_teacher_steps} with emotion_teacher=0: it must be above 0"
             )
-        answers = bool(self.risk_weight) and self.risk_gain == "answer"
-        for name, default in (("risk_gain", "bleu"), ("reply_length", 0)):
-            if getattr(self, name) != default and not self.risk_weight:
-                raise ConfigError(f"{name}={getattr(self, name)!r} with risk_weight=0: it must be above 0")
-        if answers and not self.sentence_teacher_steps:
-            raise ConfigError("risk_gain='answer' with sentence_teacher_steps=0: it must be above 0")
-        if answers and self.reply_length:
-            raise ConfigError(f"risk_gain='answer' with reply_length={self.reply_length}: that is for 'bleu'")
-        if self.reranker_contexts and not self.sentence_teacher_steps:
-            raise ConfigError(
-                f"reranker_contexts={self.reranker_contexts} with sentence_teacher_steps=0: it must be above 0"
-            )
+        for name in ("risk_weight", "reranker_contexts"):
+            if getattr(self, name) and not self.sentence_teacher_steps:
+                raise ConfigError(f"{name}={getattr(self, name)} with sentence_teacher_steps=0: it must be above 0")
         if self.rating_epochs and not self.reranker_contexts:
             raise ConfigError(f"rating_epochs={self.rating_epochs} with reranker_contexts=0: it must be above 0")
-        if self.sentence_teacher_steps and not (answers or self.emotion_teacher or self.reranker_contexts):
+        if self.sentence_teacher_steps and not (self.emotion_teacher or self.risk_weight or self.reranker_contexts):
             raise ConfigError(
-                f"sentence_teacher_steps={self.sentence_teacher_steps} with neither emotion_teacher nor"
-                " risk_gain='answer' nor reranker_contexts: one of them must be asked for"
+                f"sentence_teacher_steps={self.sentence_teacher_steps} with neither emotion_teacher nor risk_weight"
+                " nor reranker_contexts: one of them must be asked for"
             )
         config = self.model_config(7)
         only_mime = ("beta", "mixture_weight") if self.model_type == "mime" else ()
@@ -190,6 +186,18 @@ class Stage(Config):
                 f"model: unknown key {', '.join(map(repr, unknown))}; must be one of {', '.join(sorted(known))}"
             )
         return make(vocab_size, **self.model)
+
+
+def _check_removed(values: Mapping[str, object], where: str) -> None:
+    """ConfigError where a key is of the risk in BLEU, or chooses the only risk there is."""
+    for name in REMOVED:
+        if (name, values.get(name)) == ("risk_gain", "answer"):
+            raise ConfigError(f"{where}: risk_gain='answer': must be left out; the risk of answers is the only one")
+        if name in values:
+            raise ConfigError(
+                f"{where}: {name}={values[name]!r}: was removed with the risk in BLEU after mime_fast 0.3.0, "
+                "which still has both"
+            )
 
 
 def _plain(value: Any) -> Any:

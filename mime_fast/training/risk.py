@@ -1,7 +1,7 @@
-"""Minimum risk training (Shen et al. 2016): a model's own beams, weighed by what each would add to BLEU.
+"""Minimum risk training (Shen et al. 2016): a model's own replies, weighed by what each is worth (training/gains.py).
 
-Cross-entropy never sees what a beam search makes of a model: its best replies repeat themselves and have a length that
-nobody asked for. The expected gain over a few candidates is a function of the weights, so it can be trained.
+Cross-entropy never sees what a search makes of a model, nor whether a reply answers. The expected gain over a few
+candidates is a function of the weights, so it can be trained.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from mime_fast.reference.decoder import Memory
 from mime_fast.reference.dialogue_model import DialogueModel
 
 SHARPNESS = 10.0  # of the distribution over a context's candidates
-LENGTH_WIDTH = 0.3  # words around the wanted length over which a word's cost rises
 
 
 @dataclass(frozen=True)
@@ -29,35 +28,19 @@ class CandidateBatch:
     ids: Tensor  # [N, T], padded on the right; an EOS at the end where the search found one
     sizes: Tensor  # [N], ids that are no padding
     rows: Tensor  # [N], the context of each
-    gains: Tensor  # [N], what its n-grams add to the logarithm of BLEU, 1 for the mean reply
-    lengths: Tensor  # [N], words
+    gains: Tensor  # [N], what each is worth
 
     def to(self, device: torch.device) -> CandidateBatch:
         return CandidateBatch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
-
-
-def word_cost(length: float, wanted: float) -> float:
-    """What a word more takes from BLEU's logarithm: 1 / wanted, or nothing where replies are shorter than wanted.
-
-    Each word lowers the precisions by 1 / length; as long as the corpus is shorter than the references, the brevity
-    penalty gives as much back. The step between the two is smooth here.
-
-    Args:
-        length: words per reply now.
-        wanted: words per reply of the references.
-    """
-    excess = min(max((length - wanted) / LENGTH_WIDTH, -50.0), 50.0)
-    return 1 / (1 + math.exp(-excess)) / wanted
 
 
 def risk(
     model: DialogueModel,
     memory: Memory,
     candidates: CandidateBatch,
-    cost: float,
     bfloat16_projection: bool = False,
-) -> tuple[Tensor, float]:
-    """The expected loss, summed over the contexts, and the expected length, their mean.
+) -> Tensor:
+    """The expected loss, summed over the contexts.
 
     A context's candidates have the probabilities softmax(10 mean log P(word)): the mean is what beams of length penalty
     1 are ranked by.
@@ -65,7 +48,6 @@ def risk(
     Args:
         model: in training mode or not.
         memory: of the B contexts.
-        cost: of a word (`word_cost`).
         bfloat16_projection: project on the vocabulary in bfloat16; the softmax is in float32.
     """
     ids, rows = candidates.ids, candidates.rows
@@ -78,9 +60,7 @@ def risk(
     logprobs[real] = logs[nodes.to(ids.device)[real], ids[real]]
     scores = SHARPNESS * logprobs.sum(dim=1) / real.sum(dim=1)
     probs = _softmax_within(scores, rows, len(memory.real))
-    gains = candidates.gains.to(logs.dtype) - cost * candidates.lengths.to(logs.dtype)
-    length = (probs.detach() * candidates.lengths).sum() / len(memory.real)
-    return -(probs * gains).sum(), length.item()
+    return -(probs * candidates.gains.to(logs.dtype)).sum()
 
 
 def vocabulary_logits(model: DialogueModel, hidden: Tensor, in_bfloat16: bool) -> Tensor:

@@ -177,12 +177,8 @@ def _candidates(
     """The risk's candidates; `model` has the weights that the stage begins with."""
     if not stage.risk_weight:
         return None
-    answers = None
-    if stage.risk_gain == "answer":
-        assert sentences is not None
-        contexts = [pair.context for pair in inputs.train]
-        engine = quick_engine(model, inputs.tokenizer)
-        answers = AnswerGain(
-            sentences.encoders, sentences.subworder, contexts, sentences.folds[: len(contexts)], engine
-        )
-    return CandidateSource(model, inputs.tokenizer, inputs.train, stage.seed, answers)
+    assert sentences is not None
+    contexts = [pair.context for pair in inputs.train]
+    engine = quick_engine(model, inputs.tokenizer)
+    gain = AnswerGain(sentences.encoders, sentences.subworder, contexts, sentences.folds[: len(contexts)], engine)
+    return CandidateSource(model, inputs.tokenizer, inputs.train, stage.seed, gain)

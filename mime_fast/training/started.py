@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from mime_fast.checkpoints.model_folder import CONFIG, GENERATION, TOKENIZER
 from mime_fast.checkpoints.reranker import RERANKER, WEIGHTS
 from mime_fast.errors import CheckpointError, ConfigError
 from mime_fast.files import write_json
 from mime_fast.training.ratings import RATINGS
-from mime_fast.training.recipe import Stage
+from mime_fast.training.recipe import REMOVED, Stage
 from mime_fast.training.trainer import METRICS, STATE, read_metrics
 
 STARTED, TEACHERS, CARD = "run.json", "teachers", "README.md"
@@ -37,7 +38,7 @@ def check_started(out: Path, stages: Sequence[Stage], fingerprints: Mapping[str,
         return
     try:
         noted = json.loads(path.read_text(encoding="utf-8"))
-        before = [Stage.from_dict(stage) for stage in noted["stages"]]  # keys younger than the run have their defaults
+        before = [_noted_stage(stage, number) for number, stage in enumerate(noted["stages"], start=1)]
         if noted.get("format", FORMAT) != FORMAT:
             raise ValueError(f"format={noted['format']!r}: must be {FORMAT!r}")
         inputs = {name: noted["inputs"].get(name) for name in fingerprints}
@@ -60,6 +61,20 @@ def check_started(out: Path, stages: Sequence[Stage], fingerprints: Mapping[str,
 
 def _note(path: Path, stages: Sequence[Stage], fingerprints: Mapping[str, str | None]) -> None:
     write_json(path, {"format": FORMAT, "stages": [stage.to_dict() for stage in stages], "inputs": dict(fingerprints)})
+
+
+def _noted_stage(values: dict[str, Any], number: int) -> Stage:
+    """A stage as run.json has it; keys younger than the run have their defaults.
+
+    mime_fast 0.3.0 notes all its keys. Those of the risk are left out where they mean what is done now: no risk, or
+    that of answers.
+
+    Raises:
+        ConfigError: a key or a value is not allowed.
+    """
+    if not values.get("risk_weight") or values.get("risk_gain") == "answer":
+        values = {name: value for name, value in values.items() if name not in REMOVED}
+    return Stage.from_dict(values, where=f"stage {number}")
 
 
 def _folders(count: int) -> list[str]:

@@ -31,7 +31,7 @@ from mime_fast.training.dialogue_loop import DialogueLoop
 from mime_fast.training.loop import Progress
 from mime_fast.training.losses import LossTerms, classifier_terms, loss_terms
 from mime_fast.training.recipe import ExtraPairs, Stage
-from mime_fast.training.risk import CandidateBatch, word_cost
+from mime_fast.training.risk import CandidateBatch
 from mime_fast.training.schedule import gold_listener_chance
 
 STATE, METRICS = "training_state.pt", "metrics.jsonl"
@@ -113,8 +113,8 @@ class Trainer(DialogueLoop):
         stage = self.stage
         if stage.classifier_alone:
             return classifier_terms(self.model, batch, stage.emotion_smoothing, stage.emotion_teacher)
-        candidates, cost = self._candidates(indices)
-        terms = loss_terms(
+        candidates = self._candidates(indices)
+        return loss_terms(
             self.model,
             batch,
             training_noise(self.model, stage.seed, indices, self.progress.epoch),
@@ -124,24 +124,15 @@ class Trainer(DialogueLoop):
             bfloat16_projection=stage.bfloat16_projection,
             gold_listeners=self._draw_gold_listeners(),
             candidates=candidates,
-            word_cost=cost,
         )
-        if self.candidates is not None:
-            length = terms.reply_length
-            self.progress.reply_length = (self.progress.reply_length or length) * 0.95 + length * 0.05
-        return terms
 
-    def _candidates(self, indices: Sequence[int]) -> tuple[CandidateBatch | None, float]:
-        """The risk's candidates and what a word of them costs."""
+    def _candidates(self, indices: Sequence[int]) -> CandidateBatch | None:
+        """The risk's; None where a stage has no risk."""
         if self.candidates is None:
-            return None, 0.0
+            return None
         if (self.progress.step - 1) % FOLLOW_STEPS == 0:
             self.candidates.follow(self.trained)
-        cost = 0.0  # an answer's log-prob has its length in it
-        if self.stage.risk_gain == "bleu":
-            wanted = self.stage.reply_length or self.candidates.mean_length
-            cost = word_cost(self.progress.reply_length or wanted, wanted)
-        return self.candidates(indices).to(self.device), cost
+        return self.candidates(indices).to(self.device)
 
     def _draw_gold_listeners(self) -> bool:
         """Whether this step of a MoEL uses gold listeners; PyTorch's own generator draws it on the CPU."""

@@ -16,3 +16,11 @@ def data(tmp_path: Path) -> Path:
     write_split(folder, "train", 45)
     write_split(folder, "valid", 9)
     return folder
+
+
+@pytest.fixture
+def encoder(tmp_path: Path) -> Path:
+    """The folder of a tiny sentence encoder; skipped without transformers."""
+    from tests.training.tiny_encoder import write_encoder
+
+    return write_encoder(tmp_path / "encoder")

@@ -1,4 +1,4 @@
-"""The risk of an answer: gains by hand, the encoder of the right fold, and what a run makes of it."""
+"""The risk's candidates and gains: by hand, with the encoder of the right fold, and what a run makes of them."""
 
 from __future__ import annotations
 
@@ -8,25 +8,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 import mime_fast
 from mime_fast.checkpoints.model_folder import load_model_folder
 from mime_fast.data.empathetic_dialogues import Pair, read_pairs
 from mime_fast.engine.results import Candidate
-from mime_fast.training.candidates import CandidateSource, quick_engine
+from mime_fast.reference.dialogue_model import DialogueModel
+from mime_fast.text.special import EOS_ID
+from mime_fast.training.candidates import SEARCHES, CandidateSource, quick_engine
 from mime_fast.training.gains import LIKELIHOOD, AnswerGain
 from mime_fast.training.run import train
 from mime_fast.training.sentence_encoder import SentenceEncoder, Subworder, given_replies, wanted_replies
 from mime_fast.training.trainer import Trainer
-from tests.training.small_run import stage, state_of
-from tests.training.tiny_encoder import write_encoder
+from tests.training.small_run import metrics_of, stage, state_of
 
 SAID = {"suppress_tokens": [0, 1, 3, 4, 5, 6]}
-
-
-@pytest.fixture
-def encoder(tmp_path: Path) -> Path:
-    return write_encoder(tmp_path / "encoder")
 
 
 @pytest.fixture
@@ -50,14 +47,19 @@ def test_gains_by_hand(data: Path, start: Path, encoder: Path) -> None:
     pairs = read_pairs(data, "train")
     answers = answers_of(encoder, pairs, start)
     folder = load_model_folder(start)
-    source = CandidateSource(folder.model, folder.tokenizer, pairs, seed=3, answers=answers)
+    source = CandidateSource(folder.model, folder.tokenizer, pairs, 3, answers)
     indices = [5, 0, 30]
     found, again = source(indices), source(indices)
-    for name in ("ids", "sizes", "rows", "gains", "lengths"):
+    for name in ("ids", "sizes", "rows", "gains"):
         assert torch.equal(getattr(found, name), getattr(again, name))
-    replies = [[each for search in source.searches for each in source._search([i], search)[0]] for i in indices]
+    replies = [[each for search in SEARCHES for each in source._search([i], search)[0]] for i in indices]
     assert len(found.rows) == sum(len({(*each.token_ids, each.finish_reason) for each in some}) for some in replies)
     assert len({each.text for some in replies for each in some}) > 6  # draws differ
+    for row, several in enumerate(replies):
+        said = {(*each.token_ids, *[EOS_ID] * (each.finish_reason == "eos")) for each in several}
+        mine = found.rows == row
+        sizes = found.sizes[mine].tolist()
+        assert {tuple(ids[:size]) for ids, size in zip(found.ids[mine].tolist(), sizes, strict=True)} == said
     for row, i in enumerate(indices):
         tuned = answers.encoders[i % 2]
         (wanted,) = wanted_replies(tuned, answers.subworder, [pairs[i].context])
@@ -90,11 +92,44 @@ def test_where_a_run_may_go_on_no_reply_is_known(data: Path, start: Path, encode
     """A state is saved only where the candidates follow new weights; a process that goes on from it knows none."""
     pairs, folder = read_pairs(data, "train"), load_model_folder(start)
     answers = answers_of(encoder, pairs, start)
-    source = CandidateSource(folder.model, folder.tokenizer, pairs, seed=3, answers=answers)
+    source = CandidateSource(folder.model, folder.tokenizer, pairs, 3, answers)
     source([0, 1])
     assert all(answers.given)
     source.follow(folder.model)
     assert not any(answers.given)
+
+
+def test_candidates_follow_the_weights(data: Path, start: Path, encoder: Path, tmp_path: Path) -> None:
+    pairs = read_pairs(data, "train")
+    train([stage(max_steps=30, seed=5)], data, tmp_path / "other", show_progress=False)
+    first, other = (load_model_folder(folder) for folder in (start, tmp_path / "other"))
+    answers = answers_of(encoder, pairs, start)
+    source = CandidateSource(first.model, first.tokenizer, pairs, 3, answers)
+    before = source([0, 1, 2]).ids
+    source.follow(other.model)
+    after = source([0, 1, 2]).ids
+    assert not torch.equal(before, after)
+    assert torch.equal(after, CandidateSource(other.model, first.tokenizer, pairs, 3, answers)([0, 1, 2]).ids)
+
+
+def test_a_run_looks_at_its_weights_every_ten_steps(
+    data: Path, tmp_path: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Tensor] = []
+    follow = CandidateSource.follow
+
+    def noting(self: CandidateSource, model: DialogueModel) -> None:
+        seen.append(model.fc_decode.weight.detach().clone())
+        follow(self, model)
+
+    monkeypatch.setattr(CandidateSource, "follow", noting)
+    plan = [stage(max_steps=12, generation=SAID), stage(max_steps=21, risk_weight=1.0, sentence_teacher_steps=1)]
+    train(plan, data, tmp_path / "out", sentence_encoder=encoder, show_progress=False)
+    started, *during = seen
+    assert len(during) == 3  # before steps 1, 11 and 21
+    assert torch.equal(during[0], started)
+    assert not torch.equal(during[1], during[2])
+    assert metrics_of(tmp_path / "out")[-1]["risk"] != 0
 
 
 def test_a_run_learns_what_is_worth_saying(
@@ -110,7 +145,7 @@ def test_a_run_learns_what_is_worth_saying(
 
     monkeypatch.setattr(AnswerGain, "__call__", longer)
     first = stage(max_steps=12, generation=SAID)
-    second = stage(max_steps=30, risk_weight=40.0, risk_gain="answer", sentence_teacher_steps=2, gamma=0.0, alpha=0.0)
+    second = stage(max_steps=30, risk_weight=40.0, sentence_teacher_steps=2, gamma=0.0, alpha=0.0)
     train([first, second], data, tmp_path / "out", sentence_encoder=encoder, show_progress=False)
     contexts = [pair.context for pair in read_pairs(data, "train")]
     begun, ended = (mime_fast.load(tmp_path / "out" / name, threads=1) for name in ("stage-1", ""))
@@ -135,7 +170,7 @@ def mean_length(engine: mime_fast.Engine, contexts: list[list[str]]) -> float:
 def test_a_killed_run_goes_on_bit_for_bit(
     data: Path, tmp_path: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    risky = stage(max_steps=24, eval_every_steps=10, risk_weight=40.0, risk_gain="answer", sentence_teacher_steps=2)
+    risky = stage(max_steps=24, eval_every_steps=10, risk_weight=40.0, sentence_teacher_steps=2)
     plan = [stage(max_steps=12, generation=SAID), risky]
     train(plan, data, tmp_path / "unbroken", sentence_encoder=encoder, show_progress=False)
     step = Trainer._step

@@ -17,6 +17,7 @@ from mime_fast.training.schedule import kl_weight, learning_rate
 from tests.training.small_run import SMALL, stage
 
 ROOT = Path(__file__).resolve().parents[2]
+IN_BLEU = {"mime-ed-3", "mime-ed-4", "mime-ed-5"}  # only mime_fast 0.3.0 and older ones can read them
 
 
 def test_the_tables_have_one_budget() -> None:
@@ -43,10 +44,24 @@ def test_noam_and_kl_warm_up_by_hand() -> None:
 
 
 def test_shipped_recipes_are_valid() -> None:
-    paths = sorted((ROOT / "recipes").rglob("*.toml"))
-    assert paths
-    for path in paths:
+    paths = {path.stem: path for path in (ROOT / "recipes").rglob("*.toml")}
+    assert paths.keys() > IN_BLEU
+    for name in paths.keys() - IN_BLEU:
+        read_recipe(paths[name])
+
+
+@pytest.mark.parametrize("name", sorted(IN_BLEU))
+def test_recipes_with_the_risk_in_bleu_say_what_can_read_them(name: str) -> None:
+    path = ROOT / "recipes" / "history" / f"{name}.toml"
+    with pytest.raises(ConfigError) as error:
         read_recipe(path)
+    number = {"mime-ed-3": 3, "mime-ed-4": 4, "mime-ed-5": 4}[name]
+    assert str(error.value) == (
+        f"{path}, stage {number}: reply_length=14.5: was removed with the risk in BLEU after mime_fast 0.3.0, "
+        "which still has both"
+    )
+    head = path.read_text(encoding="utf-8").partition("\npreset")[0]
+    assert "It needs mime_fast 0.3.0" in head
 
 
 def test_a_stage_has_the_shared_keys_and_its_own(tmp_path: Path) -> None:
@@ -62,19 +77,24 @@ def test_a_stage_has_the_shared_keys_and_its_own(tmp_path: Path) -> None:
     assert read_recipe(path) == [Stage(batch_size=3)]
 
 
-def unrolled(recipe: dict[str, Any]) -> list[Stage]:
+def unrolled(recipe: dict[str, Any]) -> list[dict[str, Any]]:
     """The runs of a recipe in the form before there were stages: `start` had the one before."""
     start = recipe.pop("start", None)
-    return ([] if start is None else unrolled(start)) + [Stage.from_dict(recipe)]
+    return [*([] if start is None else unrolled(start)), recipe]
 
 
-@pytest.mark.parametrize("name", ["history/mime-ed-2", "history/mime-ed-3", "history/mime-ed-4"])
+@pytest.mark.parametrize("name", ["mime-ed-2", "mime-ed-3", "mime-ed-4"])
 def test_recipes_mean_what_they_did_before_there_were_stages(name: str) -> None:
     """All but the search that a model folder between two stages has, which trains nothing."""
-    older = Path(__file__).parent / "recipes_before_stages" / f"{Path(name).name}.toml"
-    before, stages = unrolled(tomllib.loads(older.read_text())), read_recipe(ROOT / "recipes" / f"{name}.toml")
+    older = Path(__file__).parent / "recipes_before_stages" / f"{name}.toml"
+    before = unrolled(tomllib.loads(older.read_text(encoding="utf-8")))
+    path = ROOT / "recipes" / "history" / f"{name}.toml"
+    shared = tomllib.loads(path.read_text(encoding="utf-8"))
+    stages = [shared | table for table in shared.pop("stage")]
     assert stages[-1] == before[-1]
-    assert [each.replace(generation={}) for each in stages] == [each.replace(generation={}) for each in before]
+    assert [each | {"generation": {}} for each in stages] == [each | {"generation": {}} for each in before]
+    if name not in IN_BLEU:
+        assert read_recipe(path) == [Stage.from_dict(each) for each in stages]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +113,11 @@ def test_recipes_mean_what_they_did_before_there_were_stages(name: str) -> None:
         ("[[stage]]\n[[stage]]\nvectors = 'x'", "recipe.toml, stage 2: unknown key 'vectors'"),
         ("[[stage]]\n[[stage]]\nmax_words = 3", "recipe.toml, stage 2: its vocabulary is another one"),
         ("[[stage]]\n[[stage]]\n[stage.model]\nhidden_size = 30", "recipe.toml, stage 2: its model is another one"),
-        ("[[stage]]\nrisk_weight = 2.0", "recipe.toml, stage 1: risk_weight=2.0 needs a stage before"),
+        (
+            "[[stage]]\nrisk_weight = 2.0\nsentence_teacher_steps = 1",
+            "recipe.toml, stage 1: risk_weight=2.0 needs a stage before",
+        ),
+        ("risk_weight = 2.0", "risk_weight=2.0 with sentence_teacher_steps=0: it must be above 0"),
         ("[stage]\nbatch_size = 3", r"must be \[\[stage\]\] tables"),
         ("stage = []", r"must be \[\[stage\]\] tables"),
         ("[start]\nbatch_size = 3", r"\[start\] is an older form of recipes"),
@@ -112,8 +136,15 @@ def test_recipes_mean_what_they_did_before_there_were_stages(name: str) -> None:
             "model_type = 'moel'\nalpha = 0\ngamma = 0\nmixture_weight = 1",
             "alpha=0, gamma=0, risk_weight=0: one of them",
         ),
-        ("reply_length = 9", "reply_length=9 with risk_weight=0: it must be above 0"),
-        ("risk_gain = 'answer'", "risk_gain='answer' with risk_weight=0: it must be above 0"),
+        (
+            "risk_weight = 2.0\nrisk_gain = 'bleu'",
+            "recipe.toml: risk_gain='bleu': was removed with the risk in BLEU after mime_fast 0.3.0",
+        ),
+        ("reply_length = 9", "reply_length=9: was removed with the risk in BLEU after mime_fast 0.3.0"),
+        (
+            "[[stage]]\n[[stage]]\nrisk_gain = 'answer'",
+            "recipe.toml, stage 2: risk_gain='answer': must be left out; the risk of answers is the only one",
+        ),
         ("betas = 0.9", "betas=0.9: must be a list of two numbers"),
         ("betas = [0.9]", r"betas=\[0.9\]: must be a list of two numbers"),
         ("betas = [2, 3]", "betas=2: must be"),

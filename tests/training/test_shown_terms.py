@@ -18,7 +18,6 @@ LOSSES = {
     "response": 11.0,
     "mixture": 2.5,
     "risk": 0.0,
-    "reply_length": 0.0,
 }
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from mime_fast.errors import CheckpointError, ConfigError, OutputError
 from mime_fast.training import run, trainer
 from mime_fast.training.only_run import LOCK
-from mime_fast.training.started import STARTED, TEACHERS
-from tests.training.small_run import SMALL, stage
+from mime_fast.training.started import STARTED, TEACHERS, check_started
+from tests.training.small_run import SMALL, metrics_of, stage, state_of
 
 
 def go(data: Path, out: Path, vectors: Path | None = None, **changes: Any) -> None:
@@ -143,6 +144,65 @@ def test_a_key_that_is_younger_than_the_run_has_its_default(tmp_path: Path, data
     go(data, tmp_path / "out")
     with pytest.raises(CheckpointError, match="another word_dropout of stage 2"):
         go(data, tmp_path / "out", word_dropout=0.1)
+
+
+OLDER: dict[str, Any] = {"risk_gain": "bleu", "reply_length": 0.0}  # what mime_fast 0.3.0 notes of every stage
+
+
+def test_a_run_of_0_3_0_goes_on(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its notes, states and metrics have keys that are no longer there; the weights are those of an unbroken run."""
+    plan = [stage(max_steps=1), stage(max_steps=12)]
+    run.train(plan, data, tmp_path / "unbroken", show_progress=False)
+    out, step = tmp_path / "out", trainer.Trainer._step
+
+    def dying(self: trainer.Trainer, indices: Any) -> dict[str, float]:
+        if self.progress.step == 9:
+            raise KeyboardInterrupt
+        return step(self, indices)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(trainer.Trainer, "_step", dying)
+        run.train(plan, data, out, show_progress=False)
+    noted = json.loads((out / STARTED).read_text(encoding="utf-8"))
+    noted["stages"] = [each | OLDER for each in noted["stages"]]
+    (out / STARTED).write_text(json.dumps(noted), encoding="utf-8")
+    for folder in (out / "stage-1", out):
+        state = state_of(folder)
+        state["progress"]["reply_length"] = 0.0
+        torch.save(state, folder / trainer.STATE)
+        rows = [json.dumps(row | {"reply_length": 0.0}) for row in metrics_of(folder)]
+        (folder / trainer.METRICS).write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
+    assert state_of(out)["progress"]["step"] == 7
+    with pytest.raises(CheckpointError, match="was started with another seed of stage 2; give the same as then"):
+        run.train([plan[0], plan[1].replace(seed=7)], data, out, show_progress=False)
+    run.train(plan, data, out, show_progress=False)
+    assert (out / "model.safetensors").read_bytes() == (tmp_path / "unbroken" / "model.safetensors").read_bytes()
+    assert ["reply_length" in row for row in metrics_of(out)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("noted", "message"),
+    [
+        (OLDER | {"risk_gain": "answer"}, None),
+        ({}, None),
+        (
+            OLDER,
+            r"run\.json: not readable \(stage 2: risk_gain='bleu': was removed with the risk in BLEU after mime_fast 0",
+        ),
+        ({"reply_length": 14.5}, r"run\.json: not readable \(stage 2: reply_length=14.5: was removed with the risk"),
+    ],
+)
+def test_a_run_with_the_risk_in_bleu_is_refused(tmp_path: Path, noted: dict[str, Any], message: str | None) -> None:
+    plan = [stage(), stage(risk_weight=2.0, sentence_teacher_steps=1)]
+    stages = [plan[0].to_dict() | OLDER, plan[1].to_dict() | noted]
+    text = json.dumps({"stages": stages, "inputs": {}})
+    (tmp_path / STARTED).write_text(text, encoding="utf-8")
+    if message is None:
+        check_started(tmp_path, plan, {})
+    else:
+        with pytest.raises(CheckpointError, match=message):
+            check_started(tmp_path, plan, {})
+    assert (tmp_path / STARTED).read_text(encoding="utf-8") == text
 
 
 @pytest.mark.parametrize(

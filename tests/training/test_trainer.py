@@ -52,7 +52,7 @@ ALONE = {"beta": 0.0, "gamma": 0.0}
 SLOW = {"encoder_rate": 0.1}
 HEARD = {"word_embedding", "speaker_embedding", "context_encoder", "emotion_query", "emotion_embedding"}
 TAUGHT = ALONE | {"emotion_teacher": 0.5, "encoder_teacher_steps": 6, "max_steps": 9}
-RISKY = {"risk_weight": 5.0, "emotion_teacher": 0.5}
+RISKY = {"risk_weight": 5.0, "emotion_teacher": 0.5, "sentence_teacher_steps": 5}
 
 
 def test_the_classifier_alone_leaves_the_rest_as_it_was(
@@ -110,11 +110,19 @@ def test_encoder_rate_slows_what_the_classifier_reaches(tmp_path: Path, data: Pa
     ],
 )
 def test_a_killed_run_goes_on_bit_for_bit(
-    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, stages: list[dict[str, Any]]
+    tmp_path: Path,
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    stages: list[dict[str, Any]],
 ) -> None:
     """It is killed again and again, in every stage and in every fold of a teacher, after one saved step and without."""
     plan = [stage(label_smoothing=0.1, **changes) for changes in stages]
-    run.train(plan, data, tmp_path / "unbroken", show_progress=False)
+    encoders, sentences = (
+        any(each.get(f"{kind}_teacher_steps") for each in stages) for kind in ("encoder", "sentence")
+    )
+    encoder = request.getfixturevalue("encoder") if sentences else None
+    run.train(plan, data, tmp_path / "unbroken", sentence_encoder=encoder, show_progress=False)
     out, step = tmp_path / "broken", Loop._step
     kills: Counter[Path] = Counter()
 
@@ -130,12 +138,12 @@ def test_a_killed_run_goes_on_bit_for_bit(
     for process in itertools.count():
         torch.manual_seed(process)  # each draws its own numbers before
         try:
-            run.train(plan, data, out, show_progress=False)
+            run.train(plan, data, out, sentence_encoder=encoder, show_progress=False)
             break
         except Killed:
             pass
     folds = [times for path, times in kills.items() if "fold" in path.name]
-    assert folds == [1] * 5 * any(each.get("encoder_teacher_steps") for each in stages)
+    assert folds == [1] * (5 * encoders + 2 * sentences)
     stages_killed = [times for path, times in kills.items() if "fold" not in path.name]
     assert len(stages_killed) == len([each for each in stages if each.get("max_steps") != 2])
     assert min(stages_killed) >= 2
@@ -149,15 +157,15 @@ def test_a_killed_run_goes_on_bit_for_bit(
     assert kept[0] == kept[1]
     for path in kept[0]:
         assert (out / path).read_bytes() == (tmp_path / "unbroken" / path).read_bytes()
-    assert not list(out.rglob("*.tmp")) and not list(out.rglob("*fold*"))
+    assert not list(out.rglob("*.tmp")) and not list(out.rglob("*fold*.pt"))
 
 
 def test_a_stage_of_the_risk_goes_on_from_before_its_first_step_to_save(
-    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, data: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is killed after two evaluations and before step 10."""
-    plan = [stage(max_steps=2), stage(max_steps=12, eval_every_steps=3, risk_weight=5.0)]
-    run.train(plan, data, tmp_path / "unbroken", show_progress=False)
+    plan = [stage(max_steps=2), stage(max_steps=12, eval_every_steps=3, risk_weight=5.0, sentence_teacher_steps=1)]
+    run.train(plan, data, tmp_path / "unbroken", sentence_encoder=encoder, show_progress=False)
     step = Loop._step
 
     def dying(self: Loop[Any, Any], indices: Any) -> dict[str, float]:
@@ -167,9 +175,9 @@ def test_a_stage_of_the_risk_goes_on_from_before_its_first_step_to_save(
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(Loop, "_step", dying)
-        run.train(plan, data, tmp_path / "out", show_progress=False)
+        run.train(plan, data, tmp_path / "out", sentence_encoder=encoder, show_progress=False)
     assert [row["step"] for row in metrics_of(tmp_path / "out")] == [3, 6]
-    run.train(plan, data, tmp_path / "out", show_progress=False)
+    run.train(plan, data, tmp_path / "out", sentence_encoder=encoder, show_progress=False)
     assert_same_state(state_of(tmp_path / "unbroken"), state_of(tmp_path / "out"))
 
 
