@@ -157,7 +157,7 @@ def split_words(text: str) -> list[str]:
         known = _plain_tokens(chunk) if len(chunk) <= _PLAIN_LENGTH else None
         if known is not None:
             tokens += known
-        elif chunk:
+        elif chunk and not chunk.isspace():  # the search for a token would run over all white space that follows
             tokens += _split_chunk(text, start, chunk)
         start += len(chunk) + 1
     return tokens

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -179,3 +180,17 @@ def test_library_gives_the_same_tokens(library: object, text: str, tokens: str) 
 def test_library_equals_python(library: object, text: str) -> None:
     if text.lower() == "".join(char.lower() for char in text):  # only Python knows the Greek final sigma
         assert _library_tokens(library, text) == tokenize(text)
+
+
+@pytest.mark.parametrize(
+    "repeated", [" ", " \t", " \n", "\n ", " \r\n", "\xa0 ", "\t", " a", "a.", "'", '"', "a's ", "- -", "(", "..."]
+)
+def test_time_does_not_grow_faster_than_the_text(repeated: str) -> None:
+    def seconds(count: int) -> float:
+        text = "hello" + repeated * count + "bye"
+        started = time.process_time()
+        rules.split_words(text)
+        return time.process_time() - started
+
+    short = min(seconds(1000) for _ in range(3))
+    assert min(seconds(8000) for _ in range(3)) < 24 * short + 0.02  # a square would take 64 times
