@@ -86,7 +86,7 @@ def _settle(defaults: GenerationConfig, chosen: dict[str, Any]) -> dict[str, Any
     if "best_of" not in chosen and 1 < defaults.best_of < several:
         chosen = {**chosen, "best_of": several} if _samples(defaults, chosen) else chosen
     if chosen.get("do_sample") and "num_beams" not in chosen:
-        return {**chosen, "num_beams": 1}
+        chosen = {**chosen, "num_beams": 1}
     beams = chosen.get("num_beams", defaults.num_beams)
     if defaults.do_sample and "do_sample" not in chosen and beams != 1:
         chosen = {**chosen, "do_sample": False}

@@ -49,6 +49,11 @@ def test_a_length_penalty_where_the_best_draw_is_chosen_is_refused() -> None:
         resolve(several, length_penalty=0.5)
     with pytest.raises(ConfigError, match=r"length_penalty=2 with best_of=4"):
         resolve(SAMPLING, length_penalty=2, best_of=4)
+    with pytest.raises(ConfigError, match=r"length_penalty=0\.5 with best_of=8"):
+        resolve(several, do_sample=True, length_penalty=0.5)
+    with pytest.raises(ConfigError, match=r"length_penalty=2 with best_of=4"):
+        resolve(BEAMS, do_sample=True, best_of=4, length_penalty=2)
+    assert resolve(BEAMS, do_sample=True, length_penalty=2).length_penalty == 2
     assert resolve(several, length_penalty=1).length_penalty == 1
     assert resolve(several, length_penalty=0.5, num_beams=5).length_penalty == 0.5
     assert resolve(several, length_penalty=0.5, best_of=1).length_penalty == 0.5
