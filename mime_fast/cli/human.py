@@ -179,6 +179,13 @@ def run_sample(args: Namespace) -> int:
         )
         kit.write_study(made, args.out)
         note(args, _summary(made, args.out))
+        if made.in_several_pairs:
+            several = " and ".join(made.in_several_pairs)
+            note(
+                args,
+                f"several pairs have {several}: whoever compares all items of a sheet sees which replies are of one "
+                "system; a study for each pair, with other annotators, does not show it",
+            )
     return 0
 
 

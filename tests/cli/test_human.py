@@ -62,7 +62,7 @@ def sampled(run: Run, corpus: Path, dialogues: Path, tmp_path: Path) -> Path:
 
 
 def fill(study: Path, *, disputed: int = 0) -> list[Path]:
-    """Annotators who like Wise's replies; they differ on the first comparisons of the first sheet."""
+    """Annotators who like Wise's replies; they differ on some comparisons, the first of the first sheet."""
     paths = []
     open_items: list[str] = []
     for annotator in (1, 2, 3):
@@ -71,7 +71,8 @@ def fill(study: Path, *, disputed: int = 0) -> list[Path]:
             path = folder / f"{kind}-{annotator}.csv"
             rows = list(csv.DictReader(io.StringIO(path.read_text("utf-8-sig"), newline="")))
             if not open_items and kind == "ab":
-                open_items = [row["context"] for row in rows[:disputed]]
+                contexts = [row["context"] for row in rows]
+                open_items = [text for text in contexts if contexts.count(text) == 1][:disputed]
             for row in rows:
                 if kind == "ratings":
                     good = "good to hear" in row["reply"]

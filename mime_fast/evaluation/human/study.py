@@ -79,6 +79,12 @@ class Study:
         """The pairs of models that are compared, in order."""
         return list(dict.fromkeys((item.first, item.second) for item in (*self.comparisons, *self.same)))
 
+    @property
+    def in_several_pairs(self) -> list[str]:
+        """The models of two pairs or more: what is there twice in a dialogue's comparisons is such a model's reply."""
+        named = [name for pair in self.pairs for name in pair]
+        return [name for name in self.systems if named.count(name) > 1]
+
 
 def make_study(
     instances: Sequence[Instance],
@@ -95,7 +101,8 @@ def make_study(
     """Blind, shuffle and number what annotators get; a function only of its arguments.
 
     Nothing that annotators see depends on the models' names. Every annotator has an order and sides of his own, and in
-    each pair of models either one is on side A for half of the items.
+    each pair of models either one is on side A for half of the items. Orders and sides follow from the seed and from
+    which model said what, so that nobody finds them by guessing the seed.
 
     Args:
         rated: models whose replies are rated; pairs: models to compare. At least one of the two must ask something.
@@ -110,12 +117,12 @@ def make_study(
     compared = [Compared(place, *pair) for pair in pairs for place in range(len(instances))]
     same = [item for item in compared if _equal(item, replies)]
     comparisons = [item for item in compared if not _equal(item, replies)]
-    tag = _tag(instances, replies, seed)
+    tag, secret = _tag(instances, replies, seed), _secret(replies)
     sheets: dict[tuple[Kind, int], list[SheetRow]] = {}
     for annotator in range(1, annotators + 1):
-        sheets["ratings", annotator] = _rating_rows(ratings, tag, seed, annotator)
+        sheets["ratings", annotator] = _rating_rows(ratings, tag, seed, annotator, secret)
     for annotator in range(1, annotators + 2):
-        sheets["ab", annotator] = _comparison_rows(comparisons, tag, seed, annotator)
+        sheets["ab", annotator] = _comparison_rows(comparisons, tag, seed, annotator, secret)
     return Study(
         tag=tag,
         seed=seed,
@@ -166,18 +173,25 @@ def _tag(instances: Sequence[Instance], replies: Mapping[str, Sequence[str]], se
     return "".join("bcdfghjkmnpqrstvwxyz"[number // 20**place % 20] for place in range(6))
 
 
-def _rating_rows(ratings: Sequence[Rated], tag: str, seed: int, annotator: int) -> list[SheetRow]:
-    order = shuffled(range(len(ratings)), seed, f"ratings/{annotator}")
+def _secret(replies: Mapping[str, Sequence[str]]) -> str:
+    """What only those know who know which model said what; it depends neither on names nor on their order."""
+    return hashlib.sha256(json.dumps(sorted(map(list, replies.values()))).encode()).hexdigest()
+
+
+def _rating_rows(ratings: Sequence[Rated], tag: str, seed: int, annotator: int, secret: str) -> list[SheetRow]:
+    order = shuffled(range(len(ratings)), seed, f"ratings/{annotator}/{secret}")
     return [SheetRow(f"{tag}-r{annotator}-{number:03}", item) for number, item in enumerate(order, start=1)]
 
 
-def _comparison_rows(comparisons: Sequence[Compared], tag: str, seed: int, annotator: int) -> list[SheetRow]:
+def _comparison_rows(
+    comparisons: Sequence[Compared], tag: str, seed: int, annotator: int, secret: str
+) -> list[SheetRow]:
     swapped: set[int] = set()
     for pair in dict.fromkeys((item.first, item.second) for item in comparisons):
         places = [place for place, item in enumerate(comparisons) if (item.first, item.second) == pair]
-        sides = shuffled(places, seed, f"sides/{annotator}")
+        sides = shuffled(places, seed, f"sides/{annotator}/{secret}")
         swapped.update(sides[: (len(sides) + annotator % 2) // 2])
-    order = shuffled(range(len(comparisons)), seed, f"ab/{annotator}")
+    order = shuffled(range(len(comparisons)), seed, f"ab/{annotator}/{secret}")
     return [
         SheetRow(f"{tag}-c{annotator}-{number:03}", item, item in swapped) for number, item in enumerate(order, start=1)
     ]

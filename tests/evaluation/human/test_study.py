@@ -46,6 +46,28 @@ def test_names_and_their_order_change_no_byte_that_annotators_get() -> None:
     assert one != annotators_bytes(renamed(["Alpha", "Beta", "Gamma"], same, seed=1))
 
 
+def test_the_seed_by_itself_tells_no_side() -> None:
+    """Orders and sides are those of which model said what: with other replies, the same seed gives others."""
+    said, count = replies(40), 40
+    turned = said | {"Alpha": said["Beta"], "Beta": said["Alpha"]}
+    one, other = (
+        make_study(instances(count), each, rated=[], pairs=[("Alpha", "Beta")], annotators=1, seed=0)
+        for each in (said, {**said, "Gamma": [f"{text} ." for text in said["Gamma"]]})
+    )
+    assert [row.item for row in one.sheets["ab", 1]] != [row.item for row in other.sheets["ab", 1]]
+    sides = [{row.item: row.swapped for row in study.sheets["ab", 1]} for study in (one, other)]
+    assert 0 < sum(sides[0][item] == sides[1][item] for item in range(len(one.comparisons))) < len(one.comparisons)
+    assert annotators_bytes(one) == annotators_bytes(
+        make_study(instances(count), turned, rated=[], pairs=[("Beta", "Alpha")], annotators=1, seed=0)
+    )
+
+
+def test_a_model_of_several_pairs_is_named() -> None:
+    three = {name: name for name in ("Alpha", "Beta", "Gamma")}
+    assert renamed(list(three), three).in_several_pairs == ["Alpha"]
+    assert make_study(instances(3), replies(3), rated=[], pairs=[("Alpha", "Beta")]).in_several_pairs == []
+
+
 def test_annotators_files_hold_no_name_source_emotion_or_gold_reply() -> None:
     study = small_study(20)
     everything = b"".join(annotators_bytes(study).values())
