@@ -178,7 +178,7 @@ def read_json(path: Path) -> dict[str, Any]:
         CheckpointError: unreadable, not JSON, not an object, or a name comes twice in it.
     """
     try:
-        value = decoded(path.read_text(encoding="utf-8"))
+        value = decoded(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: not readable as JSON ({error})") from None
     if not isinstance(value, dict):

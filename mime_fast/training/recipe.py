@@ -221,7 +221,7 @@ def read_recipe(path: str | os.PathLike[str]) -> list[Stage]:
     """
     check_path("path", path)
     try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise DataError(f"{path}: not a readable recipe ({error})") from None
     if "start" in values:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,12 @@ def test_a_tied_output_is_stored_once_and_stays_tied(tmp_path: Path) -> None:
     assert "fc_decode.weight" not in load_file(tmp_path / "m" / "model.safetensors")
     model = load_model_folder(tmp_path / "m").model
     assert model.fc_decode.weight is model.word_embedding.weight
+
+
+def test_json_with_a_byte_order_mark_is_read(folder: Path) -> None:
+    for name in ("config.json", "generation_config.json"):
+        (folder / name).write_bytes(codecs.BOM_UTF8 + (folder / name).read_bytes())
+    assert load_model_folder(folder).generation == GENERATION
 
 
 def test_saving_again_replaces_the_files(folder: Path) -> None:

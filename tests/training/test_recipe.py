@@ -64,6 +64,12 @@ def test_recipes_with_the_risk_in_bleu_say_what_can_read_them(name: str) -> None
     assert "It needs mime_fast 0.3.0" in head
 
 
+def test_a_recipe_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text("seed = 5\n", encoding="utf-8-sig")
+    assert [stage.seed for stage in read_recipe(path)] == [5]
+
+
 def test_a_stage_has_the_shared_keys_and_its_own(tmp_path: Path) -> None:
     path = tmp_path / "recipe.toml"
     path.write_text(

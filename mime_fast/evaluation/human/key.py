@@ -35,7 +35,7 @@ def read_key(path: str | os.PathLike[str]) -> Study:
         DataError: it cannot be read, is no key, or does not fit together.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:

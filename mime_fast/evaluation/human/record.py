@@ -102,7 +102,7 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
         DataError: it cannot be read, or is no record.
     """
     try:
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
+        record = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:

@@ -59,7 +59,7 @@ def read_confusion(path: str | os.PathLike[str]) -> Confusion:
         DataError: no such file, not a report, a report without likelihood figures, or a malformed matrix.
     """
     try:
-        report = json.loads(Path(path).read_text(encoding="utf-8"))
+        report = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:

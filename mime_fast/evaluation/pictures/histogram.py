@@ -23,7 +23,7 @@ def read_emotions(path: str | os.PathLike[str]) -> dict[str, int]:
         DataError: no such file, not a summary, or one that counts nothing.
     """
     try:
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
+        found = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:

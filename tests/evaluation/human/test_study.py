@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 from dataclasses import replace
@@ -159,6 +160,8 @@ def test_a_design_that_cannot_be(changes: dict[str, Any], told: str) -> None:
 def test_the_key_is_the_whole_study(tmp_path: Path, study: Study) -> None:
     path = tmp_path / "key.json"
     path.write_bytes(write_key(study))
+    assert read_key(path) == study
+    path.write_bytes(codecs.BOM_UTF8 + path.read_bytes())
     assert read_key(path) == study
 
 
