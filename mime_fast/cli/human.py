@@ -21,8 +21,10 @@ from mime_fast.cli.output import (
 )
 from mime_fast.cli.reading_options import add_data_options, data_reading_of
 from mime_fast.config.checks import check_int
+from mime_fast.data.dialogue_checks import check_encodable
 from mime_fast.errors import ConfigError, DataError
 from mime_fast.files import json_bytes
+from mime_fast.terminal import printable
 
 if TYPE_CHECKING:
     from mime_fast.evaluation.human.answers import Answers
@@ -175,7 +177,7 @@ def run_sample(args: Namespace) -> int:
             seed=args.seed,
             split=split,
             draw=args.draw,
-            systems={one.name: {"source": one.source, "options": dict(one.options)} for one in systems},
+            systems={one.name: {"source": printable(one.source), "options": dict(one.options)} for one in systems},
         )
         kit.write_study(made, args.out)
         note(args, _summary(made, args.out))
@@ -197,6 +199,7 @@ def run_report(args: Namespace) -> int:
         raise ConfigError("--record needs --voters: the record of a study says who, or what, voted")
     if args.note is not None and args.record is None:
         raise ConfigError("--note needs --record: the note is written there")
+    check_encodable(args.note or "", "--note")
     if args.no_fourth and args.fourth is not None:
         raise ConfigError("--fourth and --no-fourth: must be one of the two, not both")
     read = (args.key, *args.sheets)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from mime_fast.emotions import LABELS
+from mime_fast.evaluation.human.key import read_key
 from tests.cli.conftest import Run
 
 SECRETS = ("Wise", "Dull", "calm", "tiny")
@@ -197,6 +198,15 @@ def test_faults_are_refused_cell_by_cell_or_reported(run: Run, sampled: Path) ->
     assert "## Incomplete (faults: 3)" in partial.out and "| Wise vs. Dull | 100.0 % [" in partial.out
 
 
+def test_a_file_name_that_is_no_utf8(run: Run, corpus: Path, dialogues: Path, tmp_path: Path) -> None:
+    said = write_replies(tmp_path / "caf\udce9.jsonl", dialogues, "well")
+    argv = ("human", "sample", "--data", corpus, "--per-emotion", 1, "--seed", 5, "--models", f"Wise={said}")
+    outcome = run(*argv, "--out", tmp_path / "study")
+    assert outcome.code == 0, outcome.err
+    key = read_key(tmp_path / "study" / "private" / "key.json")
+    assert key.systems["Wise"]["source"].endswith("caf\\udce9.jsonl")
+
+
 def test_models_answer_as_generate_does(
     run: Run, corpus: Path, dialogues: Path, model_dir: Path, tmp_path: Path
 ) -> None:
@@ -251,6 +261,10 @@ def test_missing_replies_are_named(run: Run, corpus: Path, dialogues: Path, tmp_
         (("human", "sample", "--data", "d", "--draw", "tune"), "invalid choice: 'tune'"),
         (("human", "report", "--key", "k.json", "s.csv", "--record", "r.json"), "--record needs --voters"),
         (("human", "report", "--key", "k.json", "s.csv", "--note", "A try."), "--note needs --record"),
+        (
+            ("human", "report", "--key", "k", "s", "--record", "r", "--voters", "person", "--note", "Caf\udce9"),
+            "--note has the lone surrogate",
+        ),
         (("human", "report", "--key", "k.json", "s.csv", "--no-fourth", "--fourth", "f"), "one of the two"),
         (("human", "studies", "r.json"), "r.json: cannot be read"),
         (("human", "report", "--key", "k.json"), "SHEET"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -344,3 +345,14 @@ def test_a_name_that_comes_twice_in_an_object_is_a_bad_row(tmp_path: Path, name:
     path.write_text(f'{good}\n{{"{name}": "1", {good[1:].replace("1", "2")}\n')
     (bad,) = rows_of(path, Columns())
     assert isinstance(bad, BadRow) and "2 values of one name ('1'" in bad.reason
+
+
+@pytest.mark.parametrize("name", ["conv_id", "prompt", "utterance"])
+def test_a_lone_surrogate_is_named(tmp_path: Path, name: str) -> None:
+    turn = {"conv_id": "a", "utterance_idx": 1, "context": "sad", "prompt": "p", "utterance": "u"}
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps(turn) + "\n" + json.dumps(turn | {"conv_id": "b", name: "\ud800x"}) + "\n")
+    with pytest.raises(DataError, match=f"a.jsonl, line 2: {name} has the lone surrogate"):
+        read_pairs(path, "train")
+    (bad,) = rows_of(path, Columns())
+    assert isinstance(bad, BadRow) and bad.reason.startswith(f"{name} has the lone surrogate")

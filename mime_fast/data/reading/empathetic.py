@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from mime_fast.data.dialogue_checks import check_encodable
 from mime_fast.data.dialogues import is_gap, plain_number, whole_number
 from mime_fast.data.json_objects import Several
 from mime_fast.emotions import LABELS
@@ -57,6 +58,8 @@ def utterance(values: Mapping[str, object], previous: EdUtterance | None) -> EdU
     prompt, text = values.get("prompt", ""), values.get("utterance", "")
     if not isinstance(prompt, str) or not isinstance(text, str):
         raise InputError(f"prompt and utterance are {prompt!r:.60} and {text!r:.60}; text is expected")
+    for name, value in (("conv_id", conv_id), ("prompt", prompt), ("utterance", text)):
+        check_encodable(value, name)
     return EdUtterance(conv_id, number, str(emotion), prompt.replace("_comma_", ","), text.replace("_comma_", ","))
 
 

@@ -111,7 +111,7 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not isinstance(record, dict) or record.get("format") != FORMAT or not needed <= record.keys():
         raise DataError(f"{path}: not a record; a file that mime-fast human report --record wrote is expected")
     try:
-        format_records({"study": record})
+        format_records({"study": record}).encode()
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise DataError(
             f"{path}: a broken record ({type(error).__name__}: {error}); the record as written is expected"

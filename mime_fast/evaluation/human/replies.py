@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from mime_fast.data.dialogue_checks import check_encodable
 from mime_fast.data.dialogues import parse_line
 from mime_fast.engine.engine import Engine
 from mime_fast.errors import DataError, InputError
@@ -34,13 +35,12 @@ def replies_of(
         DataError: a file that cannot be read, has a broken line, two replies to one instance, or none to some.
         CheckpointError, ConfigError, InputError: a model or its options cannot be used, or it cannot read a dialogue.
     """
+    # the files first: what is wrong in one is said before a model has worked
+    read = {system.name: read_replies(system.source, instances) for system in systems if system.is_file}
     said: dict[str, list[str]] = {}
     for system in systems:
         tell(f"{system.name}: {system.source}")
-        if system.is_file:
-            said[system.name] = read_replies(system.source, instances)
-        else:
-            said[system.name] = _generate(system.load(), system, instances, seed)
+        said[system.name] = read[system.name] if system.is_file else _generate(system.load(), system, instances, seed)
     return said
 
 
@@ -74,13 +74,15 @@ def read_replies(path: str, instances: Sequence[Instance]) -> list[str]:
 def _reply(line: bytes, where: str) -> tuple[str, str]:
     try:
         values = parse_line(line)
+        reply_id, text = values.get("id"), values.get("text")
+        if not isinstance(reply_id, str | int) or isinstance(reply_id, bool):
+            raise InputError(f"id={reply_id!r}; the id of a dialogue is expected")
+        if not isinstance(text, str):
+            raise InputError(f"text={text!r}; the text of a reply is expected")
+        check_encodable(str(reply_id), "id")
+        check_encodable(text, "text")
     except InputError as error:
         raise DataError(f"{where}: {error}") from None
-    reply_id, text = values.get("id"), values.get("text")
-    if not isinstance(reply_id, str | int) or isinstance(reply_id, bool):
-        raise DataError(f"{where}: id={reply_id!r}; the id of a dialogue is expected")
-    if not isinstance(text, str):
-        raise DataError(f"{where}: text={text!r}; the text of a reply is expected")
     return str(reply_id), text.strip()
 
 

@@ -87,11 +87,12 @@ def test_one_word_stands_for_all() -> None:
         {"voters": None},
         {"voters": ["person"]},
         {"voters": [{"name": "x"}]},
+        {"draw": "\ud800"},
     ],
 )
 def test_a_broken_record_is_refused(desk: Desk, study: Study, tmp_path: Path, change: dict[str, Any]) -> None:
     path = tmp_path / "x.json"
-    path.write_bytes(write_record(record_of(study, desk, "person") | change))
+    path.write_text(json.dumps(record_of(study, desk, "person") | change))
     with pytest.raises(DataError, match=r"x\.json: a broken record"):
         read_record(path)
     with pytest.raises(ConfigError, match="there is another file already"):

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mime_fast.errors import DataError
-from mime_fast.evaluation.human.replies import read_replies
+from mime_fast.evaluation.human.replies import read_replies, replies_of
+from mime_fast.evaluation.systems import System
 from tests.evaluation.human.conftest import instances
 
 
@@ -37,6 +38,8 @@ def test_replies_of_a_file_by_id(tmp_path: Path) -> None:
         (lines(b"{"), "line 1: not JSON"),
         (lines({"id": "talk:0/2"}), "line 1: text=None"),
         (lines({"id": True, "text": "a"}), "line 1: id=True"),
+        (lines({"id": "talk:0/2", "text": "\ud800x"}), "line 1: text has the lone surrogate"),
+        (lines({"id": "talk:0/2\ud800", "text": "a"}), "line 1: id has the lone surrogate"),
     ],
 )
 def test_a_file_that_cannot_be_used(tmp_path: Path, content: bytes, told: str) -> None:
@@ -46,3 +49,13 @@ def test_a_file_that_cannot_be_used(tmp_path: Path, content: bytes, told: str) -
         read_replies(str(path), instances(2))
     with pytest.raises(DataError, match="cannot be read"):
         read_replies(str(tmp_path / "none"), instances(2))
+
+
+def test_a_file_that_cannot_be_used_is_refused_before_a_model_is_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "said.jsonl"
+    path.write_bytes(b"{")
+    told: list[str] = []
+    with pytest.raises(DataError, match="line 1: not JSON"):
+        systems = [System("first", "nowhere", {}), System("then", str(path), {})]
+        replies_of(systems, instances(2), 0, tell=told.append)
+    assert told == []
