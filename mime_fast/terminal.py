@@ -75,7 +75,7 @@ def columns(text: str) -> int:
 
 
 def printable(text: str) -> str:
-    """The text in one line, without characters that would steer a terminal."""
+    """The text in one line; what would steer a terminal, or is no character of text (nor of XML), is an escape."""
     return "".join(character if _shows(character) else _escaped(character) for character in " ".join(text.split()))
 
 
@@ -118,7 +118,7 @@ def _columns(character: str) -> int:
 def _shows(character: str) -> bool:
     return (
         unicodedata.category(character) not in ("Cc", "Cs")
-        and character not in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+        and character not in "\ufffe\uffff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
     )
 
 

@@ -37,6 +37,7 @@ def test_lines_fit_whatever_the_characters() -> None:
 
 def test_what_would_steer_the_terminal_is_shown() -> None:
     assert printable("a\x1b[31mb\x07\nc\u202ed\ud800") == "a\\x1b[31mb\\x07 c\\u202ed\\ud800"
+    assert printable("\ufffe \uffff") == "\\ufffe \\uffff"  # no XML can have them
     assert printable("naïve 猫 👩‍👩‍👧") == "naïve 猫 👩‍👩‍👧"
 
 

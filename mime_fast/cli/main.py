@@ -19,6 +19,7 @@ from mime_fast.cli.termination import Terminated, terminable
 from mime_fast.errors import MimeFastError
 from mime_fast.extras import cure
 from mime_fast.streams import flush_output, tell, usable
+from mime_fast.terminal import printable
 
 PROG = "mime-fast"
 COMMANDS = (
@@ -158,7 +159,7 @@ class _Version(argparse.Action):
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     """In place of Python's, which names a line of this package."""
-    tell(f"{PROG}: warning: {message}")
+    tell(f"{PROG}: warning: {printable(str(message))}")
 
 
 def _leave_stdout() -> None:

@@ -11,6 +11,7 @@ from mime_fast.cli.marks import picture_mark
 from mime_fast.cli.output import add_force, check_flags, open_output
 from mime_fast.config.checks import check_int
 from mime_fast.errors import ConfigError
+from mime_fast.terminal import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -82,7 +83,7 @@ def draw_embeddings(args: Namespace) -> Figure:
     from mime_fast.evaluation.systems import check_systems, parse_system
 
     if args.models is None:
-        folders = {Path(find_model(args.model)).resolve().name: find_model(args.model)}
+        folders = {printable(Path(find_model(args.model)).resolve().name): find_model(args.model)}
     elif args.model is not None:
         raise ConfigError(f"--model {args.model} and --models: must be one of the two, not both")
     else:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
+from mime_fast.cli import main
+from mime_fast.cli.command import Command
 from mime_fast.cli.main import COMMANDS, leaves, make_parser
 from tests.cli.conftest import Run, json_lines
 
@@ -37,6 +41,16 @@ def test_quiet_leaves_warnings(run: Run, model_dir: Path, tmp_path: Path) -> Non
     said = run("generate", folder, out, *options).err.splitlines()
     assert len(said) == 2 and all(line.startswith("mime-fast: warning: ") for line in said)
     assert "passed over readme.txt.zip" in said[0] and "'emotion' is not read" in said[1]
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_warning_does_not_steer_the_terminal(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def warn(_: Namespace) -> int:
+        warnings.warn("a\x1b[31mb", stacklevel=1)
+        return 0
+
+    monkeypatch.setattr(main, "COMMANDS", [Command("warn", "warn", "", lambda _: None, warn)])
+    assert run("warn").err == "mime-fast: warning: a\\x1b[31mb\n"
 
 
 @pytest.mark.parametrize(("flags", "told"), [(["-q"], False), ([], True)])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -35,6 +37,15 @@ def test_embeddings(run: Run, model_dir: Path, tmp_path: Path) -> None:
     assert content[:8] == PNG
     assert (int.from_bytes(content[16:20]), int.from_bytes(content[20:24])) == (500, 400)
     assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_folder_with_an_odd_name(run: Run, model_dir: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    out = tmp_path / "picture.svg"
+    shutil.copytree(model_dir, folder := tmp_path / "\x1b[31mmodel")
+    outcome = run("plot", "embeddings", "--model", folder, "--out", out)
+    assert (outcome.code, outcome.err) == (0, "") and outcome.out.startswith("\\x1b[31mmodel: silhouette")
+    ElementTree.parse(out)
 
 
 def test_embeddings_of_several_models(run: Run, model_dir: Path, tmp_path: Path) -> None:

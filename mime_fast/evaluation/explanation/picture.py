@@ -10,6 +10,7 @@ import numpy as np
 from mime_fast.emotions import INDEX, polarity
 from mime_fast.engine.explanation import SPEAKERS, Explanation
 from mime_fast.evaluation.pictures.figure import COLOURS, LABEL_SIZE, WIDTH
+from mime_fast.terminal import Look, columns, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,13 +20,13 @@ if TYPE_CHECKING:
 SPANS = ((0.25, 0.75), (0.0, 1.0))  # of the colours: the first, unless a word's share is beyond it
 ROOM = 1.12  # right of a bar of 100 %, for its label
 LINE = 0.42  # inches a line of words
-COLUMN = 0.074  # inches a letter of a word
+COLUMN = 0.074  # inches a column of a word; wide letters take two
 PLOT_HEIGHT = 3.6  # inches of the weights
 MARGIN = 1.5  # inches of the words' title, key and reply
-LONGEST = 24  # letters of a word that are shown
-NAME_COLUMN = 10  # letters before an utterance
+LONGEST = 24  # columns of a word that are shown
+NAME_COLUMN = 10  # columns before an utterance
 
-Place = tuple[int, float, float, str, float]  # line, left edge and width in letters, word, share
+Place = tuple[int, float, float, str, float]  # line, left edge and width in columns, word, share
 
 
 def draw_explanation(found: Explanation) -> Figure:
@@ -38,8 +39,8 @@ def draw_explanation(found: Explanation) -> Figure:
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
-    letters = int((WIDTH - 0.5) / COLUMN)
-    places, names, lines = _lay_out(found, letters)
+    space = int((WIDTH - 0.5) / COLUMN)
+    places, names, lines = _lay_out(found, space)
     words = lines * LINE + MARGIN
     figure = Figure((WIDTH, PLOT_HEIGHT + words), layout="constrained")
     weights, text = figure.subfigures(2, 1, squeeze=False, height_ratios=[PLOT_HEIGHT, words])[:, 0]
@@ -51,10 +52,10 @@ def draw_explanation(found: Explanation) -> Figure:
         _draw_weights(axes, found, name)
     scale = ScalarMappable(Normalize(*_span(found.shares)), colormaps["PuOr_r"])
     axes = text.subplots()
-    _draw_words(axes, places, names, lines, letters, scale)
+    _draw_words(axes, places, names, lines, space, scale)
     axes.set_title("the dialogue, each word with its share", fontsize=9)
     _draw_key(axes, scale, "share of the mimicked side in the gate" if found.mimicry else "share of the first side")
-    axes.set_xlabel(_shortened(f"reply: {found.reply.text}", 110), fontsize=9, parse_math=False)
+    axes.set_xlabel(_shown(f"reply: {found.reply.text}", 110), fontsize=9, parse_math=False)
     return figure
 
 
@@ -76,13 +77,13 @@ def _draw_words(
     places: list[Place],
     names: list[tuple[int, str]],
     lines: int,
-    letters: int,
+    space: int,
     scale: ScalarMappable,
 ) -> None:
     """Words as boxes in their reading order, each with its share in percent below it."""
     from matplotlib.patches import Rectangle
 
-    axes.set(xlim=(0, letters), ylim=(lines, 0), xticks=[], yticks=[])
+    axes.set(xlim=(0, space), ylim=(lines, 0), xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     for line, name in names:
         axes.text(0, line + 0.38, name, fontsize=LABEL_SIZE, va="center", color="0.35")
@@ -112,8 +113,8 @@ def _draw_key(axes: Axes, scale: ScalarMappable, title: str) -> None:
     key.outline.set_visible(False)
 
 
-def _lay_out(found: Explanation, letters: int) -> tuple[list[Place], list[tuple[int, str]], int]:
-    """Places of all words in lines of `letters`, who speaks from which line on, and the number of lines."""
+def _lay_out(found: Explanation, space: int) -> tuple[list[Place], list[tuple[int, str]], int]:
+    """Places of all words in lines of `space` columns, who speaks from which line on, and the number of lines."""
     places: list[Place] = []
     names = []
     line = 0
@@ -121,9 +122,9 @@ def _lay_out(found: Explanation, letters: int) -> tuple[list[Place], list[tuple[
         names.append((line, SPEAKERS[turn % 2]))
         left = float(NAME_COLUMN)
         for word, share in zip(words, shares, strict=True):
-            shown = _shortened(word, LONGEST)
-            width = max(len(shown), 2) + 1.2
-            if left + width > letters:
+            shown = _shown(word, LONGEST)
+            width = max(columns(shown), 2) + 1.2
+            if left + width > space:
                 line, left = line + 1, float(NAME_COLUMN)
             places.append((line, left, width, shown, share))
             left += width + 0.4
@@ -131,5 +132,6 @@ def _lay_out(found: Explanation, letters: int) -> tuple[list[Place], list[tuple[
     return places, names, line
 
 
-def _shortened(text: str, longest: int) -> str:
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+def _shown(text: str, longest: int) -> str:
+    """The text as escapes where it is none, which an SVG cannot have, cut to `longest` columns."""
+    return Look().clipped(printable(text), longest)

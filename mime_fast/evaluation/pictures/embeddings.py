@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -157,7 +158,9 @@ def _label_points(figure: Figure, axes: Axes, coordinates: Floats) -> None:
     ]
     for label in labels:
         label.set(ha="center", va="center", in_layout=False)
-    figure.draw_without_rendering()  # fixes the axes' place
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph ")  # saving says it
+        figure.draw_without_rendering()  # fixes the axes' place
     unit = 72 / figure.dpi  # points a pixel
     sizes = np.array([label.get_window_extent().size for label in labels]) * unit + (3, 0)
     points = (axes.transData.transform(coordinates) - axes.bbox.p0) * unit

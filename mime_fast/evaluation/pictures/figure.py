@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -15,6 +19,8 @@ SUFFIXES = (".png", ".svg", ".pdf")
 WIDTH = 8.0  # inches; a power of two, so that a width in pixels survives the division
 COLOURS = {"positive": "#0072B2", "negative": "#D55E00"}  # blue and vermilion of Okabe and Ito's palette
 LABEL_SIZE = 8  # points
+_SHOWN = 20  # characters without a glyph that a warning names
+_missing_glyph = re.compile(r"Glyph (\d+) .*missing from", re.DOTALL).match
 
 
 def check_suffix(path: str | os.PathLike[str]) -> str:
@@ -45,5 +51,26 @@ def save_figure(figure: Figure, stream: BinaryIO, file_format: str, width: int, 
         "svg": {"Creator": creator, "Date": None},
         "pdf": {"Creator": creator, "CreationDate": None},
     }
-    with rc_context({"svg.hashsalt": "mime_fast", "savefig.bbox": None}):
+    with rc_context({"svg.hashsalt": "mime_fast", "savefig.bbox": None}), _missing_glyphs_at_once():
         figure.savefig(stream, format=file_format, dpi=width / figure.get_figwidth(), metadata=metadata[file_format])
+
+
+@contextmanager
+def _missing_glyphs_at_once() -> Iterator[None]:
+    """One warning that the font lacks characters, in place of Matplotlib's, one for each of them."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        yield
+    lacking: dict[str, None] = {}
+    for one in told:
+        if missing := _missing_glyph(str(one.message)):
+            lacking[chr(int(missing[1]))] = None
+        else:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    if lacking:
+        named = "".join(list(lacking)[:_SHOWN]) + (f" and {more} more" if (more := len(lacking) - _SHOWN) > 0 else "")
+        warnings.warn(
+            f"the picture's font lacks these characters, which are drawn as boxes: {named} "
+            "(font.family in a matplotlibrc names other fonts)",
+            stacklevel=3,
+        )

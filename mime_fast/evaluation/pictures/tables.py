@@ -10,6 +10,7 @@ from mime_fast.evaluation import paper
 from mime_fast.evaluation.comparison import Comparison
 from mime_fast.evaluation.metrics.metric import BY_KEY, fine_percent, percent
 from mime_fast.evaluation.pictures.figure import COLOURS, LABEL_SIZE, WIDTH
+from mime_fast.terminal import Look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +20,7 @@ TONES = ("#0072B2", "#56B4E9", "#A9D3EC")  # of the bars of one model, first to 
 GREY = "0.55"  # the paper's
 ACROSS = 3  # panels in a line
 FRAME, LINE = 0.75, 0.19  # inches of a panel's title and scale, of a row of one bar
-LONGEST = 22  # letters of a model's name
+LONGEST = 22  # columns of a model's name
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def draw_tables(found: Comparison) -> Figure:
     """Panels of all figures that were asked for."""
     from matplotlib.figure import Figure
 
-    names = [_shortened(model.name) for model in found.models]
+    names = [Look().clipped(model.name, LONGEST) for model in found.models]
     names += [f"paper: {row.name}" for row in paper.MODELS]
     own = range(len(found.models))  # rows after them are the paper's
     panels = [panel for panel in _panels(found) if any(row in own for row in panel.rows)]
@@ -145,7 +146,3 @@ def _draw(axes: Axes, panel: Panel, names: Sequence[str], own: int) -> None:
 def _scaled(key: str, value: float | None) -> float | None:
     """As the axis shows it: shares in percent."""
     return value * 100 if value is not None and BY_KEY[key].form in (percent, fine_percent) else value
-
-
-def _shortened(name: str) -> str:
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"

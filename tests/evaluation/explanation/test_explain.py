@@ -6,6 +6,7 @@ import io
 import re
 from dataclasses import replace
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -128,6 +129,45 @@ def test_the_picture(found: Explanation, file_format: str) -> None:
     for stream in streams:
         save_figure(draw_explanation(found), stream, file_format, 400)
     assert streams[0].getvalue() == streams[1].getvalue() != b""
+
+
+def test_what_no_svg_can_have_is_an_escape(found: Explanation) -> None:
+    pytest.importorskip("matplotlib")
+    from mime_fast.evaluation.explanation.picture import draw_explanation
+    from mime_fast.evaluation.pictures.figure import save_figure
+
+    odd = "\x1b[31mran\x07\uffff"
+    reply = replace(found.reply, candidates=[replace(found.reply.candidates[0], text=odd)])
+    stream = io.BytesIO()
+    save_figure(draw_explanation(replace(found, reply=reply, words=[[odd]], shares=[[0.5]])), stream, "svg", 400)
+    ElementTree.fromstring(stream.getvalue())
+    assert stream.getvalue().count(rb"\x1b[31mran\x07\uffff") == 2  # Matplotlib's comments
+
+
+def test_wide_letters_have_boxes_of_their_width(found: Explanation) -> None:
+    pytest.importorskip("matplotlib")
+    from matplotlib.patches import Rectangle
+
+    from mime_fast.evaluation.explanation.picture import draw_explanation
+
+    words = ["猫猫猫猫", "catscats", "猫" * 30, "c" * 60]
+    wide = replace(found, words=[words], shares=[[0.5] * 4])
+    dialogue = draw_explanation(wide).axes[2]
+    boxes = [patch.get_width() for patch in dialogue.patches if isinstance(patch, Rectangle)]
+    assert boxes[0] == boxes[1] and abs(boxes[2] - boxes[3]) <= 1
+    assert {"猫" * 11 + "…", "c" * 23 + "…"} <= {text.get_text() for text in dialogue.texts}
+
+
+def test_letters_without_a_glyph_are_one_warning(found: Explanation) -> None:
+    pytest.importorskip("matplotlib")
+    from mime_fast.evaluation.explanation.picture import draw_explanation
+    from mime_fast.evaluation.pictures.figure import save_figure
+
+    lacking = [chr(0x10FF00 + place) for place in range(25)]  # of private use
+    with pytest.warns(UserWarning) as told:
+        save_figure(draw_explanation(replace(found, words=[lacking], shares=[[0.5] * 25])), io.BytesIO(), "png", 400)
+    (one,) = told
+    assert f"drawn as boxes: {''.join(lacking[:20])} and 5 more (" in str(one.message)
 
 
 def test_a_reply_is_no_formula(found: Explanation) -> None:
