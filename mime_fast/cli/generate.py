@@ -16,9 +16,11 @@ from mime_fast.cli.options import (
 EXAMPLE = """  mime-fast generate examples/dialogues.jsonl replies.jsonl
   echo '{"context": ["My cat ran away."]}' | mime-fast generate - --num-beams 1 --do-sample --top-k 40 --seed 7
 
-A row is {"id": ..., "context": [...]}, the user's utterance last; it may have its own "seed" and "emotion".
-The answer is {"id", "row", "text", "score", "seed", "emotion", "emotion_probs", "polarity", "mixture"}, and
-"candidates" where several replies are asked for. Started again, a job that was stopped goes on."""
+A row is {"id": ..., "context": [...]}, the user's utterance last; it may have its own "seed" and, with
+--emotion-column emotion, "emotion".
+The answer is {"id", "row", "seed", "text", "score", "logprob", "num_tokens", "finish_reason", "emotion",
+"emotion_probs", "polarity", "mixture"}, and "candidates" where several replies are asked for. Started again, a job
+that was stopped goes on."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:

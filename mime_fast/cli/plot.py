@@ -52,9 +52,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     for kind in (embeddings, confusion, emotions):
         kind.add_argument("--out", required=True, metavar="FILE", help="picture to write: .png, .svg or .pdf")
         add_force(kind)
-        kind.add_argument(
-            "--width", type=int, metavar="N", help="pixels of a PNG (default: 1600; 3200 for several models)"
-        )
+        several = "; 3200 for several models" if kind is embeddings else ""
+        kind.add_argument("--width", type=int, metavar="N", help=f"pixels of a PNG (default: 1600{several})")
 
 
 def run(args: Namespace) -> int:

@@ -11,7 +11,8 @@ from mime_fast.cli.options import add_model_options, add_noise_options
 EXAMPLE = """  mime-fast score examples/responses.jsonl scores.jsonl
   mime-fast score 'corpus/*.jsonl.gz' scores.parquet --workers 4
 
-A row is {"id": ..., "context": [...], "response": ...}; it may have its own "seed" and "emotion".
+A row is {"id": ..., "context": [...], "response": ...}; it may have its own "seed" and, with
+--emotion-column emotion, "emotion".
 The answer is {"id", "row", "logprob", "perplexity", "tokens", "token_logprobs", "emotion", "emotion_probs",
 "polarity", "mixture"}; the end mark counts as a token. Started again, a job that was stopped goes on."""
 

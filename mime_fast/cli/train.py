@@ -11,7 +11,7 @@ from mime_fast.config.checks import check_int
 
 MODEL_TYPES = ("mime", "multi-tr", "moel")  # those of config.model
 
-EXAMPLE = """  mime-fast train --recipe recipes/mime-ed.toml --ratings recipes/ratings/mime-ed.jsonl \
+EXAMPLE = """  mime-fast train --recipe recipes/mime-ed.toml --ratings recipes/ratings/mime-ed.jsonl \\
       --data empatheticdialogues.tar.gz --vectors vectors.txt.gz --out run
   mime-fast train --recipe recipes/tables/mime.toml --model multi-tr --data empatheticdialogues.tar.gz --out baseline
 

@@ -40,6 +40,20 @@ def test_every_command_has_help_with_an_example(run: Run, command: str) -> None:
     assert outcome.err == ""
 
 
+def test_no_line_of_the_help_is_too_long(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")  # argparse wraps all but the examples
+    helps = [run(*argv, "--help").out for argv in ((), *((command,) for command in COMMANDS))]
+    assert [line for text in helps for line in text.splitlines() if len(line) > 120] == []
+
+
+@pytest.mark.parametrize("command", ["generate", "classify", "score"])
+def test_the_help_names_every_key_of_an_answer(run: Run, model_dir: Path, command: str) -> None:
+    row = {"context": ["my cat ran away ."], "response": "i am so sorry ."}
+    (answer,) = run(command, "-", "--model", model_dir, "--threads", 1, stdin=json_lines([row])).lines
+    keys = run(command, "--help").out.split("The answer is {")[1].split("}")[0]
+    assert [key.strip('"') for key in keys.replace("\n", " ").split(", ")] == list(answer)
+
+
 def test_the_list_of_commands_is_complete(run: Run) -> None:
     assert tuple(command.name for command in main_module.COMMANDS) == COMMANDS
     help_text = run("--help").out
