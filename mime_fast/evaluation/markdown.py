@@ -16,6 +16,6 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def safe(text: str) -> str:
     """Text that is a part of a table or a list as it is; characters that would steer a terminal are escapes."""
     text = printable(text)
-    for mark in "\\`*_|<>[]#":
+    for mark in "\\`*_|<>[]#&~$":
         text = text.replace(mark, f"\\{mark}")
     return text

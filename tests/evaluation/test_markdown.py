@@ -1,0 +1,20 @@
+"""Texts in Markdown."""
+
+from __future__ import annotations
+
+import pytest
+
+from mime_fast.evaluation.markdown import safe
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("~~free~~ &copy; $x$", r"\~\~free\~\~ \&copy; \$x\$"),
+        ("*a* _b_ `c` [d](e) <f> #g |", r"\*a\* \_b\_ \`c\` \[d\](e) \<f\> \#g \|"),
+        ("a\\*b\nc\x1b[0m", r"a\\\*b c\\x1b\[0m"),
+        ("it's 5 % off: (yes), no!", "it's 5 % off: (yes), no!"),
+    ],
+)
+def test_text_stays_as_it_is(text: str, expected: str) -> None:
+    assert safe(text) == expected
