@@ -1,7 +1,8 @@
 """Tokens back to readable English."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from itertools import pairwise
 from typing import Final
 
 from mime_fast.errors import InputError
@@ -26,6 +27,7 @@ _ATTACHED_LEFT: Final = re.compile(r"[.,!?;:]+|[)\]}\u2019\u201d\u00bb]").fullma
 _ATTACHED_RIGHT: Final = frozenset("([{\u2018\u201c\u201e\u00ab")
 _CURLY_ENDINGS: Final = frozenset({"s", "m", "d", "t", "ll", "re", "ve"})
 _SMILEYS: Final = frozenset({(":", ")"), (";", ")"), (":", "("), ("<", "3")})
+_FACE_ENDS: Final = frozenset(word for _, word in _SMILEYS)
 
 
 def detokenize(tokens: Sequence[str]) -> str:
@@ -37,6 +39,7 @@ def detokenize(tokens: Sequence[str]) -> str:
     if isinstance(tokens, str):
         raise InputError("tokens is a string; a list of tokens is needed")
     words = [token for token in tokens if token not in SPECIAL_TOKENS]
+    faces = _faces(words)
     text: list[str] = []
     glue = True
     in_quotes = False
@@ -49,32 +52,38 @@ def detokenize(tokens: Sequence[str]) -> str:
             text.append(' "' if opens and not glue else '"')
             glue = opens
             continue
-        if not (glue or _joined(before, word, words, position)):
+        if not (glue or _joined(before, word, position, faces)):
             text.append(" ")
         text.append(word)
-        bracket = word in _ATTACHED_RIGHT and not _smiley(before, word, words, position)
+        bracket = word in _ATTACHED_RIGHT and position not in faces
         glue = bracket or _opens(word, before, after)
     return "".join(text)
 
 
-def _joined(before: str, word: str, words: Sequence[str], position: int) -> bool:
+def _joined(before: str, word: str, position: int, faces: Collection[int]) -> bool:
     """No space is between these two words."""
-    if _smiley(before, word, words, position):
+    if position in faces:
         return True
-    if word in (":", ";") and position + 1 < len(words) and _smiley(word, words[position + 1], words, position + 1):
+    if word in (":", ";") and position + 1 in faces:
         return False
     if word == "%":
         return before[-1:].isdigit()
     return word in _ENDINGS or (before, word) in _HALVES or _ATTACHED_LEFT(word) is not None
 
 
-def _smiley(before: str, word: str, words: Sequence[str], position: int) -> bool:
-    """The two words are a face or a heart; a colon and an opening bracket are one only if nothing closes it."""
-    if (before, word) not in _SMILEYS:
-        return False
-    if word == "(":
-        return ")" not in words[position:]
-    return word != ")" or words[:position].count("(") <= words[:position].count(")")
+def _faces(words: Sequence[str]) -> frozenset[int]:
+    """Where the second word of a face or a heart is; a colon and an opening bracket are one only if nothing closes it,
+    and with a closing one only if nothing is open."""
+    if _FACE_ENDS.isdisjoint(words):
+        return frozenset()
+    last = max((position for position, word in enumerate(words) if word == ")"), default=-1)
+    found, depth = [], 0
+    for position, pair in enumerate(pairwise(words), start=1):
+        before, word = pair
+        depth += (before == "(") - (before == ")")
+        if pair in _SMILEYS and not (word == "(" and last > position) and not (word == ")" and depth > 0):
+            found.append(position)
+    return frozenset(found)
 
 
 def _opens(word: str, before: str, after: str) -> bool:

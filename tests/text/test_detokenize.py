@@ -83,3 +83,21 @@ def test_no_word_is_lost(tokens: list[str]) -> None:
 def test_a_string_is_refused() -> None:
     with pytest.raises(InputError, match="string"):
         detokenize("hello there")
+
+
+@pytest.mark.parametrize("face", [": (", ": )"])
+def test_the_work_does_not_grow_faster_than_the_text(face: str) -> None:
+    compared = 0
+
+    class Counted(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str.__eq__(self, other)
+
+    words = [Counted(word) for word in face.split() * 500]
+    assert detokenize(words) == " ".join([face.replace(" ", "")] * 500)
+    assert compared < 50 * len(words)
