@@ -37,7 +37,7 @@ HELP = """/explain  show what made the last reply
 GREETING = "Say how you feel. /explain, /seed N, /reset and /help are commands; /quit, exit or Ctrl-D ends."
 ENDS = ("/quit", "/exit", "quit", "exit")
 TOP = 3
-LEAST = 0.005  # less would be shown as 0 %
+LEAST = 0.005  # no more would be shown as 0 %
 MARGIN = 9  # columns of the names on the left
 
 
@@ -182,7 +182,7 @@ def _answers(mixture: EmotionMixture | None) -> str:
 
 def _top(weights: Iterable[tuple[str, float]]) -> str:
     best = sorted(weights, key=lambda item: -item[1])[:TOP]
-    return ", ".join(f"{name} {weight:.0%}" for name, weight in best if weight >= LEAST)
+    return ", ".join(f"{name} {weight:.0%}" for name, weight in best if weight > LEAST)
 
 
 COMMAND = Command(

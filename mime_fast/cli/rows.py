@@ -14,7 +14,7 @@ MARGIN = 12  # columns of the names on the left
 NAME = 14  # columns of an emotion
 FIGURE = len(" 100 %")
 MOST = 3  # emotions, and weights of a group, that are shown
-LEAST = 0.005  # probabilities and weights below it are left out: they would be shown as 0 %
+LEAST = 0.005  # probabilities and weights that are no more are left out: they would be shown as 0 %
 
 
 def row_text(row: Row, record: Mapping[str, Any], look: Look) -> str:
@@ -50,7 +50,7 @@ def _mixture(mixture: Mapping[str, Any], draw: _Draw) -> Iterator[str]:
         yield from draw.text("mimics", "nothing")
     for name, group in (("with", mimicked), ("and", "negative" if mimicked == "positive" else "positive")):
         heaviest = sorted(mixture[group].items(), key=lambda item: -item[1])[:MOST]
-        yield from draw.text(name, ", ".join(f"{name} {value:.0%}" for name, value in heaviest if value >= LEAST))
+        yield from draw.text(name, ", ".join(f"{name} {value:.0%}" for name, value in heaviest if value > LEAST))
 
 
 def _group(emotion: str) -> Polarity:
@@ -73,7 +73,7 @@ class _Draw:
         space = self.look.width - MARGIN - NAME - FIGURE
         ranked: Sequence[tuple[str, float | None]] = sorted(values.items(), key=lambda item: -(item[1] or 0))[:MOST]
         for place, (label, value) in enumerate(ranked):
-            if place and (value or 0) < LEAST:
+            if place and (value or 0) <= LEAST:
                 return
             bar = "" if value is None else self.look.bar(value, space)
             figure = "" if value is None else f"{100 * value:>{FIGURE - 2}.0f} %"

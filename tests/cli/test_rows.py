@@ -20,6 +20,9 @@ from mime_fast.data.dialogues import Row
 from mime_fast.emotions import LABELS
 from mime_fast.engine.records import record
 from mime_fast.engine.results import Candidate, Classification, EmotionMixture, Reply, Score
+from mime_fast.evaluation.cases.cases import Case, SystemReplies
+from mime_fast.evaluation.cases.sheet import format_cases
+from mime_fast.evaluation.systems import System
 from mime_fast.terminal import Look, columns
 from tests.cli.conftest import Run, json_lines
 
@@ -34,6 +37,7 @@ def reply(*texts: str) -> Reply:
     return Reply([Candidate(text, [], [], [-0.5], -0.5, -0.5, "eos") for text in texts], "sad", PROBS, MIXTURE)
 
 
+CASE = Case("lost-dog", 0, None, list(ROW.context), None)
 ANSWERS: list[Any] = [
     reply("i am so sorry to hear that."),
     reply("one", "two"),
@@ -67,6 +71,16 @@ def test_without_mimicry_no_group_is_named() -> None:
         "",
     ]
     assert "answers  caring 100%, sad 75%, lonely 25%\n" in describe(answer)
+
+
+def test_nothing_is_shown_as_0_per_cent() -> None:
+    """Half a per cent is rounded to the even number."""
+    half = EmotionMixture({"caring": 0.995, "joyful": 0.005}, {"sad": 1.0}, "negative", 0.6)
+    answer = dataclasses.replace(ANSWERS[0], emotion_probs=PROBS | {"angry": 0.005}, mixture=half)
+    for text in (row_text(ROW, record(answer), Look(60)), describe(answer)):
+        assert "joyful" not in text and " 0%" not in text and " 0 %" not in text
+    heaviest = format_cases([CASE], [SystemReplies(System("A", "a", {}), [answer], True)], top=3)
+    assert "joyful" not in heaviest and "caring" in heaviest
 
 
 def test_a_score_and_a_classification() -> None:

@@ -8,7 +8,7 @@ from mime_fast.engine.results import Reply
 from mime_fast.evaluation.cases.cases import Case, SystemReplies
 from mime_fast.evaluation.markdown import safe
 
-LEAST = 0.005  # 1 %, rounded
+LEAST = 0.005  # what is no more would be shown as 0 %
 SPEAKERS = ("Speaker", "Listener")
 
 
@@ -50,7 +50,7 @@ def _behind(reply: Reply, mimicry: bool, top: int) -> str:
 def _heaviest(weights: Mapping[str, float], top: int) -> str:
     """The heaviest `top` of those that are more than nothing as shown."""
     ordered = sorted(weights.items(), key=lambda item: -item[1])
-    return ", ".join(f"{name} {_percent(weight)}" for name, weight in ordered[:top] if weight >= LEAST) or "-"
+    return ", ".join(f"{name} {_percent(weight)}" for name, weight in ordered[:top] if weight > LEAST) or "-"
 
 
 def _source(one: SystemReplies) -> str:
