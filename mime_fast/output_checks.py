@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mime_fast.errors import ConfigError, OutputError
-from mime_fast.files import is_special, naming, resolved, scratch_beside
-
-Path_ = str | os.PathLike[str]
+from mime_fast.files import Path_, is_special, naming, resolved, scratch_beside
 
 
 def check_outputs(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from mime_fast.backends.kinds import KINDS
 from mime_fast.backends.select import CONTRACTS
 from mime_fast.cli.command import note, offer
+from mime_fast.config.checks import MAX_SEED
 from mime_fast.config.generation import OPTIONS, GenerationConfig, Search
 from mime_fast.emotions import LABELS, emotion_index
 from mime_fast.errors import InputError
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from mime_fast.engine.engine import Engine
 
 DEVICES = ("auto", "cpu", "cuda")
-_MAX_SEED = 2**64 - 1
 _LOAD_OPTIONS = ("device", "precision", "threads", "batch_size", "backend", "isa", "exact_logprobs")
 
 
@@ -144,7 +144,7 @@ def seed(text: str) -> int:
         value = int(text)
     except ValueError:
         value = -1
-    if not 0 <= value <= _MAX_SEED:
+    if not 0 <= value <= MAX_SEED:
         raise ArgumentTypeError(f"{text!r}: must be an integer from 0 to 2^64 - 1")
     return value
 

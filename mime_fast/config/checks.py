@@ -12,6 +12,8 @@ from typing import Any, Self
 
 from mime_fast.errors import ConfigError
 
+MAX_SEED = 2**64 - 1
+
 
 class Config:
     """JSON form and replacement shared by the configs; unknown keys are errors, never ignored."""

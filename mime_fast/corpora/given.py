@@ -11,8 +11,6 @@ from typing import Any
 from mime_fast.data.reading.remote import plain_path
 from mime_fast.errors import ConfigError
 
-Path_ = str | os.PathLike[str]
-
 
 def path_of(name: str, given: object) -> str | None:
     """A path or a URI; None where none is given. ConfigError: something else."""

@@ -10,8 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mime_fast.corpora.given import Path_
 from mime_fast.data.reading.source import Source
+from mime_fast.files import Path_
 
 
 def model_files(model: Path_ | None) -> list[Path]:

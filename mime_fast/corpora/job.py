@@ -12,7 +12,7 @@ from mime_fast.config.checks import check_bool, check_int
 from mime_fast.corpora.answerer_spec import AnswererSpec, check_asked
 from mime_fast.corpora.answering import Answerer
 from mime_fast.corpora.chunks import as_they_come, full
-from mime_fast.corpora.given import Path_, check_instance, check_load_options, path_of, paths_of, share_of
+from mime_fast.corpora.given import check_instance, check_load_options, path_of, paths_of, share_of
 from mime_fast.corpora.identity import as_it_is, model_files, resolved_search
 from mime_fast.corpora.output_inputs import check_job_outputs
 from mime_fast.corpora.output_kinds import errors_file, is_stream, open_stream, placed
@@ -28,7 +28,7 @@ from mime_fast.data.reading.reader import Reader
 from mime_fast.data.reading.rows import RawRow
 from mime_fast.data.reading.sources import find_sources
 from mime_fast.errors import ConfigError, DataError
-from mime_fast.files import hash_of, json_bytes, write_json
+from mime_fast.files import Path_, hash_of, json_bytes, write_json
 from mime_fast.streams import standard_output, tell
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
-from mime_fast.config.checks import check_bool, check_int
+from mime_fast.config.checks import MAX_SEED, check_bool, check_int
 from mime_fast.corpora.given import check_instance
 from mime_fast.data.dialogues import Row
 from mime_fast.data.reading.options import Columns
@@ -57,7 +57,7 @@ class Task:
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise ConfigError(f"task {self.kind!r}: must be one of {', '.join(get_args(Kind))}")
-        check_int("seed", self.seed, 0, 2**64 - 1)
+        check_int("seed", self.seed, 0, MAX_SEED)
         if self.emotion is not None:
             emotion_index(self.emotion)
         if self.top_emotions is None:

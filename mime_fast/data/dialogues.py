@@ -8,12 +8,12 @@ from codecs import BOM_UTF8
 from contextlib import suppress
 from dataclasses import dataclass
 
+from mime_fast.config.checks import MAX_SEED
 from mime_fast.data.dialogue_checks import Utterance, check_dialogue, check_encodable, check_utterance
 from mime_fast.data.json_objects import decoded
 from mime_fast.emotions import emotion_index
 from mime_fast.errors import InputError
 
-_MAX_SEED = 2**64 - 1
 _EXACT = 2.0**53  # two integers from here on may be the same float
 
 
@@ -144,6 +144,6 @@ def _seed(value: object) -> int | None:
         value = plain_number(value)
     if value is None:
         return None
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MAX_SEED:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_SEED:
         raise InputError(f"seed={value!r:.80}: must be an integer from 0 to 2^64 - 1{_inexact(value)}")
     return value

@@ -34,10 +34,10 @@ def _body(answer: Reply | Score | Classification) -> dict[str, Any]:
         return {**several[0], **({"candidates": several} if len(several) > 1 else {})}
     if isinstance(answer, Score):
         return {
-            "logprob": _finite(answer.logprob),
-            "perplexity": _finite(answer.perplexity),
+            "logprob": finite(answer.logprob),
+            "perplexity": finite(answer.perplexity),
             "tokens": answer.tokens,
-            "token_logprobs": [_finite(value) for value in answer.token_logprobs],
+            "token_logprobs": [finite(value) for value in answer.token_logprobs],
         }
     return {}
 
@@ -45,8 +45,8 @@ def _body(answer: Reply | Score | Classification) -> dict[str, Any]:
 def _candidate(one: Candidate) -> dict[str, Any]:
     return {
         "text": one.text,
-        "score": _finite(one.score),
-        "logprob": _finite(one.logprob),
+        "score": finite(one.score),
+        "logprob": finite(one.logprob),
         "num_tokens": len(one.token_logprobs),
         "finish_reason": one.finish_reason,
     }
@@ -77,5 +77,6 @@ def _weights(weights: dict[str, float]) -> dict[str, float]:
     return {name: round(weight, WEIGHT_DIGITS) for name, weight in weights.items()}
 
 
-def _finite(value: float) -> float | None:
+def finite(value: float) -> float | None:
+    """None, which JSON has, for what it has no number for."""
     return value if math.isfinite(value) else None

@@ -18,10 +18,11 @@ from mime_fast.config.checks import check_int
 from mime_fast.data.empathetic_dialogues import Pair
 from mime_fast.emotions import LABELS
 from mime_fast.engine.engine import Engine
+from mime_fast.engine.records import finite
 from mime_fast.errors import ConfigError
 from mime_fast.evaluation.measured import SEEDS, GoldOrPredicted, Measured, MeasuredPart
 from mime_fast.evaluation.metrics.diversity import Diversity
-from mime_fast.evaluation.metrics.likelihood import PairFigures, finite
+from mime_fast.evaluation.metrics.likelihood import PairFigures
 from mime_fast.evaluation.metrics.metric import BY_KEY, METRICS, Figures, check_groups, compute
 from mime_fast.evaluation.searches import SEARCHES, Search
 

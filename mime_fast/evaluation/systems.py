@@ -12,7 +12,7 @@ from typing import Any
 
 from mime_fast.backends.select import Wanted
 from mime_fast.checkpoints.model_folder import GENERATION, read_json
-from mime_fast.config.checks import check_bool, check_int
+from mime_fast.config.checks import MAX_SEED, check_bool, check_int
 from mime_fast.config.generation import OPTIONS as SEARCH_OPTIONS
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.engine.engine import Engine
@@ -157,7 +157,7 @@ def _check_generating(system: System, folder: Path, defaults: Mapping[str, Any])
     given = dict(system.generate_options)
     try:
         check_bool("stochastic", given.pop("stochastic", True))
-        check_int("seed", given.pop("seed", 0), 0, 2**64 - 1)
+        check_int("seed", given.pop("seed", 0), 0, MAX_SEED)
         if given or defaults:
             own = GenerationConfig.from_dict(read_json(folder / GENERATION), where=GENERATION)
             resolve_options(own, {**defaults, **given}, sys.maxsize)

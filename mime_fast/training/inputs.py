@@ -21,7 +21,7 @@ from mime_fast.data.empathetic_dialogues import Pair, read_pairs
 from mime_fast.data.reading.options import Reading
 from mime_fast.errors import ConfigError, DataError
 from mime_fast.evaluation.pair_checks import check_lengths
-from mime_fast.files import hash_of
+from mime_fast.files import Path_, hash_of
 from mime_fast.progress import note
 from mime_fast.text.tokenizer import Tokenizer
 from mime_fast.text.vocabulary import build_vocabulary
@@ -30,8 +30,6 @@ from mime_fast.training.ratings import RATINGS, Rated, read_ratings
 from mime_fast.training.recipe import EXTRA_PAIRS, ExtraPairs, Stage
 from mime_fast.training.sentence_encoder import sentence_encoder_folder
 from mime_fast.training.vectors import read_vectors
-
-Path_ = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)

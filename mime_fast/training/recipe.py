@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from mime_fast.checkpoints.model_folder import check_generation
-from mime_fast.config.checks import Config, check_bool, check_float, check_int, check_path
+from mime_fast.config.checks import MAX_SEED, Config, check_bool, check_float, check_int, check_path
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.config.model import ModelConfig, config_class
 from mime_fast.errors import ConfigError, DataError
@@ -92,7 +92,7 @@ class Stage(Config):
         ):
             check_int(name, getattr(self, name), 0)
         check_int("min_steps", self.min_steps, 0)
-        check_int("seed", self.seed, 0, 2**64 - 1)
+        check_int("seed", self.seed, 0, MAX_SEED)
         check_int("warmup_steps", self.warmup_steps, 1)
         check_float("encoder_rate", self.encoder_rate, 0.0, 1.0)
         for name in ("learning_rate", "epsilon"):

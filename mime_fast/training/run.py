@@ -13,6 +13,7 @@ from mime_fast.config.checks import check_path
 from mime_fast.data.batches import make_examples
 from mime_fast.data.reading.options import Reading
 from mime_fast.errors import ConfigError
+from mime_fast.files import Path_
 from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.reranker import Reranker
 from mime_fast.training.candidates import CandidateSource, quick_engine
@@ -31,8 +32,6 @@ from mime_fast.training.sentence_teacher import SentenceTeacher
 from mime_fast.training.start import go_on_from, new_weights
 from mime_fast.training.started import TEACHERS, check_started
 from mime_fast.training.trainer import Trainer
-
-Path_ = str | os.PathLike[str]
 
 
 def train(

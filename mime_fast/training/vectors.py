@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from mime_fast.errors import DataError
+from mime_fast.files import Path_
 
-Path_ = str | os.PathLike[str]
 GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"  # how their files begin
 
 

@@ -74,11 +74,6 @@ class PairFigures:
         )
 
 
-def finite(value: float) -> float | None:
-    """None, which JSON has, for what it has no number for."""
-    return value if math.isfinite(value) else None
-
-
 def evaluate_likelihood(
     model: DialogueModel,
     examples: Sequence[Example],

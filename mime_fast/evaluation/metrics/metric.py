@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from mime_fast.engine.records import finite
 from mime_fast.errors import ConfigError
 from mime_fast.evaluation.metrics.bleu import corpus_bleu
 from mime_fast.evaluation.metrics.diversity import Diversity, changed_share
@@ -115,7 +116,7 @@ def compute(part: Part, groups: Collection[str]) -> Figures:
     found: Figures = {"n": part.n}
     for metric in METRICS:
         value = metric.compute(part) if part.n and metric.group in groups else math.nan
-        found[metric.key] = value if math.isfinite(value) else None
+        found[metric.key] = finite(value)
     return found
 
 
