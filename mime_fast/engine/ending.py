@@ -29,6 +29,8 @@ _ended = Event()
 def ended_with_process(stop: Stop | None = None) -> Iterator[Stop | None]:
     """Around a call of the back end; of a daemon thread's, the process's end sets `stop` (None: a new one) and waits.
 
+    What does not look at `stop`, such as making a model, is only waited for.
+
     Raises:
         SystemExit: the call was stopped, or not begun, since the process ends. The thread ends by it without a message.
     """

@@ -18,6 +18,7 @@ from mime_fast.config.generation import GenerationConfig, SearchOptions
 from mime_fast.config.model import ModelConfig
 from mime_fast.engine.assemble import classifications_of, replies_of, scores_of
 from mime_fast.engine.choice import search
+from mime_fast.engine.ending import ended_with_process
 from mime_fast.engine.inputs import Dialogue, Integers, Truncation
 from mime_fast.engine.options import others_of, refuse_unknown, resolve_options
 from mime_fast.engine.overlap import overlapped, watched
@@ -87,7 +88,8 @@ class Engine:
     @property
     def model(self) -> DialogueModel:
         """The reference model, made when it is first asked for. MissingPackage: PyTorch is not installed."""
-        return self._weights.model
+        with ended_with_process():
+            return self._weights.model
 
     def generate(
         self,

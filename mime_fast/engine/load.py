@@ -10,6 +10,7 @@ from typing import TypedDict
 
 from mime_fast.backends.select import Wanted, choose
 from mime_fast.checkpoints.model_folder import load_model_folder
+from mime_fast.engine.ending import ended_with_process
 from mime_fast.engine.engine import Engine
 from mime_fast.errors import CheckpointError, ConfigError
 
@@ -69,10 +70,11 @@ def load(
         raise ConfigError(f"path={path!r}: must be None, a model folder or the name of a shipped model")
     wanted = Wanted(device, precision, threads, batch_size, backend, isa, cuda_graphs, exact_logprobs)
     found = find_model(path)
-    folder = load_model_folder(found)
     name = found.name if found.parent == PRETRAINED else str(found)
-    options = dataclasses.asdict(wanted)
-    return Engine(folder, name, choose(folder.weights, wanted), partial(load, os.path.abspath(found), **options))
+    reload = partial(load, os.path.abspath(found), **dataclasses.asdict(wanted))
+    with ended_with_process():
+        folder = load_model_folder(found)
+        return Engine(folder, name, choose(folder.weights, wanted), reload)
 
 
 def find_model(path: str | os.PathLike[str] | None) -> Path:

@@ -136,6 +136,7 @@ begun.wait()
 time.sleep(0.3)
 """
 CALLS = {
+    "load": "mime_fast.load(device='cpu')",
     "generate": "engine.generate(dialogues, **beams)",
     "generate_iter": "list(engine.generate_iter(dialogues, window=50, **beams))",
     "score": "engine.score(dialogues, ['we won !'] * 500)",
