@@ -284,18 +284,24 @@ void add_embeddings(Model& model, const Maker& maker, const FindTensor& find) {
 // The sums of int8 products are 32 bits wide.
 constexpr std::size_t kMostInt8Inputs = (std::size_t{1} << 31) / (128 * 127);
 
-void check_int8_sums(const ModelConfig& config) {
-  const std::size_t depth = config.num_heads * config.attention_depth;
-  const std::size_t most = std::max({3 * config.hidden_size, 3 * config.ffn_channels, depth});
+// What the products of a model have at most as inputs, of those in int8: with a screen only the vocabulary's.
+std::size_t most_int8_inputs(const ModelConfig& config, Precision precision) {
+  if (precision != Precision::kInt8) return config.hidden_size;
+  const std::size_t pairs = config.model_type == ModelType::kMime ? 2 : 1;  // [H ; m] and the like of MIME
+  return std::max({pairs * config.hidden_size, 3 * config.ffn_channels, config.attention_depth});
+}
+
+void check_int8_sums(const ModelConfig& config, Precision precision) {
+  const std::size_t most = most_int8_inputs(config, precision);
   if (most <= kMostInt8Inputs) return;
-  throw ModelError("a layer has " + std::to_string(most) + " inputs; int8 products allow " +
-                   std::to_string(kMostInt8Inputs));
+  throw ModelError("a layer has " + std::to_string(most) + " inputs; must have at most " +
+                   std::to_string(kMostInt8Inputs) + " in int8");
 }
 
 }  // namespace
 
 Model make_model(const ModelConfig& config, Precision precision, bool screened, Isa isa, const FindTensor& find) {
-  if (precision == Precision::kInt8 || screened) check_int8_sums(config);
+  if (precision == Precision::kInt8 || screened) check_int8_sums(config, precision);
   Maker maker(config, {precision, kernels(isa).int8_range}, find);
   const std::size_t size = config.hidden_size;
   Model model;

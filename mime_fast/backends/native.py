@@ -42,6 +42,9 @@ class NativeBackend:
         threads: workers, each with dialogues of its own; few dialogues split the vocabulary over them.
         isa: "auto", or the instruction set to use.
         exact_logprobs: with "screened", `score` computes float32's log-probs, and says that `generate` does not.
+
+    Raises:
+        BackendError: the model has a layer that is too wide for the precision.
     """
 
     name = "native"
@@ -62,7 +65,10 @@ class NativeBackend:
         config = {"model_type": weights.config.model_type, **weights.config.to_dict()}
         tied = TIED if weights.config.tie_word_embeddings else {}
         self._ops = ops_of(weights.config)
-        self._model = _native.Model(config, groups, _Named(weights.tensors, tied), precision, isa)
+        try:
+            self._model = _native.Model(config, groups, _Named(weights.tensors, tied), precision, isa)
+        except _native.ModelError as error:
+            raise BackendError(f"precision={precision!r}: {error}") from None
         self.exact_logprobs = exact_logprobs and precision == "screened"
         self.rescores = self.exact_logprobs and self._model.screened
 

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mime_fast.backends.native import NativeBackend
 from mime_fast.backends.protocol import Backend
+from mime_fast.checkpoints.model_folder import ModelWeights
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.config.model import MimeConfig, ModelConfig, MoelConfig, MultiTaskConfig
 from mime_fast.errors import BackendError, ConfigError, MimeFastError
@@ -121,3 +123,9 @@ def test_stopped() -> None:
             backend.generate(*parts(ASKED), GenerationConfig(), None, np.ones(1, np.uint8))
         with pytest.raises(BackendError, match="stopped"):
             backend.context_vectors(parts(ASKED)[0], np.ones(1, np.uint8))
+
+
+def test_a_model_that_is_too_wide_for_int8() -> None:
+    weights = ModelWeights(MimeConfig.paper(60, **SMALL | {"ffn_channels": 50_000}), {})
+    with pytest.raises(BackendError, match=r"^precision='int8': a layer has 150000 inputs; must have at most 132104"):
+        NativeBackend(weights, "int8", 1, 1, "auto")

@@ -103,6 +103,32 @@ def test_configs(key: str, value: Any, error: type[Exception], message: str) -> 
             _native.Model({**native_config(CONFIG), key: value}, GROUPS, TENSORS, precision, "auto")
 
 
+@pytest.mark.parametrize(
+    ("kind", "precision", "sizes", "inputs"),
+    [
+        ("mime", "int8", {"num_heads": 512, "attention_depth": 1024}, 0),
+        ("mime", "int8", {"attention_depth": 132_104}, 0),
+        ("mime", "int8", {"attention_depth": 132_106}, 132_106),
+        ("mime", "int8", {"ffn_channels": 44_034}, 0),
+        ("mime", "int8", {"ffn_channels": 44_035}, 132_105),
+        ("mime", "int8", {"hidden_size": 66_052}, 0),
+        ("mime", "int8", {"hidden_size": 66_054}, 132_108),
+        ("multi-tr", "int8", {"hidden_size": 132_104}, 0),
+        ("moel", "int8", {"hidden_size": 132_106}, 132_106),
+        ("mime", "screened", {"attention_depth": 2**20, "ffn_channels": 2**20, "hidden_size": 132_104}, 0),
+        ("mime", "screened", {"hidden_size": 132_106}, 132_106),
+        ("mime", "bfloat16", {"hidden_size": 2**20}, 0),
+    ],
+)
+def test_widths_of_int8(kind: str, precision: str, sizes: dict[str, int], inputs: int) -> None:
+    """Its sums have 32 bits. A model that is narrow enough goes on to its first tensor, which is not there."""
+    message = (
+        f"a layer has {inputs} inputs; must have at most 132104 in int8" if inputs else "missing tensor 'fc_decode"
+    )
+    with refused(message, _native.ModelError if inputs else ValueError):
+        _native.Model(native_config(ALL[kind]) | sizes, GROUPS, {}, precision, "auto")
+
+
 @pytest.mark.parametrize(("key", "value", "error", "message"), MOEL_CONFIGS)
 def test_configs_of_moel(key: str, value: Any, error: type[Exception], message: str) -> None:
     with refused(message, error):
