@@ -179,16 +179,16 @@ def _fit(turns: list[list[str]], max_words: int, truncation: Truncation | None, 
     count = sum(map(len, turns))
     if count <= max_words:
         return turns
+    kept = turns[-2 + len(turns) % 2 :]  # what no truncation drops
+    least = sum(map(len, kept))
+    if least > max_words:
+        last = "last utterance alone has" if len(kept) == 1 else "last two utterances alone have"
+        raise InputError(f"{where}: its {last} {least} words; must have at most {max_words}")
     if truncation is None:
         raise InputError(
             f"{where} has {count} words; must have at most {max_words} "
             "(truncation='oldest' or --truncation oldest drops early turns in pairs)"
         )
     while sum(map(len, turns)) > max_words:
-        if len(turns) <= 2:
-            raise InputError(
-                f"{where}: {sum(map(len, turns))} words remain in the last {len(turns)} turns; "
-                f"must be at most {max_words}"
-            )
         turns = turns[2:]
     return turns

@@ -110,7 +110,8 @@ class _Ascii:
         (("--input", "none.jsonl", "--id", "a"), "none.jsonl: cannot be read"),
         (("hi", "you"), "has 2 turns"),
         (("hi", "you"), "must have an odd number (any number with --no-strict-turns)"),
-        (("cat " * 60,), "must have at most 39 (--truncation oldest drops early turns in pairs)"),
+        (("cat " * 60, "so ?", "yes"), "must have at most 39 (--truncation oldest drops early turns in pairs)"),
+        (("cat " * 60,), "dialogue 0: its last utterance alone has 60 words; must have at most 39\n"),
         (("hi", "--num-beams", "0"), "--num-beams 0"),
     ],
 )

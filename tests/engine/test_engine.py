@@ -15,6 +15,7 @@ from mime_fast.checkpoints.model_folder import save_model_folder
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.emotions import LABELS, NEGATIVE, POSITIVE, POSITIVE_IDS
 from mime_fast.engine.engine import Engine
+from mime_fast.engine.inputs import Truncation
 from mime_fast.errors import InputError
 from mime_fast.reference.mime import Mime
 from mime_fast.text.tokenizer import Tokenizer
@@ -194,9 +195,21 @@ def test_truncation_drops_the_oldest_pairs(engine: Engine) -> None:
     assert engine.prepare([long, answer, last], truncation="oldest") == [last]
     many = [long, ["bread"] * 300, ["we"] * 50, ["rain"] * 50, ["won"]]
     assert engine.prepare(many, truncation="oldest") == many[2:]
-    with pytest.raises(mime_fast.InputError, match="1000 words remain in the last 1 turns"):
-        engine.generate([[["rain"] * 1000]], truncation="oldest")
     assert engine.generate([[["rain"] * 999]], max_new_tokens=1)
+
+
+@pytest.mark.parametrize("truncation", [None, "oldest"])
+def test_truncation_is_no_advice_where_the_last_turns_are_too_long(
+    engine: Engine, truncation: Truncation | None
+) -> None:
+    long, short = ["rain"] * 1000, ["bread"]
+    message = "^dialogue 0: its last {} alone {} {} words; must have at most 999$"
+    for turns in ([long], [short, short, long], [long] * 3):
+        with pytest.raises(mime_fast.InputError, match=message.format("utterance", "has", 1000)):
+            engine.generate([turns], truncation=truncation)
+    for turns in ([short, long], [*[short] * 3, long]):
+        with pytest.raises(mime_fast.InputError, match=message.format("two utterances", "have", 1001)):
+            engine.prepare(turns, strict_turns=False, truncation=truncation)
 
 
 def test_float32_and_float64_agree(model_folder: Path) -> None:
