@@ -6,6 +6,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
+#include <cstdlib>
 #include <exception>
 #include <functional>
 #include <mutex>
@@ -46,6 +47,7 @@ class Queue {
   // work(on_caller) on every worker; the first error ends the run.
   void run(const std::function<void(bool)>& work) {
     const auto guarded = [&](bool on_caller) {
+      if (!can_throw() && !on_caller) return leave();  // the others do its work
       try {
         work(on_caller);
       } catch (...) {
@@ -53,11 +55,7 @@ class Queue {
         if (!error_) error_ = std::current_exception();
         stopped_ = true;
       }
-      if (!on_caller) {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        --running_;
-        ended_.notify_one();
-      }
+      if (!on_caller) leave();
     };
     std::vector<std::thread> threads;
     threads.reserve(workers());
@@ -78,6 +76,22 @@ class Queue {
   }
 
  private:
+  void leave() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    --running_;
+    ended_.notify_one();
+  }
+
+  // Have the thread's record of exceptions made, if there is memory. Else its first exception, often for want of
+  // memory, would make it, and glibc ends the process where it finds none for it.
+  static bool can_throw() {
+    void* volatile spare = std::malloc(4096);  // more than the record takes
+    if (spare == nullptr) return false;
+    std::free(spare);
+    [[maybe_unused]] const volatile int thrown = std::uncaught_exceptions();
+    return true;
+  }
+
   // The caller has no work left, but signals reach only it.
   void wait() {
     std::unique_lock<std::mutex> lock(mutex_);
