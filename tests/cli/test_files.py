@@ -218,7 +218,7 @@ def test_bad_rows_are_told_and_the_rest_goes_on(run: Run, model_dir: Path) -> No
     assert [line["id"] for line in outcome.lines] == ["a", 7, 7]
     reports = [line for line in outcome.err.splitlines() if line.startswith("standard input, line ")]
     assert [int(line.split()[3].rstrip(":")) for line in reports] == [1, 3, 5, 7, 8, 10, 12]
-    assert "context has 50 words; must have at most 39" in reports[4]
+    assert "context: its last utterance alone has 50 words; must have at most 39" in reports[4]
     assert "unknown emotion 'hungry'" in reports[3]
     assert "; 3 replies in " in outcome.err and "; 7 bad rows left out" in outcome.err
     assert outcome.err.rstrip().endswith("7 bad rows left out")
