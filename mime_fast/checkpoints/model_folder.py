@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mime_fast.checkpoints.reranker import RERANKER, WEIGHTS, check_reranker, load_reranker, save_reranker
 from mime_fast.checkpoints.shapes import check_tensors, expected_shapes
-from mime_fast.checkpoints.tensor_file import Floats, TensorFile
+from mime_fast.checkpoints.tensor_file import WRITTEN, Floats, TensorFile
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.config.model import ModelConfig, config_class
 from mime_fast.data.json_objects import Several, decoded
@@ -126,29 +126,40 @@ def save_model_folder(
     """Write a model folder, in float32 by default; each file appears whole or not at all.
 
     Args:
-        dtype: of the weights; a reranker has float16 where they have it, else float32.
+        dtype: of the weights, float16, bfloat16, float32 or float64; a reranker has float16 where they have it, else
+            float32.
         reranker: the model's; None: the folder has none afterwards, as one of other weights judges by what they are.
 
     Raises:
-        ConfigError: parts that do not fit the model, which `load_model_folder` would refuse.
+        ConfigError: what `load_model_folder` would refuse: parts that do not fit the model, weights that are NaN, or
+            infinite in this dtype. Nothing is written then.
         OutputError: a file cannot be written.
     """
     import torch
     from safetensors.torch import save
 
-    from mime_fast.checkpoints.torch_weights import own_state
+    from mime_fast.checkpoints.torch_weights import found_of, own_state
 
     config = model.config
     check_generation(generation, config)
     if tokenizer.vocab_size != config.vocab_size:
         raise ConfigError(f"tokenizer of {tokenizer.vocab_size} tokens: must be of vocab_size={config.vocab_size}")
-    if reranker is not None:
-        check_reranker(reranker, config.hidden_size)
     dtype = torch.float32 if dtype is None else dtype
+    kind = str(dtype).removeprefix("torch.")
+    if not isinstance(dtype, torch.dtype) or kind not in WRITTEN:
+        raise ConfigError(f"dtype={dtype!r}: must be torch.{', torch.'.join(WRITTEN)}")
+    towers = "float16" if dtype == torch.float16 else "float32"
+    if reranker is not None:
+        check_reranker(reranker, config.hidden_size, towers)
+    tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in own_state(model).items()}
+    found, where = found_of(tensors), f"weights in {kind}"
+    try:
+        check_tensors(found, expected_shapes(config, found, where=where), where=where)
+    except CheckpointError as error:
+        raise ConfigError(str(error)) from None
     folder = Path(path)
     with naming(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in own_state(model).items()}
     with whole_file(folder / WEIGHTS) as stream:
         stream.write(save(tensors, metadata={"format": "pt"}))
     with naming(folder / RERANKER):
@@ -157,7 +168,7 @@ def save_model_folder(
     write_json(folder / CONFIG, {"model_type": config.model_type, **config.to_dict()})
     write_json(folder / GENERATION, generation.to_dict())
     if reranker is not None:
-        save_reranker(folder, reranker, "float16" if dtype == torch.float16 else "float32")
+        save_reranker(folder, reranker, towers)
 
 
 def check_generation(generation: GenerationConfig, config: ModelConfig) -> None:

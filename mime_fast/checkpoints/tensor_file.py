@@ -21,6 +21,7 @@ Floats = npt.NDArray[np.float32]
 
 # NumPy has no bfloat16, the upper half of a float32.
 DTYPES = {name: np.dtype(code) for name, code in (("F16", "<f2"), ("BF16", "<u2"), ("F32", "<f4"), ("F64", "<f8"))}
+WRITTEN = ("float16", "bfloat16", "float32", "float64")  # the same as NumPy and PyTorch call them
 NAMES = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64", "BOOL": "bool"}
 
 

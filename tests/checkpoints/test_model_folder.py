@@ -157,6 +157,31 @@ def test_what_loading_refuses_is_not_written(
     assert not (tmp_path / "m").exists()
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, 65_520.0])
+def test_weights_that_loading_refuses_do_not_replace_a_folder(folder: Path, value: float) -> None:
+    model = tiny()
+    with torch.no_grad():
+        model.state_dict()["decoder.norm.bias"][2] = value
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(ConfigError, match=r"weights in float16: decoder\.norm\.bias has 1 values that are NaN or inf"):
+        save_model_folder(folder, model, Tokenizer.from_words(WORDS), GENERATION, torch.float16)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.bool, torch.complex64, torch.float8_e4m3fn, "float16", int])
+def test_a_type_that_loading_refuses_is_not_written(tmp_path: Path, dtype: Any) -> None:
+    with pytest.raises(ConfigError, match=r"dtype=.*: must be torch.float16, torch.bfloat16, torch.float32, torch.flo"):
+        save_model_folder(tmp_path / "m", tiny(), Tokenizer.from_words(WORDS), GENERATION, dtype)
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_every_type_that_is_written_can_be_loaded(tmp_path: Path, dtype: torch.dtype) -> None:
+    save_model_folder(tmp_path / "m", tiny(), Tokenizer.from_words(WORDS), GENERATION, dtype)
+    assert {value.dtype for value in load_file(tmp_path / "m" / "model.safetensors").values()} == {dtype}
+    assert load_model_folder(tmp_path / "m").config == tiny().config
+
+
 def test_all_faults_of_the_weights_come_in_one_message(folder: Path) -> None:
     bad = torch.zeros(12)
     bad[3], bad[5] = torch.nan, -torch.inf

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from mime_fast.checkpoints.model_folder import load_model_folder, save_model_fol
 from mime_fast.checkpoints.reranker import RERANKER, load_reranker, save_reranker
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.errors import CheckpointError, ConfigError, OutputError
-from mime_fast.reference.reranker import Reranker, Tower
+from mime_fast.reference.reranker import PARTS, Reranker, Tower
 from mime_fast.text.tokenizer import Tokenizer
 from tests.reference.tiny import tiny_model
 
@@ -109,7 +110,7 @@ def test_a_save_that_fails_leaves_the_folder_its_reranker(tmp_path: Path, monkey
         ({"weight": None}, r"missing weight \(1,\)"),
         ({"given.bias1": np.zeros(7, np.float32)}, r"given.bias1 has shape \(7,\), expected \(5,\)"),
         ({"wanted.weight1": np.zeros((5, 22), np.float32)}, r"wanted.weight1 has shape \(5, 22\), expected \(5, 24\)"),
-        ({"wanted.bias1": np.zeros((5, 1), np.float32)}, r"must have one axis, got .*\(5, 1\)"),
+        ({"wanted.bias1": np.zeros((5, 1), np.float32)}, r"must have one axis, of 1 or more, got .*\(5, 1\)"),
         ({"given.weight2": np.full((3, 5), np.nan, np.float32)}, r"given.weight2 has 15 values that are NaN"),
         ({"wanted.bias2": np.zeros(3, np.int64)}, r"wanted.bias2 is int64, expected a floating-point type"),
         ({"other": np.zeros(3, np.float32)}, r"unexpected other \(3,\)"),
@@ -123,6 +124,38 @@ def test_a_broken_one_is_refused(tmp_path: Path, changes: dict[str, Any], messag
     with pytest.raises(CheckpointError, match=message) as caught:
         load_reranker(tmp_path, INPUTS // 2)
     assert str(tmp_path / RERANKER) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "dtype", "message"),
+    [
+        ("weight1", np.full((HIDDEN, INPUTS), 1e6), "float16", r"wanted\.weight1 has 120 values that are NaN or infin"),
+        ("weight2", np.full((WIDTH, HIDDEN), np.nan), "float32", r"wanted\.weight2 has 15 values that are NaN"),
+        ("bias1", np.full(HIDDEN, 1e300), "float64", r"wanted\.bias1 has 5 values that are NaN or infinite"),
+        ("bias2", np.zeros(WIDTH + 1), "float32", r"given\.bias2 has shape \(3,\), expected \(4,\)"),
+        ("bias2", np.zeros(0), "float32", r"must have one axis, of 1 or more"),
+        ("bias1", np.zeros(HIDDEN), "int8", r"dtype='int8': must be one of float16, float32, float64"),
+    ],
+)
+def test_what_loading_refuses_is_not_written(tmp_path: Path, part: str, value: Any, dtype: str, message: str) -> None:
+    reranker = drawn()
+    broken = replace(reranker, wanted=replace(reranker.wanted, **{part: value}))
+    with pytest.raises(ConfigError, match=message):
+        save_reranker(tmp_path, broken, dtype)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("hidden, width", [(0, WIDTH), (HIDDEN, 0)])
+def test_layers_of_no_width_are_refused(tmp_path: Path, hidden: int, width: int) -> None:
+    shapes = (hidden, INPUTS), (hidden,), (width, hidden), (width,)
+    parts = {
+        f"{tower}.{part}": np.zeros(shape, np.float32)
+        for tower in ("wanted", "given")
+        for part, shape in zip(PARTS, shapes, strict=True)
+    }
+    save_file({**parts, "weight": np.ones(1, np.float32)}, tmp_path / RERANKER)
+    with pytest.raises(CheckpointError, match="must have one axis, of 1 or more"):
+        load_reranker(tmp_path, INPUTS // 2)
 
 
 def test_one_of_other_weights_is_refused(tmp_path: Path) -> None:
