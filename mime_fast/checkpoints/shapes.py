@@ -149,7 +149,8 @@ def expected_shapes(config: ModelConfig, found: Mapping[str, Found], *, where: s
     """`tensor_shapes`, unless it is plain that the model is another: a wrong number must not take all memory.
 
     Raises:
-        CheckpointError: sizes far beyond what the tensors have.
+        CheckpointError: sizes far beyond what the tensors have; the sines of the positions, which are in no file, must
+            be no more than the values in it, or SMALL.
     """
     widest = max(config.vocab_size, config.hidden_size, config.attention_depth, 3 * config.ffn_channels)
     held = sum(math.prod(tensor.shape) for tensor in found.values())
@@ -159,6 +160,12 @@ def expected_shapes(config: ModelConfig, found: Mapping[str, Found], *, where: s
             f"vocab_size={config.vocab_size}, attention_depth={config.attention_depth}, "
             f"ffn_channels={config.ffn_channels}, num_layers={config.num_layers}, "
             f"context_layers={config.context_layers}"
+        )
+    if config.max_positions * config.hidden_size > max(held, SMALL):
+        most = max(held, SMALL) // config.hidden_size
+        raise CheckpointError(
+            f"{where}: max_positions={config.max_positions}: must be at most {most} with {held} values and "
+            f"hidden_size={config.hidden_size}"
         )
     return tensor_shapes(config)
 

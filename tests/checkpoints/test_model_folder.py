@@ -361,6 +361,16 @@ def test_sizes_that_would_take_all_memory(folder: Path, changes: dict[str, Any])
     assert "too few" in refused(folder)
 
 
+def test_positions_that_would_take_all_memory(folder: Path) -> None:
+    change_json(folder / "config.json", max_positions=2**20)
+    values = sum(value.numel() for value in own_state(tiny()).values())
+    assert f"max_positions={2**20}: must be at most 833333 with {values} values and hidden_size=12" in refused(folder)
+    model = tiny()
+    model.config = model.config.replace(max_positions=2**20)
+    with pytest.raises(ConfigError, match=r"max_positions=1048576: must be at most 833333"):
+        save_model_folder(folder / "new", model, Tokenizer.from_words(WORDS), GENERATION)
+
+
 def test_a_slightly_wrong_size_names_the_tensors(folder: Path) -> None:
     change_json(folder / "config.json", ffn_channels=6)
     assert "decoder.layers.0.ffn.conv1.bias has shape (5,), expected (6,)" in refused(folder)
