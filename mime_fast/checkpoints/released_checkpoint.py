@@ -26,6 +26,7 @@ from mime_fast.errors import CheckpointError
 _NUMPY_NUMBER = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype")
 
 WRAPPERS = ("module", "model", "_orig_mod", "net", "network")  # names that a model has inside another module
+MOST_WRAPPERS = 16  # of each name, one inside another
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def without_wrapper(state: Mapping[Any, Any]) -> Mapping[Any, Any]:
 
     It is taken from the names that have it, if most have; others stay, and are faults.
     """
-    for wrapper in WRAPPERS * 2:  # one may be inside another
+    for wrapper in WRAPPERS * MOST_WRAPPERS:
         wrapped = [name for name in state if isinstance(name, str) and name.startswith(f"{wrapper}.")]
         if 2 * len(wrapped) > len(state):
             inner = {name: name.removeprefix(f"{wrapper}.") for name in wrapped}

@@ -79,7 +79,9 @@ def test_a_bare_state_dict(vocab: Path, tmp_path: Path) -> None:
     assert (summary["tensors"], summary["iteration"], summary["loss"]) == (110, None, None)
 
 
-@pytest.mark.parametrize("prefix", ["module.", "model.", "_orig_mod.", "module._orig_mod.", "model.module."])
+@pytest.mark.parametrize(
+    "prefix", ["module.", "model.", "_orig_mod.", "module._orig_mod.", "model.module.", "module." * 3, "net.model." * 4]
+)
 @pytest.mark.parametrize("key", ["model", "state_dict", None])
 def test_names_of_a_wrapped_model(vocab: Path, tmp_path: Path, prefix: str, key: str | None) -> None:
     """As DataParallel, torch.compile and trainers save it."""
