@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mime_fast.checkpoints.pickle_scan import check_pickle
 from mime_fast.errors import CheckpointError
 from mime_fast.text.special import SPECIAL_TOKENS
 
@@ -45,8 +46,13 @@ class InertDict(dict[Any, Any]):
 class Vocabulary(Inert):
     """Stands for the authors' class `Lang`; `attributes` are those of the pickled object."""
 
-    def __init__(self, *args: object, **named: object) -> None:
-        self.attributes: dict[Any, Any] = {}
+    attributes: dict[Any, Any]
+
+    def __new__(cls, *args: object, **named: object) -> Vocabulary:
+        made = super().__new__(cls)
+        assert isinstance(made, Vocabulary)
+        made.attributes = {}  # a pickle need not call __init__
+        return made
 
     def __setstate__(self, state: object) -> None:
         self.attributes = state if isinstance(state, dict) else {}
@@ -114,6 +120,7 @@ def read_released_vocabulary(path: str | os.PathLike[str]) -> list[str]:
 
 def _from_pickle(data: bytes) -> tuple[list[Any], list[str]]:
     try:
+        check_pickle(data)
         value = VocabularyUnpickler(io.BytesIO(data)).load()
     except CheckpointError:
         raise
@@ -126,7 +133,7 @@ def _from_pickle(data: bytes) -> tuple[list[Any], list[str]]:
     attributes = value.attributes
     words, faults = _in_order(attributes.get("index2word"))
     if attributes.get("n_words", len(words)) != len(words):
-        faults.append(f"n_words is {attributes['n_words']!r}, index2word has {len(words)} words")
+        faults.append(f"n_words is {_shown(attributes['n_words'])}, index2word has {len(words)} words")
     by_word = attributes.get("word2index")
     if not isinstance(by_word, dict | None):
         faults.append(f"word2index is {type(by_word).__name__}, expected a dict")
@@ -148,7 +155,7 @@ def _from_json(data: bytes) -> tuple[list[Any], list[str]]:
         value = value["index2word"]
     words, faults = _in_order(value)
     if size is not None and size != len(words):
-        faults.append(f"V is {size!r}, index2word has {len(words)} words")
+        faults.append(f"V is {_shown(size)}, index2word has {len(words)} words")
     return words, faults
 
 
@@ -158,7 +165,7 @@ def _in_order(index2word: object) -> tuple[list[Any], list[str]]:
         return list(index2word), []
     if not isinstance(index2word, Mapping):
         raise CheckpointError(f"index2word is {type(index2word).__name__}; expected a list of words, or words by id")
-    by_id = {str(key): word for key, word in index2word.items()}
+    by_id = {key if isinstance(key, str) else _shown(key): word for key, word in index2word.items()}
     size = len(by_id)
     ids = [str(index) for index in range(size)]
     missing = [index for index in ids if index not in by_id]
@@ -170,7 +177,7 @@ def _in_order(index2word: object) -> tuple[list[Any], list[str]]:
 
 
 def _word_faults(words: list[Any]) -> list[str]:
-    special = [word if isinstance(word, str) else repr(word) for word in words[: len(SPECIAL_TOKENS)]]
+    special = [word if isinstance(word, str) else _shown(word) for word in words[: len(SPECIAL_TOKENS)]]
     faults = []
     if tuple(special) != SPECIAL_TOKENS:
         faults.append(f"ids 0 to 6 are {', '.join(special) or 'missing'}; expected {', '.join(SPECIAL_TOKENS)}")
@@ -179,12 +186,18 @@ def _word_faults(words: list[Any]) -> list[str]:
         if not isinstance(word, str):
             faults.append(f"word {index} is {type(word).__name__}, expected text")
         elif not word or not _encodable(word):
-            faults.append(f"word {index} is {word!r}, expected text that is not empty and can be written as UTF-8")
+            faults.append(f"word {index} is {word!r:.80}, expected text that is not empty and can be written as UTF-8")
         elif word in first:
-            faults.append(f"word {index} is {word!r}, which is word {first[word]} already")
+            faults.append(f"word {index} is {word!r:.80}, which is word {first[word]} already")
         else:
             first[word] = index
     return faults
+
+
+def _shown(value: object) -> str:
+    """A number, or the type of anything else: what a list of lists contains may have no end."""
+    short = isinstance(value, float) or (isinstance(value, int) and value.bit_length() <= 64)
+    return str(value) if short else type(value).__name__
 
 
 def _encodable(word: str) -> bool:

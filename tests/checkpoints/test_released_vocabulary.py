@@ -131,6 +131,68 @@ def test_a_placeholder_cannot_be_marked_by_a_file(tmp_path: Path) -> None:
     assert read_released_vocabulary(save(tmp_path / "w", Lang(WORDS))) == WORDS
 
 
+SHARED = b"q\x01h\x01\x86"  # of what is on the stack, a pair with itself
+LANG = b"\x80\x02cmain\nLang\n)\x81"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"\x80\x02]r\x00\x00\x00\x04.", "place 67108864 of its memo; must be below its size of 9 bytes"),
+        (b"\x80\x02]p67108864\n.", "place 67108864 of its memo; must be below its size of 14 bytes"),
+        (b"\x80\x02}K\x01" + SHARED * 40 + b"K\x01s.", "tuples that are used again"),
+        (b"\x80\x02}K\x01" + b"2\x86" * 40 + b"K\x01s.", "tuples that are used again"),
+        (b"\x80\x02}K\x01" + b"2\x86" * 15 + b"q\x01K\x01s" + b"h\x01K\x01s" * 999 + b".", "tuples that are used"),
+        (b"\x80\x04}K\x01" + b"\x85" * 17 + b"K\x01s.", "tuples 17 deep in each other; must be at most 16"),
+        (b"\x80\x04}K\x01" + b"Nb\x85" * 10**5 + b"K\x01s.", "tuples 17 deep in each other"),
+        (b"\x80\x04}(" + b"(K\x01" * 30 + b"\x91" * 30 + b"K\x01u.", "tuples 17 deep in each other"),
+        (
+            b"\x80\x02}\x8b\xa0\x86\x01\x00" + bytes(99_999) + b"\x01q\x00" + b"h\x00" * 999 + b".",
+            "tuples that are use",
+        ),
+    ],
+    ids=["memo", "memo in text", "shared", "doubled", "keys", "deep", "deeper", "frozensets", "long numbers"],
+)
+def test_a_small_pickle_that_would_take_all_memory_or_time(tmp_path: Path, data: bytes, message: str) -> None:
+    (tmp_path / "v").write_bytes(data)
+    assert message in refused(tmp_path / "v")
+
+
+def test_tuples_may_be_used_again(tmp_path: Path) -> None:
+    pair = ("i", "lost")
+    split = {"context": [[pair, (pair, pair)] for _ in range(50)], "keys": {(pair, index): pair for index in range(50)}}
+    for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
+        assert read_released_vocabulary(save(tmp_path / "v", [split, split, split, Lang(WORDS)], protocol)) == WORDS
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        (b"", "index2word is NoneType"),
+        (b"Nb", "index2word is NoneType"),
+        (
+            b"}X\n\x00\x00\x00index2word](K\x01K\x02esX\x07\x00\x00\x00n_words](K\x01" + SHARED * 9 + b"esb",
+            "n_words is list",
+        ),
+        (
+            b"}(X\n\x00\x00\x00index2word](K\x01e"
+            + b"X\x07\x00\x00\x00n_words"
+            + b"\x8b\xa0\x86\x01\x00"
+            + bytes(99_999)
+            + b"\x01ub",
+            "n_words is int",
+        ),
+        (b"}X\n\x00\x00\x00index2word}N](K\x01essb", "found instead NoneType"),
+        (b"}X\n\x00\x00\x00index2word](]Nesb", "ids 0 to 6 are list, NoneType; expected"),
+    ],
+    ids=["none", "None", "list", "long number", "key", "words"],
+)
+def test_an_object_with_odd_attributes(tmp_path: Path, state: bytes, message: str) -> None:
+    """What they contain is not in the message: a list of lists can be without end."""
+    (tmp_path / "v").write_bytes(LANG + state + b".")
+    assert message in refused(tmp_path / "v")
+
+
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.99])
 def test_a_truncated_pickle(tmp_path: Path, part: float) -> None:
     data = pickle.dumps([{}, {}, {}, Lang(WORDS)])
