@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickletools
-from typing import Any
+from typing import IO, Any
 
 from mime_fast.errors import CheckpointError
 
@@ -35,30 +35,32 @@ _EFFECTS = {op.name: _effect(op) for op in pickletools.opcodes}
 _PUSHES = {name for name, effect in _EFFECTS.items() if effect == (False, 0, (_LIGHT,))} - {*_PUTS, *_GETS, *_LONGS}
 
 
-def check_pickle(data: bytes) -> None:
+def check_pickle(stream: IO[bytes], size: int) -> None:
     """Refuse a pickle that costs more than its size: its memo's places are those of a list, and hashes are not kept.
+
+    Args:
+        stream: of which the pickle is read to its end.
+        size: the file's, in bytes.
 
     Raises:
         CheckpointError: a place of the memo beyond the file's size, tuples too deep in each other, or tuples that are
             used again too often.
         Exception: of any kind, where the pickle is broken.
     """
-    there = bytearray(len(data))  # places of the memo
+    there = bytearray(size)  # places of the memo
     entries = 0
     heavy: dict[int, _Hashed] = {}  # those with anything but _LIGHT
-    reuse = MAX_REUSE * len(data)
+    reuse = MAX_REUSE * size
     stack: list[_Hashed] = []
     argument: Any
-    for op, argument, _ in pickletools.genops(data):
+    for op, argument, _ in pickletools.genops(stream):
         name = op.name
         if name in _PUSHES:
             stack.append(_LIGHT)
         elif name in _PUTS:
             index = entries if name == "MEMOIZE" else argument
             if not 0 <= index < len(there):
-                raise CheckpointError(
-                    f"refused: place {index} of its memo; must be below its size of {len(data)} bytes"
-                )
+                raise CheckpointError(f"refused: place {index} of its memo; must be below its size of {size} bytes")
             entries += not there[index]
             there[index] = 1
             heavy.pop(index, None)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from mime_fast.checkpoints.pickle_scan import check_pickle
 from mime_fast.checkpoints.released import MIME, Layout
 from mime_fast.checkpoints.released_baselines import BESIDE, DECODER, MODULES, MOEL, UNSAVED, baseline_of
 from mime_fast.checkpoints.released_vocabulary import Inert
@@ -24,6 +27,9 @@ from mime_fast.errors import CheckpointError
 
 # The loss beside the weights may be a numpy number: its parts are read as placeholders, numpy itself is not called.
 _NUMPY_NUMBER = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype")
+
+ARCHIVE = b"PK\x03\x04"  # how the files of torch.save begin; the older ones are pickles, this many, before the numbers
+OLD_PICKLES = 5
 
 WRAPPERS = ("module", "model", "_orig_mod", "net", "network")  # names that a model has inside another module
 MOST_WRAPPERS = 16  # of each name, one inside another
@@ -50,9 +56,12 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Mapping[Any, Any]:
     if _is_safetensors(path):
         return _safetensors_checkpoint(path)
     try:
+        _check_file(Path(path))
         with warnings.catch_warnings(), torch.serialization.safe_globals([(Inert, name) for name in _NUMPY_NUMBER]):
             warnings.simplefilter("ignore")  # about pickle protocols; what cannot be read raises
             saved = torch.load(path, map_location="cpu", weights_only=True)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
     except Exception as error:  # a broken file can raise anything
         raise CheckpointError(f"{path}: {_reason(error)}") from None
     if not isinstance(saved, Mapping):
@@ -61,6 +70,45 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Mapping[Any, Any]:
             "is expected"
         )
     return saved
+
+
+def _check_file(path: Path) -> None:
+    """What torch.load does not look at: checksums, sizes, and what a pickle costs.
+
+    Raises:
+        CheckpointError: damaged, or it would become far more than the file is.
+        Exception: of any kind, where it is no readable archive.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        is_archive = file.read(len(ARCHIVE)) == ARCHIVE
+        file.seek(0)
+        for _ in range(0 if is_archive else OLD_PICKLES):
+            try:
+                check_pickle(file, size)
+            except CheckpointError:
+                raise
+            except Exception:  # fewer, or broken: torch.load says so
+                return
+    if is_archive:
+        _check_archive(path, size)
+
+
+def _check_archive(path: Path, size: int) -> None:
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        if packed := [entry.filename for entry in entries if entry.compress_type != zipfile.ZIP_STORED]:
+            raise CheckpointError(f"refused: {packed[0]} in it is compressed; torch.save only stores")
+        if sum(entry.file_size for entry in entries) > size:
+            raise CheckpointError("refused: what is in it is larger than the file")
+        if not any(entry.CRC for entry in entries):  # torch.save can leave them out
+            for entry in entries:
+                del entry.CRC
+        if broken := archive.testzip():
+            raise CheckpointError(f"damaged: {broken} in it has another checksum than when it was saved")
+        for entry in entries:
+            if entry.filename.lower().endswith(".pkl"):
+                check_pickle(io.BytesIO(archive.read(entry)), size)
 
 
 def _is_safetensors(path: str | os.PathLike[str]) -> bool:

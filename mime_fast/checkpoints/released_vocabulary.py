@@ -120,7 +120,7 @@ def read_released_vocabulary(path: str | os.PathLike[str]) -> list[str]:
 
 def _from_pickle(data: bytes) -> tuple[list[Any], list[str]]:
     try:
-        check_pickle(data)
+        check_pickle(io.BytesIO(data), len(data))
         value = VocabularyUnpickler(io.BytesIO(data)).load()
     except CheckpointError:
         raise

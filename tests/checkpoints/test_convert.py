@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -298,6 +299,55 @@ def test_a_truncated_checkpoint(vocab: Path, tmp_path: Path, part: float, zipped
     data = (tmp_path / "model.pt").read_bytes()
     (tmp_path / "model.pt").write_bytes(data[: int(part * len(data))])
     assert str(tmp_path / "model.pt") in refused(tmp_path / "model.pt", vocab, tmp_path)
+
+
+def test_a_damaged_checkpoint(vocab: Path, tmp_path: Path) -> None:
+    """One bit of a weight, which is still a number."""
+    path = save_released(tmp_path / "model.pt", released_state())
+    weight = released_state()["s_weight.weight"].numpy().tobytes()
+    path.write_bytes(path.read_bytes().replace(weight, bytes([weight[0] ^ 1]) + weight[1:]))
+    message = refused(path, vocab, tmp_path)
+    assert message.startswith(f"{path}: damaged: model/data/")
+    assert message.endswith(" in it has another checksum than when it was saved")
+
+
+def test_a_checkpoint_without_checksums(vocab: Path, tmp_path: Path) -> None:
+    torch.serialization.set_crc32_options(False)
+    try:
+        path = save_released(tmp_path / "model.pt", released_state())
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert convert(path, vocab, tmp_path / "out")["tensors"] == 110
+
+
+def test_a_compressed_checkpoint(vocab: Path, tmp_path: Path) -> None:
+    """A small one could become more than the memory."""
+    path = save_released(tmp_path / "model.pt", released_state())
+    with zipfile.ZipFile(path) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    assert "refused: model/data.pkl in it is compressed; torch.save only stores" in refused(path, vocab, tmp_path)
+
+
+def test_a_checkpoint_that_has_its_bytes_several_times(vocab: Path, tmp_path: Path) -> None:
+    path = save_released(tmp_path / "model.pt", released_state())
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.filelist += archive.filelist * 3
+        archive.comment = b"the list is written again"
+    assert "refused: what is in it is larger than the file" in refused(path, vocab, tmp_path)
+
+
+@pytest.mark.parametrize("form", ["zip", "pickle", "second pickle"])
+def test_a_key_that_is_hashed_for_ever(vocab: Path, tmp_path: Path, form: str) -> None:
+    path, data = tmp_path / "model.pt", b"\x80\x02}K\x01" + b"q\x01h\x01\x86" * 40 + b"K\x01s."
+    if form == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("model/data.pkl", data)
+    else:
+        path.write_bytes(pickle.dumps(1, 2) * (form == "second pickle") + data)
+    assert "refused: tuples " in refused(path, vocab, tmp_path)
 
 
 @pytest.mark.parametrize("data", [b"hello " * 50, b"PK\x03\x04" + bytes(200), b"{}", b"\x80\x02", bytes(64)])
