@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import shutil
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import mime_fast.needs_torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from mime_fast.checkpoints.model_folder import save_model_folder
+from mime_fast.checkpoints.model_folder import CONFIG, save_model_folder
 from mime_fast.checkpoints.released import Layout
 from mime_fast.checkpoints.released_checkpoint import Weights, find_weights, read_checkpoint
 from mime_fast.checkpoints.released_vocabulary import read_released_vocabulary
@@ -24,6 +24,7 @@ from mime_fast.checkpoints.torch_weights import copy_weights, found_of, own_stat
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.config.model import ModelConfig
 from mime_fast.errors import CheckpointError, ConfigError, InputError
+from mime_fast.files import scratch_beside
 from mime_fast.reference.dialogue_model import DialogueModel
 from mime_fast.reference.models import new_model
 from mime_fast.text.special import SPECIAL_TOKENS
@@ -43,7 +44,8 @@ def convert(
             MoEL's code saves of Multi-TR or MoEL, `{iter, optimizer, current_loss, encoder_state_dict, ...}`. A
             safetensors file of the tensors is taken, too; a baseline's names begin there as `encoder_state_dict.`.
         vocab: its vocabulary, see `read_released_vocabulary`.
-        out_dir: a folder that is empty or not there yet; it appears whole or not at all.
+        out_dir: a folder that is not there yet, which appears whole or not at all; or an empty one, which gets all
+            files or none, `config.json` last.
 
     Returns:
         JSON-ready: `out_dir`, `model_type`, `vocab_size`, `hidden_size`, `num_layers`, `tensors`, `parameters`, and
@@ -53,7 +55,7 @@ def convert(
         CheckpointError: out_dir is in use or cannot be written, or a file is broken, hostile or does not fit (all
             faults of the tensors in one message).
     """
-    out = _free_folder(out_dir)
+    out, named = _free_folder(out_dir), os.path.abspath(out_dir)
     words = read_released_vocabulary(vocab)
     saved = read_checkpoint(checkpoint)
     weights = find_weights(saved, where=str(checkpoint))
@@ -64,7 +66,7 @@ def convert(
         raise CheckpointError(f"{vocab}: {error}") from None
     _write_whole(out, model, tokenizer)
     return {
-        "out_dir": os.path.abspath(out_dir),
+        "out_dir": named,
         "model_type": model.config.model_type,
         "vocab_size": model.config.vocab_size,
         "hidden_size": model.config.hidden_size,
@@ -147,13 +149,35 @@ def _free_folder(path: str | os.PathLike[str]) -> Path:
 
 
 def _write_whole(out: Path, model: DialogueModel, tokenizer: Tokenizer) -> None:
-    """Write beside `out`, then rename, so that a failure leaves nothing behind."""
-    scratch = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}")
+    """Write beside `out`, then rename, so that a failure leaves nothing behind.
+
+    A folder that is there stays, as it may be a mount or the current folder of a shell: its files are made in it.
+    """
+    there = out.is_dir()
+    scratch = scratch_beside(out / CONFIG if there else out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         save_model_folder(scratch, model, tokenizer, GenerationConfig())
-        scratch.replace(out)
+        if there:
+            _move_up(scratch, out)
+        else:
+            scratch.replace(out)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{out}: cannot be written ({error})") from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _move_up(scratch: Path, out: Path) -> None:
+    """The files of a folder in `out` into `out` itself, all or none; without `config.json` they are no model yet."""
+    if any(path != scratch for path in out.iterdir()):  # since `_free_folder`
+        raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
+    moved: list[Path] = []
+    try:
+        for path in sorted(scratch.iterdir(), key=lambda path: path.name == CONFIG):
+            moved.append(out / path.name)
+            path.rename(moved[-1])
+    except BaseException:
+        for path in moved:
+            path.unlink(missing_ok=True)
+        raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import zipfile
 from collections import OrderedDict
@@ -16,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mime_fast.checkpoints.convert import convert
-from mime_fast.checkpoints.model_folder import load_model_folder
+from mime_fast.checkpoints.model_folder import load_model_folder, save_model_folder
 from mime_fast.checkpoints.released import MIME
 from mime_fast.checkpoints.torch_weights import own_state
 from mime_fast.config.generation import GenerationConfig
@@ -25,6 +26,8 @@ from tests.checkpoints.hostile import RunsCode
 from tests.checkpoints.released_layout import CHANNELS, DEPTH, HIDDEN, WORDS, released_state, save_released
 
 GAMMA = "encoder.enc.0.layer_norm_mha.gamma"
+
+FILES = ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json"]
 
 
 @pytest.fixture
@@ -145,9 +148,50 @@ def test_half_precision_becomes_float32(vocab: Path, tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_may_wait(vocab: Path, tmp_path: Path) -> None:
+    """And stays the one that it is: with its mode, and where it is mounted or a shell is in it."""
+    out = tmp_path / "out"
+    out.mkdir(mode=0o750)
+    before = out.stat()
+    convert(save_released(tmp_path / "model.pt", released_state()), vocab, out)
+    assert (out.stat().st_ino, out.stat().st_mode) == (before.st_ino, before.st_mode)
+    assert load_model_folder(out).tokenizer.vocab_size == len(WORDS)
+    assert sorted(each.name for each in out.iterdir()) == FILES
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["model.pt", "out", "vocab.json"]
+
+
+def test_the_current_folder(vocab: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "out").mkdir()
-    convert(save_released(tmp_path / "model.pt", released_state()), vocab, tmp_path / "out")
-    assert load_model_folder(tmp_path / "out").tokenizer.vocab_size == len(WORDS)
+    monkeypatch.chdir(tmp_path / "out")
+    assert convert(save_released(tmp_path / "model.pt", released_state()), vocab, ".")["out_dir"] == os.getcwd()
+    assert sorted(os.listdir()) == FILES
+
+
+def test_an_empty_folder_is_left_empty(vocab: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "out").mkdir()
+    path, rename = save_released(tmp_path / "model.pt", released_state()), Path.rename
+
+    def failing(self: Path, target: Path) -> Path:
+        if self.name == "config.json":
+            assert len(list(target.parent.iterdir())) == len(FILES)  # the others and the folder that this one is in
+            raise OSError("no such server")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    assert "out: cannot be written (no such server)" in refused(path, vocab, tmp_path)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_folder_that_somebody_filled_meanwhile(vocab: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "out").mkdir()
+
+    def filling(folder: Path, *parts: Any) -> None:
+        save_model_folder(folder, *parts)
+        (tmp_path / "out" / "config.json").write_text("mine")
+
+    monkeypatch.setattr("mime_fast.checkpoints.convert.save_model_folder", filling)
+    path = save_released(tmp_path / "model.pt", released_state())
+    assert "cannot be written" in refused(path, vocab, tmp_path)
+    assert [(each.name, each.read_text()) for each in (tmp_path / "out").iterdir()] == [("config.json", "mine")]
 
 
 @pytest.mark.parametrize("there", [True, False])
