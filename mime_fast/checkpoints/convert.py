@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from torch import Tensor
 from mime_fast.checkpoints.model_folder import CONFIG, save_model_folder
 from mime_fast.checkpoints.released import Layout
 from mime_fast.checkpoints.released_checkpoint import Weights, find_weights, read_checkpoint
+from mime_fast.checkpoints.released_numbers import finite_number
 from mime_fast.checkpoints.released_vocabulary import read_released_vocabulary
 from mime_fast.checkpoints.shapes import check_tensors, expected_shapes
 from mime_fast.checkpoints.torch_weights import copy_weights, found_of, own_state
@@ -49,7 +49,8 @@ def convert(
 
     Returns:
         JSON-ready: `out_dir`, `model_type`, `vocab_size`, `hidden_size`, `num_layers`, `tensors`, `parameters`, and
-        `iteration` and `loss` as the checkpoint has them (None where it does not, or where they are not finite).
+        `iteration` and `loss` as the checkpoint has them, as a number of Python's, NumPy's or a tensor (None where
+        there is none, or it is not finite).
 
     Raises:
         CheckpointError: out_dir is in use or cannot be written, or a file is broken, hostile or does not fit (all
@@ -73,8 +74,8 @@ def convert(
         "num_layers": model.config.num_layers,
         "tensors": len(weights.tensors),
         "parameters": model.num_parameters(),
-        "iteration": _number(saved.get("iter")),
-        "loss": _number(saved.get("current_loss")),
+        "iteration": finite_number(saved.get("iter")),
+        "loss": finite_number(saved.get("current_loss")),
     }
 
 
@@ -127,13 +128,6 @@ def _size(tensors: Mapping[str, Tensor], names: Sequence[str], axis: int, defaul
     """From the first of these tensors that is there."""
     found = (tensors[name].shape[axis] for name in names if name in tensors and tensors[name].dim() > axis)
     return next(found, default)
-
-
-def _number(value: object) -> float | int | None:
-    """None for what is no number of JSON's."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return value if isinstance(value, int) or math.isfinite(value) else None
 
 
 def _free_folder(path: str | os.PathLike[str]) -> Path:

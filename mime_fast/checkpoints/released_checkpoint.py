@@ -22,11 +22,8 @@ from torch import Tensor
 from mime_fast.checkpoints.pickle_scan import check_pickle
 from mime_fast.checkpoints.released import MIME, Layout
 from mime_fast.checkpoints.released_baselines import BESIDE, DECODER, MODULES, MOEL, UNSAVED, baseline_of
-from mime_fast.checkpoints.released_vocabulary import Inert
+from mime_fast.checkpoints.released_numbers import NUMPY
 from mime_fast.errors import CheckpointError
-
-# The loss beside the weights may be a numpy number: its parts are read as placeholders, numpy itself is not called.
-_NUMPY_NUMBER = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype")
 
 ARCHIVE = b"PK\x03\x04"  # how the files of torch.save begin; the older ones are pickles, this many, before the numbers
 OLD_PICKLES = 5
@@ -57,7 +54,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Mapping[Any, Any]:
         return _safetensors_checkpoint(path)
     try:
         _check_file(Path(path))
-        with warnings.catch_warnings(), torch.serialization.safe_globals([(Inert, name) for name in _NUMPY_NUMBER]):
+        with warnings.catch_warnings(), torch.serialization.safe_globals([*NUMPY]):
             warnings.simplefilter("ignore")  # about pickle protocols; what cannot be read raises
             saved = torch.load(path, map_location="cpu", weights_only=True)
     except CheckpointError as error:

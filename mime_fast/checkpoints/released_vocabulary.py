@@ -8,7 +8,7 @@ import os
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from mime_fast.checkpoints.pickle_scan import check_pickle
 from mime_fast.errors import CheckpointError
@@ -23,7 +23,7 @@ LAYOUT = "[train, valid, test, vocabulary], or only the vocabulary, an object of
 class Inert:
     """Stands for any object of a pickle: takes every argument and state, keeps and does nothing."""
 
-    def __new__(cls, *args: object, **named: object) -> Inert:
+    def __new__(cls, *args: object, **named: object) -> Self:
         return super().__new__(cls)
 
     def __init__(self, *args: object, **named: object) -> None:
@@ -48,9 +48,8 @@ class Vocabulary(Inert):
 
     attributes: dict[Any, Any]
 
-    def __new__(cls, *args: object, **named: object) -> Vocabulary:
+    def __new__(cls, *args: object, **named: object) -> Self:
         made = super().__new__(cls)
-        assert isinstance(made, Vocabulary)
         made.attributes = {}  # a pickle need not call __init__
         return made
 

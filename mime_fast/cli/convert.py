@@ -30,7 +30,7 @@ def run(args: Namespace) -> int:
     from mime_fast.checkpoints.convert import convert
 
     summary = convert(args.checkpoint, args.vocab, args.out_dir)
-    print("\n".join(f"{name:<12}{'not stated' if value is None else value}" for name, value in summary.items()))
+    print("\n".join(f"{name:<12}{'no finite number' if value is None else value}" for name, value in summary.items()))
     return 0
 
 

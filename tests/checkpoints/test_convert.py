@@ -19,6 +19,8 @@ from torch import Tensor
 from mime_fast.checkpoints.convert import convert
 from mime_fast.checkpoints.model_folder import load_model_folder, save_model_folder
 from mime_fast.checkpoints.released import MIME
+from mime_fast.checkpoints.released_checkpoint import read_checkpoint
+from mime_fast.checkpoints.released_numbers import finite_number
 from mime_fast.checkpoints.torch_weights import own_state
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.errors import CheckpointError
@@ -128,15 +130,42 @@ def test_the_older_file_format_of_torch(vocab: Path, tmp_path: Path) -> None:
     assert convert(tmp_path / "old.pt", vocab, tmp_path / "out")["tensors"] == 110
 
 
-def test_a_numpy_loss_is_no_obstacle(vocab: Path, tmp_path: Path) -> None:
-    path = save_released(tmp_path / "model.pt", released_state(), current_loss=np.float64(3.5))
-    assert convert(path, vocab, tmp_path / "out")["loss"] is None
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize(
+    ("loss", "number"),
+    [
+        (np.float64(3.5), 3.5),
+        (np.float32(-0.25), -0.25),
+        (np.float16(2), 2.0),
+        (np.int64(-7), -7),
+        (np.int32(70_000), 70_000),
+        (np.dtype(">f8").type(3.5), 3.5),
+        (torch.tensor(3.5), 3.5),
+        (torch.tensor([12]), 12),
+        (np.float64("nan"), None),
+        (np.bool_(True), None),
+        (np.dtype("f8"), None),
+        (torch.tensor(True), None),
+        (torch.tensor(1j), None),
+        (torch.zeros(2), None),
+        (torch.zeros((), device="meta"), None),
+        (torch.tensor(torch.nan), None),
+        (float("nan"), None),
+        (float("-inf"), None),
+        ("3.5", None),
+    ],
+)
+def test_numbers_beside_the_weights(tmp_path: Path, loss: Any, number: float | None, zipped: bool) -> None:
+    """In what is returned they are JSON's."""
+    torch.save({"current_loss": loss}, tmp_path / "model.pt", _use_new_zipfile_serialization=zipped)
+    found = finite_number(read_checkpoint(tmp_path / "model.pt")["current_loss"])
+    assert (found, type(found)) == (number, type(number))
 
 
-@pytest.mark.parametrize("loss", [float("nan"), float("-inf")])
-def test_a_loss_that_json_has_not(vocab: Path, tmp_path: Path, loss: float) -> None:
-    path = save_released(tmp_path / "model.pt", released_state(), current_loss=loss)
-    assert convert(path, vocab, tmp_path / "out")["loss"] is None
+def test_a_numpy_loss(vocab: Path, tmp_path: Path) -> None:
+    path = save_released(tmp_path / "model.pt", released_state(), current_loss=np.float64(3.5), iter=torch.tensor(9))
+    summary = convert(path, vocab, tmp_path / "out")
+    assert (summary["iteration"], summary["loss"]) == (9, 3.5)
 
 
 def test_half_precision_becomes_float32(vocab: Path, tmp_path: Path) -> None:
