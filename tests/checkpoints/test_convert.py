@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import zipfile
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,6 @@ from torch import Tensor
 from mime_fast.checkpoints.convert import convert
 from mime_fast.checkpoints.model_folder import load_model_folder, save_model_folder
 from mime_fast.checkpoints.released import MIME
-from mime_fast.checkpoints.released_checkpoint import read_checkpoint
-from mime_fast.checkpoints.released_numbers import finite_number
 from mime_fast.checkpoints.torch_weights import own_state
 from mime_fast.config.generation import GenerationConfig
 from mime_fast.errors import CheckpointError
@@ -128,38 +125,6 @@ def test_a_broken_safetensors_file(vocab: Path, tmp_path: Path, cut: int) -> Non
 def test_the_older_file_format_of_torch(vocab: Path, tmp_path: Path) -> None:
     torch.save({"model": released_state()}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
     assert convert(tmp_path / "old.pt", vocab, tmp_path / "out")["tensors"] == 110
-
-
-@pytest.mark.parametrize("zipped", [True, False])
-@pytest.mark.parametrize(
-    ("loss", "number"),
-    [
-        (np.float64(3.5), 3.5),
-        (np.float32(-0.25), -0.25),
-        (np.float16(2), 2.0),
-        (np.int64(-7), -7),
-        (np.int32(70_000), 70_000),
-        (np.dtype(">f8").type(3.5), 3.5),
-        (torch.tensor(3.5), 3.5),
-        (torch.tensor([12]), 12),
-        (np.float64("nan"), None),
-        (np.bool_(True), None),
-        (np.dtype("f8"), None),
-        (torch.tensor(True), None),
-        (torch.tensor(1j), None),
-        (torch.zeros(2), None),
-        (torch.zeros((), device="meta"), None),
-        (torch.tensor(torch.nan), None),
-        (float("nan"), None),
-        (float("-inf"), None),
-        ("3.5", None),
-    ],
-)
-def test_numbers_beside_the_weights(tmp_path: Path, loss: Any, number: float | None, zipped: bool) -> None:
-    """In what is returned they are JSON's."""
-    torch.save({"current_loss": loss}, tmp_path / "model.pt", _use_new_zipfile_serialization=zipped)
-    found = finite_number(read_checkpoint(tmp_path / "model.pt")["current_loss"])
-    assert (found, type(found)) == (number, type(number))
 
 
 def test_a_numpy_loss(vocab: Path, tmp_path: Path) -> None:
@@ -374,16 +339,6 @@ def test_a_truncated_checkpoint(vocab: Path, tmp_path: Path, part: float, zipped
     assert str(tmp_path / "model.pt") in refused(tmp_path / "model.pt", vocab, tmp_path)
 
 
-def test_a_damaged_checkpoint(vocab: Path, tmp_path: Path) -> None:
-    """One bit of a weight, which is still a number."""
-    path = save_released(tmp_path / "model.pt", released_state())
-    weight = released_state()["s_weight.weight"].numpy().tobytes()
-    path.write_bytes(path.read_bytes().replace(weight, bytes([weight[0] ^ 1]) + weight[1:]))
-    message = refused(path, vocab, tmp_path)
-    assert message.startswith(f"{path}: damaged: model/data/")
-    assert message.endswith(" in it has another checksum than when it was saved")
-
-
 def test_a_checkpoint_without_checksums(vocab: Path, tmp_path: Path) -> None:
     torch.serialization.set_crc32_options(False)
     try:
@@ -391,36 +346,6 @@ def test_a_checkpoint_without_checksums(vocab: Path, tmp_path: Path) -> None:
     finally:
         torch.serialization.set_crc32_options(True)
     assert convert(path, vocab, tmp_path / "out")["tensors"] == 110
-
-
-def test_a_compressed_checkpoint(vocab: Path, tmp_path: Path) -> None:
-    """A small one could become more than the memory."""
-    path = save_released(tmp_path / "model.pt", released_state())
-    with zipfile.ZipFile(path) as archive:
-        content = {name: archive.read(name) for name in archive.namelist()}
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in content.items():
-            archive.writestr(name, data)
-    assert "refused: model/data.pkl in it is compressed; torch.save only stores" in refused(path, vocab, tmp_path)
-
-
-def test_a_checkpoint_that_has_its_bytes_several_times(vocab: Path, tmp_path: Path) -> None:
-    path = save_released(tmp_path / "model.pt", released_state())
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.filelist += archive.filelist * 3
-        archive.comment = b"the list is written again"
-    assert "refused: what is in it is larger than the file" in refused(path, vocab, tmp_path)
-
-
-@pytest.mark.parametrize("form", ["zip", "pickle", "second pickle"])
-def test_a_key_that_is_hashed_for_ever(vocab: Path, tmp_path: Path, form: str) -> None:
-    path, data = tmp_path / "model.pt", b"\x80\x02}K\x01" + b"q\x01h\x01\x86" * 40 + b"K\x01s."
-    if form == "zip":
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("model/data.pkl", data)
-    else:
-        path.write_bytes(pickle.dumps(1, 2) * (form == "second pickle") + data)
-    assert "refused: tuples " in refused(path, vocab, tmp_path)
 
 
 @pytest.mark.parametrize("data", [b"hello " * 50, b"PK\x03\x04" + bytes(200), b"{}", b"\x80\x02", bytes(64)])
