@@ -1,7 +1,10 @@
 """The one error family. A message says what came, what it must be, and where."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from typing import Any, Self
+
+_NAMED = re.compile(r"dialogues \[([\d, ]+)\] of this batch")
 
 
 class MimeFastError(Exception):
@@ -17,6 +20,16 @@ class MimeFastError(Exception):
         """The error with its `dialogues`."""
         self.dialogues = tuple(sorted({int(dialogue) for dialogue in dialogues}))
         return self
+
+    def renumbered(self, owners: Callable[[int], Iterable[int]]) -> Self:
+        """The error about other dialogues, in its text, too: `owners` gives those of each number that it has now."""
+
+        def of(numbers: Iterable[int]) -> list[int]:
+            return sorted({int(dialogue) for number in numbers for dialogue in owners(number)})
+
+        text = _NAMED.sub(lambda named: f"dialogues {of(map(int, named[1].split(',')))} of this batch", str(self))
+        self.args = (text, *self.args[1:])
+        return self.about(of(self.dialogues))
 
 
 class ConfigError(MimeFastError, ValueError):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +15,7 @@ from mime_fast.config.generation import GenerationConfig
 from mime_fast.engine.assemble import emotion_probs
 from mime_fast.engine.reading import flatten
 from mime_fast.engine.rescoring import rescored
+from mime_fast.errors import BackendError
 from mime_fast.reference.hypothesis import Hypothesis
 from mime_fast.reference.reranker import Reranker, cosines
 from mime_fast.text.special import CLS_ID, USR_ID
@@ -80,6 +82,14 @@ class _Replies:
         self.said = np.flatnonzero(self.places >= 0)  # the replies that have words
         self.rows = [slice(*ends) for ends in pairwise(np.cumsum([0, *counts]).tolist())]  # of each context
 
+    @contextmanager
+    def reading(self) -> Iterator[Contexts]:
+        """`read`; what the back end cannot read is an error about the contexts whose replies it is."""
+        try:
+            yield self.read
+        except BackendError as error:
+            raise error.renumbered(lambda place: self.owners[self.places == place]) from None
+
 
 def _wanted(outputs: EmotionOutputs, requests: Requests) -> Numbers:
     """P(e given context), [N, 32]."""
@@ -94,7 +104,8 @@ def _mimicry(backend: Backend, wanted: Numbers, replies: _Replies, stop: Stop | 
     """MIMICRY times the logarithm of sum_e P(e given context) P(e given reply), of each reply: [n]."""
     agreements = np.zeros(len(replies.places))
     if len(replies.read):
-        given = emotion_probs(backend.classify(replies.read, stop))
+        with replies.reading() as read:
+            given = emotion_probs(backend.classify(read, stop))
         for place in replies.said:
             agreements[place] = given[replies.places[place]] @ wanted[replies.owners[place]]
     return MIMICRY * np.log(agreements + LEAST)
@@ -107,7 +118,8 @@ def _answers(
     worth = np.full(len(replies.places), -reranker.weight)
     if len(replies.read):
         wanted = reranker.wanted(backend.context_vectors(contexts, stop), threads, stop)
-        given = reranker.given(backend.context_vectors(replies.read, stop), threads, stop)
+        with replies.reading() as read:
+            given = reranker.given(backend.context_vectors(read, stop), threads, stop)
         said = replies.said
         worth[said] = reranker.weight * cosines(wanted[replies.owners[said]], given[replies.places[said]])
     return worth

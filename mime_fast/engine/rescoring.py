@@ -44,7 +44,7 @@ def rescored(
     try:
         scored = backend.score(_contexts_of(contexts, owners), _requests_of(requests, owners), targets, offsets, stop)
     except BackendError as error:
-        raise error.about(owners[list(error.dialogues)]) from None
+        raise error.renumbered(lambda place: [owners[place]]) from None
     parts = np.split(scored[1], offsets[1:-1])
     again = iter([_rescored(one, parts[place[said]], options) for one, said in zip(flat, words, strict=True)])
     return [[next(again) for _ in hypotheses] for hypotheses in lists]

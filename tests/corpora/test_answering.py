@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 import mime_fast
+from mime_fast.backends.protocol import refuse_nan
 from mime_fast.corpora.answering import Answerer, RowResult
 from mime_fast.corpora.tasks import Task
 from mime_fast.data.reading.rows import RawRow
@@ -59,6 +61,24 @@ def test_rows_with_nan_are_bad(model_dir: Path, kind: Any) -> None:
             assert (one.bad.id, one.bad.malformed) == (ROWS[one.place]["id"], False)
     with pytest.raises(DataError, match=r"the model produced NaN .*a job that is not strict leaves it out"):
         answered(task, engine, strict=True)
+
+
+def test_rows_whose_replies_have_nan_are_bad(model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Log-probs that are made again are those of several replies per row, which have numbers of their own."""
+    engine = mime_fast.load(model_dir, backend="reference", threads=1)
+    task = Task("generate", search={"num_beams": 3, "num_return_sequences": 3, "max_new_tokens": 3})
+
+    def score(contexts: Any, requests: Any, targets: Any, offsets: Any, stop: Any = None) -> Any:
+        log_probs = np.zeros(len(targets))
+        log_probs[offsets[:-1][np.isin(requests.request_ids, [3, 17])]] = np.nan
+        refuse_nan("log-probs", log_probs, offsets=offsets)
+        return None, log_probs
+
+    monkeypatch.setattr(engine.backend, "rescores", True)
+    monkeypatch.setattr(engine.backend, "score", score)
+    found = answered(task, engine)
+    assert [i for i, one in enumerate(found) if one.bad is not None] == [3, 17]
+    assert {one.bad.reason for one in found if one.bad is not None} == {"the model produced NaN in the log-probs"}
 
 
 def test_rows_without_a_word_are_bad(tmp_path: Path, make_job: MakeJob) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import mime_fast
+from mime_fast.backends.protocol import refuse_nan
 from mime_fast.checkpoints.reranker import RERANKER
 from mime_fast.cli.main import main
 from mime_fast.emotions import LABELS
@@ -20,7 +21,7 @@ from mime_fast.engine.choice import LEAST, MIMICRY, search
 from mime_fast.engine.load import find_model
 from mime_fast.engine.reading import Given
 from mime_fast.engine.results import Candidate, Reply
-from mime_fast.errors import ConfigError
+from mime_fast.errors import BackendError, ConfigError
 from mime_fast.text.special import CLS_ID, USR_ID
 
 DIALOGUES = [
@@ -160,6 +161,38 @@ def test_what_is_read(engine: mime_fast.Engine) -> None:
     assert {found[0].token_ids, found[1].token_ids} == {(20, 21), (22, 23, 24, 25, 26)}
     assert found[2].token_ids == () and found[2].score == pytest.approx(-5 + MIMICRY * math.log(LEAST))
     assert found[3].token_ids == (20, 21)
+
+
+@pytest.mark.parametrize("model", [None, "plain"], ids=["reranker", "mimicry"])
+def test_an_error_is_about_the_dialogues_whose_replies_it_is(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, model: str | None
+) -> None:
+    """NaN in what is read of a reply that dialogues 1 and 3 have; the replies are numbered by themselves."""
+    engine = mime_fast.load(model and folder, threads=1, device="cpu")
+    assert (engine.reranker is None) == (model == "plain")
+    generate, name = engine.backend.generate, "classify" if model else "context_vectors"
+    read, replies = getattr(engine.backend, name), [(20, 21), (22,), (23, 24), (22,)]
+
+    def drawn(*asked: Any) -> Any:
+        outputs, found = generate(*asked)
+        lists = [
+            [dataclasses.replace(one, token_ids=ids) for one in each] for each, ids in zip(found, replies, strict=True)
+        ]
+        lists[0][1] = dataclasses.replace(lists[0][1], token_ids=(25,))
+        return outputs, lists
+
+    def broken(contexts: Any, stop: Any = None) -> Any:
+        found = np.array(read(contexts, stop))
+        rows = np.split(contexts.token_ids, contexts.offsets[1:-1])
+        found[[row.tolist() == [CLS_ID, 22] for row in rows]] = np.nan
+        refuse_nan("emotion logits", found)
+        return found
+
+    monkeypatch.setattr(engine.backend, "generate", drawn)
+    monkeypatch.setattr(engine.backend, name, broken)
+    with pytest.raises(BackendError, match=r"NaN in the emotion logits of dialogues \[1, 3\] of this batch$") as error:
+        engine.generate(DIALOGUES, best_of=2, **DRAWN)
+    assert error.value.dialogues == (1, 3)
 
 
 @pytest.mark.parametrize(

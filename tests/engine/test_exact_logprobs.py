@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import mime_fast
+from mime_fast.backends.protocol import refuse_nan
 from mime_fast.engine.engine import Engine
-from mime_fast.errors import ConfigError
+from mime_fast.errors import BackendError, ConfigError
 
 DIALOGUES = [
     ["i failed my driving test again ."],
@@ -70,6 +71,43 @@ def test_a_reply_does_not_depend_on_the_others(engines: tuple[Engine, Engine, En
     for number in (1, 3, 17):
         (alone,) = exact.generate([DIALOGUES[number]], num_beams=4, num_return_sequences=2, request_ids=[number])
         assert alone == together[number]
+
+
+@pytest.mark.parametrize("search", ["beams", "mime", "three of the best", "draws"])
+def test_they_are_in_the_order_of_what_they_score(
+    engines: tuple[Engine, Engine, Engine], monkeypatch: pytest.MonkeyPatch, search: str
+) -> None:
+    """The later a candidate came, the likelier it is found to be; draws stay in their own order."""
+    exact, way = engines[1], SEARCHES[search] | ({"length_penalty": 0} if search == "beams" else {})
+    before = exact.generate(DIALOGUES[:2], **way)
+
+    def score(contexts: Any, requests: Any, targets: Any, offsets: Any, stop: Any = None) -> Any:
+        log_probs = np.zeros(len(targets), np.float32)
+        log_probs[offsets[:-1]] = 100 * np.arange(len(contexts)) - 10000
+        return None, log_probs
+
+    monkeypatch.setattr(exact.backend, "score", score)
+    for reply, old in zip(exact.generate(DIALOGUES[:2], **way), before, strict=True):
+        found = [tuple(one.token_ids) for one in reply.candidates]
+        came = [tuple(one.token_ids) for one in old.candidates]
+        assert len(set(came)) == len(came) > 1
+        assert found == (came if search == "draws" else came[::-1])
+
+
+def test_an_error_is_about_the_dialogues_of_the_replies(
+    engines: tuple[Engine, Engine, Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact = engines[1]
+
+    def score(contexts: Any, requests: Any, targets: Any, offsets: Any, stop: Any = None) -> Any:
+        log_probs = np.zeros(len(targets), np.float32)
+        log_probs[offsets[[5, 6, 11]]] = np.nan
+        refuse_nan("log-probs", log_probs, offsets=offsets)
+
+    monkeypatch.setattr(exact.backend, "score", score)
+    with pytest.raises(BackendError, match=r"in the log-probs of dialogues \[1, 2\] of this batch$") as error:
+        exact.generate(DIALOGUES[:4], **SEARCHES["beams"])
+    assert error.value.dialogues == (1, 2)
 
 
 def test_a_repetition_penalty_leaves_nothing_to_mend(engines: tuple[Engine, Engine, Engine]) -> None:
