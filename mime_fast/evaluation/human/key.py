@@ -83,6 +83,8 @@ def _check_types(study: Study) -> None:
         raise TypeError("names, ids and replies must be text")
     if study.systems.keys() != study.replies.keys():
         raise ValueError("replies of other systems than it names")
+    if not all(rated.models for rated in study.ratings):
+        raise ValueError("models must not be empty")
     asked: list[Rated | Compared] = [*study.ratings, *study.comparisons, *study.same]
     for item in asked:
         check_int("instance", item.instance, 0, len(study.instances) - 1)

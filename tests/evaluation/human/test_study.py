@@ -14,7 +14,7 @@ import pytest
 
 from mime_fast.errors import ConfigError, DataError
 from mime_fast.evaluation.human.key import read_key, write_key
-from mime_fast.evaluation.human.kit import annotator_files, write_study
+from mime_fast.evaluation.human.kit import annotator_files, write_fourth, write_study
 from mime_fast.evaluation.human.study import KINDS, Study, make_study
 from mime_fast.files import write_bytes
 from tests.evaluation.human.conftest import instances, replies, small_study
@@ -241,14 +241,24 @@ def _broken(content: dict[str, Any], fault: str) -> None:
         content["comparisons"][0]["instance"] = -1
     elif fault == "item":
         content["sheets"][0]["rows"][0]["item"] += 0.0
+    elif fault == "unrated":
+        content["ratings"][0]["models"] = []
     elif fault == "id":
         content["sheets"][0]["rows"][0]["id"] = 7
 
 
 FAULTS = (
     "format missing emotion replies model sheet row twice list numbers text context NaN surrogate source systems place "
-    "item id"
+    "item unrated id"
 )
+
+
+def test_a_fourth_sheet_replaces_no_other(tmp_path: Path, study: Study) -> None:
+    assert [write_fourth(study, [0], tmp_path / "fourth") for _ in range(2)] == [True, False]
+    before = {path.name: path.read_bytes() for path in (tmp_path / "fourth").iterdir()}
+    with pytest.raises(ConfigError, match="fourth: is not empty; must be a new or an empty folder"):
+        write_fourth(study, [0, 1], tmp_path / "fourth")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "fourth").iterdir()} == before
 
 
 @pytest.mark.parametrize("fault", FAULTS.split())
