@@ -293,6 +293,7 @@ def test_every_part_of_a_folder_is_whole_by_itself(tmp_path: Path, make_job: Mak
     assert [path.name for path in parts] == [f"part-00000{i}{name.removeprefix('parts').rstrip('/')}" for i in range(3)]
     if name == "parts.csv/":
         assert [len(table_of(path)) for path in parts] == [20, 20, 10]
+        assert not any(b"\r" in path.read_bytes() for path in parts)
     else:
         assert [len(gzip.decompress(path.read_bytes()).splitlines()) for path in parts] == [20, 20, 10]
 

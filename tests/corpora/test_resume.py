@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import mime_fast
 from mime_fast.corpora import answerer_spec, part_work
 from mime_fast.corpora.parts import Parts, write_part
 from mime_fast.corpora.places import Places, StateFiles
@@ -177,6 +179,13 @@ def test_two_makers_do_not_share_an_output(
     on("avx2")
     assert make_job(source, out).run().rows_now == 280
     assert out.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("backend", ["reference", "native"])
+def test_what_pytorch_computes_is_of_its_version(model_dir: Path, backend: Any) -> None:
+    engine = mime_fast.load(model_dir, device="cpu", backend=backend, threads=1)
+    expected = version("torch") if backend == "reference" else None
+    assert answerer_spec.provenance_of(engine).get("torch") == expected
 
 
 def test_the_manifest_says_what_made_it(tmp_path: Path, make_job: MakeJob, source: Path) -> None:

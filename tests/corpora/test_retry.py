@@ -131,6 +131,15 @@ def test_rows_that_a_new_file_has_moved(tmp_path: Path, make_job: MakeJob) -> No
     assert f"row 4 was {folder}/b.jsonl, line 5; in its place there is now {folder}/a.jsonl, line 5, id 4" in said
 
 
+def test_a_row_without_an_id_that_is_the_same_may_be_on_another_line(tmp_path: Path, make_job: MakeJob) -> None:
+    source = write_rows(tmp_path / "in.jsonl", [{"context": ["hear that"]}, {"context": ["i am", "did you ?"]}])
+    first = make_job(source, tmp_path / "out.jsonl", kind="classify")
+    assert first.run().errors == 1
+    source.write_text("\n" + source.read_text())
+    given: dict[str, Any] = {"kind": "classify", "task": {"strict_turns": False}, "retry_errors": first.errors_file}
+    assert make_job(source, tmp_path / "more.jsonl", **given).run().answered == 1
+
+
 def test_other_numbers_than_then(tmp_path: Path, make_job: MakeJob) -> None:
     """Without ids, a row that is not the same must be on its line."""
     rows: list[Any] = [{"context": ["i am so happy"], "response": "hear"} for _ in range(30)]

@@ -141,14 +141,19 @@ def test_exact_log_probs_are_not_mixed_with_others(
     assert job(first).run().rows == 400
 
 
-@pytest.mark.parametrize("change", ["cut", "grown", "edited"])
+@pytest.mark.parametrize("change", ["cut", "cut by a part", "grown", "edited"])
 def test_an_input_that_changed_is_found_as_it_is_read(
     tmp_path: Path, make_job: MakeJob, source: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     out, lines = tmp_path / "out.jsonl", source.read_text().splitlines(keepends=True)
     stopped_after(monkeypatch, make_job(source, out), 3)
-    changed = {"cut": lines[:70], "grown": [lines[0], *lines], "edited": [*lines[:5], lines[6], *lines[6:]]}[change]
-    source.write_text("".join(changed))
+    changed = {
+        "cut": lines[:70],
+        "cut by a part": lines[:80],
+        "grown": [lines[0], *lines],
+        "edited": [*lines[:5], lines[6], *lines[6:]],
+    }
+    source.write_text("".join(changed[change]))
     with pytest.raises(DataError, match="is another job's: the input differs in part"):
         make_job(source, out).run()
     source.write_text("".join(lines))

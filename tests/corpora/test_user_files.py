@@ -216,6 +216,48 @@ def test_an_output_that_was_changed_is_kept(tmp_path: Path, make_job: MakeJob, s
     assert out.read_bytes() == done
 
 
+@pytest.mark.parametrize(
+    ("out", "changed"),
+    [
+        ("out.jsonl", "out.jsonl.errors.jsonl"),
+        ("parts/", "parts/part-000000.jsonl"),
+        ("parts/", "parts/_errors.jsonl"),
+    ],
+)
+def test_every_file_of_an_output_that_was_changed_is_kept(
+    tmp_path: Path, make_job: MakeJob, out: str, changed: str
+) -> None:
+    source = write_rows(tmp_path / "in.jsonl", [*some_rows(3), "{"])
+    make_job(source, f"{tmp_path}/{out}").run()
+    with (tmp_path / changed).open("a") as stream:
+        stream.write("my notes\n")
+    told = "was changed after a job made it|which no job made as it is"
+    refused(tmp_path, make_job(source, f"{tmp_path}/{out}"), told, DataError)
+    refused(tmp_path, make_job(source, f"{tmp_path}/{out}", restart=True), told, DataError)
+
+
+@pytest.mark.parametrize(
+    ("out", "file", "told"),
+    [
+        ("out.jsonl", "out.jsonl", "out.jsonl: exists, and no job made it"),
+        ("out.jsonl", "out.jsonl.errors.jsonl", "errors.jsonl: exists, and no job made it"),
+        ("parts/", "parts/part-000000.jsonl", "contains 'part-000000.jsonl', which no job made"),
+        ("parts/", "parts/_errors.jsonl", "contains '_errors.jsonl', which no job made"),
+    ],
+)
+def test_a_file_that_appears_during_the_run_is_kept(
+    tmp_path: Path, make_job: MakeJob, source: Path, out: str, file: str, told: str
+) -> None:
+    """The work is kept, too."""
+    job = make_job(source, f"{tmp_path}/{out}", loaded=lambda _: (tmp_path / file).write_text("mine"))
+    with pytest.raises(DataError, match=told):
+        job.run()
+    assert (tmp_path / file).read_text() == "mine"
+    (tmp_path / file).unlink()
+    summary = make_job(source, f"{tmp_path}/{out}").run()
+    assert (summary.rows, summary.rows_now) == (60, 0)
+
+
 def test_what_others_have_in_the_state_is_kept(tmp_path: Path, make_job: MakeJob, source: Path) -> None:
     out, state = tmp_path / "out.jsonl", tmp_path / "out.jsonl.parts"
     state.mkdir()
@@ -272,8 +314,9 @@ def test_a_folder_has_no_more_parts_than_names_in_order(
 ) -> None:
     monkeypatch.setattr("mime_fast.corpora.places._PARTS", 2)
     with pytest.raises(DataError, match="a folder has at most 2 parts; give a larger part_rows"):
-        make_job(source, f"{tmp_path}/parts/", part_rows=10).run()
-    assert make_job(source, tmp_path / "out.jsonl", part_rows=10).run().rows == 60
+        make_job(source, f"{tmp_path}/parts/", part_rows=20).run()
+    assert make_job(source, f"{tmp_path}/two/", part_rows=30).run().rows == 60
+    assert make_job(source, tmp_path / "out.jsonl", part_rows=20).run().rows == 60
 
 
 @pytest.mark.parametrize("content", ["{}", "[", "null", '{"format": "mime_fast job 2"}', "\xff"])
