@@ -65,6 +65,26 @@ with multiprocessing.get_context("fork").Pool(1) as pool:
     assert pool.map(go_on, [0]) == [mine]
     assert pool.map(load_in_child, ["reference"]) == [mine]
 """,
+    "daemon thread in a call": """
+import signal, threading
+from mime_fast.engine.ending import ended_with_process
+begun, may_end = threading.Event(), threading.Event()
+
+def call():
+    with ended_with_process():
+        begun.set()
+        may_end.wait()
+
+threading.Thread(target=call, daemon=True).start()
+begun.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(10)  # kills it
+    sys.exit()  # as a process ends, not by os._exit
+status = os.waitpid(child, 0)[1]
+may_end.set()
+assert status == 0
+""",
     "iterator": """
 engine = mime_fast.load(folder, device="cpu", threads=2)
 replies = engine.generate_iter(iter(dialogues), window=2)
