@@ -102,6 +102,13 @@ def test_what_cannot_be_written_is_named(tmp_path: Path, name: str, why: str) ->
     assert (str(again), again.errno) == (str(caught.value), caught.value.errno)
 
 
+@pytest.mark.parametrize("error", [OutputError("b: cannot be written"), BrokenPipeError(errno.EPIPE, "Broken pipe")])
+def test_an_error_that_has_a_name_or_a_broken_pipe_stays(error: OSError) -> None:
+    with pytest.raises(OSError) as caught, files.naming("a"):
+        raise error
+    assert caught.value is error
+
+
 def limited(path: Path, size: int, told: Any) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +234,16 @@ def test_what_was_trained_is_not_trained_again_over_it(tmp_path: Path, data: Pat
     with pytest.raises(CheckpointError, match=r"has been trained, and no training_state\.pt is left to go on from"):
         go(data, out)
     assert (out / "model.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("evaluations", [1, 2])
+def test_a_stage_that_was_killed_before_its_first_state_begins_anew(tmp_path: Path, evaluations: int) -> None:
+    """The first evaluation is noted before the state; with two there was one."""
+    check_started(tmp_path, [stage()], {})
+    row = json.dumps(dict.fromkeys(trainer.KEYS, 0))
+    (tmp_path / trainer.METRICS).write_text(f"{row}\n" * evaluations)
+    with pytest.raises(CheckpointError, match="has been trained, and no") if evaluations > 1 else nullcontext():
+        check_started(tmp_path, [stage()], {})
 
 
 @pytest.mark.parametrize(("line", "told"), [("{}", "are missing"), ("[1]", "no line of"), ("not JSON", "no line of")])

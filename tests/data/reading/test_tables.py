@@ -58,6 +58,9 @@ def test_tabs_and_line_breaks_in_one_quoted_cell_are_doubtful_in_tsv(tmp_path: P
     with pytest.raises(DataError, match=r"line 2: a cell in quotes goes on to line 3, .*look like rows.*--quoting csv"):
         rows_of(file)
     assert texts(rows_of(file, quoting="csv")) == [(["a\tb\nc"], "d")]
+    spaced = table(tmp_path / "c.tsv", 'context\tresponse\n"hello there\t so what\nbye now"\t see you\n')
+    with pytest.raises(DataError, match=r"line 2: a cell in quotes goes on to line 3, .*look like rows"):
+        rows_of(spaced)  # as prose after a comma
     assert texts(rows_of(table(tmp_path / "b.tsv", 'context\tresponse\n"a\nc"\t"d\te"\n'))) == [(["a\nc"], "d\te")]
 
 
@@ -97,6 +100,13 @@ def test_a_line_over_the_limit_is_one_bad_row(tmp_path: Path, name: str) -> None
     found = rows_of(table(tmp_path / name, "\n".join(lines)), max_row_bytes=200)
     assert [row[1] for row in found] == [0, 1, 2]
     assert found[1][2] == "longer than 200 bytes (--max-row-bytes)"
+    assert [len(row) for row in found] == [6, 3, 6]
+
+
+def test_a_line_of_just_the_limit_is_good(tmp_path: Path) -> None:
+    """Its line feed is not counted."""
+    lines = [f'{{"context": ["{"x" * count}"], "response": "r"}}' for count in (100, 101, 100)]
+    found = rows_of(table(tmp_path / "a.jsonl", "\n".join(lines)), max_row_bytes=len(lines[0]))
     assert [len(row) for row in found] == [6, 3, 6]
 
 
