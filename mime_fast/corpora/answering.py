@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from mime_fast.corpora.chunks import CHUNK, full
 from mime_fast.corpora.tasks import Ready, Task
@@ -16,6 +18,7 @@ from mime_fast.engine.results import Classification
 from mime_fast.errors import BackendError, ConfigError, DataError, InputError, MimeFastError
 
 if TYPE_CHECKING:
+    from mime_fast.backends.protocol import Stop
     from mime_fast.engine.engine import Engine
     from mime_fast.engine.results import Reply, Score
 
@@ -50,34 +53,38 @@ class Answerer:
         self.engine = engine
         self.strict = strict
 
-    def answers(self, rows: Iterable[RawRow]) -> Iterator[list[RowResult]]:
+    def answers(self, rows: Iterable[RawRow]) -> Generator[list[RowResult], None, None]:
         """The rows in chunks and in order, each answered; see `answers_of`."""
         return self.answers_of(full(rows))
 
-    def answers_of(self, chunks: Iterable[list[RawRow]]) -> Iterator[list[RowResult]]:
+    def answers_of(self, chunks: Iterable[list[RawRow]]) -> Generator[list[RowResult], None, None]:
         """The rows of each chunk, answered. A short chunk says that the next may be long in coming: none is waited for.
+
+        What the back end works on is stopped when the generator fails or is closed: who may leave it early closes it.
 
         Raises:
             DataError: a row is bad, if `strict`.
         """
         pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mime_fast corpora")
         running: list[tuple[list[RawRow], Future[Found]]] = []
+        stop: Stop = np.zeros(1, np.uint8)
         try:
             for chunk in chunks:
                 numbered = [self.task.numbered(row) for row in chunk]
-                running.append((chunk, pool.submit(self._run, numbered, *self._ready(numbered))))
+                running.append((chunk, pool.submit(self._run, stop, numbered, *self._ready(numbered))))
                 while len(running) > (1 if len(chunk) == CHUNK else 0):
                     yield self._results(*running.pop(0))
             for one in running:
                 yield self._results(*one)
         finally:
+            stop[0] = 1
             pool.shutdown(cancel_futures=True)
 
-    def _run(self, chunk: Sequence[RawRow], rows: list[Row | BadRow], ready: Ready | None) -> Found:
+    def _run(self, stop: Stop, chunk: Sequence[RawRow], rows: list[Row | BadRow], ready: Ready | None) -> Found:
         """What the back end finds; rows that it cannot answer (no word is left, NaN) are bad, the others go again."""
         while ready is not None:
             try:
-                return rows, ready, self.task.run(self.engine, ready)
+                return rows, ready, self.task.run(self.engine, ready, stop)
             except (BackendError, ConfigError) as error:
                 if not error.dialogues:
                     raise

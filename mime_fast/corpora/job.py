@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -211,10 +212,10 @@ class CorpusJob:
             answerer = _made_now(self._spec(), progress)
             if self.loaded is not None:
                 self.loaded(answerer.engine)
-            with open_stream(self._output) as (stream, written):
+            coming = _noted((as_they_come if pauses else full)(reader), waiting, progress)
+            with open_stream(self._output) as (stream, written), closing(answerer.answers_of(coming)) as answers:
                 writer = written.writer(stream, self.task.kind)
-                coming = (as_they_come if pauses else full)(reader)
-                for answered in answerer.answers_of(_noted(coming, waiting, progress)):
+                for answered in answers:
                     for one in answered:
                         if one.bad is not None:
                             progress.note(str(one.bad))

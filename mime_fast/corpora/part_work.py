@@ -9,6 +9,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, islice
 from multiprocessing.connection import Connection, wait
@@ -39,7 +40,8 @@ class PartWork:
     def make(self, answerer: Answerer, number: int, rows: Iterable[RawRow], watch: Watch) -> PartResult:
         """Answer the rows, and make the part final. OSError: the disk is full, for instance."""
         hashed = Digest(rows)
-        return self.write(number, answerer.answers(hashed), provenance_of(answerer.engine), hashed.hexdigest, watch)
+        with closing(answerer.answers(hashed)) as answers:
+            return self.write(number, answers, provenance_of(answerer.engine), hashed.hexdigest, watch)
 
     def write(
         self,

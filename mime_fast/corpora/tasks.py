@@ -17,7 +17,7 @@ from mime_fast.engine.records import default_top
 from mime_fast.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mime_fast.backends.protocol import Ids, Offsets
+    from mime_fast.backends.protocol import Ids, Offsets, Stop
     from mime_fast.engine.engine import Engine
     from mime_fast.engine.inputs import Truncation
     from mime_fast.engine.reading import Window
@@ -98,14 +98,14 @@ class Task:
         (window,) = reading.windows(dialogues, asked, len(rows))
         return Ready(window, window.targets(engine.tokenizer))
 
-    def run(self, engine: Engine, ready: Ready) -> Any:
-        """What the back end makes of them; everything else is left to other threads."""
+    def run(self, engine: Engine, ready: Ready, stop: Stop | None = None) -> Any:
+        """What the back end makes of them, which ends early if `stop` is set; all else is left to other threads."""
         window = ready.window
         if self.kind == "classify":
-            return engine.backend.classify(window.contexts)
+            return engine.backend.classify(window.contexts, stop)
         if self.kind == "score":
-            return engine.backend.score(window.contexts, window.requests, *ready.targets)
-        return engine.search_window(engine.search_options(self.search), window)
+            return engine.backend.score(window.contexts, window.requests, *ready.targets, stop)
+        return engine.search_window(engine.search_options(self.search), window, stop)
 
     def answers(self, engine: Engine, ready: Ready, found: Any) -> Iterator[Score | Reply | Classification]:
         """One answer per row, of what `run` returned."""
