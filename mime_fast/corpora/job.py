@@ -249,8 +249,7 @@ class CorpusJob:
                 progress.note(f"mime-fast: going on: {before.rows} rows in {len(parts.done)} parts are done")
             now = Tally()
             for number, result in self._made(PendingParts(reader, parts, work, parts.part_rows, progress, self.loaded)):
-                parts.done[number] = result
-                parts.noted()
+                parts.add(number, result)
                 now = Tally.total([now, result.tally])
                 self._check_errors(Tally.total([before, now]), last=False)
             whole = parts.tally()

@@ -64,10 +64,17 @@ class Manifest:
     finished: dict[str, Any] | None = None  # summary, rows, digests and provenance
     outputs: list[OutputFile] = field(default_factory=list)  # made, or just about to be
     previous: list[OutputFile] = field(default_factory=list)  # of the job before this one, until they are replaced
+    older: list[str] = field(default_factory=list)  # tokens of jobs before this one, whose state may be there
 
     @classmethod
-    def new(cls, job: dict[str, Any], sources: list[dict[str, Any]], previous: Iterable[OutputFile] = ()) -> Manifest:
-        return cls(secrets.token_hex(4), job, sources, previous=list(previous))
+    def new(
+        cls,
+        job: dict[str, Any],
+        sources: list[dict[str, Any]],
+        previous: Iterable[OutputFile] = (),
+        older: Iterable[str] = (),
+    ) -> Manifest:
+        return cls(secrets.token_hex(4), job, sources, previous=list(previous), older=list(older))
 
     @classmethod
     def read(cls, path: Path) -> Manifest | None:
@@ -91,7 +98,8 @@ class Manifest:
     def _check(self) -> None:
         """ValueError, TypeError or KeyError: a value is not one that a job writes."""
         is_ours = (
-            re.fullmatch(r"[0-9a-f]{8}", self.token) is not None
+            isinstance(self.older, list)
+            and all(re.fullmatch(r"[0-9a-f]{8}", token) for token in self.tokens)
             and isinstance(self.job, dict)
             and isinstance(self.job["part_rows"], int)
             and isinstance(self.sources, list)
@@ -102,6 +110,11 @@ class Manifest:
         if self.finished is not None:
             str(Summary(**self.finished["summary"]))
             sum(self.finished["rows"]), list(self.finished["digests"]), dict(self.finished["provenance"] or {})
+
+    @property
+    def tokens(self) -> list[str]:
+        """Its own, and those of the jobs before it, whose state may still be there."""
+        return [self.token, *self.older]
 
     def write(self, path: Path, scratch: Path) -> None:
         write_json(path, {"format": FORMAT, **asdict(self)}, scratch)

@@ -19,12 +19,12 @@ from mime_fast.corpora.chunks import CHUNK
 from mime_fast.corpora.existing import check_unaccounted, job_there, unborn, with_size
 from mime_fast.corpora.manifest import Manifest, OutputFile, changes
 from mime_fast.corpora.places import Places, StateFiles
+from mime_fast.corpora.state_lock import locked
 from mime_fast.corpora.summary import Tally
 from mime_fast.corpora.tasks import Task
 from mime_fast.corpora.writers import join_bytes
-from mime_fast.errors import BackendError, DataError
+from mime_fast.errors import DataError
 from mime_fast.files import named_writer, naming, sync_folder, write_json
-from mime_fast.locks import lock
 
 PART_ROWS = 5 * CHUNK
 
@@ -46,6 +46,7 @@ class Parts:
     manifest: Manifest
     done: dict[int, PartResult] = field(default_factory=dict)
     noted: Callable[[], None] = lambda: None  # is called when the files on the disk are worth a copy
+    _no_older: bool = False  # whether the files of older jobs' states are removed
 
     @classmethod
     @contextmanager
@@ -71,18 +72,20 @@ class Parts:
         Raises:
             DataError: another job writes there, the output is another job's or nobody's, or it cannot be written.
         """
-        with _locked(places):
+        with locked(places):
             before = Manifest.read(places.manifest)
-            if before is None:
-                for path in unborn(places):
-                    path.unlink()
-            parts = cls.there(places, job, restart=restart, force=force)
-            if parts is None:
-                parts = _new(places, before, _again(before, job) if before and not restart else job, sources)
-            elif parts.finished is not None:
-                parts.files.remove()
+            for path in unborn(places):
+                path.unlink()
+            there = cls.there(places, job, restart=restart, force=force)
+            asked = _again(before, job) if before and not restart else job
+            parts = there or _new(places, before, asked, sources)
             parts.noted = noted
             try:
+                if there is None:
+                    parts._write(parts.manifest)
+                elif there.finished is not None:
+                    there._remove_older()
+                    there.files.remove()
                 noted()
                 yield parts
             except BaseException:
@@ -127,6 +130,12 @@ class Parts:
         """Of all parts that are done."""
         return Tally.total(self.done[number].tally for number in sorted(self.done))
 
+    def add(self, number: int, result: PartResult) -> None:
+        """Count a part that is final; the first one takes the place of the parts of the job before this one."""
+        self.done[number] = result
+        self._remove_older()
+        self.noted()
+
     def join(self, task: Task, summary: dict[str, Any], *, force: bool = False) -> None:
         """Make the output of the parts, then remove what is needed no more; may be killed and called again."""
         made = self._joined(task)
@@ -152,7 +161,8 @@ class Parts:
                 if old.name not in kept and old.is_unchanged(self.places.folder):
                     (self.places.folder / old.name).unlink()
             sync_folder(self.places.folder)
-        self._note(replace(self.manifest, previous=[]))
+        self._remove_older()
+        self._note(replace(self.manifest, previous=[], older=[]))
         self.files.remove()
 
     def _is_whole(self, number: int, result: PartResult, sizes: Mapping[str, int]) -> bool:
@@ -184,18 +194,27 @@ class Parts:
         return made
 
     def _give_up(self, before: Manifest | None) -> None:
-        """Where no part is done: remove what this run has made."""
+        """Where no part is done: remove what this run has made, and put back what was there."""
         if self.finished is not None or any(self.files.done()):
             return
         with suppress(OSError):
             self.files.remove()
-            if before is None or not (before.finished or before.previous):
-                self.places.manifest.unlink(missing_ok=True)
+            if before is not None and (before.finished or before.previous or _has_parts(self.places, before)):
+                self._write(before)
             else:
-                before.write(self.places.manifest, self.files.scratch("manifest"))
+                self._remove_older()
+                self.places.manifest.unlink(missing_ok=True)
+
+    def _remove_older(self) -> None:
+        for token in () if self._no_older else self.manifest.older:
+            StateFiles(self.places, token).remove()
+        self._no_older = True
+
+    def _write(self, manifest: Manifest) -> None:
+        manifest.write(self.places.manifest, self.files.scratch("manifest"))
 
     def _note(self, manifest: Manifest) -> None:
-        manifest.write(self.places.manifest, self.files.scratch("manifest"))
+        self._write(manifest)
         self.manifest = manifest
         self.noted()
 
@@ -224,57 +243,16 @@ def _again(before: Manifest, job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _new(places: Places, before: Manifest | None, job: dict[str, Any], sources: list[dict[str, Any]]) -> Parts:
-    """A job that begins, in place of the one before it."""
+    """A job that begins, in place of the one before it; nothing of it is on the disk."""
     job = job | {"part_rows": job.get("part_rows") or PART_ROWS}
-    manifest = Manifest.new(job, sources, before.ours(places.folder) if before else ())
-    manifest.write(places.manifest, StateFiles(places, manifest.token).scratch("manifest"))
-    if before is not None:
-        StateFiles(places, before.token).remove()
-    return Parts(places, manifest)
+    if before is None:
+        return Parts(places, Manifest.new(job, sources))
+    return Parts(places, Manifest.new(job, sources, before.ours(places.folder), before.tokens))
 
 
-@contextmanager
-def _locked(places: Places) -> Iterator[None]:
-    """The folder of the state, made where it is not there, for this job only; gone at the end if it is empty."""
-    made: list[Path] = []
-    with naming(places.output):
-        for folder in (places.target, places.state) if places.is_folder else (places.state,):
-            if not folder.is_dir():
-                folder.mkdir()
-                made.append(folder)
-        handle = os.open(places.state, os.O_RDONLY)
-    try:
-        try:
-            _lock(handle, places)
-        except _AnotherJob as error:
-            made = []  # it may use what this one has made
-            raise DataError(str(error)) from None
-        try:
-            yield
-        finally:
-            made = [places.state, *(folder for folder in made if folder != places.state)]
-    finally:
-        for folder in sorted(made, reverse=True):  # the state before the folder that it is in
-            with suppress(OSError):  # not empty
-                folder.rmdir()
-        os.close(handle)
-
-
-class _AnotherJob(Exception):
-    pass
-
-
-def _lock(handle: int, places: Places) -> None:
-    try:
-        lock(handle, places.state)
-    except ImportError:
-        raise BackendError("jobs lock their files by fcntl, which this system lacks: use Linux, macOS or WSL") from None
-    except BlockingIOError:
-        raise _AnotherJob(f"{places.output}: another job is writing it; wait for it, or give another name") from None
-    except OSError as error:
-        raise DataError(
-            f"{places.state}: the file system refuses a lock ({error.strerror or error}); give an OUT on another one"
-        ) from None
+def _has_parts(places: Places, before: Manifest) -> bool:
+    """Whether the job, or one that it was to take the place of, has a part that is done."""
+    return any(True for token in before.tokens for _ in StateFiles(places, token).done())
 
 
 @contextmanager
