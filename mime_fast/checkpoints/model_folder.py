@@ -88,6 +88,12 @@ class ModelFolder:
         return self.weights.model
 
 
+def files_of_model(folder: str | os.PathLike[str]) -> list[Path]:
+    """The model's own files that are in a folder, whatever else lies there."""
+    names = (CONFIG, GENERATION, WEIGHTS, RERANKER, TOKENIZER)
+    return [path for name in names if (path := Path(folder, name)).is_file()]
+
+
 def load_model_folder(path: str | os.PathLike[str]) -> ModelFolder:
     """Read and check a model folder.
 

@@ -109,5 +109,11 @@ def write_all(writers: Iterable[Callable[[], object]]) -> None:
 
 
 def _with_files(name: str) -> list[str]:
+    """A path and, of a folder, its files: of a model's those that are the model."""
+    from mime_fast.checkpoints.model_folder import files_of_model
+    from mime_fast.checkpoints.reranker import WEIGHTS
+
     path = plain_path(name)
+    if os.path.isfile(os.path.join(path, WEIGHTS)):
+        return [path, *map(str, files_of_model(path))]
     return [path, *(entry.path for entry in os.scandir(path) if entry.is_file())] if os.path.isdir(path) else [path]

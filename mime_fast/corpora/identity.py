@@ -15,10 +15,11 @@ from mime_fast.files import Path_
 
 
 def model_files(model: Path_ | None) -> list[Path]:
-    """Raises: as `find_model`."""
+    """Those that say what the model is. Raises: as `find_model`."""
+    from mime_fast.checkpoints.model_folder import files_of_model
     from mime_fast.engine.load import find_model
 
-    return sorted(path for path in find_model(model).glob("*") if path.is_file())
+    return files_of_model(find_model(model))
 
 
 def resolved_search(search: Mapping[str, Any], files: Iterable[Path]) -> dict[str, Any]:

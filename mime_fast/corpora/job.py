@@ -313,7 +313,7 @@ class CorpusJob:
 
     def _described(self, reader: Reader) -> dict[str, Any]:
         """What the output depends on besides the rows and the back end, however it was asked for."""
-        files = [path for path in model_files(self.model) if path.suffix in (".json", ".safetensors")]
+        files = model_files(self.model)
         first, step = self.task.first_row, self.task.row_step
         return {
             "version": __version__,

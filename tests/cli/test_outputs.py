@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,22 @@ def test_outputs_are_checked_before_the_work(
         outcome = run(*words, f"{tmp_path}/{name}")
         assert outcome.code == 2 and f"{flag} {tmp_path}/{name}: is the input" in outcome.err
     assert sorted(tmp_path.iterdir()) == before and source.read_text() == json_lines(ROWS)
+
+
+def test_only_the_models_own_files_are_inputs(tmp_path: Path, model_dir: Path) -> None:
+    model = shutil.copytree(model_dir, tmp_path / "model")
+    (model / "eval.json").touch()
+    (model / "reranker.safetensors").touch()
+    check_flags(Namespace(json=f"{model}/eval.json"), ["json"], [str(model)])
+    for name in (
+        "config.json",
+        "generation_config.json",
+        "tokenizer.json",
+        "model.safetensors",
+        "reranker.safetensors",
+    ):
+        with pytest.raises(ConfigError, match="is the input"):
+            check_flags(Namespace(json=f"{model}/{name}"), ["json"], [str(model)])
 
 
 def test_a_file_that_may_not_be_written_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -178,6 +178,17 @@ def test_the_model_is_an_input(tmp_path: Path, make_job: MakeJob, source: Path, 
     refused(tmp_path, job, "is the input", ConfigError)
 
 
+def test_an_output_in_the_models_folder(tmp_path: Path, make_job: MakeJob, source: Path, model_dir: Path) -> None:
+    """What lies beside a model's files is no file of it."""
+    model = shutil.copytree(model_dir, tmp_path / "model")
+    job = make_job(source, model / "out.jsonl", model=str(model), summary_file=f"{model}/summary.json")
+    assert job.run().rows_now == 60
+    (model / "notes.json").write_text("{}")
+    assert job.run().rows_now == 0
+    (model / "generation_config.json").write_text('{"num_beams": 2}')
+    refused(tmp_path, job, r"model\.generation_config\.json was ", DataError)
+
+
 def test_an_output_that_no_job_made_is_kept(tmp_path: Path, make_job: MakeJob, source: Path) -> None:
     out = tmp_path / "out.jsonl"
     out.write_text("mine")
