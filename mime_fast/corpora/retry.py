@@ -6,7 +6,7 @@ import io
 import json
 import os
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mime_fast.corpora.tasks import Task
 from mime_fast.data.reading.opening import Position, open_stored
@@ -53,7 +53,8 @@ def error_rows(path: str | os.PathLike[str]) -> dict[int, ErrorRow]:
     """The rows in an errors file (`OUT.errors.jsonl`, or `_errors.jsonl` of a folder), a path or a URI, by number.
 
     Raises:
-        DataError: it cannot be read, has no row, or a line that is none of an errors file.
+        DataError: it cannot be read, has no row, or a line that is none of an errors file, or two different lines of
+            one row number.
     """
     name = os.fspath(path)
     try:
@@ -63,7 +64,16 @@ def error_rows(path: str | os.PathLike[str]) -> dict[int, ErrorRow]:
         raise DataError(f"{name}: cannot be read: {error.strerror or error}") from None
     if not found:
         raise DataError(f"{name}: has no row; must be the errors file of a job that had bad rows")
-    return {row.number: row for row in found}
+    rows: dict[int, ErrorRow] = {}
+    for row in found:
+        before = rows.setdefault(row.number, row)
+        if replace(before, rest_lost=row.rest_lost) != row:
+            raise DataError(
+                f"{name}: has two rows {row.number}, of {before.file}, line {before.line}, and of {row.file}, "
+                f"line {row.line}; must be the errors file of one job: answer those of several jobs one after the other"
+            )
+        rows[row.number] = replace(row, rest_lost=before.rest_lost or row.rest_lost)
+    return rows
 
 
 class Retried:

@@ -76,6 +76,20 @@ def test_a_pipe_of_bad_rows_is_read_once(tmp_path: Path, make_job: MakeJob) -> N
         assert make_job(source, tmp_path / "more.jsonl", retry_errors=f"/dev/fd/{reading}").run().rows == 3
 
 
+def test_errors_files_of_several_jobs_are_not_one(tmp_path: Path, make_job: MakeJob) -> None:
+    both = b""
+    for name in ("a", "b"):
+        source = write_rows(tmp_path / f"{name}.jsonl", with_bad_rows())
+        job = make_job(source, tmp_path / f"{name}-out.jsonl")
+        job.run()
+        both += (errors := Path(str(job.errors_file)).read_bytes())
+    (tmp_path / "twice.jsonl").write_bytes(errors + errors)
+    assert make_job(source, tmp_path / "more.jsonl", retry_errors=tmp_path / "twice.jsonl").run().rows == 3
+    (tmp_path / "both.jsonl").write_bytes(both)
+    with pytest.raises(DataError, match=r"has two rows 30, of .*a\.jsonl, line 31, and of .*b\.jsonl, line 31"):
+        make_job(source, tmp_path / "other.jsonl", retry_errors=tmp_path / "both.jsonl").run()
+
+
 def test_what_cannot_be_retried(tmp_path: Path, make_job: MakeJob) -> None:
     source, errors = write_rows(tmp_path / "in.jsonl", some_rows(9)), tmp_path / "errors.jsonl"
 

@@ -68,7 +68,7 @@ def test_a_uri_of_this_machine_is_its_path(tmp_path: Path, make_job: MakeJob, nu
     """No output takes the place of an input, or lies in an input folder, that is named by a URI."""
     (tmp_path / "corpus 1").mkdir()
     source = write_rows(tmp_path / "corpus 1" / "in.jsonl", some_rows(9))
-    errors = write_rows(tmp_path / "out.jsonl.errors.jsonl", [row | {"index": 0} for row in some_rows(9)])
+    errors = write_rows(tmp_path / "out.jsonl.errors.jsonl", [row | {"index": i} for i, row in enumerate(some_rows(9))])
     uri, out = uris(source)[number], tmp_path / "out.jsonl"
     for force in (False, True):
         refused(tmp_path, make_job(uri, source, force=force), "OUT .*is the input", ConfigError)
