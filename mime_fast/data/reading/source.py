@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from errno import EACCES
 from stat import S_ISREG
 
 from mime_fast.data.reading.options import Reading
@@ -26,9 +27,11 @@ class Source:
     @classmethod
     def file(cls, name: str, reading: Reading) -> Source:
         """A local file. Raises DataError: it is not there, or cannot be read."""
-        if not os.access(name, os.R_OK):
-            why = "Permission denied" if os.path.exists(name) else "No such file or directory"
-            raise DataError(f"{name}: cannot be read: {why}")
-        status = os.stat(name)
+        try:
+            status = os.stat(name)
+            if not os.access(name, os.R_OK):
+                raise PermissionError(EACCES, os.strerror(EACCES))
+        except OSError as error:
+            raise DataError(f"{name}: cannot be read: {error.strerror or error}") from None
         is_regular = S_ISREG(status.st_mode)
         return cls(name, reading, status.st_size if is_regular else 0, status.st_mtime_ns, is_stream=not is_regular)

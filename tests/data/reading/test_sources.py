@@ -265,6 +265,16 @@ def test_a_uri_that_cannot_be_is_refused() -> None:
             find_sources(uri)
 
 
+def test_why_a_file_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.jsonl").write_bytes(LINE)
+    for name, why in (("a.jsonl/b.jsonl", "Not a directory"), ("x" * 300, "File name too long"), ("b", "No such file")):
+        with pytest.raises(DataError, match=f"cannot be read: {why}"):
+            Source.file(f"{tmp_path}/{name}", Reading())
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(DataError, match=r"a\.jsonl: cannot be read: Permission denied"):
+        Source.file(f"{tmp_path}/a.jsonl", Reading())
+
+
 def test_a_glob_drops_nothing_silently(tmp_path: Path) -> None:
     for name in ("s-1.jsonl", "s-3.jsonl"):
         (tmp_path / name).write_bytes(LINE)
