@@ -31,6 +31,8 @@ def job_there(places: Places, job: dict[str, Any], *, restart: bool, force: bool
     before = Manifest.read(places.manifest)
     if before is None:
         _check_state(places)
+    else:
+        _check_names(places, before)
     check_unaccounted(places, before, force=force)
     if before is None or restart:
         return None
@@ -75,6 +77,17 @@ def check_unaccounted(places: Places, manifest: Manifest | None, *, force: bool)
                 f"{told}: {why}; give another OUT, or name it by --out where all names are inputs (force=True "
                 "would replace this one for good)"
             )
+
+
+def _check_names(places: Places, before: Manifest) -> None:
+    """DataError where the manifest is another output's, whose files this job would take for its own, and remove."""
+    ours = {places.target.name, places.errors.name}
+    other = next((one.name for one in (*before.outputs, *before.previous) if one.name not in ours), None)
+    if other is not None and not places.is_folder:
+        raise DataError(
+            f"{places.shown(places.manifest)}: is the manifest of a job that made {other!r}; must be of "
+            f"{places.target.name!r}: remove it, or give another OUT"
+        )
 
 
 def _check_same(places: Places, before: Manifest, job: dict[str, Any]) -> None:

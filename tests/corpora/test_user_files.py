@@ -214,6 +214,15 @@ def test_an_empty_file_is_replaced(tmp_path: Path, make_job: MakeJob, source: Pa
     assert len(out.read_bytes().splitlines()) == 60 and out.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_manifest_of_another_output_is_refused(tmp_path: Path, make_job: MakeJob, source: Path) -> None:
+    """The job would be finished without an OUT, and one that begins anew would remove the other one's."""
+    make_job(source, tmp_path / "out.jsonl").run()
+    shutil.copy(tmp_path / "out.jsonl.manifest.json", tmp_path / "other.jsonl.manifest.json")
+    for options in ({}, {"restart": True}, {"force": True, "restart": True}, {"task": {"seed": 1}}):
+        job = make_job(source, tmp_path / "other.jsonl", **options)
+        refused(tmp_path, job, "is the manifest of a job that made 'out.jsonl'; must be of 'other.jsonl'", DataError)
+
+
 def test_an_output_that_was_changed_is_kept(tmp_path: Path, make_job: MakeJob, source: Path) -> None:
     out = tmp_path / "out.jsonl"
     make_job(source, out).run()
