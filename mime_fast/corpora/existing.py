@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from mime_fast.corpora.manifest import Manifest, changes
+from mime_fast.corpora.output_kinds import is_stream
 from mime_fast.corpora.places import Places, StateFiles
+from mime_fast.data.reading.remote import is_uri
 from mime_fast.errors import DataError
 from mime_fast.streams import tell
 
@@ -42,6 +44,15 @@ def job_there(places: Places, job: dict[str, Any], *, restart: bool, force: bool
         return None
     _check_same(places, before, job)
     return replace(before, finished=None) if is_lost else before
+
+
+def is_finished(output: str | None) -> bool:
+    """Whether a job that is done is there whole at OUT, which is no URI. DataError: its manifest cannot be read."""
+    if output is None or is_stream(output) or is_uri(output):
+        return False
+    places = Places.of(output)
+    manifest = Manifest.read(places.manifest)
+    return manifest is not None and manifest.is_complete(places.folder)
 
 
 def with_size(job: dict[str, Any], before: Manifest) -> dict[str, Any]:

@@ -13,12 +13,14 @@ from mime_fast.config.checks import check_bool, check_int
 from mime_fast.corpora.answerer_spec import AnswererSpec, check_asked
 from mime_fast.corpora.answering import Answerer
 from mime_fast.corpora.chunks import as_they_come, full
+from mime_fast.corpora.existing import is_finished
 from mime_fast.corpora.given import check_instance, check_load_options, path_of, paths_of, share_of
 from mime_fast.corpora.identity import as_it_is, model_files, resolved_search
 from mime_fast.corpora.output_inputs import check_job_outputs
 from mime_fast.corpora.output_kinds import errors_file, is_stream, open_stream, placed
 from mime_fast.corpora.part_work import PartWork, digests
 from mime_fast.corpora.parts import PartResult, Parts
+from mime_fast.corpora.places import Places
 from mime_fast.corpora.production import PendingParts
 from mime_fast.corpora.progress import ProgressBar
 from mime_fast.corpora.retry import Retried
@@ -28,8 +30,9 @@ from mime_fast.data.reading.options import Reading
 from mime_fast.data.reading.reader import Reader
 from mime_fast.data.reading.rows import RawRow
 from mime_fast.data.reading.sources import find_sources
-from mime_fast.errors import ConfigError, DataError
+from mime_fast.errors import ConfigError, DataError, OutputError
 from mime_fast.files import Path_, hash_of, json_bytes, write_json
+from mime_fast.output_checks import check_writable
 from mime_fast.streams import standard_output, tell
 
 if TYPE_CHECKING:
@@ -129,9 +132,14 @@ class CorpusJob:
             BackendError: as `mime_fast.load` and the engine.
         """
         reader = self._reader()
-        self._check_outputs(reader)
+        can_write = self._check_outputs(reader)
         if is_stream(self._output):
             summary = self._run_stream(reader)
+        elif not can_write:
+            parts = Parts.there(Places.of(str(self._output)), self._described(reader), force=self.force)
+            if parts is None or parts.finished is None:
+                raise DataError(f"{self._output}: was changed while the job began; start it again")
+            summary = self._run_parts(reader, parts)
         else:
             job, sources = self._described(reader), [as_it_is(source) for source in reader.sources]
             with (
@@ -197,12 +205,23 @@ class CorpusJob:
         """Where bad rows are written; None without a file or folder as the output."""
         return errors_file(self._output)
 
-    def _check_outputs(self, reader: Reader, *, printed: bool = False) -> None:
+    def _check_outputs(self, reader: Reader, *, printed: bool = False) -> bool:
+        """Whether OUT can be written, which it must be unless the job is finished."""
+        can_write = True
         others = [*([] if self._retry_errors is None else [self._retry_errors]), *map(str, model_files(self.model))]
         inputs = paths_of("inputs", self.inputs)
-        check_job_outputs(self._output, self._summary_file, inputs, reader.sources, others, printed=printed)
-        if self._summary_file not in (None, "-") and not self.force:
-            refuse_other_file(str(self._summary_file))
+        try:
+            check_job_outputs(self._output, self._summary_file, inputs, reader.sources, others, printed=printed)
+        except OutputError:
+            if self.restart or not is_finished(self._output):
+                raise
+            can_write = False
+        if self._summary_file not in (None, "-"):
+            if not can_write:
+                check_writable(str(self._summary_file))
+            if not self.force:
+                refuse_other_file(str(self._summary_file))
+        return can_write
 
     def _run_stream(self, reader: Reader) -> Summary:
         tally, waiting = Tally(), dict[int, RawRow]()

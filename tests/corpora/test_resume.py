@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import mime_fast
 from mime_fast.corpora import answerer_spec, part_work
 from mime_fast.corpora.parts import Parts, write_part
 from mime_fast.corpora.places import Places, StateFiles
-from mime_fast.errors import ConfigError, DataError
+from mime_fast.errors import ConfigError, DataError, OutputError
 from tests.corpora.conftest import MakeJob, some_rows, write_rows
 
 
@@ -77,6 +78,36 @@ def test_a_finished_job_does_nothing(
     assert make_job(source, out).run().rows_now == 400
     told = capsys.readouterr().err
     assert f"warning: {out}.errors.jsonl: is no longer there as a job made it; all of {out} is made anew" in told
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "parts/"])
+def test_a_finished_job_need_not_be_writable(
+    tmp_path: Path, make_job: MakeJob, source: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """An archive, on a file system that is only read, say."""
+    folder, before = tmp_path / "archive", os.access
+    folder.mkdir()
+    out = f"{folder}/{name}"
+    summary = make_job(source, out).run()
+
+    def access(path: Any, mode: int) -> bool:  # root may write anything
+        return before(path, mode) and not (mode == os.W_OK and folder in Path(path).parents)
+
+    def refused(path: Path, *_: object, **__: object) -> None:
+        raise PermissionError(13, f"Permission denied: {path}")
+
+    monkeypatch.setattr(os, "access", access)
+    for method in ("mkdir", "rename", "replace", "rmdir", "touch", "unlink", "write_bytes", "write_text"):
+        monkeypatch.setattr(Path, method, refused)
+    assert make_job(source, out).run() == summary.there_already()
+    assert "finished already" in str(make_job(source, out).preview())
+    for options in ({"restart": True}, {"summary_file": Path(out, "..", "sub", "summary.json")}):
+        with pytest.raises(OutputError, match="cannot be written"):
+            make_job(source, out, **options).run()
+    with pytest.raises(DataError, match=r"is another job's: task\.seed was 0, now 1"):
+        make_job(source, out, task={"seed": 1}).run()
+    with pytest.raises(DataError, match="rows are bad"):
+        make_job(source, out, max_errors=0).run()
 
 
 @pytest.mark.parametrize("change", ["empty", "remove", "older"])
