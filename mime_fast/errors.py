@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any, Self
 
-_NAMED = re.compile(r"dialogues \[([\d, ]+)\] of this batch")
+_NUMBERED = re.compile(r"( (?:for|of) dialogues )\[([\d, ]+)\]( of this batch)")  # as back ends name dialogues
 
 
 class MimeFastError(Exception):
@@ -27,9 +27,13 @@ class MimeFastError(Exception):
         def of(numbers: Iterable[int]) -> list[int]:
             return sorted({int(dialogue) for number in numbers for dialogue in owners(number)})
 
-        text = _NAMED.sub(lambda named: f"dialogues {of(map(int, named[1].split(',')))} of this batch", str(self))
+        text = _NUMBERED.sub(lambda named: f"{named[1]}{of(map(int, named[2].split(',')))}{named[3]}", str(self))
         self.args = (text, *self.args[1:])
         return self.about(of(self.dialogues))
+
+    def unnumbered(self) -> str:
+        """The text without the dialogues' numbers, for where it stands beside one of them."""
+        return _NUMBERED.sub("", str(self))
 
 
 class ConfigError(MimeFastError, ValueError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from mime_fast.engine.engine import Engine
     from mime_fast.engine.results import Reply, Score
 
-_OF_THE_BATCH = re.compile(r" (for|of) dialogues \[[\d, ]+\] of this batch")
 
 Found = tuple[list[Row | BadRow], Ready | None, Any]  # rows, the good ones as the back end took them, what it returned
 
@@ -151,7 +149,7 @@ class Answerer:
 
 def _without(chunk: Sequence[RawRow], rows: Sequence[Row | BadRow], error: MimeFastError) -> list[Row | BadRow]:
     """The rows, those that the error is about as bad ones; it counts only good rows."""
-    reason = _OF_THE_BATCH.sub("", str(error))
+    reason = error.unnumbered()
     good = [place for place, row in enumerate(rows) if isinstance(row, Row)]
     left = list(rows)
     for dialogue in error.dialogues:
