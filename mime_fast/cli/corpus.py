@@ -15,7 +15,7 @@ from mime_fast.errors import ConfigError
 from mime_fast.terminal import is_terminal
 
 if TYPE_CHECKING:
-    from mime_fast.corpora.job import Show
+    from mime_fast.corpora.stream_work import Show
     from mime_fast.corpora.tasks import Task
     from mime_fast.data.reading.rows import RawRow
 

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mime_fast._version import __version__
 from mime_fast.config.checks import check_bool, check_int
 from mime_fast.corpora.answerer_spec import AnswererSpec, check_asked
-from mime_fast.corpora.answering import Answerer
-from mime_fast.corpora.chunks import as_they_come, full
 from mime_fast.corpora.existing import is_finished
 from mime_fast.corpora.given import check_instance, check_load_options, path_of, paths_of, share_of
 from mime_fast.corpora.identity import as_it_is, model_files, resolved_search
 from mime_fast.corpora.output_inputs import check_job_outputs
-from mime_fast.corpora.output_kinds import errors_file, is_stream, open_stream, placed
+from mime_fast.corpora.output_kinds import errors_file, is_stream, placed
 from mime_fast.corpora.part_work import PartWork, digests
 from mime_fast.corpora.parts import PartResult, Parts
 from mime_fast.corpora.places import Places
 from mime_fast.corpora.production import PendingParts
 from mime_fast.corpora.progress import ProgressBar
 from mime_fast.corpora.retry import Retried
+from mime_fast.corpora.stream_work import Show, answer_as_they_come
 from mime_fast.corpora.summary import Summary, Tally, refuse_other_file
 from mime_fast.corpora.tasks import Task
 from mime_fast.data.reading.options import Reading
 from mime_fast.data.reading.reader import Reader
-from mime_fast.data.reading.rows import RawRow
 from mime_fast.data.reading.sources import find_sources
 from mime_fast.errors import ConfigError, DataError, OutputError
 from mime_fast.files import Path_, hash_of, json_bytes, write_json
@@ -39,7 +36,6 @@ if TYPE_CHECKING:
     from mime_fast.corpora.preview import OutputState, Preview
     from mime_fast.engine.engine import Engine
 
-Show = Callable[[RawRow, Mapping[str, Any]], bytes]
 ENOUGH = 1000  # rows after which a share of bad ones says something
 
 
@@ -224,36 +220,21 @@ class CorpusJob:
         return can_write
 
     def _run_stream(self, reader: Reader) -> Summary:
-        tally, waiting = Tally(), dict[int, RawRow]()
         progress = ProgressBar(quiet=self.quiet)
-        pauses = any(source.size == 0 for source in reader.sources)  # a pipe, a terminal
         try:
-            answerer = _made_now(self._spec(), progress)
-            if self.loaded is not None:
-                self.loaded(answerer.engine)
-            coming = _noted((as_they_come if pauses else full)(reader), waiting, progress)
-            with open_stream(self._output) as (stream, written), closing(answerer.answers_of(coming)) as answers:
-                writer = written.writer(stream, self.task.kind)
-                for answered in answers:
-                    for one in answered:
-                        if one.bad is not None:
-                            progress.note(str(one.bad))
-                    found = [(waiting.pop(one.place), one.record) for one in answered]
-                    good = [(row, record) for row, record in found if record is not None]
-                    if self.show is None:
-                        writer.add([record for _, record in good])
-                    else:
-                        stream.write(b"".join(self.show(row, record) for row, record in good))
-                    stream.flush()
-                    tally.add(answered)
-                    progress.add(Tally.of(answered), reader.estimated_rows())
-                    self._check_errors(tally, last=False)
-                writer.finish()
+            tally = answer_as_they_come(
+                self._spec(),
+                reader,
+                self._output,
+                progress,
+                show=self.show,
+                loaded=self.loaded,
+                check=partial(self._check_errors, last=False),
+            )
         finally:
             progress.close()
         self._check_errors(tally, last=True)
-        whole = Tally.total([tally])
-        return self._summary(whole, whole, progress)
+        return self._summary(tally, tally, progress)
 
     def _run_parts(self, reader: Reader, parts: Parts) -> Summary:
         before = parts.tally()
@@ -344,23 +325,6 @@ class CorpusJob:
 
     def _spec(self) -> AnswererSpec:
         return AnswererSpec(self.task, path_of("model", self.model), dict(self.load_options), self.strict)
-
-
-def _made_now(spec: AnswererSpec, progress: ProgressBar) -> Answerer:
-    """The answerer, and how long it took."""
-    started = time.monotonic()
-    answerer = spec.make()
-    progress.loaded(time.monotonic() - started)
-    return answerer
-
-
-def _noted(chunks: Iterable[list[RawRow]], waiting: dict[int, RawRow], progress: ProgressBar) -> Iterator[list[RawRow]]:
-    """The chunks; their rows are in `waiting`, by place, and the clock starts with the first one."""
-    for number, chunk in enumerate(chunks):
-        if number == 0:
-            progress.start()
-        waiting.update((row.index, row) for row in chunk)
-        yield chunk
 
 
 def _is_known(parts: Parts, reader: Reader) -> bool:

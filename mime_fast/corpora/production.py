@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -96,9 +95,7 @@ class PendingParts:
             raise DataError(f"{output}: the input changed while it was read: {row} rows came, {total} were counted")
 
     def _loaded(self, work: PartWork) -> Answerer:
-        started = time.monotonic()
-        answerer = work.spec.make()
-        self.progress.loaded(time.monotonic() - started)
+        answerer = self.progress.timed(work.spec.make)
         if self.loaded is not None:
             self.loaded(answerer.engine)
         return answerer

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 from mime_fast.corpora.summary import Tally
 from mime_fast.progress import Bar
 
+Loaded = TypeVar("Loaded")
 EVERY = 30.0  # seconds between plain lines
 
 
@@ -28,6 +31,13 @@ class ProgressBar:
     def seconds(self) -> float:
         """Since the first row, or since the engine was loaded."""
         return max(time.monotonic() - self._started, 1e-9)
+
+    def timed(self, load: Callable[[], Loaded]) -> Loaded:
+        """What `load` makes, and how long it took."""
+        started = time.monotonic()
+        made = load()
+        self.loaded(time.monotonic() - started)
+        return made
 
     def loaded(self, seconds: float) -> None:
         """An engine is there after so many seconds; the clock of the rows starts with the first one."""
