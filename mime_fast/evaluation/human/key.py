@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from mime_fast.config.checks import check_bool, check_int
@@ -14,6 +13,7 @@ from mime_fast.emotions import INDEX
 from mime_fast.errors import DataError
 from mime_fast.evaluation.human.sampling import Instance
 from mime_fast.evaluation.human.study import MOST_ANNOTATORS, Compared, Rated, SheetRow, Study
+from mime_fast.evaluation.json_file import read_json
 
 FORMAT = "mime_fast human study 1"
 
@@ -34,12 +34,7 @@ def read_key(path: str | os.PathLike[str]) -> Study:
     Raises:
         DataError: it cannot be read, is no key, or does not fit together.
     """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not readable as JSON ({error})") from None
+    content = read_json(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise DataError(f"{path}: not a key; the key.json of mime-fast human sample is expected")
     try:

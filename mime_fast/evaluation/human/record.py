@@ -18,6 +18,7 @@ from mime_fast.evaluation.human.markdown import share
 from mime_fast.evaluation.human.study import Study
 from mime_fast.evaluation.human.voters import Voter, name_voters
 from mime_fast.evaluation.human.votes import ballots, judge
+from mime_fast.evaluation.json_file import read_json
 from mime_fast.evaluation.markdown import safe, table
 
 FORMAT = "mime_fast preference study 1"
@@ -101,12 +102,7 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         DataError: it cannot be read, or is no record.
     """
-    try:
-        record = json.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not readable as JSON ({error})") from None
+    record = read_json(path)
     needed = {"tag", "split", "draw", "seed", "voters", "ab", "agreement"}
     if not isinstance(record, dict) or record.get("format") != FORMAT or not needed <= record.keys():
         raise DataError(f"{path}: not a record; a file that mime-fast human report --record wrote is expected")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +11,7 @@ import numpy.typing as npt
 
 from mime_fast.emotions import INDEX, LABELS, polarity
 from mime_fast.errors import DataError
+from mime_fast.evaluation.json_file import read_json
 from mime_fast.evaluation.pictures.figure import COLOURS, LABEL_SIZE, WIDTH
 
 if TYPE_CHECKING:
@@ -58,12 +57,7 @@ def read_confusion(path: str | os.PathLike[str]) -> Confusion:
     Raises:
         DataError: no such file, not a report, a report without likelihood figures, or a malformed matrix.
     """
-    try:
-        report = json.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not readable as JSON ({error})") from None
+    report = read_json(path)
     details = report.get("details") if isinstance(report, dict) else None
     if isinstance(report, dict) and "models" in report:
         raise DataError(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mime_fast.emotions import INDEX, emotion_index, polarity
 from mime_fast.errors import DataError
+from mime_fast.evaluation.json_file import read_json
 from mime_fast.evaluation.pictures.figure import COLOURS, LABEL_SIZE, WIDTH
 
 if TYPE_CHECKING:
@@ -22,12 +21,7 @@ def read_emotions(path: str | os.PathLike[str]) -> dict[str, int]:
     Raises:
         DataError: no such file, not a summary, or one that counts nothing.
     """
-    try:
-        found = json.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not readable as JSON ({error})") from None
+    found = read_json(path)
     if isinstance(found, dict) and isinstance(found.get("finished"), dict):
         found = found["finished"].get("summary")
     counts = found.get("emotions") if isinstance(found, dict) else None
