@@ -100,7 +100,7 @@ def _settle(defaults: GenerationConfig, chosen: dict[str, Any]) -> dict[str, Any
         idle = [
             f"{name}={value!r}"
             for name, value in chosen.items()
-            if OPTIONS[name].sampling and value != getattr(GenerationConfig, name)
+            if OPTIONS[name].sampling and value not in (getattr(GenerationConfig, name), getattr(defaults, name))
         ]
         if idle:
             raise ConfigError(f"{', '.join(idle)} without do_sample=True: sampling options need it")

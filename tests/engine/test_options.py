@@ -43,6 +43,13 @@ def test_sampling_options_without_sampling_are_refused() -> None:
     assert resolve(SAMPLING, temperature=0.5).temperature == 0.5
 
 
+def test_a_whole_config_is_taken() -> None:
+    """As `**config.to_dict()`, with the model's own sampling options, which beams leave aside."""
+    beams = resolve(SAMPLING, num_beams=5)
+    assert resolve(SAMPLING, **beams.to_dict()) == beams
+    assert resolve(SAMPLING, **SAMPLING.replace(do_sample=False).to_dict()) == SAMPLING.replace(do_sample=False)
+
+
 def test_a_length_penalty_where_the_best_draw_is_chosen_is_refused() -> None:
     several = SAMPLING.replace(best_of=8)
     with pytest.raises(ConfigError, match=r"length_penalty=0\.5 with best_of=8: must be 1"):
