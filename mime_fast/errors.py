@@ -72,4 +72,7 @@ class BackendError(MimeFastError, RuntimeError):
 
 
 class MissingPackage(BackendError, ImportError):
-    """What was asked for needs a package that is not installed; the message names the extra that installs it."""
+    """What was asked for needs a package that is not installed; the message names the extra that installs it.
+
+    `load`, which chooses among back ends, says that none can run by a plain BackendError.
+    """

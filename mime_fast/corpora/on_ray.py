@@ -22,7 +22,7 @@ from mime_fast.data.reading.options import Columns
 from mime_fast.data.reading.reader import Reader
 from mime_fast.data.reading.rows import RawRow
 from mime_fast.data.reading.source import Source
-from mime_fast.errors import BackendError, ConfigError, MimeFastError
+from mime_fast.errors import BackendError, ConfigError, MimeFastError, MissingPackage
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -104,7 +104,7 @@ def answers_on_ray(pending: PendingParts, workers: int, address: str) -> Iterato
 
     Raises:
         ConfigError: standard input, or an address of no cluster.
-        BackendError: Ray is not there, or failed. What the actors raise.
+        BackendError: Ray is not there (MissingPackage), or failed. What the actors raise.
     """
     if any(source.is_standard_input for source in pending.reader.sources):
         raise ConfigError("standard input cannot be read by Ray; the input must be files")
@@ -143,7 +143,7 @@ def cluster(address: str = "") -> Iterator[Any]:
         import ray
         from ray import data
     except ImportError as error:
-        raise BackendError(f"Ray Data is needed ({error}): pip install 'mime-fast[ray]'") from None
+        raise MissingPackage(f"Ray Data is needed ({error}): pip install 'mime-fast[ray]'") from None
     ours = not ray.is_initialized()
     try:
         if ours:

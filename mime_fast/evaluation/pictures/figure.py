@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from mime_fast.errors import BackendError, ConfigError
+from mime_fast.errors import ConfigError, MissingPackage
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,11 +32,11 @@ def check_suffix(path: str | os.PathLike[str]) -> str:
 
 
 def check_matplotlib() -> None:
-    """BackendError if matplotlib cannot be imported."""
+    """MissingPackage if Matplotlib cannot be imported."""
     try:
         import matplotlib.figure  # noqa: F401 (asked for here, used by the drawing functions)
     except ImportError as error:
-        raise BackendError(f"plots need Matplotlib ({error}): pip install 'mime-fast[plots]'") from None
+        raise MissingPackage(f"plots need Matplotlib ({error}): pip install 'mime-fast[plots]'") from None
 
 
 def save_figure(figure: Figure, stream: BinaryIO, file_format: str, width: int, creator: str = "mime-fast") -> None:
