@@ -165,7 +165,8 @@ class Stage(Config):
     @property
     def classifier_alone(self) -> bool:
         """Whether nothing but L_cls has a weight, so that no response is decoded."""
-        return not any((self.beta, self.gamma, self.mixture_weight, self.risk_weight))
+        of_mime = self.beta, self.mixture_weight
+        return not any((self.gamma, self.risk_weight, *(of_mime if self.model_type == "mime" else ())))
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed; `max_steps` cuts teachers' steps, reranker contexts and rating epochs."""

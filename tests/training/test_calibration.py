@@ -85,3 +85,5 @@ def test_a_stage_saves_calibrated_weights_and_trains_on_without(tmp_path: Path, 
 def test_a_classifier_alone_has_nothing_to_calibrate() -> None:
     with pytest.raises(ConfigError, match="calibrate=true in a stage that decodes nothing"):
         stage(calibrate=True, beta=0.0, gamma=0.0)
+    with pytest.raises(ConfigError, match="calibrate=true in a stage that decodes nothing"):
+        stage(model_type="multi-tr", calibrate=True, gamma=0.0, mixture_weight=1.0)  # a term of MIME only
