@@ -98,6 +98,11 @@ class CorpusJob:
             check_int("part_rows", self.part_rows, 1, 2**40)
         for name in ("strict", "restart", "force", "quiet"):
             check_bool(name, getattr(self, name))
+        for name in ("show", "loaded"):
+            if getattr(self, name) is not None and not callable(getattr(self, name)):
+                raise ConfigError(f"{name}={getattr(self, name)!r}: must be a function, or None")
+        if not isinstance(self.ray_address, str | None):
+            raise ConfigError(f"ray_address={self.ray_address!r}: must be text, or None")
         plain: dict[str, Any] = {
             name: path_of(name, getattr(self, name)) for name in ("output", "model", "summary_file", "retry_errors")
         }

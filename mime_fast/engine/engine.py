@@ -112,8 +112,8 @@ class Engine:
         Args:
             dialogues: lists of utterances, the user's first and last; text, or lower-case tokens that are taken as they
                 are.
-            prefixes: words that the reply begins with, text or tokens, one or None (no prefix) per dialogue. They stay
-                as given in `text` and `tokens`, also words that the model does not know.
+            prefixes: words that the reply begins with, text (which becomes lower-case words, as an utterance does) or
+                tokens, one or None (no prefix) per dialogue. These words stay, also those that the model does not know.
             stochastic: sample the emotion mixture; False: z = mu (the paper's "w/o STC"). A baseline has no mixture.
             seed: from 0 to 2^64 - 1, one for all or one a dialogue.
             request_ids: numbers that distinguish requests of one seed; 0 .. n - 1 by default.
@@ -128,6 +128,7 @@ class Engine:
         Raises:
             InputError: a dialogue, prefix, seed, request id or emotion cannot be used; the message names the dialogue.
             ConfigError: an option is not allowed.
+            BackendError: the model gives NaN; its `dialogues` says for which.
         """
         refuse_unknown(search, others_of(self.generate))
         options = self.search_options(search)

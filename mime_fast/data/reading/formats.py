@@ -14,7 +14,7 @@ from mime_fast.data.reading.parquet_table import read_parquet
 from mime_fast.data.reading.remote import is_uri
 from mime_fast.data.reading.separated_text import read_text
 from mime_fast.data.reading.text import text_of
-from mime_fast.errors import ConfigError, DataError
+from mime_fast.errors import DataError
 
 
 class Format(NamedTuple):
@@ -33,12 +33,6 @@ FORMATS = {
 }
 _COMPRESSED = (".gz", ".gzip", ".zst", ".zstd")
 READABLE = ", ".join(ending for format in FORMATS.values() for ending in format.endings)
-
-
-def check_format(name: str) -> None:
-    """Raises ConfigError where there is no such format."""
-    if name not in ("auto", *FORMATS):
-        raise ConfigError(f"input format {name!r}: must be one of auto, {', '.join(FORMATS)}")
 
 
 def format_of_name(name: str) -> str | None:

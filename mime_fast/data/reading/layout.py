@@ -106,8 +106,8 @@ class Layout:
 
 def _check_empathetic(names: Sequence[str], where: str) -> None:
     if not set(empathetic.NEEDED) <= set(names):
-        expected = ",".join(empathetic.COLUMNS)
-        raise DataError(f"{where}, line 1: header {','.join(names)[:120]!r}; expected {expected!r}")
+        found = f"{len(names)} column{'s' * (len(names) != 1)}, {', '.join(map(repr, names))[:120]}"
+        raise DataError(f"{where}, line 1: a header of {found}; expected the columns {', '.join(empathetic.COLUMNS)}")
 
 
 def _empathetic(names: Sequence[str], where: str, columns: Columns) -> tuple[str, ...]:

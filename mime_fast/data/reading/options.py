@@ -14,6 +14,7 @@ Quoting = Literal["auto", "csv", "none"]
 Turns = Literal["last", "all"]
 
 MAX_ROW_BYTES = 1 << 26
+FORMAT_NAMES = "jsonl", "csv", "tsv", "parquet", "text"  # formats.py says what they are
 SEPARATOR = "__eou__"
 
 
@@ -22,7 +23,7 @@ class Reading:
     """What applies to all files of an input.
 
     Args:
-        format: a name of `formats.FORMATS`, or "auto": by the file's name, else by its first bytes.
+        format: one of `FORMAT_NAMES`, or "auto": by the file's name, else by its first bytes.
         encoding: of text files, a name that Python knows. A byte order mark says more than this.
         delimiter: between the cells of a table; None: the one with which the header has the wanted columns.
         quoting: "csv": a cell that begins with a double quote ends with one and may contain delimiters and line breaks;
@@ -42,6 +43,8 @@ class Reading:
     max_row_bytes: int = MAX_ROW_BYTES
 
     def __post_init__(self) -> None:
+        if self.format not in ("auto", *FORMAT_NAMES):
+            raise ConfigError(f"format={self.format!r}: must be one of auto, {', '.join(FORMAT_NAMES)}")
         try:
             codecs.lookup(self.encoding)
             "".encode(self.encoding)  # base64 and its like are no encodings of text

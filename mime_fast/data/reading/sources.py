@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from mime_fast.data.reading.formats import READABLE, check_format, format_of_name
+from mime_fast.data.reading.formats import READABLE, format_of_name
 from mime_fast.data.reading.options import Reading
 from mime_fast.data.reading.remote import find_remote, is_uri, plain_path
 from mime_fast.data.reading.source import STANDARD_INPUT, Source
@@ -38,7 +38,6 @@ def find_sources(
         ConfigError: a format that there is not.
     """
     reading = reading or Reading()
-    check_format(reading.format)
     names = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
     sources = [source for name in names for source in _find(os.fspath(name), reading, tell)]
     if sum(source.is_standard_input for source in sources) > 1:

@@ -19,8 +19,8 @@ from pyarrow import parquet
 
 from mime_fast.corpora.places import Places
 from mime_fast.data.empathetic_dialogues import read_pairs
-from mime_fast.data.reading.formats import format_of_name
-from mime_fast.data.reading.options import Reading
+from mime_fast.data.reading.formats import FORMATS, format_of_name
+from mime_fast.data.reading.options import FORMAT_NAMES, Reading
 from mime_fast.data.reading.remote import find_remote, open_remote
 from mime_fast.data.reading.source import Source
 from mime_fast.data.reading.sources import find_sources
@@ -114,8 +114,12 @@ def test_a_file_without_a_format_is_refused_before_its_rows_are_answered(tmp_pat
         rows_of(tmp_path / "README")
     (tmp_path / "README").write_bytes(b"\n" + LINE)
     assert len(rows_of(tmp_path / "README")) == 1
-    with pytest.raises(ConfigError, match="input format 'xml': must be one of auto, jsonl"):
+    with pytest.raises(ConfigError, match="format='xml': must be one of auto, jsonl"):
         rows_of(tmp_path / "README", format="xml")
+
+
+def test_formats_have_the_names_that_options_know() -> None:
+    assert tuple(FORMATS) == FORMAT_NAMES
 
 
 def test_pipes_are_read_once(tmp_path: Path) -> None:
