@@ -37,7 +37,7 @@ def add_reading_options(parser: ArgumentParser) -> None:
     group.add_argument(
         "--turns",
         choices=["last", "all"],
-        help="a context is a whole dialogue; last: its last listener turn is the response; all: every one, a row each",
+        help="a context is a whole dialogue; last: its last turn is the response; all: each listener turn, a row each",
     )
     _add_encoding_and_quoting(group)
     group.add_argument(

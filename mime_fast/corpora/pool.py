@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing import get_context
 from typing import Self
@@ -64,7 +66,9 @@ class Pool:
         running: set[Future[tuple[int, PartResult]]] = set()
         try:
             for number, rows in todo:
-                running.add(self._pool.submit(run_worker, number, list(rows)))
+                taken = list(rows)
+                with _without_interrupts():
+                    running.add(self._pool.submit(run_worker, number, taken))
                 if len(running) > self._workers:
                     done, running = wait(running, return_when=FIRST_COMPLETED)
                     yield from (future.result() for future in done)
@@ -76,6 +80,16 @@ class Pool:
                 "a worker process ended before its work did (too little memory? a script that starts the job "
                 "outside of `if __name__ == '__main__':`?); what is done is kept: start the job again"
             ) from None
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """What begins in the block, a process that still imports included, has Ctrl-C blocked; here it comes after it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _threads(work: PartWork, workers: int) -> int | None:

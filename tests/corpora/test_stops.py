@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent import futures
 from contextlib import closing
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -103,6 +105,25 @@ def _interrupted(job: CorpusJob, number: int) -> None:
             job.run()
     except (KeyboardInterrupt, Terminated):
         os._exit(number)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="asks /proc which signals are blocked")
+def test_workers_know_no_ctrl_c_from_their_first_instruction_on(
+    tmp_path: Path, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A terminal sends it to them, too, and while they import it would be a traceback of each."""
+    blocked: list[int] = []
+
+    def looked(*asked: Any, **named: Any) -> Any:
+        states = [Path(f"/proc/{child.pid}/status").read_text() for child in multiprocessing.active_children()]
+        blocked.extend(int(state.split("SigBlk:")[1].split()[0], 16) for state in states)
+        return futures.wait(*asked, **named)
+
+    monkeypatch.setattr("mime_fast.corpora.pool.wait", looked)
+    source = write_rows(tmp_path / "in.jsonl", some_rows(40))
+    make_job(source, tmp_path / "out.jsonl", kind="classify", part_rows=10, workers=2).run()
+    assert blocked and all(mask & 1 << (signal.SIGINT - 1) for mask in blocked)
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -73,9 +73,9 @@ class Columns:
         response, id, seed: None: the column of that name, where there is one.
         emotion: None: not read.
         separator: between the utterances of a context that is one text; None: `__eou__`.
-        turns: for columns that contain whole dialogues. "last": the listener's last turn is the response, all before it
-            the context; "all": every listener's turn becomes a row. None: "last" for chat messages and text files,
-            and a context as it is elsewhere.
+        turns: for columns that contain whole dialogues. "last": the last turn, a listener's where it is scored, is the
+            response, all before it the context; "all": every listener's turn becomes a row. None: "last" for chat
+            messages and text files, and a context as it is elsewhere.
 
     Raises:
         ConfigError: a value is not allowed.
