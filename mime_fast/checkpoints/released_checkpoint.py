@@ -8,6 +8,7 @@ import pickle
 import re
 import warnings
 import zipfile
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from mime_fast.errors import CheckpointError
 
 ARCHIVE = b"PK\x03\x04"  # how the files of torch.save begin; the older ones are pickles, this many, before the numbers
 OLD_PICKLES = 5
+DIRECTORY = 0x10  # of an entry's attributes; torch.load then leaves its memory as it is, Python reads the entry
 
 WRAPPERS = ("module", "model", "_orig_mod", "net", "network")  # names that a model has inside another module
 MOST_WRAPPERS = 16  # of each name, one inside another
@@ -96,8 +98,15 @@ def _check_archive(path: Path, size: int) -> None:
         entries = archive.infolist()
         if packed := [entry.filename for entry in entries if entry.compress_type != zipfile.ZIP_STORED]:
             raise CheckpointError(f"refused: {packed[0]} in it is compressed; torch.save only stores")
+        if strange := [entry.filename for entry in entries if not _is_read_alike(entry)]:
+            raise CheckpointError(
+                f"damaged: {strange[0]} in it has content and is marked as a folder, or has two sizes"
+            )
         if sum(entry.file_size for entry in entries) > size:
             raise CheckpointError("refused: what is in it is larger than the file")
+        names = Counter(entry.filename.lower() for entry in entries)  # torch.load finds them in either case
+        if len(names) < len(entries):
+            raise CheckpointError(f"damaged: {names.most_common(1)[0][0]} is in it more than once")
         if not any(entry.CRC for entry in entries):  # torch.save can leave them out
             for entry in entries:
                 del entry.CRC
@@ -106,6 +115,12 @@ def _check_archive(path: Path, size: int) -> None:
         for entry in entries:
             if entry.filename.lower().endswith(".pkl"):
                 check_pickle(io.BytesIO(archive.read(entry)), size)
+
+
+def _is_read_alike(entry: zipfile.ZipInfo) -> bool:
+    """Whether torch.load reads what zipfile reads: of a folder, or of what is stored in 0 bytes, it reads nothing."""
+    folder = entry.filename.endswith("/") or entry.external_attr & DIRECTORY
+    return entry.compress_size == entry.file_size and not (folder and entry.file_size)
 
 
 def _is_safetensors(path: str | os.PathLike[str]) -> bool:

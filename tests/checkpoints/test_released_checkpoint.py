@@ -65,6 +65,49 @@ def test_a_damaged_checkpoint(tmp_path: Path) -> None:
     assert message.endswith(" in it has another checksum than when it was saved")
 
 
+def central(path: Path, name: str) -> tuple[bytearray, int]:
+    """A file's bytes, and where an entry is in its list of entries."""
+    with zipfile.ZipFile(path) as archive:
+        start = archive.start_dir
+    content = bytearray(path.read_bytes())
+    return content, content.index(name.encode(), start) - 46
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "checksums"),
+    [(38, 0x10, True), (38, 0x30, False), (20, 0, False)],
+    ids=["folder", "folder without checksums", "stored in 0 bytes"],
+)
+def test_an_entry_that_torch_would_leave_unread(tmp_path: Path, place: int, value: int, checksums: bool) -> None:
+    """One bit, and its weights would be what the memory had."""
+    path = tmp_path / "model.pt"
+    torch.serialization.set_crc32_options(checksums)
+    try:
+        save_released(path, released_state())
+    finally:
+        torch.serialization.set_crc32_options(True)
+    content, entry = central(path, "model/data/7")
+    content[entry + place : entry + place + 2] = value.to_bytes(2, "little")
+    path.write_bytes(content)
+    assert refused(path).startswith(f"{path}: damaged: model/data/7 in it has content and is marked as a folder")
+
+
+def test_a_checkpoint_with_an_entry_twice(tmp_path: Path) -> None:
+    """Its checksum is looked at in one of the two, and torch.load may read the other."""
+    path = save_released(tmp_path / "model.pt", released_state())
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("Model/data/7", b"")
+    assert "damaged: model/data/7 is in it more than once" in refused(path)
+
+
+def test_folders_in_an_archive_are_nothing(tmp_path: Path) -> None:
+    """As other programs that write archives list them."""
+    path = save_released(tmp_path / "model.pt", released_state())
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.mkdir("model/data")
+    assert set(read_checkpoint(path)["model"]) == set(released_state())
+
+
 def test_a_compressed_checkpoint(tmp_path: Path) -> None:
     """A small one could become more than the memory."""
     path = save_released(tmp_path / "model.pt", released_state())
