@@ -113,7 +113,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         nargs="+",
         action="extend",
         metavar="WHO",
-        help="who the annotators are: person, or model:NAME for a language model; one for all, or one for each",
+        help="who the annotators are: person, or model:NAME for a language model; one for all, or one for each, "
+        "the fourth included if it voted",
     )
     report.add_argument("--note", metavar="TEXT", help="for --record, what else a reader should know")
     report.add_argument(
@@ -206,10 +207,11 @@ def run_report(args: Namespace) -> int:
     check_flags(args, ("json", "out", "record"), read)
     check_flags(args, ("json", "out"), read, made_by=REPORT_BY)
     made = key.read_key(args.key)
-    voters = None if args.voters is None else parse_voters(args.voters, made.annotators)
     if args.record is not None and not args.force:
         record.check_free(args.record, made.tag)
     given = answers.collect(made, [sheets.read_sheet(path) for path in args.sheets])
+    asked = made.annotators + votes.has_fourth(made, given)
+    voters = None if args.voters is None else parse_voters(args.voters, asked)
     if given.faults and not args.partial:
         raise DataError(_refusal(given))
     found = figures.study_figures(made, given, voters=voters, number=args.bootstrap, seed=args.seed)

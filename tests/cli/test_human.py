@@ -141,6 +141,13 @@ def test_a_dispute_asks_for_a_fourth_sheet(run: Run, sampled: Path) -> None:
     settled = run("human", "report", "--key", key, *filled, fourth)
     assert (settled.code, settled.err) == (0, "")
     assert "| Wise vs. Dull | 93.8 % [" in settled.out and "| 32 | 0 | 0 |" in settled.out
+    record = sampled.parent / "wise.json"
+    given = ("human", "report", "--key", key, *filled, fourth, "--record", record, "--voters", *["person"] * 3)
+    assert "3 voters for 4 annotators" in run(*given).err
+    named = run(*given, "model:Made Up 1")
+    assert (named.code, named.err) == (0, "")
+    assert ": 3 people; and annotator 4, 1 language model (Made Up 1), where they had no majority" in named.out
+    assert json.loads(record.read_text())["fourth"]["votes"] == 2
 
 
 def test_a_study_is_tallied_and_recorded_without_a_fourth(run: Run, sampled: Path, tmp_path: Path) -> None:

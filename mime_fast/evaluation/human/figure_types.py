@@ -46,6 +46,14 @@ class Kappa(Interval):
     items: int
 
 
+class Fourth(TypedDict):
+    """The one more annotator, of whom verdicts without a majority are asked."""
+
+    annotator: int
+    votes: int  # on verdicts that it was asked of
+    voter: dict[str, Any] | None
+
+
 class About(TypedDict):
     """What was judged, by whom, and how intervals were made."""
 
@@ -54,7 +62,8 @@ class About(TypedDict):
     draw: str | None
     seed: int
     annotators: int
-    voters: list[dict[str, Any]] | None
+    voters: list[dict[str, Any]] | None  # of the first round
+    fourth: Fourth | None  # None where no answer of one came
     instances: int
     systems: dict[str, dict[str, Any]]
     resamples: int

@@ -12,8 +12,8 @@ import numpy as np
 
 from mime_fast.config.checks import check_int
 from mime_fast.emotions import INDEX, polarity
+from mime_fast.evaluation.human.about import describe
 from mime_fast.evaluation.human.agreement import (
-    LEVEL,
     Counts,
     Estimate,
     Floats,
@@ -27,7 +27,6 @@ from mime_fast.evaluation.human.agreement import (
 from mime_fast.evaluation.human.answers import Answers
 from mime_fast.evaluation.human.criteria import CRITERIA, OUTCOMES, RATINGS, Outcome
 from mime_fast.evaluation.human.figure_types import (
-    About,
     Interval,
     Kappa,
     Mean,
@@ -58,8 +57,8 @@ def study_figures(
     percentile intervals of `number` resamples of the dialogues, drawn by `seed`.
 
     Args:
-        voters: one for each annotator of the first round; None where nobody said who they are. Those of whom no answer
-            came are left out.
+        voters: one for each annotator of the first round, then one for the fourth if it voted; None where nobody said
+            who they are. Those of whom no answer came are left out.
 
     Returns:
         `study` (what was judged, by how many), `ratings` [model][group][criterion] with `value`, `low`, `high` and
@@ -76,7 +75,7 @@ def study_figures(
     tables = {model: _table(study, answers, model) for model in study.rated_models}
     ratings = {model: _means(study, table, weights) for model, table in tables.items()}
     return {
-        "study": _about(study, answers, voters, number, seed),
+        "study": describe(study, answers, judged, voters, number, seed),
         "ratings": ratings,
         "best": {criterion: _best(ratings, criterion) for criterion in CRITERIA} if ratings else {},
         "differences": [
@@ -88,25 +87,6 @@ def study_figures(
         "open": dict(Counter(one.verdict for one in judged if one.verdict not in OUTCOMES)),
         "faults": [asdict(fault) for fault in answers.faults],
         "notes": [*answers.notes, *_notes(study, answers, judged)],
-    }
-
-
-def _about(study: Study, answers: Answers, voters: Sequence[Voter] | None, number: int, seed: int) -> About:
-    answered = {annotator for annotator, _ in (*answers.ratings, *answers.choices)}
-    return {
-        "tag": study.tag,
-        "split": study.split,
-        "draw": study.draw,
-        "seed": study.seed,
-        "annotators": study.annotators,
-        "voters": None
-        if voters is None
-        else [asdict(voters[annotator - 1]) for annotator in sorted(answered) if annotator <= len(voters)],
-        "instances": len(study.instances),
-        "systems": study.systems,
-        "resamples": number,
-        "bootstrap_seed": seed,
-        "level": LEVEL,
     }
 
 

@@ -36,8 +36,12 @@ def _draw(about: About) -> str:
 
 
 def _voters(about: About) -> str:
-    voters = about["voters"]
-    return "" if voters is None else f": {safe(name_voters([Voter(**voter) for voter in voters]))}"
+    voters, fourth = about["voters"], about["fourth"]
+    named = "" if voters is None else f": {safe(name_voters([Voter(**voter) for voter in voters]))}"
+    if fourth is None:
+        return named
+    who = "" if fourth["voter"] is None else f", {safe(name_voters([Voter(**fourth['voter'])]))}"
+    return f"{named}; and annotator {fourth['annotator']}{who}, where they had no majority (votes: {fourth['votes']})"
 
 
 def _incomplete(report: StudyFigures) -> list[str]:

@@ -42,7 +42,7 @@ def make_record(study: Study, answers: Answers, figures: StudyFigures, note: str
     return {
         "format": FORMAT,
         "mime_fast": __version__,
-        **{name: figures["study"][name] for name in ("tag", "split", "draw", "seed", "instances", "voters")},
+        **{name: figures["study"][name] for name in ("tag", "split", "draw", "seed", "instances", "voters", "fourth")},
         "note": note,
         "systems": {name: _system(study, name) for name in study.systems},
         "ratings": {model: found["all"] for model, found in figures["ratings"].items()},
@@ -130,8 +130,17 @@ def format_records(records: Mapping[str, Mapping[str, Any]]) -> str:
                     *(share(votes[outcome]) for outcome in OUTCOMES),
                     votes["cast"],
                     "-" if kappa is None else f"{kappa:.2f}",
-                    safe(name_voters([Voter(**voter) for voter in record["voters"]])),
+                    safe(_names(record)),
                 ]
             )
     header = ["study", "dialogues", "first : second", "wins", "loses", "tie", "votes", "kappa", "voters"]
     return table(header, rows)
+
+
+def _names(record: Mapping[str, Any]) -> str:
+    voters = name_voters([Voter(**voter) for voter in record["voters"]])
+    fourth = record.get("fourth")  # up to 0.3.0 records had none
+    if fourth is None:
+        return voters
+    who = "" if fourth["voter"] is None else f": {name_voters([Voter(**fourth['voter'])])}"
+    return f"{voters}; without a majority one more{who}"

@@ -22,6 +22,9 @@ class Voter:
 def parse_voters(texts: Sequence[str], annotators: int) -> list[Voter]:
     """Each annotator's `Voter` from `person` or `model:NAME`, one for all or one each.
 
+    Args:
+        annotators: all who voted, with the one who was asked where the others had no majority.
+
     Raises:
         ConfigError: another word, a model without a name, or another number of them.
     """

@@ -61,6 +61,11 @@ def ballots(judged: Sequence[Judged], pair: tuple[str, str]) -> dict[int, dict[i
     return cast
 
 
+def has_fourth(study: Study, answers: Answers) -> bool:
+    """Whether anything came of the annotator whom `disputed` comparisons ask for."""
+    return any(annotator > study.annotators for annotator, _ in answers.choices)
+
+
 def disputed(judged: Sequence[Judged]) -> list[int]:
     """Places of the comparisons that wait for one more annotator."""
     return [one.item for one in judged if one.verdict == "disputed" and one.item is not None]

@@ -157,6 +157,9 @@ def test_a_dispute_waits_for_a_fourth(desk: Desk, study: Study) -> None:
     assert settled["open"] == {} and settled["ab"][0]["verdicts"]["lose"] == 1
     assert settled["notes"][0].endswith(f"on which the others agree, not counted: {len(study.comparisons) - 1}")
     assert report["agreement"] == settled["agreement"]  # the fourth is no part of it
+    assert report["study"]["fourth"] is None
+    assert settled["study"]["fourth"] == {"annotator": 4, "votes": 1, "voter": None}
+    assert "3 annotators; and annotator 4, where they had no majority (votes: 1). Brackets" in format_report(settled)
 
 
 def test_a_partial_report(desk: Desk, study: Study) -> None:

@@ -10,10 +10,11 @@ import pytest
 
 from mime_fast.errors import ConfigError, DataError
 from mime_fast.evaluation.human.figures import study_figures
+from mime_fast.evaluation.human.markdown import format_report
 from mime_fast.evaluation.human.record import check_free, format_records, make_record, read_record, write_record
 from mime_fast.evaluation.human.study import Study
 from mime_fast.evaluation.human.voters import Voter, name_voters, parse_voters
-from tests.evaluation.human.conftest import Desk
+from tests.evaluation.human.conftest import Desk, fill
 
 
 def record_of(study: Study, desk: Desk, *voters: str) -> dict[str, Any]:
@@ -54,6 +55,25 @@ def test_the_table_of_studies(desk: Desk, study: Study) -> None:
     assert lines[2].startswith("| first | develop | Alpha : Beta | 100.0 % [100.0, 100.0] | 0.0 % [")
     assert lines[4].startswith("| second | test, seed 0 | Alpha : Beta |")
     assert lines[3].endswith("| 18 | - | 2 people, 1 language model (Some\\|Model) |")
+
+
+def test_a_fourth_who_voted_is_named(desk: Desk, study: Study, tmp_path: Path) -> None:
+    """Records of 0.3.0 do not say whether there was one."""
+    voters = [*parse_voters(["person"], 3), Voter("language model", "Some Model")]
+    desk.sheets["ab-4.csv"] = fill(study, "ab", 4, desk.vote)
+    answers = desk.collect()
+    figures = study_figures(study, answers, voters=voters)
+    record = make_record(study, answers, figures)
+    assert len(record["voters"]) == 3 and all(voter["kind"] == "person" for voter in record["voters"])
+    named = {"kind": "language model", "name": "Some Model"}
+    assert record["fourth"] == {"annotator": 4, "votes": 0, "voter": named}
+    assert "3 people; and annotator 4, 1 language model (Some Model), where they had no" in format_report(figures)
+    table = format_records({"one": record, "old": {name: record[name] for name in record if name != "fourth"}})
+    assert table.splitlines()[2].endswith("| 3 people; without a majority one more: 1 language model (Some Model) |")
+    assert table.splitlines()[4].endswith("| 3 people |")
+    (tmp_path / "x.json").write_text(json.dumps(record | {"fourth": 3}))
+    with pytest.raises(DataError, match="a broken record"):
+        read_record(tmp_path / "x.json")
 
 
 @pytest.mark.parametrize(
