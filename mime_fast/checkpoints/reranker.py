@@ -56,7 +56,8 @@ def save_reranker(folder: Path, reranker: Reranker, dtype: str = "float32") -> N
         ConfigError: what `load_reranker` would refuse, such as numbers that are infinite in this dtype.
         OutputError: it cannot be written.
     """
-    content = check_reranker(reranker, reranker.wanted.weight1.shape[-1] // 2, dtype)
+    inputs = (np.shape(reranker.wanted.weight1) or (0,))[-1]
+    content = check_reranker(reranker, inputs // 2, dtype)
     weights = folder / WEIGHTS
     metadata = {READ_BY: hash_of(weights)} if weights.is_file() else {}
     write_bytes(folder / RERANKER, save(content, metadata))

@@ -51,6 +51,18 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
     np.testing.assert_allclose(half.wanted(vectors), reranker.wanted(vectors), atol=2e-2)
 
 
+def test_towers_may_be_lists_and_are_refused_without_axes(tmp_path: Path) -> None:
+    reranker = drawn()
+    lists: Any = Tower(*(getattr(reranker.wanted, part).tolist() for part in PARTS))
+    save_reranker(tmp_path, replace(reranker, wanted=lists))
+    loaded = load_reranker(tmp_path, INPUTS // 2)
+    assert loaded is not None
+    np.testing.assert_array_equal(loaded.wanted.weight1, reranker.wanted.weight1)
+    no_axis: Any = replace(lists, weight1=1.0)
+    with pytest.raises(ConfigError, match="towers read 24 numbers"):
+        save_reranker(tmp_path, replace(reranker, wanted=no_axis))
+
+
 def test_a_model_folder_may_have_one(tmp_path: Path) -> None:
     tokenizer = Tokenizer.from_words(["i", "lost", "my", "kite", "."])
     model = tiny_model(vocab_size=tokenizer.vocab_size)
