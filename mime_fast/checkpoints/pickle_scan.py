@@ -9,6 +9,7 @@ from mime_fast.errors import CheckpointError
 
 MAX_DEPTH = 16  # of tuples in tuples; those of a vocabulary's file have two
 MAX_REUSE = 16  # values that are hashed again, per byte of the file
+MAX_BITS, MAX_LONGS = 60, 100  # whole numbers of more bits: any number of them can have one hash, by 2**61 - 1
 
 # Of an object on the stack: how deep tuples in it are, and how many values are read each time that it is hashed.
 _Hashed = tuple[int, int]
@@ -18,7 +19,7 @@ _MARK: _Hashed = (-1, 0)
 _PUTS = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}
 _GETS = {"GET", "BINGET", "LONG_BINGET", "DUP"}
 _TUPLES = ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "FROZENSET")
-_LONGS = ("LONG", "LONG1", "LONG4")
+_LONGS = ("INT", "LONG", "LONG1", "LONG4")
 _CHANGING = ("APPEND", "APPENDS", "ADDITEMS", "SETITEM", "SETITEMS", "BUILD")  # what they change stays on the stack
 
 
@@ -43,14 +44,14 @@ def check_pickle(stream: IO[bytes], size: int) -> None:
         size: the file's, in bytes.
 
     Raises:
-        CheckpointError: a place of the memo beyond the file's size, tuples too deep in each other, or tuples that are
-            used again too often.
+        CheckpointError: a place of the memo beyond the file's size, tuples too deep in each other, tuples that are used
+            again too often, or too many whole numbers of more than 60 bits.
         Exception: of any kind, where the pickle is broken.
     """
     there = bytearray(size)  # places of the memo
     entries = 0
     heavy: dict[int, _Hashed] = {}  # those with anything but _LIGHT
-    reuse = MAX_REUSE * size
+    reuse, longs = MAX_REUSE * size, 0
     stack: list[_Hashed] = []
     argument: Any
     for op, argument, _ in pickletools.genops(stream):
@@ -73,7 +74,11 @@ def check_pickle(stream: IO[bytes], size: int) -> None:
                 raise CheckpointError("refused: tuples that are used again, of more values than a vocabulary has")
             stack.append(again)
         elif name in _LONGS:
-            stack.append((0, 1 + argument.bit_length() // 32))
+            bits = argument.bit_length()
+            longs += bits > MAX_BITS
+            if longs > MAX_LONGS:
+                raise CheckpointError(f"refused: more than {MAX_LONGS} whole numbers of more than {MAX_BITS} bits")
+            stack.append((0, 1 + bits // 32) if bits > MAX_BITS else _LIGHT)
         else:
             _carry_out(name, stack)
 

@@ -158,6 +158,17 @@ def test_a_small_pickle_that_would_take_all_memory_or_time(tmp_path: Path, data:
     assert message in refused(tmp_path / "v")
 
 
+@pytest.mark.parametrize("form", [b"I%d\n", b"L%dL\n", None], ids=["INT", "LONG", "LONG1"])
+def test_keys_of_one_hash(tmp_path: Path, form: bytes | None) -> None:
+    """Each of them is compared with all before it: a file of a megabyte would take hours."""
+    numbers = [index * (2**61 - 1) for index in range(1, 102)]
+    keys = [form % one if form else b"\x8a\x0a" + one.to_bytes(10, "little") for one in numbers]
+    (tmp_path / "v").write_bytes(b"\x80\x02}(" + b"N".join(keys) + b"Nu.")
+    assert "refused: more than 100 whole numbers of more than 60 bits" in refused(tmp_path / "v")
+    (tmp_path / "v").write_bytes(b"\x80\x02}(" + b"N".join(keys[1:]) + b"Nu.")
+    assert "the pickle contains dict" in refused(tmp_path / "v")
+
+
 def test_tuples_may_be_used_again(tmp_path: Path) -> None:
     pair = ("i", "lost")
     split = {"context": [[pair, (pair, pair)] for _ in range(50)], "keys": {(pair, index): pair for index in range(50)}}
