@@ -145,7 +145,7 @@ def _from_pickle(data: bytes) -> tuple[list[Any], list[str]]:
 
 def _from_json(data: bytes) -> tuple[list[Any], list[str]]:
     try:
-        value = json.loads(data.decode("utf-8"))
+        value = json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"neither JSON nor a pickle of protocol 2 or later ({error})") from None
     size = None

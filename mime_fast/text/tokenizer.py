@@ -65,7 +65,7 @@ class Tokenizer:
     def load(cls, path: str | Path) -> Self:
         """From a `tokenizer.json` that `save` wrote. Raises CheckpointError with all faults of the file at once."""
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = Path(path).read_text(encoding="utf-8-sig")
             content = json.loads(text, object_pairs_hook=_object)
         except OSError as error:
             raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error

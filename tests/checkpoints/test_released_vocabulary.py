@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import pickle
+from codecs import BOM_UTF8
 from collections import Counter, OrderedDict, defaultdict
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,10 @@ BY_ID = {str(index): word for index, word in enumerate(WORDS)}
     ids=["list", "object", "object out of order", "V and object", "index2word only"],
 )
 def test_json(tmp_path: Path, value: object) -> None:
-    assert read_released_vocabulary(write_json(tmp_path / "v", value)) == WORDS
+    path = write_json(tmp_path / "v", value)
+    assert read_released_vocabulary(path) == WORDS
+    path.write_bytes(BOM_UTF8 + path.read_bytes())
+    assert read_released_vocabulary(path) == WORDS
 
 
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))

@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,13 @@ def test_a_string_in_place_of_a_list_is_refused(tokenizer: Tokenizer, call: Call
 def test_from_words_refuses(words: list[Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Tokenizer.from_words(words)
+
+
+def test_a_file_with_a_byte_order_mark(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json"
+    tokenizer.save(path)
+    path.write_bytes(BOM_UTF8 + path.read_bytes())
+    assert Tokenizer.load(path).words == tokenizer.words
 
 
 def test_file_round_trip(tokenizer: Tokenizer, tmp_path: Path) -> None:
