@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from mime_fast.terminal import printable
+
+_LIST_MARK = re.compile(r"^(\d*)([-+.)])(?=\s|$)")
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -19,3 +22,8 @@ def safe(text: str) -> str:
     for mark in "\\`*_|<>[]#&~$":
         text = text.replace(mark, f"\\{mark}")
     return text
+
+
+def item(text: str) -> str:
+    """A list's item of text that `safe` returned: one that begins as a list does, such as "1. x", would be another."""
+    return "- " + _LIST_MARK.sub(r"\1\\\2", text)

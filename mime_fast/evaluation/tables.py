@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from mime_fast.evaluation import paper
 from mime_fast.evaluation.comparison import OVER_SEEDS, Comparison, Spread
 from mime_fast.evaluation.evaluate import cell
-from mime_fast.evaluation.markdown import safe, table
+from mime_fast.evaluation.markdown import item, safe, table
 from mime_fast.evaluation.metrics.metric import BY_KEY
 
 # Columns of Table 2 and section 5.4, and of Table 4.
@@ -37,7 +37,7 @@ def _list_of_models(found: Comparison) -> str:
     for model in found.models:
         options = "".join(f", {key}={value}" for key, value in model.options.items())
         about = f"vocabulary of {model.vocab_size:,} words"
-        lines.append(f"- {safe(model.name)}: {safe(model.source + options)}; {about}")
+        lines.append(item(f"{safe(model.name)}: {safe(model.source + options)}; {about}"))
     return "\n".join(lines)
 
 

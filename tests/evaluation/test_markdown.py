@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mime_fast.evaluation.markdown import safe
+from mime_fast.evaluation.markdown import item, safe
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,20 @@ from mime_fast.evaluation.markdown import safe
 )
 def test_text_stays_as_it_is(text: str, expected: str) -> None:
     assert safe(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("+ mimicry: x", r"- \+ mimicry: x"),
+        ("- x", r"- \- x"),
+        ("-", r"- \-"),
+        ("1. MIME: x", r"- 1\. MIME: x"),
+        ("12) MIME", r"- 12\) MIME"),
+        ("1.5 MIME", "- 1.5 MIME"),
+        ("MIME - 1. x", "- MIME - 1. x"),
+        ("+mimicry", "- +mimicry"),
+    ],
+)
+def test_an_item_is_no_list_of_its_own(text: str, expected: str) -> None:
+    assert item(text) == expected

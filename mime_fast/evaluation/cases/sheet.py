@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from mime_fast.engine.results import Reply
 from mime_fast.evaluation.cases.cases import Case, SystemReplies
-from mime_fast.evaluation.markdown import safe
+from mime_fast.evaluation.markdown import item, safe
 
 LEAST = 0.005  # what is no more would be shown as 0 %
 SPEAKERS = ("Speaker", "Listener")
@@ -14,7 +14,7 @@ SPEAKERS = ("Speaker", "Listener")
 
 def format_cases(cases: Sequence[Case], answered: Sequence[SystemReplies], *, top: int) -> str:
     """Markdown without a last line feed; `top` emotions of each group of a mixture are named."""
-    models = "\n".join(f"- {safe(one.system.name)}: {safe(_source(one))}" for one in answered)
+    models = "\n".join(item(f"{safe(one.system.name)}: {safe(_source(one))}") for one in answered)
     explained = (
         "Below a reply: the emotion that the model recognised in the user, with its probability; the heaviest emotions "
         "it mixed, positive / negative; and the group it mimics, with its share of the gate. - for a model without a "

@@ -6,7 +6,7 @@ from mime_fast.evaluation.human.answers import Fault
 from mime_fast.evaluation.human.criteria import CRITERIA, OUTCOMES
 from mime_fast.evaluation.human.figure_types import About, Interval, StudyFigures
 from mime_fast.evaluation.human.voters import Voter, name_voters
-from mime_fast.evaluation.markdown import safe, table
+from mime_fast.evaluation.markdown import item, safe, table
 
 
 def format_report(report: StudyFigures) -> str:
@@ -27,7 +27,7 @@ def format_report(report: StudyFigures) -> str:
         ),
     ]
     if report["notes"]:
-        parts += ["## Notes", "\n".join(f"- {safe(note)}" for note in report["notes"])]
+        parts += ["## Notes", "\n".join(item(safe(note)) for note in report["notes"])]
     return "\n\n".join(parts)
 
 
@@ -48,7 +48,7 @@ def _incomplete(report: StudyFigures) -> list[str]:
     """What is missing, first of all: the figures below it are of the rest."""
     parts = []
     if report["faults"]:
-        faults = [f"- {safe(str(Fault(**fault)))}" for fault in report["faults"]]
+        faults = [item(safe(str(Fault(**fault)))) for fault in report["faults"]]
         parts += [
             f"## Incomplete (faults: {len(faults)})",
             "The figures below leave these answers out.",
