@@ -84,8 +84,7 @@ class Parts:
                 if there is None:
                     parts._write(parts.manifest)
                 elif there.finished is not None:
-                    there._remove_older()
-                    there.files.remove()
+                    there._tidy()
                 noted()
                 yield parts
             except BaseException:
@@ -152,17 +151,23 @@ class Parts:
                 self.places.errors.unlink(missing_ok=True)  # another's, it would be read as this job's
         outputs = [OutputFile.of(path.name, source) for path, source in made.items()]
         self._note(self.manifest.finish(finished, outputs))
-        kept = {one.name for one in outputs}
         with naming(self.places.output):
             for path, source in made.items():
                 if source != path:
                     source.replace(path)
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Remove the output before a finished job's, and all states; may be killed and called again."""
+        kept = {one.name for one in self.manifest.outputs}
+        with naming(self.places.output):
             for old in self.manifest.previous:
                 if old.name not in kept and old.is_unchanged(self.places.folder):
                     (self.places.folder / old.name).unlink()
             sync_folder(self.places.folder)
         self._remove_older()
-        self._note(replace(self.manifest, previous=[], older=[]))
+        if self.manifest.previous or self.manifest.older:
+            self._note(replace(self.manifest, previous=[], older=[]))
         self.files.remove()
 
     def _is_whole(self, number: int, result: PartResult, sizes: Mapping[str, int]) -> bool:

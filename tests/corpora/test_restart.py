@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from mime_fast.corpora.parts import Parts, write_part
 from mime_fast.corpora.places import Places, StateFiles
 from mime_fast.errors import MimeFastError
-from tests.corpora.conftest import MakeJob
+from tests.corpora.conftest import MakeJob, mixed_rows, some_rows, write_rows
 
 NAMES = ["out.jsonl", "parts/"]
 
@@ -103,6 +104,43 @@ def test_one_that_is_killed_leaves_no_old_parts(
     assert make_job(source, out).run().rows == 400
     assert not Places.of(out).state.exists()
     assert json.loads(Places.of(out).manifest.read_bytes())["older"] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_that_is_killed_as_it_clears_away_leaves_no_old_output(
+    tmp_path: Path, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The job before it made more parts, and had bad rows."""
+    out, small = f"{tmp_path}/out/{name}", write_rows(tmp_path / "small.jsonl", some_rows(30))
+    large = write_rows(tmp_path / "large.jsonl", mixed_rows(120))
+    (tmp_path / "out").mkdir()
+    make_job(small, out).run()
+    whole = {path: content for path, content in files_in(tmp_path / "out").items() if "manifest" not in path}
+    make_job(large, out, restart=True).run()
+    (tmp_path / "out").rename(tmp_path / "before")
+    unlink = Path.unlink
+    for kills in range(30):
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+        shutil.copytree(tmp_path / "before", tmp_path / "out")
+        left = iter(range(kills))
+
+        def killed(path: Path, missing_ok: bool = False, left: Iterator[int] = left) -> None:
+            if path.name.endswith((".json", ".jsonl")) and next(left, None) is None:
+                raise Killed
+            unlink(path, missing_ok)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "unlink", killed)
+            try:
+                make_job(small, out, restart=True).run()
+                break
+            except Killed:
+                pass
+        assert make_job(small, out).run().rows_now == 0, "it was not killed at its end"
+        found = files_in(tmp_path / "out")
+        assert {path: content for path, content in found.items() if "manifest" not in path} == whole, kills
+        assert json.loads(Places.of(out).manifest.read_bytes())["previous"] == []
+    assert kills > 2, "the job was not killed"
 
 
 @pytest.mark.parametrize("name", NAMES)
