@@ -1,8 +1,8 @@
 """An output that a URI names: the job works in a local folder, and what is done there is copied to the store.
 
 Order is what keeps a killed job whole: a part's counts are copied after its data, the manifest that lists an output
-before it, what is no longer needed is removed last. A store has no locks; a job that finds another manifest than its
-own stops.
+before it, and a file is removed before the manifest forgets it. A store has no locks; a job that finds another manifest
+than its own stops.
 """
 
 from __future__ import annotations
@@ -63,19 +63,20 @@ class RemoteOutput:
             OutputError: the store cannot be written.
         """
         found = dict(self._local())
-        changed = sorted((name for name, state in found.items() if self.copied.get(name) != state), key=self._turn)
+        changed = [name for name, state in found.items() if self.copied.get(name) != state]
         gone = [name for name in self.copied if name not in found]
         if not changed and not gone:
             return
         with self._naming():
             if self._manifest() != self.noted:
                 raise DataError(f"{self.places.output}: another job is writing it; wait for it, or give another name")
-            for name in changed:
-                self._put(name)
-                self.copied[name] = found[name]
-            for name in gone:
-                self.system.delete_file(f"{self.root}/{name}")
-                del self.copied[name]
+            for name in sorted([*changed, *gone], key=lambda name: self._turn(name, name in found)):
+                if name in found:
+                    self._put(name)
+                    self.copied[name] = found[name]
+                else:
+                    self._delete(name)
+                    del self.copied[name]
             if gone:
                 self._remove_state()
         if self.places.manifest.name not in found:
@@ -134,11 +135,14 @@ class RemoteOutput:
                 status = path.stat()
                 yield path.relative_to(folder).as_posix(), (status.st_size, status.st_mtime_ns)
 
-    def _turn(self, name: str) -> tuple[int, str]:
-        """When a file is copied: parts, their counts, outputs, the manifest."""
+    def _turn(self, name: str, is_there: bool) -> tuple[int, str]:
+        """When a file is copied, or removed: parts, their counts, outputs, what is gone, the manifest."""
+        if name == self.places.manifest.name:
+            return 4, name
+        if not is_there:
+            return 3, name
         in_state = name.startswith(f"{self.places.state.name}/")
-        is_manifest = name == self.places.manifest.name
-        return (3 if is_manifest else 2 if not in_state else 1 if name.endswith(".counts.json") else 0), name
+        return (2 if not in_state else 1 if name.endswith(".counts.json") else 0), name
 
     def _manifest(self) -> bytes | None:
         path = f"{self.root}/{self.places.manifest.name}"
@@ -160,6 +164,9 @@ class RemoteOutput:
             shutil.copyfileobj(source, target, _PIECE)
         if name == self.places.manifest.name:
             self.noted = local.read_bytes()
+
+    def _delete(self, name: str) -> None:
+        self.system.delete_file(f"{self.root}/{name}")
 
     def _remove_state(self) -> None:
         """Remove the folder of the state, if it is there and empty; only fsspec's stores have one."""

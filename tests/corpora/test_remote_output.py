@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,14 +56,17 @@ class Killed(BaseException):
 def kill_after(monkeypatch: pytest.MonkeyPatch, writes: int) -> None:
     """The process can write and delete so many files of the store, and no more."""
     left = iter(range(writes))
-    put = RemoteOutput._put
 
-    def limited(self: RemoteOutput, name: str) -> None:
-        if next(left, None) is None:
-            raise Killed
-        put(self, name)
+    def limited(done: Callable[[RemoteOutput, str], None]) -> Callable[[RemoteOutput, str], None]:
+        def limited(self: RemoteOutput, name: str) -> None:
+            if next(left, None) is None:
+                raise Killed
+            done(self, name)
 
-    monkeypatch.setattr(RemoteOutput, "_put", limited)
+        return limited
+
+    for name in ("_put", "_delete"):
+        monkeypatch.setattr(RemoteOutput, name, limited(getattr(RemoteOutput, name)))
 
 
 @pytest.mark.parametrize(("name", "workers"), [("out.jsonl", 1), ("out.csv.gz", 2), ("out.parquet", 1)])
@@ -127,6 +130,34 @@ def test_a_job_that_is_killed_anywhere_goes_on(
         else:
             pytest.fail(f"{writes + 1} writes do not end the job")
         assert writes > 5, "the job was not killed"
+
+
+@pytest.mark.parametrize("uri", ["memory://bucket/out.jsonl", "memory://bucket/out.csv/"])
+def test_a_job_that_is_killed_leaves_no_output_of_the_one_before(
+    make_job: MakeJob, store: Store, tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    """Which made more parts, and had bad rows."""
+    small = write_rows(tmp_path / "small.jsonl", some_rows(30))
+    make_job(small, uri).run()
+    whole = {name: content for name, content in store.files().items() if "manifest" not in name}
+    make_job(source, uri, restart=True).run()
+    before = store.files()
+    for writes in range(1, 30):
+        store.system.store.clear()
+        store.system.pipe(before)
+        with monkeypatch.context() as patched:
+            kill_after(patched, writes)
+            try:
+                make_job(small, uri, restart=True).run()
+                break
+            except Killed:
+                pass
+        assert make_job(small, uri).run().rows == 30
+        found = store.files()
+        assert {name: content for name, content in found.items() if "manifest" not in name} == whole, writes
+        manifest = next(content for name, content in found.items() if "manifest" in name)
+        assert json.loads(manifest)["previous"] == []
+    assert writes > 7, "the job was not killed"
 
 
 def test_parts_that_are_done_are_not_made_again(
