@@ -92,12 +92,12 @@ def check_unaccounted(places: Places, manifest: Manifest | None, *, force: bool)
 
 def _check_names(places: Places, before: Manifest) -> None:
     """DataError where the manifest is another output's, whose files this job would take for its own, and remove."""
-    ours = {places.target.name, places.errors.name}
-    other = next((one.name for one in (*before.outputs, *before.previous) if one.name not in ours), None)
-    if other is not None and not places.is_folder:
+    other = next((one.name for one in (*before.outputs, *before.previous) if not places.may_make(one.name)), None)
+    if other is not None:
+        ours = f"parts such as {places.part(0).name!r}" if places.is_folder else repr(places.target.name)
         raise DataError(
-            f"{places.shown(places.manifest)}: is the manifest of a job that made {other!r}; must be of "
-            f"{places.target.name!r}: remove it, or give another OUT"
+            f"{places.shown(places.manifest)}: is the manifest of a job that made {other!r}; must be of {ours}: "
+            "remove it, or give another OUT"
         )
 
 

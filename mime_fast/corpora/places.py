@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from mime_fast.corpora.writers import OutputFormat
@@ -106,8 +107,18 @@ class Places:
 
     def parts(self) -> Iterator[Path]:
         """What lies where parts of a folder would."""
-        pattern = f"part-[0-9][0-9][0-9][0-9][0-9][0-9]{self.format.ending}"
-        return self.target.glob(pattern) if self.is_folder else iter(())
+        return self.target.glob(self._parts) if self.is_folder else iter(())
+
+    def may_make(self, name: str) -> bool:
+        """Whether a job with this output may make a file of that name: records, or bad rows."""
+        if name == self.errors.name:
+            return True
+        return fnmatchcase(name, self._parts) if self.is_folder else name == self.target.name
+
+    @property
+    def _parts(self) -> str:
+        """The pattern of the parts' names."""
+        return f"part-[0-9][0-9][0-9][0-9][0-9][0-9]{self.format.ending}"
 
     def _beside(self, name: str) -> Path:
         return self.target / f"_{name}" if self.is_folder else self.target.with_name(f"{self.target.name}.{name}")

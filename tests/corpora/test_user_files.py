@@ -223,6 +223,21 @@ def test_a_manifest_of_another_output_is_refused(tmp_path: Path, make_job: MakeJ
         refused(tmp_path, job, "is the manifest of a job that made 'out.jsonl'; must be of 'other.jsonl'", DataError)
 
 
+def test_a_manifest_of_another_folder_is_refused(tmp_path: Path, make_job: MakeJob, source: Path) -> None:
+    """A folder whose new name means another format, and one with the manifest of a file beside it."""
+    make_job(source, f"{tmp_path}/a.csv/").run()
+    (tmp_path / "a.csv").rename(tmp_path / "b")
+    (tmp_path / "d").mkdir()
+    make_job(source, tmp_path / "d" / "c.jsonl").run()
+    (tmp_path / "d" / "c.jsonl.manifest.json").rename(tmp_path / "d" / "_manifest.json")
+    for folder, made in (("b", "part-000000.csv"), ("d", "c.jsonl")):
+        told = f"is the manifest of a job that made '{made}'; must be of parts such as 'part-000000.jsonl'"
+        for options in ({}, {"restart": True}, {"force": True, "restart": True}, {"task": {"seed": 1}}):
+            refused(tmp_path, make_job(source, f"{tmp_path}/{folder}/", **options), told, DataError)
+    (tmp_path / "b").rename(tmp_path / "again.csv")
+    assert make_job(source, f"{tmp_path}/again.csv/").run().rows_now == 0
+
+
 def test_an_output_that_was_changed_is_kept(tmp_path: Path, make_job: MakeJob, source: Path) -> None:
     out = tmp_path / "out.jsonl"
     make_job(source, out).run()
