@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from mime_fast.corpora.job import CorpusJob
+from mime_fast.corpora.parts import write_part
+from mime_fast.corpora.places import StateFiles
 from mime_fast.corpora.summary import Summary
 from mime_fast.corpora.tasks import Task
 from tests.cli.conftest import TEXT, model_dir  # noqa: F401 - a fixture
@@ -88,3 +90,16 @@ def mixed_rows(count: int) -> list[object]:
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     return write_rows(tmp_path / "in.jsonl", mixed_rows(400))
+
+
+def stopped_after(monkeypatch: pytest.MonkeyPatch, run: Callable[[], object], parts: int) -> None:
+    """Run a job that ends when so many parts are done."""
+
+    def failing(files: StateFiles, number: int, *rest: object) -> None:
+        if number == parts:
+            raise KeyboardInterrupt
+        write_part(files, number, *rest)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("mime_fast.corpora.part_work.write_part", failing)
+        run()

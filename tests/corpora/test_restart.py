@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from mime_fast.corpora.parts import Parts, write_part
+from mime_fast.corpora.parts import Parts
 from mime_fast.corpora.places import Places, StateFiles
 from mime_fast.errors import MimeFastError
-from tests.corpora.conftest import MakeJob, mixed_rows, some_rows, write_rows
+from tests.corpora.conftest import MakeJob, mixed_rows, some_rows, stopped_after, write_rows
 
 NAMES = ["out.jsonl", "parts/"]
 
@@ -29,19 +29,6 @@ def kill(monkeypatch: pytest.MonkeyPatch, at: type, name: str) -> None:
     monkeypatch.setattr(at, name, killed)
 
 
-def begun(job: Callable[[], object], monkeypatch: pytest.MonkeyPatch, parts: int) -> None:
-    """Run a job that ends when so many parts are done."""
-
-    def failing(files: StateFiles, number: int, *rest: object) -> None:
-        if number == parts:
-            raise KeyboardInterrupt
-        write_part(files, number, *rest)  # type: ignore[arg-type]
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("mime_fast.corpora.part_work.write_part", failing)
-        job()
-
-
 def files_in(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -51,19 +38,19 @@ def test_one_that_fails_at_once_keeps_what_is_done(
     tmp_path: Path, make_job: MakeJob, source: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     out = f"{tmp_path}/{name}"
-    begun(make_job(source, out).run, monkeypatch, 3)
+    stopped_after(monkeypatch, make_job(source, out).run, 3)
     before = files_in(tmp_path)
     assert len([path for path in before if path.endswith(".counts.json")]) == 3
     for wrong in ({"load_options": {"isa": "nonsense"}}, {"task": {"seed": 1}, "load_options": {"device": "moon"}}):
         with pytest.raises(MimeFastError):
             make_job(source, out, restart=True, **wrong).run()
         assert files_in(tmp_path) == before
-    begun(make_job(source, out, restart=True).run, monkeypatch, 0)
+    stopped_after(monkeypatch, make_job(source, out, restart=True).run, 0)
     assert files_in(tmp_path) == before
     with monkeypatch.context() as patch, pytest.raises(Killed):
         kill(patch, Parts, "tally")
         make_job(source, out, restart=True).run()
-    begun(make_job(source, out).run, monkeypatch, 0)  # the killed one goes on, and fails
+    stopped_after(monkeypatch, make_job(source, out).run, 0)  # the killed one goes on, and fails
     assert len([path for path in files_in(tmp_path) if path.endswith(".counts.json")]) == 3
     assert make_job(source, out).run().rows == 400
     assert not Places.of(out).state.exists()
@@ -74,7 +61,7 @@ def test_one_that_fails_at_once_in_a_store(
 ) -> None:
     store = pytest.importorskip("fsspec").filesystem("memory")
     uri = "memory://restarted/out.jsonl"
-    begun(make_job(source, uri).run, monkeypatch, 3)
+    stopped_after(monkeypatch, make_job(source, uri).run, 3)
     before = {path: store.cat_file(path) for path in store.find("/restarted")}
     with pytest.raises(MimeFastError):
         make_job(source, uri, restart=True, load_options={"isa": "nonsense"}).run()
@@ -96,7 +83,7 @@ def test_one_that_is_killed_leaves_no_old_parts(
     method: str,
 ) -> None:
     out = f"{tmp_path}/{name}"
-    begun(make_job(source, out).run, monkeypatch, 2)
+    stopped_after(monkeypatch, make_job(source, out).run, 2)
     for _ in range(2):
         with monkeypatch.context() as patch, pytest.raises(Killed):
             kill(patch, at, method)

@@ -12,23 +12,8 @@ import pytest
 
 import mime_fast
 from mime_fast.corpora.job import CorpusJob
-from mime_fast.corpora.parts import write_part
-from mime_fast.corpora.places import StateFiles
 from mime_fast.errors import DataError
-from tests.corpora.conftest import MakeJob, some_rows, write_rows
-
-
-def stopped_after(monkeypatch: pytest.MonkeyPatch, job: CorpusJob, parts: int) -> None:
-    """Run a job until so many parts are done."""
-
-    def failing(files: StateFiles, number: int, *rest: object) -> None:
-        if number == parts:
-            raise KeyboardInterrupt
-        write_part(files, number, *rest)  # type: ignore[arg-type]
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("mime_fast.corpora.part_work.write_part", failing)
-        job.run()
+from tests.corpora.conftest import MakeJob, some_rows, stopped_after, write_rows
 
 
 def test_another_job_is_refused(tmp_path: Path, make_job: MakeJob, source: Path) -> None:
@@ -74,7 +59,7 @@ def test_what_changes_no_byte_is_allowed(
     (tmp_path / "sub").mkdir()
     (tmp_path / "link.jsonl").symlink_to("in.jsonl")
     make_job(source, whole, kind="generate").run()
-    stopped_after(monkeypatch, make_job(source, out, kind="generate"), 2)
+    stopped_after(monkeypatch, make_job(source, out, kind="generate").run, 2)
     isa = best_isa()
     ways: list[dict[str, Any]] = [
         {"load_options": {"threads": 2, "batch_size": 3}},
@@ -88,7 +73,7 @@ def test_what_changes_no_byte_is_allowed(
     for number, way in enumerate(ways, start=2):
         os.utime(source, (number, number))
         given = {"inputs": source, **way}
-        stopped_after(monkeypatch, make_job(given.pop("inputs"), out, kind="generate", **given), number + 1)
+        stopped_after(monkeypatch, make_job(given.pop("inputs"), out, kind="generate", **given).run, number + 1)
     assert make_job(tmp_path / "link.jsonl", out, kind="generate", workers=2).run().rows_now == 40
     assert out.read_bytes() == whole.read_bytes()
     os.utime(source, (1, 1))
@@ -110,7 +95,7 @@ def test_another_back_end_is_refused_with_flags_that_help(
     if finished:
         make_job(source, out, load_options=first).run()
     else:
-        stopped_after(monkeypatch, make_job(source, out, load_options=first), 3)
+        stopped_after(monkeypatch, make_job(source, out, load_options=first).run, 3)
     for other in ({"isa": best_isa()}, {"backend": "reference"}, {"precision": "int8"}, {"device": "cuda"}):
         with pytest.raises(DataError, match="device='cpu' backend='native' isa='generic' precision='float32'"):
             make_job(source, out, load_options=other).run()
@@ -134,7 +119,7 @@ def test_exact_log_probs_are_not_mixed_with_others(
     if finished:
         job(first).run()
     else:
-        stopped_after(monkeypatch, job(first), 3)
+        stopped_after(monkeypatch, job(first).run, 3)
     cure = "name exact_logprobs" if first else "leave out exact_logprobs"
     with pytest.raises(DataError, match=f"exact log-probs: {cure}, give another OUT"):
         job(not first).run()
@@ -146,7 +131,7 @@ def test_an_input_that_changed_is_found_as_it_is_read(
     tmp_path: Path, make_job: MakeJob, source: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     out, lines = tmp_path / "out.jsonl", source.read_text().splitlines(keepends=True)
-    stopped_after(monkeypatch, make_job(source, out), 3)
+    stopped_after(monkeypatch, make_job(source, out).run, 3)
     changed = {
         "cut": lines[:70],
         "cut by a part": lines[:80],
@@ -164,7 +149,7 @@ def test_rows_that_are_not_done_may_change(
     tmp_path: Path, make_job: MakeJob, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, lines = tmp_path / "out.jsonl", source.read_text().splitlines(keepends=True)
-    stopped_after(monkeypatch, make_job(source, out), 3)
+    stopped_after(monkeypatch, make_job(source, out).run, 3)
     source.write_text("".join(lines[:200]))
     assert make_job(source, out).run().rows == 200
     make_job(source, tmp_path / "whole.jsonl").run()
