@@ -17,6 +17,7 @@ from mime_fast.corpora.parts import write_part
 from mime_fast.corpora.places import StateFiles
 from mime_fast.corpora.summary import Summary
 from mime_fast.corpora.tasks import Task
+from mime_fast.errors import MimeFastError
 from tests.cli.conftest import TEXT, model_dir  # noqa: F401 - a fixture
 
 WORDS = TEXT.split()
@@ -103,3 +104,16 @@ def stopped_after(monkeypatch: pytest.MonkeyPatch, run: Callable[[], object], pa
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr("mime_fast.corpora.part_work.write_part", failing)
         run()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def refused(tmp_path: Path, job: Any, told: str, kind: type[MimeFastError] = MimeFastError) -> None:
+    """The job is refused, and everything is as it was."""
+    before, names = contents(tmp_path), sorted(tmp_path.rglob("*"))
+    with pytest.raises(kind, match=told):
+        job.run()
+    assert contents(tmp_path) == before
+    assert sorted(tmp_path.rglob("*")) == names

@@ -6,27 +6,13 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from mime_fast.corpora.places import Places
 from mime_fast.data.reading.options import Reading
-from mime_fast.errors import ConfigError, DataError, MimeFastError, OutputError
-from tests.corpora.conftest import MakeJob, some_rows, write_rows
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def refused(tmp_path: Path, job: Any, told: str, kind: type[MimeFastError] = MimeFastError) -> None:
-    """The job is refused, and everything is as it was."""
-    before, names = contents(tmp_path), sorted(tmp_path.rglob("*"))
-    with pytest.raises(kind, match=told):
-        job.run()
-    assert contents(tmp_path) == before
-    assert sorted(tmp_path.rglob("*")) == names
+from mime_fast.errors import ConfigError, DataError, OutputError
+from tests.corpora.conftest import MakeJob, refused, some_rows, write_rows
 
 
 @pytest.fixture
@@ -214,30 +200,6 @@ def test_an_empty_file_is_replaced(tmp_path: Path, make_job: MakeJob, source: Pa
     assert len(out.read_bytes().splitlines()) == 60 and out.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_manifest_of_another_output_is_refused(tmp_path: Path, make_job: MakeJob, source: Path) -> None:
-    """The job would be finished without an OUT, and one that begins anew would remove the other one's."""
-    make_job(source, tmp_path / "out.jsonl").run()
-    shutil.copy(tmp_path / "out.jsonl.manifest.json", tmp_path / "other.jsonl.manifest.json")
-    for options in ({}, {"restart": True}, {"force": True, "restart": True}, {"task": {"seed": 1}}):
-        job = make_job(source, tmp_path / "other.jsonl", **options)
-        refused(tmp_path, job, "is the manifest of a job that made 'out.jsonl'; must be of 'other.jsonl'", DataError)
-
-
-def test_a_manifest_of_another_folder_is_refused(tmp_path: Path, make_job: MakeJob, source: Path) -> None:
-    """A folder whose new name means another format, and one with the manifest of a file beside it."""
-    make_job(source, f"{tmp_path}/a.csv/").run()
-    (tmp_path / "a.csv").rename(tmp_path / "b")
-    (tmp_path / "d").mkdir()
-    make_job(source, tmp_path / "d" / "c.jsonl").run()
-    (tmp_path / "d" / "c.jsonl.manifest.json").rename(tmp_path / "d" / "_manifest.json")
-    for folder, made in (("b", "part-000000.csv"), ("d", "c.jsonl")):
-        told = f"is the manifest of a job that made '{made}'; must be of parts such as 'part-000000.jsonl'"
-        for options in ({}, {"restart": True}, {"force": True, "restart": True}, {"task": {"seed": 1}}):
-            refused(tmp_path, make_job(source, f"{tmp_path}/{folder}/", **options), told, DataError)
-    (tmp_path / "b").rename(tmp_path / "again.csv")
-    assert make_job(source, f"{tmp_path}/again.csv/").run().rows_now == 0
-
-
 def test_an_output_that_was_changed_is_kept(tmp_path: Path, make_job: MakeJob, source: Path) -> None:
     out = tmp_path / "out.jsonl"
     make_job(source, out).run()
@@ -354,44 +316,6 @@ def test_a_folder_has_no_more_parts_than_names_in_order(
     assert make_job(source, tmp_path / "out.jsonl", part_rows=20).run().rows == 60
 
 
-@pytest.mark.parametrize("content", ["{}", "[", "null", '{"format": "mime_fast job 2"}', "\xff"])
-def test_a_manifest_that_is_none_is_kept(tmp_path: Path, make_job: MakeJob, source: Path, content: str) -> None:
-    (tmp_path / "out.jsonl.manifest.json").write_text(content, encoding="latin-1")
-    for options in ({}, {"restart": True, "force": True}):
-        job = make_job(source, tmp_path / "out.jsonl", **options)
-        refused(tmp_path, job, "manifest.json: not the manifest of a job", DataError)
-
-
-FILE = {"name": "out.jsonl", "size": 1, "mtime_ns": 1, "sha256": ""}
-
-
-@pytest.mark.parametrize("is_finished", [True, False])
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"job": 3},
-        {"job": {}},
-        {"token": "../x"},
-        {"token": 7},
-        {"sources": None},
-        {"finished": 3},
-        {"finished": {}},
-        {"finished": {"summary": {"rows": 1}, "rows": [], "digests": [], "provenance": {}}},
-        {"outputs": [FILE | {"name": []}]},
-        {"outputs": [FILE | {"name": "../out.jsonl"}]},
-        {"previous": [FILE | {"size": "1"}]},
-    ],
-)
-def test_a_manifest_with_other_values_is_kept(
-    tmp_path: Path, make_job: MakeJob, source: Path, change: dict[str, Any], is_finished: bool
-) -> None:
-    make_job(source, tmp_path / "out.jsonl").run()
-    path = tmp_path / "out.jsonl.manifest.json"
-    content = json.loads(path.read_text()) | ({} if is_finished else {"finished": None}) | change
-    path.write_text(json.dumps(content))
-    refused(tmp_path, make_job(source, tmp_path / "out.jsonl"), "manifest.json: not the manifest of a job", DataError)
-
-
 def test_a_restart_that_fails_leaves_the_old_output_and_its_manifest(
     tmp_path: Path, make_job: MakeJob, source: Path
 ) -> None:
@@ -432,10 +356,3 @@ def test_a_refused_job_leaves_the_one_that_runs(tmp_path: Path, make_job: MakeJo
 
     with Parts.opened(Places.of(f"{tmp_path}/out.jsonl"), {}, []):
         refused(tmp_path, make_job(source, tmp_path / "out.jsonl"), "another job is writing it", DataError)
-
-
-def test_the_manifest_lists_what_the_job_made(tmp_path: Path, make_job: MakeJob) -> None:
-    source = write_rows(tmp_path / "in.jsonl", [*some_rows(3), "{"])
-    make_job(source, tmp_path / "out.jsonl").run()
-    manifest = json.loads((tmp_path / "out.jsonl.manifest.json").read_text())
-    assert [one["name"] for one in manifest["outputs"]] == ["out.jsonl", "out.jsonl.errors.jsonl"]
